@@ -1,0 +1,238 @@
+/* check.c - what one section says about another: references, required keys, limits against each other. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/internal.h"
+
+#define DAY INT64_C(86400)
+
+static size_t count_kind(const struct policy *p, enum section_id id)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->section_count; i++)
+		n += p->section[i]->kind->id == id;
+	return n;
+}
+
+/* The sections of one kind, in order. NULL without memory. */
+static void *gather(const struct policy *p, enum section_id id, size_t *ret_count)
+{
+	size_t n = 0;
+	struct section **list = calloc(count_kind(p, id) + 1, sizeof(struct section *));
+
+	for (size_t i = 0; list && i < p->section_count; i++)
+		if (p->section[i]->kind->id == id)
+			list[n++] = p->section[i];
+	*ret_count = list ? n : 0;
+	return list;
+}
+
+static void check_required(const struct section *s, struct policy_diags *d)
+{
+	const struct section_kind *kind = s->kind;
+
+	for (size_t i = 0; i < kind->key_count; i++)
+		if ((kind->keys[i].flags & KW_REQUIRED) && !s->seen[i])
+			diag_error(d, s->line, "[%s%s%s] has no '%s'", kind->name, kind->named ? " " : "", s->name,
+				   kind->keys[i].key);
+}
+
+static void link_settings(struct policy *p, struct policy_diags *d)
+{
+	struct policy_settings *ps = &p->settings;
+
+	*ps = (struct policy_settings){.settle_seconds = 120, .hard_links = true, .max_step_seconds = DAY,
+				       .max_offline_seconds = 30 * DAY, .require_sync = true, .audit_fsync_ms = 200,
+				       .contact = ""};
+	for (size_t i = 0; i < p->section_count; i++) {
+		struct section *s = p->section[i];
+		struct policy_section *ours = (struct policy_section *)s;
+		struct clock_section *clock = (struct clock_section *)s;
+
+		if (s->kind->id == S_POLICY) {
+			ps->settle_seconds = section_has(s, "settle") ? ours->settle : ps->settle_seconds;
+			ps->hard_links = section_has(s, "hard-links") ? ours->hard_links : ps->hard_links;
+			ps->contact = ours->contact ? ours->contact : ps->contact;
+			if (section_has(s, "version") && ours->version != 1)
+				diag_error(d, section_key_line(s, "version"), "version = %llu: this lapse reads version 1",
+					   (unsigned long long)ours->version);
+		} else if (s->kind->id == S_CLOCK) {
+			ps->max_step_seconds = section_has(s, "max-step") ? clock->max_step : ps->max_step_seconds;
+			ps->max_offline_seconds =
+				section_has(s, "max-offline") ? clock->max_offline : ps->max_offline_seconds;
+			ps->require_sync = section_has(s, "require-sync") ? clock->require_sync : ps->require_sync;
+			if (ps->max_step_seconds > ps->max_offline_seconds)
+				diag_error(d, section_key_line(s, "max-step"), "max-step is above max-offline");
+		} else if (s->kind->id == S_AUDIT && section_has(s, "fsync")) {
+			ps->audit_fsync_ms = ((struct audit_section *)s)->fsync_ms;
+		}
+	}
+}
+
+/* Calendar months differ, so the two are compared from every day of four years. */
+static bool floor_above_ceiling(const struct class_section *c)
+{
+	int64_t start = INT64_C(1704067200); /* 2024-01-01 */
+
+	for (int64_t t = start; t < start + 1461 * DAY; t += DAY)
+		if (policy_duration_add(t, &c->retain.d) > policy_duration_add(t, &c->expire.d))
+			return true;
+	return false;
+}
+
+static void link_class(struct policy *p, struct class_section *c, struct policy_diags *d)
+{
+	c->pub.name = c->s.name;
+	c->pub.line = c->s.line;
+	c->pub.basis = POLICY_BASIS_CREATED;
+	if (!c->match.count && c != p->fallback && !section_has(&c->s, "match"))
+		diag_error(d, c->s.line, "[class %s] has no 'match' and is not the default class", c->s.name);
+	for (size_t i = 0; i < c->match.count; i++)
+		p->class_paths |= !glob_is_all(c->match.item[i]);
+	if (c->retain.text && c->expire.text && floor_above_ceiling(c))
+		diag_error(d, section_key_line(&c->s, "retain-for"),
+			   "[class %s]: retain-for = %s (the floor) is above expire-after = %s (the ceiling)", c->s.name,
+			   c->retain.text, c->expire.text);
+}
+
+static void link_classes(struct policy *p, struct policy_diags *d)
+{
+	struct policy_section *top = NULL;
+	struct nearest n;
+
+	for (size_t i = 0; i < p->section_count && !top; i++)
+		if (p->section[i]->kind->id == S_POLICY)
+			top = (struct policy_section *)p->section[i];
+	if (!top)
+		diag_error(d, 0, "there is no [policy] section");
+	n = (struct nearest){.word = top && top->default_class ? top->default_class : ""};
+	for (size_t i = 0; i < p->class_count; i++) {
+		nearest_offer(&n, p->class_[i]->s.name);
+		if (!strcmp(n.word, p->class_[i]->s.name))
+			p->fallback = p->class_[i];
+	}
+	if (*n.word && !p->fallback)
+		diag_error(d, section_key_line(&top->s, "default-class"), "default-class: there is no [class %s]%s%s%s", n.word,
+			   n.best ? "; did you mean '" : "", n.best ? n.best : "", n.best ? "'?" : "");
+	for (size_t i = 0; i < p->class_count; i++)
+		link_class(p, p->class_[i], d);
+}
+
+static void link_budget(struct budget_section *b, size_t index, struct policy_diags *d)
+{
+	struct rates *rates[] = {&b->files, &b->bytes};
+
+	b->index = index;
+	b->per = b->per ? b->per : PER_USER;
+	b->error = b->error ? b->error : ERROR_QUOTA;
+	b->mode = b->mode ? b->mode : MODE_ENFORCE;
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < rates[k]->count; i++) {
+			const struct rate *w = &rates[k]->item[i];
+
+			b->window[b->window_count++] = w;
+			if (w->ms > b->horizon_ms)
+				b->horizon_ms = w->ms;
+			if (!w->bytes && w->limit > b->max_files)
+				b->max_files = w->limit;
+		}
+	if (!section_has(&b->s, "files") && !section_has(&b->s, "bytes"))
+		diag_error(d, b->s.line, "[budget %s] limits nothing: it needs 'files' or 'bytes'", b->s.name);
+}
+
+static void link_budgets(struct policy *p, struct policy_diags *d)
+{
+	size_t shared = 0;
+
+	for (size_t i = 0; i < p->budget_count; i++) {
+		struct budget_section *b = p->budget[i];
+
+		link_budget(b, i, d);
+		if (!strcmp(b->s.name, "none"))
+			diag_error(d, b->s.line, "'none' is no name for a budget: budget = none means no budget");
+		if (b->per == PER_EVERYONE && ++shared > POLICY_MAX_SHARED_BUDGETS)
+			diag_error(d, b->s.line, "more than %u budgets per everyone", POLICY_MAX_SHARED_BUDGETS);
+	}
+}
+
+static struct budget_section *budget_find(const struct policy *p, const char *name, struct nearest *n)
+{
+	for (size_t i = 0; i < p->budget_count; i++) {
+		nearest_offer(n, p->budget[i]->s.name);
+		if (!strcmp(p->budget[i]->s.name, name))
+			return p->budget[i];
+	}
+	return NULL;
+}
+
+static void link_rule_budgets(struct policy *p, struct rule_section *r, struct policy_diags *d)
+{
+	unsigned line = section_key_line(&r->s, "budget");
+
+	if (r->effect == RULE_DENY && section_has(&r->s, "budget"))
+		diag_error(d, line, "[rule %s] denies: it can have no budget", r->s.name);
+	if (r->effect == RULE_PERMIT && !section_has(&r->s, "budget"))
+		diag_error(d, r->s.line, "[rule %s] permits and has no 'budget'; to permit without limit write budget = none",
+			   r->s.name);
+	for (size_t i = 0; i < r->budgets.count; i++) {
+		const char *name = r->budgets.item[i];
+		struct nearest n = {.word = name};
+		struct budget_section *b = budget_find(p, name, &n);
+
+		if (!strcmp(name, "none")) {
+			if (r->budgets.count > 1)
+				diag_error(d, line, "budget: none cannot stand beside others");
+		} else if (!b) {
+			diag_error(d, line, "there is no [budget %.40s]%s%s%s", name, n.best ? "; did you mean '" : "",
+				   n.best ? n.best : "", n.best ? "'?" : "");
+		} else if (r->budget_count >= POLICY_MAX_RULE_BUDGETS) {
+			diag_error(d, line, "more than %u budgets in one rule", POLICY_MAX_RULE_BUDGETS);
+			return;
+		} else {
+			b->used = true;
+			r->budget[r->budget_count++] = b;
+		}
+	}
+}
+
+static int link_rules(struct policy *p, const struct policy_names *names, struct policy_diags *d)
+{
+	int e = 0;
+
+	for (size_t i = 0; !e && i < p->users_count; i++) {
+		struct users_section *u = p->users[i];
+
+		if (!section_has(&u->s, "members") && !section_has(&u->s, "groups"))
+			diag_error(d, u->s.line, "[users %s] is empty: it needs 'members' or 'groups'", u->s.name);
+		if (!strcmp(u->s.name, "everyone") || !strcmp(u->s.name, "unidentified"))
+			diag_error(d, u->s.line, "'%s' has a meaning of its own and is no name for a list", u->s.name);
+		e = users_resolve(u, names, d);
+	}
+	for (size_t i = 0; !e && i < p->rule_count; i++) {
+		struct rule_section *r = p->rule[i];
+
+		link_rule_budgets(p, r, d);
+		for (size_t k = 0; k < r->paths.count; k++)
+			p->rule_paths |= !r->paths.all;
+		e = rule_resolve(r, p, names, d);
+	}
+	return e;
+}
+
+int policy_link(struct policy *p, const struct policy_names *names, struct policy_diags *diags)
+{
+	p->class_ = gather(p, S_CLASS, &p->class_count);
+	p->rule = gather(p, S_RULE, &p->rule_count);
+	p->budget = gather(p, S_BUDGET, &p->budget_count);
+	p->users = gather(p, S_USERS, &p->users_count);
+	if (!p->class_ || !p->rule || !p->budget || !p->users)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->section_count; i++)
+		check_required(p->section[i], diags);
+	link_settings(p, diags);
+	link_classes(p, diags);
+	link_budgets(p, diags);
+	return link_rules(p, names, diags);
+}

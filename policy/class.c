@@ -1,0 +1,62 @@
+/* class.c - which class a path belongs to, and the deadlines of a class. */
+#include <string.h>
+
+#include "policy/internal.h"
+
+static const struct class_section *section_of(const struct policy_class *c)
+{
+	return (const struct class_section *)((const char *)c - offsetof(struct class_section, pub));
+}
+
+const struct policy_class *policy_class_for(const struct policy *p, const char *path)
+{
+	for (size_t i = 0; i < p->class_count; i++)
+		if (globlist_matches(&p->class_[i]->match, path))
+			return &p->class_[i]->pub;
+	return &p->fallback->pub;
+}
+
+const struct policy_class *policy_class_by_name(const struct policy *p, const char *name)
+{
+	for (size_t i = 0; i < p->class_count; i++)
+		if (!strcmp(p->class_[i]->pub.name, name))
+			return &p->class_[i]->pub;
+	return NULL;
+}
+
+const struct policy_class *policy_class_at(const struct policy *p, size_t i)
+{
+	return i < p->class_count ? &p->class_[i]->pub : NULL;
+}
+
+bool policy_class_needs_path(const struct policy *p)
+{
+	return p->class_paths;
+}
+
+int64_t policy_expires_at(const struct policy_class *c, int64_t basis)
+{
+	return policy_duration_add(basis, &section_of(c)->expire.d);
+}
+
+int64_t policy_retain_until(const struct policy_class *c, int64_t basis)
+{
+	const struct class_section *s = section_of(c);
+
+	return s->retain.text ? policy_duration_add(basis, &s->retain.d) : INT64_MIN;
+}
+
+const char *policy_expire_text(const struct policy_class *c)
+{
+	return section_of(c)->expire.text;
+}
+
+const struct policy_settings *policy_settings(const struct policy *p)
+{
+	return &p->settings;
+}
+
+bool policy_rules_need_path(const struct policy *p)
+{
+	return p->rule_paths;
+}

@@ -1,0 +1,345 @@
+/* internal.h - the parsed policy and what the files of this room share. */
+#pragma once
+
+#include <stdarg.h>
+#include <stdatomic.h>
+
+#include "policy/policy.h"
+
+#define POLICY_MAX_BYTES (1u << 20)
+#define POLICY_MAX_LINE 4096u
+#define POLICY_MAX_SECTION 49u /* inih's own limit */
+#define POLICY_MAX_NAME 32u
+#define POLICY_MAX_SECTIONS 1024u
+#define POLICY_MAX_LIST 512u
+#define POLICY_MAX_GLOB 255u
+#define POLICY_MAX_KEYS 24u
+#define POLICY_MAX_DIAGS 200u
+#define POLICY_MAX_WINDOWS 16u		/* of one budget, files and bytes together */
+#define POLICY_MAX_RULE_BUDGETS 8u
+#define POLICY_MAX_SHARED_BUDGETS 16u	/* `per = everyone` */
+#define POLICY_MAX_COUNT UINT64_C(1000000000) /* files in a window */
+#define POLICY_MAX_WINDOW_DAYS 366
+
+/* ---- diag.c -------------------------------------------------------------------------------------------------- */
+
+void diag_error(struct policy_diags *d, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void diag_warn(struct policy_diags *d, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void diag_sort(struct policy_diags *d);
+
+/* ---- values (value.c) ------------------------------------------------------------------------------------------ */
+
+enum value_type {
+	V_COUNT,      /* uint64_t */
+	V_BYTES,      /* uint64_t */
+	V_SPAN,	      /* int64_t seconds; no months, no years */
+	V_DURATION,   /* struct lifetime */
+	V_LIFETIME,   /* struct lifetime, `never` allowed */
+	V_FSYNC,      /* int64_t ms; `always` is 0 */
+	V_BOOL,	      /* bool */
+	V_CHOICE,     /* int: 1 for the first of the keyword's choices */
+	V_TEXT,	      /* char * */
+	V_NAME,	      /* char * */
+	V_NAMES,      /* struct strlist */
+	V_GLOBS,      /* struct globlist */
+	V_FILE_RATES, /* struct rates */
+	V_BYTE_RATES, /* struct rates */
+	/* what only later versions store: checked, then refused as not supported yet */
+	V_KEEP,	    /* a duration or `none` */
+	V_COMMIT,   /* a duration or `close` */
+	V_BOUNDS,   /* 30d..1y */
+	V_TIMEZONE, /* Europe/Berlin */
+	V_PATHS,    /* absolute paths */
+	V_COMMAND,  /* an absolute path and arguments */
+	V_SHA256,
+	V_HOURS, /* 08:00-18:00 */
+	V_DAYS,	 /* mon-fri */
+	V_DATE,	 /* 2027-01-31 or 2027-01-31T12:00 */
+};
+
+struct lifetime {
+	struct policy_duration d;
+	char *text;
+};
+
+struct strlist {
+	char **item;
+	size_t count;
+};
+
+struct globlist {
+	struct glob **item;
+	size_t count;
+	bool all; /* one of them is `**` */
+};
+
+struct rate {
+	uint64_t limit;
+	int64_t ms;
+	bool bytes;
+	char *text;
+};
+
+struct rates {
+	struct rate *item;
+	size_t count;
+};
+
+struct keyword {
+	const char *key;
+	enum value_type type;
+	unsigned flags;
+	size_t offset;	     /* of the field in the section's struct; 0: not stored */
+	const char *choices; /* "created" */
+	const char *later;   /* choices not supported yet: "modified|captured" */
+};
+
+#define KW_REQUIRED 1u
+#define KW_LATER 2u /* in the grammar, not supported yet */
+
+struct complaint {
+	char text[256];
+};
+
+/* Parses `text` as the keyword's type into `field` (zeroed). 0, -EINVAL and -EOPNOTSUPP with a sentence in *why, -ENOMEM. */
+int value_parse(const struct keyword *k, const char *text, void *field, struct complaint *why);
+void value_free(const struct keyword *k, void *field);
+int complain(struct complaint *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Splits at blanks and commas; a backslash keeps the next byte from separating. 0, -EINVAL, -ENOMEM. */
+int strlist_parse(const char *text, struct strlist *ret, struct complaint *why);
+void strlist_free(struct strlist *l);
+bool name_valid(const char *name);
+/* The checks of what is not stored yet (later.c): 0 or -EINVAL. */
+int later_check(enum value_type type, const char *text, struct complaint *why);
+
+/* ---- sections and keys (keywords.c) ------------------------------------------------------------------------------- */
+
+enum section_id { S_POLICY, S_CLASS, S_USERS, S_PROGRAMS, S_RULE, S_BUDGET, S_CANARY, S_CLOCK, S_AUDIT, S_ALERT,
+		  S_BREAK_GLASS, S_COUNT };
+
+struct section_kind {
+	const char *name;
+	enum section_id id;
+	bool named;
+	bool later; /* the whole section is not supported yet */
+	size_t size;
+	const struct keyword *keys;
+	size_t key_count;
+};
+
+/* First member of every section's struct. */
+struct section {
+	const struct section_kind *kind;
+	char *name;
+	unsigned line;
+	unsigned seen[POLICY_MAX_KEYS]; /* line of each key of the kind; 0: absent */
+};
+
+const struct section_kind *section_kind_at(size_t i); /* NULL past the last */
+const struct section_kind *section_kind_find(const char *name, size_t len);
+const struct keyword *keyword_find(const struct section_kind *kind, const char *key);
+/* Line of `key` in the section, else of the section. */
+unsigned section_key_line(const struct section *s, const char *key);
+bool section_has(const struct section *s, const char *key);
+void section_free(struct section *s);
+
+/* The candidate nearest to a mistyped word. */
+struct nearest {
+	const char *word, *best;
+	unsigned distance;
+};
+void nearest_offer(struct nearest *n, const char *candidate);
+
+/* ---- the sections ------------------------------------------------------------------------------------------------------ */
+
+struct policy_section {
+	struct section s;
+	uint64_t version;
+	char *default_class, *contact;
+	int64_t settle;
+	bool hard_links;
+};
+
+struct clock_section {
+	struct section s;
+	int64_t max_step, max_offline;
+	bool require_sync;
+};
+
+struct audit_section {
+	struct section s;
+	int64_t fsync_ms;
+};
+
+struct class_section {
+	struct section s;
+	struct policy_class pub;
+	struct globlist match;
+	struct lifetime expire, retain;
+	int basis;
+};
+
+struct ids {
+	uint32_t *item; /* ascending */
+	size_t count;
+};
+
+struct users_section {
+	struct section s;
+	struct strlist members, groups;
+	struct ids uids, gids;
+	bool everyone, unidentified;
+	bool partial; /* a name in it is unknown here */
+	bool used;
+};
+
+/* Whom a rule is about. */
+struct who {
+	bool any;	   /* no `users` key */
+	bool everyone;	   /* `*` */
+	bool unidentified; /* named */
+	struct ids uids, gids; /* either will do */
+	bool by_group;	   /* a `groups` key: must hold too */
+	struct ids groups;
+	bool partial;
+};
+
+enum { RULE_PERMIT = 1, RULE_DENY };
+
+struct rule_section {
+	struct section s;
+	struct strlist users, groups, budgets;
+	struct globlist paths;
+	int effect;
+	struct who who;
+	struct budget_section *budget[POLICY_MAX_RULE_BUDGETS];
+	size_t budget_count;
+};
+
+enum { PER_USER = 1, PER_EVERYONE };
+enum { ERROR_QUOTA = 1, ERROR_ACCESS };
+enum { MODE_ENFORCE = 1, MODE_ALERT };
+
+struct budget_section {
+	struct section s;
+	struct rates files, bytes;
+	int per, on_exceed, error, mode;
+	const struct rate *window[POLICY_MAX_WINDOWS];
+	size_t window_count;
+	size_t index; /* among the policy's budgets */
+	int64_t horizon_ms;
+	uint64_t max_files;
+	bool used;
+};
+
+struct policy {
+	atomic_uint refs;
+	struct section **section;
+	size_t section_count;
+	struct policy_settings settings;
+	/* pointers into section[], in the order of the file */
+	struct class_section **class_;
+	struct rule_section **rule;
+	struct budget_section **budget;
+	struct users_section **users;
+	size_t class_count, rule_count, budget_count, users_count;
+	struct class_section *fallback;
+	bool class_paths, rule_paths;
+};
+
+/* Cross-checks the sections and fills what is derived from them (check.c). 0 or -ENOMEM; errors go to *diags. */
+int policy_link(struct policy *p, const struct policy_names *names, struct policy_diags *diags);
+/* What can never match or is never used (shadow.c). */
+void policy_warn(const struct policy *p, struct policy_diags *diags);
+
+/* ---- globs (glob.c) ------------------------------------------------------------------------------------------------ */
+
+struct glob;
+
+/* 0; -EINVAL with a sentence in *why (static); -ENOMEM. */
+int glob_new(const char *pattern, struct glob **ret, const char **why);
+void glob_free(struct glob *g);
+bool glob_matches(const struct glob *g, const char *path);
+const char *glob_text(const struct glob *g);
+bool glob_is_all(const struct glob *g);
+/* True only if `a` matches whatever `b` matches; may miss cases. Takes its work from *fuel and says false when that is spent. */
+bool glob_covers(const struct glob *a, const struct glob *b, uint64_t *fuel);
+bool globlist_matches(const struct globlist *l, const char *path);
+
+/* ---- principals (principal.c) ------------------------------------------------------------------------------------------ */
+
+#define PRINCIPALS_MAX 3u
+
+/* The distinct uids a request is judged and charged by: login, request, real. */
+size_t principals_of(const struct subject *s, uint32_t ret[static PRINCIPALS_MAX]);
+bool who_matches(const struct who *w, const struct subject *s, uint32_t uid, bool deny);
+bool who_covers(const struct who *a, const struct who *b);
+int ids_add(struct ids *set, uint32_t id);
+bool ids_have(const struct ids *set, uint32_t id);
+void ids_free(struct ids *set);
+int users_resolve(struct users_section *u, const struct policy_names *names, struct policy_diags *d);
+int rule_resolve(struct rule_section *r, struct policy *p, const struct policy_names *names, struct policy_diags *d);
+
+/* ---- files read recently (recent.c) -------------------------------------------------------------------------------------- */
+
+#define RECENT_NONE UINT32_MAX
+
+struct recent_entry {
+	uint8_t id[POLICY_FILE_ID_BYTES];
+	int64_t at_ms;
+	uint64_t bytes;
+	uint32_t older, newer;
+};
+
+/* Distinct ids in the order of their times, found by id in constant time. Zeroed is empty. */
+struct recent {
+	struct recent_entry *entry;
+	uint32_t *slot;
+	uint32_t mask, capacity, count, unused, oldest, newest;
+};
+
+uint32_t recent_find(const struct recent *r, const uint8_t id[static POLICY_FILE_ID_BYTES]);
+/* Makes room for one more: 0, -ENOMEM. */
+int recent_reserve(struct recent *r);
+/* Adds an absent id as the newest; room must have been made. */
+uint32_t recent_add(struct recent *r, const uint8_t id[static POLICY_FILE_ID_BYTES], int64_t at_ms, uint64_t bytes);
+void recent_touch(struct recent *r, uint32_t i, int64_t at_ms);
+void recent_drop_oldest(struct recent *r);
+void recent_clear(struct recent *r);
+
+/* ---- counters (budget.c) --------------------------------------------------------------------------------------------- */
+
+struct cursor {
+	uint32_t oldest; /* in the window */
+	uint64_t files, bytes;
+};
+
+/* What one principal has read under one budget. */
+struct counter {
+	struct counter *next;
+	char *name; /* of the budget, which may have left the policy */
+	uint32_t uid;
+	const struct budget_section *budget; /* NULL: orphan, kept until its entries are too old */
+	int64_t horizon_ms;
+	struct recent recent;
+	struct cursor at[POLICY_MAX_WINDOWS];
+};
+
+struct excess {
+	const struct rate *window; /* NULL: none */
+	uint64_t used;
+	int64_t frees_at_ms; /* 0: never */
+};
+
+struct counter *counter_new(const struct budget_section *b, uint32_t uid);
+void counter_free(struct counter *c);
+void counter_advance(struct counter *c, int64_t now_ms);
+/* Gives the counter the windows of `b` (NULL: orphan), keeping what was read. */
+void counter_rebind(struct counter *c, const struct budget_section *b);
+/* The window that one more read would exceed and that frees last. `c` may be NULL (nothing read yet) and is advanced. */
+struct excess counter_excess(const struct counter *c, const struct budget_section *b,
+			     const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
+/* Makes room to charge `id`: 0, -ENOMEM also when an enforced budget holds all it may. */
+int counter_reserve(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES]);
+void counter_charge(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
+int64_t counter_frees_at(const struct counter *c, size_t window, uint64_t add);

@@ -1,0 +1,147 @@
+/* later.c - what the grammar holds and this version does not enforce: checked, so that a mistake is named today. */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "policy/internal.h"
+
+static bool hour(const char *s)
+{
+	if (!isdigit((unsigned char)s[0]) || !isdigit((unsigned char)s[1]) || s[2] != ':' ||
+	    !isdigit((unsigned char)s[3]) || !isdigit((unsigned char)s[4]))
+		return false;
+	int h = (s[0] - '0') * 10 + (s[1] - '0'), m = (s[3] - '0') * 10 + (s[4] - '0');
+
+	return m < 60 && (h < 24 || (h == 24 && m == 0));
+}
+
+static int hours_check(const char *item, struct complaint *why)
+{
+	if (strlen(item) == 11 && hour(item) && item[5] == '-' && hour(item + 6) && memcmp(item, item + 6, 5))
+		return 0;
+	return complain(why, "'%s' is no span of hours such as 08:00-18:00", item);
+}
+
+static bool day(const char *s)
+{
+	static const char days[] = "mon tue wed thu fri sat sun";
+
+	for (const char *d = days; d < days + sizeof(days) - 1; d += 4)
+		if (!memcmp(d, s, 3))
+			return true;
+	return false;
+}
+
+static int days_check(const char *item, struct complaint *why)
+{
+	size_t len = strlen(item);
+
+	if ((len == 3 && day(item)) || (len == 7 && day(item) && item[3] == '-' && day(item + 4)))
+		return 0;
+	return complain(why, "'%s' is no day such as mon, or span such as mon-fri", item);
+}
+
+static int sha256_check(const char *item, struct complaint *why)
+{
+	if (strlen(item) == 64 && strspn(item, "0123456789abcdef") == 64)
+		return 0;
+	return complain(why, "a SHA-256 is 64 lower-case hexadecimal digits");
+}
+
+static int path_check(const char *item, struct complaint *why)
+{
+	if (item[0] == '/' && item[1] && !strstr(item, "/../"))
+		return 0;
+	return complain(why, "'%s' is no absolute path", item);
+}
+
+static int each(const char *text, int (*check)(const char *, struct complaint *), struct complaint *why)
+{
+	struct strlist l = {0};
+	int r = strlist_parse(text, &l, why);
+
+	for (size_t i = 0; !r && i < l.count; i++)
+		r = check(l.item[i], why);
+	strlist_free(&l);
+	return r;
+}
+
+static int duration_check(const char *text, const char *word, struct complaint *why)
+{
+	struct policy_duration d;
+	const char *reason = "";
+
+	if (!strcmp(text, word))
+		return 0;
+	if (policy_duration_parse(text, &d, &reason))
+		return complain(why, "%s; or write %s", reason, word);
+	return d.never ? complain(why, "expected a length of time or %s", word) : 0;
+}
+
+static int bounds_check(const char *text, struct complaint *why)
+{
+	struct policy_duration low, high;
+	const char *dots = strstr(text, ".."), *reason;
+	char first[32] = "";
+
+	if (!dots || (size_t)(dots - text) >= sizeof(first))
+		return complain(why, "expected two lengths of time: 30d..1y");
+	memcpy(first, text, (size_t)(dots - text));
+	if (policy_duration_parse(first, &low, &reason) || policy_duration_parse(dots + 2, &high, &reason))
+		return complain(why, "%s", reason);
+	if (policy_duration_add(0, &low) > policy_duration_add(0, &high))
+		return complain(why, "the first bound is above the second");
+	return 0;
+}
+
+static int date_check(const char *text, struct complaint *why)
+{
+	static const char form[] = "dddd-dd-ddTdd:dd";
+	size_t len = strlen(text);
+	bool fits = len == 10 || len == 16;
+
+	for (size_t i = 0; fits && i < len; i++)
+		fits = form[i] == 'd' ? isdigit((unsigned char)text[i]) != 0 : text[i] == form[i];
+	if (fits) {
+		int month = (text[5] - '0') * 10 + text[6] - '0', mday = (text[8] - '0') * 10 + text[9] - '0';
+
+		fits = month >= 1 && month <= 12 && mday >= 1 && mday <= 31 && (len == 10 || hour(text + 11));
+	}
+	return fits ? 0 : complain(why, "expected a date: 2027-01-31 or 2027-01-31T12:00");
+}
+
+static int timezone_check(const char *text, struct complaint *why)
+{
+	for (const char *c = text; *c; c++)
+		if (!isalnum((unsigned char)*c) && !strchr("_+-/", *c))
+			return complain(why, "expected a time zone such as Europe/Berlin");
+	return text[0] == '/' ? complain(why, "expected a time zone such as Europe/Berlin") : 0;
+}
+
+int later_check(enum value_type type, const char *text, struct complaint *why)
+{
+	switch (type) {
+	case V_KEEP:
+		return duration_check(text, "none", why);
+	case V_COMMIT:
+		return duration_check(text, "close", why);
+	case V_BOUNDS:
+		return bounds_check(text, why);
+	case V_TIMEZONE:
+		return timezone_check(text, why);
+	case V_PATHS:
+		return each(text, path_check, why);
+	case V_COMMAND:
+		return text[0] == '/' ? 0 : complain(why, "the command must begin with an absolute path");
+	case V_SHA256:
+		return each(text, sha256_check, why);
+	case V_HOURS:
+		return each(text, hours_check, why);
+	case V_DAYS:
+		return each(text, days_check, why);
+	case V_DATE:
+		return date_check(text, why);
+	default:
+		return -EINVAL;
+	}
+}

@@ -1,0 +1,222 @@
+/* policy.h - what the policy says: classes, deadlines, who may read and how much.
+ *
+ * Pure: no files, no clock, no locks. `now`, the subject and name resolution are arguments, so that every
+ * decision can be tested and replayed. POLICY.md is the specification. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Deadlines and bases are whole seconds since 1970 (int64_t); budget time is milliseconds. */
+#define POLICY_NEVER INT64_MAX
+#define POLICY_FILE_ID_BYTES 16
+#define POLICY_NO_UID UINT32_MAX
+#define POLICY_UID_UNIDENTIFIED (UINT32_MAX - 1) /* the principal of subjects that nobody could identify */
+
+/* ---- diagnostics: every error of a file at once -------------------------------------------------------------- */
+
+struct policy_diag {
+	unsigned line; /* 0: the file as a whole */
+	bool warning;
+	char *text; /* "unknown key 'expire-afer' in [class plates]; did you mean 'expire-after'?" */
+};
+
+struct policy_diags {
+	struct policy_diag *item;
+	size_t count;
+	size_t errors; /* how many of them are not warnings */
+};
+
+void policy_diags_free(struct policy_diags *d);
+
+/* ---- parsing ------------------------------------------------------------------------------------------------- */
+
+struct policy; /* immutable once parsed; reference counted */
+
+/* Turns names in the policy into numbers. Return 0, -ENOENT for a name that does not exist. */
+struct policy_names {
+	int (*user)(void *ctx, const char *name, uint32_t *ret_uid);
+	int (*group)(void *ctx, const char *name, uint32_t *ret_gid);
+	void *ctx;
+};
+
+/* Parses `len` bytes of INI text. Returns 0 and a policy in *ret (caller unrefs), or -EINVAL with at least one error
+ * in *diags; warnings are filled in both cases. -ENOMEM. `names` may be NULL: then users and groups must be numbers or
+ * stay unresolved (for `policy check` on another machine they are warnings). A name that `names` does not know is a warning
+ * where it permits (it matches nobody) and an error in a rule that denies; a callback that answers 0 with POLICY_NO_UID
+ * makes it nobody without either. */
+int policy_parse(const void *text, size_t len, const struct policy_names *names, struct policy **ret,
+		 struct policy_diags *diags);
+struct policy *policy_ref(struct policy *p);
+void policy_unref(struct policy *p); /* NULL is fine */
+
+/* The commented policy that `lapse init` writes; the caller frees it. `expire_after` is the default class's lifetime, `ordinary_user`
+ * starts the budgets in alert mode. NULL with errno EINVAL for a lifetime that does not parse, EOPNOTSUPP unless `service` is NULL
+ * (rules on services are not supported yet), ENOMEM. */
+char *policy_default_text(const char *expire_after, const char *service, bool ordinary_user);
+
+/* ---- classes and deadlines ----------------------------------------------------------------------------------- */
+
+enum policy_basis { POLICY_BASIS_CREATED = 1, POLICY_BASIS_MODIFIED, POLICY_BASIS_CAPTURED };
+
+struct policy_class {
+	const char *name;
+	unsigned line;
+	enum policy_basis basis;
+	/* the rest is read through the functions below */
+};
+
+/* The class of `path` (relative to the archive's root, no leading slash, "" is the root): the first whose globs match, else the
+ * default class. Never NULL. */
+const struct policy_class *policy_class_for(const struct policy *p, const char *path);
+const struct policy_class *policy_class_by_name(const struct policy *p, const char *name); /* NULL if there is none */
+const struct policy_class *policy_class_at(const struct policy *p, size_t i);		   /* NULL past the last */
+/* True if no class has a glob other than `**`: the path need not be built to classify. */
+bool policy_class_needs_path(const struct policy *p);
+
+/* The instant from which a file of this class with this basis is unreadable, or POLICY_NEVER. Saturates. */
+int64_t policy_expires_at(const struct policy_class *c, int64_t basis);
+/* The instant until which it may not be changed or deleted; INT64_MIN without a floor. */
+int64_t policy_retain_until(const struct policy_class *c, int64_t basis);
+/* The class's ceiling as written ("30d", "never"). */
+const char *policy_expire_text(const struct policy_class *c);
+
+/* The two predicates of retention, used everywhere. Half-open. */
+static inline bool policy_expired(int64_t expires_at, int64_t now) { return now >= expires_at; }
+static inline bool policy_modifiable(int64_t retain_until, int64_t now) { return now >= retain_until; }
+
+/* ---- durations and sizes (duration.c) -------------------------------------------------------------------------- */
+
+struct policy_duration {
+	int64_t seconds;   /* fixed part */
+	int32_t months;	   /* calendar part: months and years */
+	bool never;
+};
+
+/* Parses "90s", "10min", "12h", "30d", "2w", "6mo", "75y", "never"; -EINVAL with a sentence in *why (static) otherwise.
+ * Bare `m`, no unit, 0, signs and blanks are refused; -ERANGE beyond 9,999 years. */
+int policy_duration_parse(const char *text, struct policy_duration *ret, const char **why);
+/* basis + d in UTC calendar arithmetic (29 Feb + 1y = 28 Feb), saturating at POLICY_NEVER. */
+int64_t policy_duration_add(int64_t basis, const struct policy_duration *d);
+/* "500", "20K", "3M", "1G" (powers of 1000 for counts, of 1024 for bytes); -EINVAL, -ERANGE. */
+int policy_size_parse(const char *text, bool bytes, uint64_t *ret);
+
+/* ---- globs (glob.c) -------------------------------------------------------------------------------------------- */
+
+/* `*` and `?` within one component, `[...]` sets, `**` across components; bytes, no case folding. Bounded work. */
+bool policy_glob_match(const char *pattern, const char *path);
+
+/* ---- settings of [policy], [clock], [audit] --------------------------------------------------------------------- */
+
+struct policy_settings {
+	int64_t settle_seconds;	    /* 120: a rename this soon after the last close decides the class anew */
+	bool hard_links;	    /* yes */
+	int64_t max_step_seconds;   /* 24 h */
+	int64_t max_offline_seconds; /* 30 d */
+	bool require_sync;	    /* yes */
+	int64_t audit_fsync_ms;	    /* 200; 0: always */
+	const char *contact;	    /* "" if none */
+};
+const struct policy_settings *policy_settings(const struct policy *p);
+
+/* ---- who is asking ----------------------------------------------------------------------------------------------- */
+
+struct subject {
+	uint32_t uid;	    /* of the request (fsuid) */
+	uint32_t login_uid; /* POLICY_NO_UID: unset */
+	uint32_t real_uid;  /* POLICY_NO_UID: unknown */
+	uint32_t gid;
+	const uint32_t *groups; /* supplementary and primary groups of the user; may be NULL */
+	size_t group_count;
+	uint32_t pid; /* thread id as FUSE gave it; for the record only */
+	bool unidentified; /* pid 0, kernel thread, unreadable: only a rule that names it permits */
+};
+
+/* ---- the guard ----------------------------------------------------------------------------------------------------- */
+
+/* Counters of one archive: who has read which files and when. One thread at a time; the caller locks. */
+struct guard;
+
+int guard_new(struct guard **ret);
+void guard_free(struct guard *g);
+/* Takes a reference on `p`; counters are kept by budget name and principal, so a policy change refills nothing. */
+int guard_set_policy(struct guard *g, struct policy *p);
+
+enum guard_effect { GUARD_PERMIT, GUARD_DENY_RULE, GUARD_DENY_BUDGET, GUARD_ALERT };
+
+struct guard_request {
+	const struct subject *who;
+	const char *path;		   /* may be NULL if !policy_rules_need_path() */
+	const struct policy_class *class_; /* may be NULL if unknown */
+	uint8_t file_id[POLICY_FILE_ID_BYTES];
+	uint64_t bytes;	  /* plaintext size now: what is charged, once per file and window */
+	bool wants_write; /* decides EACCES or EDQUOT */
+	int64_t now_ms;	  /* trusted time */
+};
+
+struct guard_verdict {
+	enum guard_effect effect; /* PERMIT and ALERT let the read happen */
+	int error;		  /* 0, or the negative errno to answer with */
+	unsigned line;		  /* line of the rule or budget that decided; 0: no rule matched */
+	const char *rule;	  /* names live as long as the policy; "" if none */
+	const char *budget;	  /* the budget exceeded (DENY_BUDGET, ALERT), else "" */
+	const char *window;	  /* as written, "500/10min"; else "" */
+	uint64_t used, limit;	  /* of that window */
+	int64_t frees_at_ms;	  /* when a new file would be permitted again; 0 if not known */
+	bool own;		  /* not charged: the reader wrote it within the hour */
+};
+
+bool policy_rules_need_path(const struct policy *p);
+
+/* Decides and, if permitted, charges. Never fails to decide: out of memory denies with -ENOMEM. */
+void guard_check(struct guard *g, const struct guard_request *r, struct guard_verdict *ret);
+/* The same decision without charging (for `explain`). */
+void guard_preview(struct guard *g, const struct guard_request *r, struct guard_verdict *ret);
+/* A file was created by this subject: its own re-reads within the hour are free. Bounded memory. */
+void guard_created(struct guard *g, const struct subject *who, const uint8_t file_id[static POLICY_FILE_ID_BYTES],
+		   int64_t now_ms);
+/* Rebuilding from the audit log: a read that was permitted under `rule` and charged, at `when_ms` (any order within a
+ * second, else ascending). */
+void guard_replay(struct guard *g, const struct subject *who, const char *rule,
+		  const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms);
+/* Longest window of the policy in force, in ms: how far back the log matters. */
+int64_t guard_horizon_ms(const struct guard *g);
+
+/* For status and explain: usage of every budget and principal. Calls back per window. */
+struct guard_usage {
+	const char *budget, *window, *unit; /* "files" or "bytes" */
+	uint32_t uid; /* POLICY_NO_UID: everyone */
+	uint64_t used, limit;
+	int64_t frees_at_ms;
+};
+void guard_each_usage(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx);
+
+/* ---- trusted time (clock.c) ----------------------------------------------------------------------------------------- */
+
+/* All in nanoseconds since 1970 (wall, trusted) or since boot (boot). */
+struct clock_state {
+	int64_t trusted_ns;   /* at boot_ns */
+	int64_t boot_ns;
+	int64_t agreed_since_boot_ns; /* wall has been ahead by a steady offset since; 0: not */
+	int64_t agreed_offset_ns;
+	int64_t stepped_ns;   /* sum of forward sets in the current day of boot time */
+	int64_t stepped_since_boot_ns;
+	bool paused;	      /* the offset stems from the time before this mount */
+};
+struct clock_sample {
+	int64_t boot_ns, wall_ns;
+	bool synchronised;
+};
+/* At mount: the persisted mark and one sample. A gap of at most max_step is taken at once; a longer one, up to
+ * max_offline, after agreement; beyond that never (until `lapse clock confirm`). */
+void clock_start(struct clock_state *c, int64_t mark_ns, const struct clock_sample *s, const struct policy_settings *ps);
+/* Advances by boot time; takes the wall clock over only on DESIGN section 6's terms. Never goes back. Returns trusted. */
+int64_t clock_advance(struct clock_state *c, const struct clock_sample *s, const struct policy_settings *ps);
+/* Trusted time at boot_ns without changing anything. */
+int64_t clock_read(const struct clock_state *c, int64_t boot_ns);
+
+enum clock_doubt { CLOCK_FINE, CLOCK_WALL_AHEAD, CLOCK_WALL_BEHIND };
+/* How wall and trusted stand; *ret_by the difference in ns. AHEAD: beyond max_step. BEHIND: wall earlier than the mark by > 2 s. */
+enum clock_doubt clock_compare(const struct clock_state *c, const struct clock_sample *s,
+			       const struct policy_settings *ps, int64_t *ret_by);

@@ -1,0 +1,69 @@
+/* text.c - the policy that `lapse init` writes. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "policy/policy.h"
+
+static const char format[] =
+	"; The policy of this archive. What is in force is the copy sealed in the archive: after a change here,\n"
+	"; `lapse policy check FILE` names every error, and `lapse policy apply FILE` puts it in force.\n"
+	"; Comments have lines of their own. All keys: POLICY.md.\n"
+	"\n"
+	"[policy]\n"
+	"version = 1\n"
+	"; the class of every file that no other class matches\n"
+	"default-class = images\n"
+	"; whom a refused reader should ask; shown with each refusal\n"
+	"; contact = records office, ext. 1234\n"
+	"\n"
+	"; ---- what is kept how long ----------------------------------------------------------------------------\n"
+	"; The first class that matches a file's path counts. After expire-after nobody can read the file: its key\n"
+	"; no longer exists. Units: s min h d w mo y, or never.\n"
+	"\n"
+	"; [class passports]\n"
+	"; match = passports/** scans/passport-*.jpg\n"
+	"; expire-after = 12h\n"
+	"\n"
+	"[class images]\n"
+	"match = **\n"
+	"expire-after = %s\n"
+	"\n"
+	"; ---- who may read, and how much -----------------------------------------------------------------------\n"
+	"; The first rule that matches counts; whom none matches is denied. Nobody is exempt, root included.\n"
+	"; Rules on services and programs are not supported yet.\n"
+	"\n"
+	"[rule everyone]\n"
+	"effect = permit\n"
+	"budget = reader\n"
+	"\n"
+	"; Distinct files in sliding windows: reading a file again is free.\n"
+	"[budget reader]\n"
+	"per = user\n"
+	"files = 500/10min 2000/24h 8000/30d\n"
+	"on-exceed = deny\n"
+	"%s"
+	"\n"
+	"; All readers together: a warning only, since it would hold up everyone.\n"
+	"[budget archive]\n"
+	"per = everyone\n"
+	"files = 20000/24h\n"
+	"mode = alert\n";
+
+char *policy_default_text(const char *expire_after, const char *service, bool ordinary_user)
+{
+	struct policy_duration d;
+	char *text;
+
+	if (service) {
+		errno = EOPNOTSUPP;
+		return NULL;
+	}
+	if (policy_duration_parse(expire_after, &d, NULL)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	const char *mode = ordinary_user ? "; an archive of your own begins with warnings; enforce would refuse\nmode = alert\n"
+					 : "mode = enforce\n";
+	return asprintf(&text, format, expire_after, mode) < 0 ? NULL : text;
+}
