@@ -1,5 +1,6 @@
 #include "crypt/kdf.h"
 
+#include "base/buf.h"
 #include "base/secret.h"
 
 #include <assert.h>
@@ -34,11 +35,14 @@ static const char *const contexts[KDF_CONTEXT_COUNT] = {
 	[KDF_ACCESS] = "lapse 1 access",
 };
 
-static void put_le32(uint8_t out[static 4], size_t v)
+static void add_length(crypto_generichash_blake2b_state *st, size_t len)
 {
-	assert(v <= UINT32_MAX);
-	for (int i = 0; i < 4; i++)
-		out[i] = (uint8_t)(v >> (8 * i));
+	assert(len <= UINT32_MAX);
+	uint8_t bytes[4];
+	struct wbuf w;
+	wbuf_init(&w, bytes, sizeof bytes);
+	wbuf_u32(&w, (uint32_t)len);
+	crypto_generichash_blake2b_update(st, bytes, sizeof bytes);
 }
 
 static void derive(uint8_t *out, size_t out_len, const uint8_t key[static KEY_BYTES], enum kdf_context context,
@@ -47,14 +51,11 @@ static void derive(uint8_t *out, size_t out_len, const uint8_t key[static KEY_BY
 	assert((unsigned)context < KDF_CONTEXT_COUNT);
 	const char *string = contexts[context];
 	size_t string_len = strlen(string);
-	uint8_t length[4];
 	crypto_generichash_blake2b_state st;
 	crypto_generichash_blake2b_init(&st, key, KEY_BYTES, out_len);
-	put_le32(length, string_len);
-	crypto_generichash_blake2b_update(&st, length, sizeof length);
+	add_length(&st, string_len);
 	crypto_generichash_blake2b_update(&st, (const uint8_t *)string, string_len);
-	put_le32(length, bind_len);
-	crypto_generichash_blake2b_update(&st, length, sizeof length);
+	add_length(&st, bind_len);
 	crypto_generichash_blake2b_update(&st, bind, bind_len);
 	crypto_generichash_blake2b_final(&st, out, out_len);
 	secret_wipe(&st, sizeof st);
@@ -103,8 +104,8 @@ void anchor_key_derive(struct small_key *out, const uint8_t master[static KEY_BY
 	secret_wipe(bind, sizeof bind);
 }
 
-void home_compute(uint8_t out[static HOME_BYTES], const struct master_keys *k, const uint8_t dir_id[static DIR_ID_BYTES],
-	const char *name, size_t name_len)
+void home_compute(uint8_t out[static HOME_BYTES], const struct master_keys *k,
+	const uint8_t dir_id[static DIR_ID_BYTES], const char *name, size_t name_len)
 {
 	crypto_generichash_blake2b_state st;
 	crypto_generichash_blake2b_init(&st, k->home, KEY_BYTES, HOME_BYTES);
@@ -123,11 +124,11 @@ void class_fingerprint(uint8_t out[static CLASS_FP_BYTES], const struct master_k
 int64_t catalogue_bucket(const struct master_keys *k, int64_t bucket)
 {
 	uint8_t in[8], out[16];
-	uint64_t v = 0;
-	for (int i = 0; i < 8; i++)
-		in[i] = (uint8_t)((uint64_t)bucket >> (8 * i));
+	struct wbuf w;
+	struct rbuf r;
+	wbuf_init(&w, in, sizeof in);
+	wbuf_i64(&w, bucket);
 	crypto_generichash_blake2b(out, sizeof out, in, sizeof in, k->catalogue_bucket, KEY_BYTES);
-	for (int i = 0; i < 8; i++)
-		v |= (uint64_t)out[i] << (8 * i);
-	return (int64_t)v;
+	rbuf_init(&r, out, sizeof out);
+	return rbuf_i64(&r);
 }

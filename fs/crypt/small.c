@@ -1,25 +1,22 @@
 #include "crypt/small.h"
 
+#include "base/buf.h"
 #include "base/secret.h"
 
 #include <assert.h>
 #include <sodium.h>
 #include <string.h>
 
-static void put_le64(uint8_t out[static 8], uint64_t v)
-{
-	for (int i = 0; i < 8; i++)
-		out[i] = (uint8_t)(v >> (8 * i));
-}
-
-static void compute_tag(uint8_t tag[static SMALL_TAG_BYTES], const struct small_key *k, const char *label, const void *ad,
-	size_t ad_len, const void *plain, size_t len)
+static void compute_tag(uint8_t tag[static SMALL_TAG_BYTES], const struct small_key *k, const char *label,
+	const void *ad, size_t ad_len, const void *plain, size_t len)
 {
 	size_t label_len = strlen(label);
 	assert(label_len <= UINT8_MAX);
 	uint8_t label_byte = (uint8_t)label_len, lengths[16];
-	put_le64(lengths, ad_len);
-	put_le64(lengths + 8, len);
+	struct wbuf w;
+	wbuf_init(&w, lengths, sizeof lengths);
+	wbuf_u64(&w, ad_len);
+	wbuf_u64(&w, len);
 	crypto_generichash_blake2b_state st;
 	crypto_generichash_blake2b_init(&st, k->mac, KEY_BYTES, SMALL_TAG_BYTES);
 	crypto_generichash_blake2b_update(&st, &label_byte, 1);
