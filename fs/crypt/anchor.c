@@ -9,10 +9,20 @@
 #include <string.h>
 
 /* The layout is in KEYS.md "Anchor". */
-#define MAGIC         "lapseanc"
-#define HEAD_BYTES    80
-#define SEALED_OFFSET (HEAD_BYTES + SMALL_TAG_BYTES)
-#define NODE_BYTES    (1 + 8 + KEY_BYTES)
+#define MAGIC            "lapseanc"
+#define HEAD_BYTES       80
+#define SEALED_OFFSET    (HEAD_BYTES + SMALL_TAG_BYTES)
+#define BODY_FIXED_BYTES 232
+#define TREE_BYTES       (4 + 4 + 4)
+#define NODE_BYTES       (1 + 8 + KEY_BYTES)
+#define HOLD_BYTES_MAX   (4 + 8 + KEY_BYTES + 2 + 64)
+#define BARRIER_BYTES    (4 + 4 + 1 + 8)
+
+/* What an image can hold beside every tree, hold and barrier that there may be, and what advancing every tree may add. */
+#define VARIABLE_BYTES_MAX \
+	(ANCHOR_TREES_MAX * TREE_BYTES + ANCHOR_HOLDS_MAX * HOLD_BYTES_MAX + ANCHOR_BARRIERS_MAX * BARRIER_BYTES)
+#define NODES_MAX           ((ANCHOR_SLOT_BYTES - SEALED_OFFSET - BODY_FIXED_BYTES - VARIABLE_BYTES_MAX) / NODE_BYTES)
+#define PUNCTURED_NODES_MAX (NODES_MAX - ANCHOR_TREES_MAX * EPOCH_BITS)
 
 #define TREES_SIZE (ANCHOR_TREES_MAX * sizeof(struct epoch_tree))
 #define HOLDS_SIZE (ANCHOR_HOLDS_MAX * sizeof(struct anchor_hold))
@@ -128,6 +138,19 @@ errint_t anchor_advance(struct anchor_state *a, uint32_t next, uint32_t *ret_nex
 	}
 	*ret_next = reached;
 	return 0;
+}
+
+errint_t anchor_puncture(struct anchor_state *a, uint32_t tree, uint32_t epoch, uint16_t id)
+{
+	struct epoch_tree *t = anchor_tree(a, tree);
+	size_t nodes = TREE_DEPTH;
+	if (!t)
+		return -ENOENT;
+	for (size_t i = 0; i < a->tree_count; i++)
+		nodes += a->tree[i].count;
+	if (nodes > PUNCTURED_NODES_MAX)
+		return -ENOSPC;
+	return epoch_tree_puncture(t, a->uuid, epoch, id);
 }
 
 /* ---- what a reader accepts, and a writer writes ------------------------------------------------------------------------ */
@@ -289,6 +312,7 @@ static void put_body(struct wbuf *w, const struct anchor_state *a)
 	wbuf_bytes(w, a->keyring_digest, sizeof a->keyring_digest);
 	wbuf_u64(w, a->policy_generation);
 	wbuf_bytes(w, a->policy_digest, sizeof a->policy_digest);
+	assert(w->bad || w->len == BODY_FIXED_BYTES);
 	for (size_t i = 0; i < a->tree_count; i++)
 		put_tree(w, &a->tree[i]);
 	for (size_t i = 0; i < a->hold_count; i++) {

@@ -55,6 +55,9 @@ struct epoch_tree *anchor_tree(struct anchor_state *a, uint32_t number); /* NULL
 /* Advances every tree to `next`, but none past a barrier of its own. *ret_next: the lowest epoch that any tree can still derive.
  * -ENOMEM: unchanged. */
 errint_t anchor_advance(struct anchor_state *a, uint32_t next, uint32_t *ret_next);
+/* epoch_tree_puncture, within what the image can hold: whatever is advanced, held or begun later still fits. -ENOENT: no such tree;
+ * -ENOSPC, -ENOMEM: unchanged. */
+errint_t anchor_puncture(struct anchor_state *a, uint32_t tree, uint32_t epoch, uint16_t id);
 
 /* One slot image: clear head, sealed state. out[ANCHOR_SLOT_BYTES], in secret memory because it is sealed in place; *ret_len is the used
  * part, the rest is untouched. -ENOSPC; -EINVAL for what anchor_decode would refuse. */
