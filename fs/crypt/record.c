@@ -69,8 +69,22 @@ static size_t field_len(const struct field *f, const struct audit_record *r)
 	return sodium_is_zero(p, f->size) ? 0 : f->size;
 }
 
+/* A record of kind seal has all five of its fields, any other has none. */
+static bool seal_valid(const struct audit_record *r, unsigned seal_fields)
+{
+	if (r->kind != RECORD_SEAL)
+		return seal_fields == 0;
+	return seal_fields == TAG_SEAL_SIGNATURE - TAG_SEAL_FIRST + 1 && r->seal_first <= r->sequence;
+}
+
+static bool is_seal_field(uint16_t tag)
+{
+	return tag >= TAG_SEAL_FIRST && tag <= TAG_SEAL_SIGNATURE;
+}
+
 static errint_t put_fields(struct wbuf *w, const struct audit_record *r)
 {
+	unsigned seal_fields = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		const struct field *f = &fields[i];
 		const uint8_t *p = (const uint8_t *)r + f->offset;
@@ -79,6 +93,7 @@ static errint_t put_fields(struct wbuf *w, const struct audit_record *r)
 			continue;
 		if (len == SIZE_MAX)
 			return -EMSGSIZE;
+		seal_fields += is_seal_field(f->tag);
 		wbuf_u16(w, f->tag);
 		wbuf_u16(w, (uint16_t)len);
 		if (f->form == FORM_U32)
@@ -88,6 +103,7 @@ static errint_t put_fields(struct wbuf *w, const struct audit_record *r)
 		else
 			wbuf_bytes(w, p, len);
 	}
+	assert(seal_valid(r, seal_fields));
 	return w->bad ? -EMSGSIZE : 0;
 }
 
@@ -136,13 +152,11 @@ static bool get_fields(struct rbuf *r, struct audit_record *ret)
 		rbuf_init(&v, p, len);
 		if (!get_field(&v, &fields[i++], ret))
 			return false;
-		seal_fields += tag >= TAG_SEAL_FIRST && tag <= TAG_SEAL_SIGNATURE;
+		seal_fields += is_seal_field(tag);
 	}
-	if (!rbuf_done(r) || ((ret->name_tree || ret->name_epoch) && !ret->name_len))
+	if ((ret->name_tree || ret->name_epoch) && !ret->name_len)
 		return false;
-	if (ret->kind != RECORD_SEAL)
-		return seal_fields == 0;
-	return seal_fields == TAG_SEAL_SIGNATURE - TAG_SEAL_FIRST + 1 && ret->seal_first <= ret->sequence;
+	return rbuf_done(r) && seal_valid(ret, seal_fields);
 }
 
 /* ---- the fixed part ------------------------------------------------------------------------------------------------------- */
