@@ -1,0 +1,137 @@
+/* archive.h - making, opening and closing an archive; policy, keys and reports on it. */
+#pragma once
+
+#include "crypt/keyring.h"
+#include "policy/policy.h"
+#include "store/fault.h"
+
+struct archive;
+struct inode;
+
+/* Where the anchor of `uuid` lies when nobody says otherwise: /var/lib/lapse/UUID/anchor, for an ordinary user
+ * $XDG_STATE_HOME (or ~/.local/state)/lapse/UUID/anchor. -ENAMETOOLONG, -ENOENT (no home). */
+errint_t archive_default_anchor(const uint8_t uuid[static UUID_BYTES], char *out, size_t cap);
+void uuid_text(const uint8_t uuid[static UUID_BYTES], char out[static 37]);
+
+struct archive_init {
+	const char *path; /* made if missing; must be empty but for what is allowed by the caller */
+	struct slot_secret secret;
+	const char *label;	       /* of the first slot */
+	const struct slot_secret *recovery; /* NULL: none */
+	struct slot_cost cost;
+	enum suite suite;
+	uint32_t block_size, epoch_seconds;
+	const char *const *anchor; /* NULL-terminated; NULL: the default place */
+	const char *policy_text;   /* already parsed without errors */
+	size_t policy_len;
+};
+/* Leaves nothing behind on failure. On success the archive is complete and closed. ret_uuid, ret_log_public for the message. */
+errint_t archive_init(const struct archive_init *o, uint8_t ret_uuid[static UUID_BYTES], uint8_t ret_log_public[static 32],
+		      struct fault *f);
+
+/* What the transport does for the store. Called from the sweeper's thread, no lock held. May be NULL. */
+struct archive_hooks {
+	void (*drop_pages)(void *ctx, struct inode *i);	       /* invalidate the inode's pages and attributes in the kernel */
+	void (*entry_gone)(void *ctx, struct inode *dir, struct inode *child /* may be NULL */, const char *name);
+	void *ctx;
+};
+
+struct archive_open {
+	const char *path;
+	struct slot_secret secret;
+	const char *const *anchor; /* NULL-terminated; NULL: the paths remembered beside the default anchor, or the default place */
+	bool observe; /* for read-only commands on an unmounted archive: shared lock, nothing is written, no threads */
+};
+/* -ENOTDIR/-ENOENT (no archive there), -EBUSY (mounted already), -ENOKEY (wrong key), -EBADMSG, -EPROTONOSUPPORT…: with a sentence. */
+errint_t archive_open(const struct archive_open *o, struct archive **ret, struct fault *f);
+/* Starts sweeper, catalogue writer, background scan: after the mount is ready to take notifications. */
+errint_t archive_start(struct archive *a, const struct archive_hooks *hooks);
+/* Catches up with what expired while unmounted: before the first request is served. */
+errint_t archive_catch_up(struct archive *a);
+void archive_close(struct archive *a); /* stops threads, seals open files, last anchor write; NULL is fine */
+
+/* The archive's root and store directories by descriptor, for the transport (bind mounts). Borrowed. */
+int archive_root_fd(const struct archive *a);
+const char *archive_path(const struct archive *a);
+/* The backing filesystem is memory (tmpfs): nothing ever waits for a disk. */
+bool archive_memory_backed(const struct archive *a);
+void archive_uuid(const struct archive *a, uint8_t out[static UUID_BYTES]);
+
+/* The policy in force; caller unrefs. */
+struct policy *archive_policy(struct archive *a);
+/* Its text (malloc'd), generation and time. */
+errint_t archive_policy_text(struct archive *a, char **ret, size_t *ret_len, uint64_t *ret_generation, int64_t *ret_applied_at);
+/* Parses, checks how many existing files would expire at once by it, seals it and puts it in force. -EINVAL with diags; -EBUSY with
+ * *ret_expiring > 0 unless `force`. */
+errint_t archive_policy_apply(struct archive *a, const char *text, size_t len, bool force, const struct subject *who,
+			      uint64_t *ret_expiring, struct policy_diags *diags, struct fault *f);
+/* NSS lookups for policy_parse. */
+const struct policy_names *archive_names(void);
+
+/* Key slots, on an archive that is open (mounted or not). Durable when 0 is returned: keyring and anchor are written. */
+struct key_slot_info {
+	uint32_t number;
+	enum slot_kind kind;
+	char label[SLOT_LABEL_MAX + 1];
+	int64_t created_at;
+	uint32_t passes;
+	uint64_t memory;
+};
+size_t archive_keys(struct archive *a, struct key_slot_info out[static KEYRING_SLOTS]);
+errint_t archive_key_add(struct archive *a, const struct slot_secret *authorisation, const struct slot_secret *added, const char *label,
+			 const struct slot_cost *cost, uint32_t *ret_number, struct fault *f);
+errint_t archive_key_remove(struct archive *a, uint32_t number, struct fault *f);
+/* The key slots of an archive that is not open: needs no secret. */
+errint_t archive_keys_offline(const char *path, struct key_slot_info out[static KEYRING_SLOTS], size_t *ret_count,
+			      struct keyring *ret, struct fault *f);
+
+/* One screen's worth. */
+struct archive_status {
+	char path[4096], uuid[37], suite[32];
+	uint32_t block_size, epoch_seconds;
+	int64_t trusted_ns, wall_ns;
+	int doubt; /* enum clock_doubt */
+	int64_t doubt_by_ns;
+	bool synchronised;
+	uint64_t files, overdue;	  /* in the catalogue; past their deadline but not yet unlinked */
+	bool catalogue_complete;
+	uint64_t scanned, foreign_files, damaged_files, recovered_files, unknown_classes;
+	int64_t next_deadline;		  /* INT64_MAX: none */
+	uint64_t expired_total;		  /* unlinked by the sweeper in this session */
+	int64_t shred_lag_s;		  /* oldest denied but not yet shredded file: now - expires_at; 0 none */
+	int64_t last_shred_lag_s;	  /* of the last epoch that ended with files in it */
+	uint64_t reads_permitted, reads_denied, reads_alerted;
+	uint64_t policy_generation;
+	int64_t policy_applied_at;
+	uint64_t log_records, log_bytes;
+	errint_t log_error, anchor_error;
+	uint64_t open_files, inodes, dir_fds;
+	bool inplace_backing; /* the backing filesystem overwrites in place (not btrfs, zfs, f2fs, overlay) */
+	char backing_type[32];
+	size_t secret_unlocked;
+};
+void archive_get_status(struct archive *a, struct archive_status *ret);
+struct anchor_status;
+void archive_anchor_status(struct archive *a, struct anchor_status *ret);
+/* Guard usage for status. */
+void archive_each_usage(struct archive *a, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx);
+
+/* One line of the expiry queue. The name is opened from the sealed one if the directory can be read. */
+struct queue_item {
+	int64_t expires_at, created_at, basis_at, retain_until;
+	uint64_t size;
+	uint8_t file_id[16];
+	char class_[64]; /* "?" if the policy has it no more */
+	uint32_t tree, epoch;
+	uint8_t state, key_kind;
+	char path[4096]; /* "" if it cannot be told */
+};
+struct queue_filter {
+	const char *class_; /* NULL: all */
+	int64_t before;	    /* expires_at < before; INT64_MAX: all */
+	bool overdue;	    /* expires_at <= now */
+	size_t limit;	    /* 0: all */
+	bool paths;	    /* tell paths (costs reads) */
+};
+/* Ascending by deadline. */
+errint_t archive_queue(struct archive *a, const struct queue_filter *f, errint_t (*cb)(void *ctx, const struct queue_item *q), void *ctx);
