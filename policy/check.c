@@ -110,7 +110,7 @@ static void link_classes(struct policy *p, struct policy_diags *d)
 	n = (struct nearest){.word = top && top->default_class ? top->default_class : ""};
 	for (size_t i = 0; i < p->class_count; i++) {
 		nearest_offer(&n, p->class_[i]->s.name);
-		if (!strcmp(n.word, p->class_[i]->s.name))
+		if (!p->fallback && !strcmp(n.word, p->class_[i]->s.name))
 			p->fallback = p->class_[i];
 	}
 	if (*n.word && !p->fallback)

@@ -105,7 +105,7 @@ int64_t policy_duration_add(int64_t basis, const struct policy_duration *d)
 		return POLICY_NEVER;
 	if (d->months) {
 		int64_t days = basis / DAY - (basis % DAY < 0), y, m, day;
-		int64_t second = basis - days * DAY;
+		int64_t second = basis % DAY + (basis % DAY < 0 ? DAY : 0);
 
 		civil_from_days(days, &y, &m, &day);
 		int64_t month = y * 12 + (m - 1) + d->months;

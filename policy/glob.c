@@ -163,9 +163,9 @@ static bool step(const struct glob *g, uint8_t *next, size_t i, unsigned char c)
 		return true;
 	case T_COMPONENTS:
 		next[i] = 1;
-		if (c != '/')
-			return true;
-		break;
+		if (c == '/')
+			enter(g, next, i - 1);
+		return true;
 	default: /* T_ENTER takes no byte */
 		return false;
 	}

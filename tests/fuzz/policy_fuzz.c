@@ -1,0 +1,52 @@
+/* policy_fuzz.c - any bytes as a policy; one that is accepted is used: classes, deadlines, the guard. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/policy.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+static void use(struct policy *p)
+{
+	static const char *const paths[] = {"", "a", "a/b.jpg", "plates/2026/x.jpg"};
+	struct guard *g;
+	struct guard_verdict v;
+	struct subject who = {.uid = 1000, .login_uid = 5, .real_uid = POLICY_NO_UID, .gid = 100};
+
+	check(guard_new(&g) == 0);
+	guard_set_policy(g, p);
+	for (size_t i = 0; i < 40; i++) {
+		struct guard_request r = {.who = &who, .path = paths[i % 4], .bytes = i << 20, .now_ms = (int64_t)(i * i * 1000)};
+
+		r.class_ = policy_class_for(p, r.path);
+		check(r.class_ && policy_expires_at(r.class_, 0) > 0);
+		memset(r.file_id, (int)(i % 7 * 37), sizeof(r.file_id));
+		guard_check(g, &r, &v);
+		check((v.error != 0) == (v.effect == GUARD_DENY_RULE || v.effect == GUARD_DENY_BUDGET));
+	}
+	guard_set_policy(g, p);
+	guard_free(g);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct policy *p = NULL;
+	struct policy_diags d;
+	int e = policy_parse(data, size, NULL, &p, &d);
+
+	check(e == 0 || (!p && d.errors > 0));
+	for (size_t i = 0; i < d.count; i++)
+		for (const char *c = d.item[i].text; *c; c++)
+			check((unsigned char)*c >= 0x20 && *c != 0x7f); /* fit for a terminal */
+	if (!e)
+		use(p);
+	policy_diags_free(&d);
+	policy_unref(p);
+	return 0;
+}
