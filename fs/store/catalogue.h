@@ -1,0 +1,62 @@
+/* catalogue.h - the expiry queue: a SQLite index of sealed rows, written in batches by its own thread. Never needed to read a file. Thread-safe.
+ * Rows are keyed by place (the keyed hash of directory id and name) and found by a keyed hash of their expiry hour: no names, classes or dates in clear. */
+#pragma once
+
+#include "crypt/name.h"
+#include "store/fault.h"
+
+struct catalogue;
+
+struct catalogue_row {
+	uint8_t place[HOME_BYTES];
+	uint8_t file_id[FILE_ID_BYTES], dir_id[DIR_ID_BYTES], class_fp[CLASS_FP_BYTES];
+	uint64_t generation, size;
+	int64_t created_at, basis_at, retain_until, expires_at;
+	uint8_t state; /* enum header_state */
+	uint8_t key_kind;
+	uint32_t tree, epoch;
+	char backing[NAME_BACKING_MAX + 1];
+};
+
+/* Opens .lapse/catalogue.db (0600, WAL). A missing, corrupt or older one is replaced by an empty one with *ret_rebuild = true; so is one whose last
+ * session did not close it cleanly (rows are kept then). */
+errint_t catalogue_open(int lapse_dirfd, const struct master_keys *k, const uint8_t uuid[static UUID_BYTES], struct catalogue **ret,
+			bool *ret_rebuild, struct fault *f);
+/* The same of an archive that is not mounted: nothing is written, puts and removals do nothing, there is no thread. *ret_rebuild: rows may be missing
+ * (it was not closed cleanly, or there is none: then there are no rows). */
+errint_t catalogue_open_observe(int lapse_dirfd, const struct master_keys *k, const uint8_t uuid[static UUID_BYTES], struct catalogue **ret,
+				bool *ret_rebuild, struct fault *f);
+void catalogue_close(struct catalogue *c); /* NULL is fine; flushes; marks clean if `catalogue_complete` was called */
+
+/* Queued: returns at once, no SQLite on the caller's thread. A full queue waits. */
+void catalogue_put(struct catalogue *c, const struct catalogue_row *row);
+void catalogue_remove(struct catalogue *c, const uint8_t place[static HOME_BYTES]);
+void catalogue_put_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t parent_id[static DIR_ID_BYTES],
+		       const char *backing);
+void catalogue_remove_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES]);
+errint_t catalogue_flush(struct catalogue *c); /* waits until all that was queued is committed */
+/* The background scan begins (the catalogue is incomplete from now on) and has put every file and directory: rows that were not put since it began
+ * are dropped. */
+void catalogue_scan_begin(struct catalogue *c);
+void catalogue_complete(struct catalogue *c);
+bool catalogue_is_complete(const struct catalogue *c);
+
+/* Where a directory lies. -ENOENT. */
+errint_t catalogue_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], uint8_t parent_id[static DIR_ID_BYTES],
+		       char backing[static NAME_BACKING_MAX + 1]);
+
+/* The earliest expires_at of any row, POLICY_NEVER (INT64_MAX) if none: from memory (rows of the current and next hours, and puts). */
+int64_t catalogue_next(struct catalogue *c, int64_t now);
+/* Takes rows with expires_at <= now, earliest first, at most `max`, out of the in-memory queue (they stay in the table until removed by place).
+ * Overdue rows from before this mount are included. Returns the count. */
+size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max);
+/* Rows in memory whose deadline has come or that wait for another attempt. */
+size_t catalogue_overdue(struct catalogue *c, int64_t now);
+/* Puts a row back to be looked at again at `when`. */
+void catalogue_retry(struct catalogue *c, const struct catalogue_row *row, int64_t when);
+/* Called (from the writer's thread, no lock held) when catalogue_next became earlier. With cb NULL: none is running any more on return. */
+void catalogue_on_earlier(struct catalogue *c, void (*cb)(void *ctx), void *ctx);
+
+/* Every row, in no order, or (sorted) by expires_at; cb != 0 ends. Reads through a connection of its own. */
+errint_t catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
+uint64_t catalogue_count(struct catalogue *c);

@@ -1,0 +1,102 @@
+/* core.h - inodes, directories and open files: shared by the core modules, the sweeper and the scan. */
+#pragma once
+
+#include "store/internal.h"
+
+/* One name of an inode. A reference on the directory is held. */
+struct link {
+	struct inode *dir;
+	struct link *next;
+	uint16_t len;
+	char name[]; /* plaintext, NUL-terminated */
+};
+
+struct dirstate {
+	pthread_rwlock_t lock;	     /* read: lookups and listings; write: anything that changes entries */
+	pthread_mutex_t fd_lock;     /* fd, pins, loaded */
+	int fd;			     /* -1: not open now */
+	unsigned pins;
+	bool loaded, referenced;
+	struct inode *cache_next, *cache_prev;
+	struct dir_record record;    /* name_key is wiped after derivation */
+	struct name_keys *keys;	     /* secret memory */
+};
+
+struct inode {
+	struct inode *hash_next;
+	uint64_t ino;
+	_Atomic uint64_t lookups; /* counted by the kernel; > 0 holds one reference */
+	_Atomic uint32_t refs;
+	mode_t type; /* S_IFMT bits */
+	bool hashed;
+	bool gone;  /* no name is left */
+	pthread_mutex_t lock; /* links, of, gone */
+	struct link *links;
+	struct dirstate *dir;	 /* directories */
+	struct ofile *of;	 /* regular files while open */
+	_Atomic int64_t expires_at; /* as last seen in its header; INT64_MAX before */
+};
+
+void inode_ref(struct inode *i);
+void inode_unref(struct archive *a, struct inode *i);
+errint_t inode_tables_new(struct archive *a);
+void inode_tables_free(struct archive *a);
+/* The one inode of this backing number, with a reference, and with the name added to it (dir may be NULL for the root). The caller holds the
+ * directory's lock. */
+errint_t inode_intern(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
+		      struct inode **ret);
+errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, size_t len);
+/* `last`: no name is left on disk; the number may be reused. */
+void inode_drop_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, size_t len, bool last);
+/* Its backing number is another file's from now on; the kernel may still name it. */
+void inode_unhash(struct archive *a, struct inode *i);
+/* Turns the caller's reference into one counted lookup. */
+void inode_count_lookup(struct archive *a, struct inode *i);
+/* Enters a directory that the inode has a name in; *ret is that name, valid until dir_leave. -ESTALE if it has none. */
+struct dir_use;
+errint_t inode_enter(struct archive *a, struct inode *i, bool write, struct dir_use *u, struct link **ret);
+/* By backing inode number, with a reference, or NULL. */
+struct inode *inode_find(struct archive *a, uint64_t ino);
+
+struct dirstate *dirstate_new(void);
+void dirstate_free(struct archive *a, struct inode *i);
+
+/* A directory ready for use: loaded (id, keys), its descriptor pinned, its lock taken. */
+struct dir_use {
+	struct inode *dir; /* a reference is held */
+	int fd;
+	bool locked;
+};
+/* The two halves of dir_enter, for those who need two directories: pin both, then lock in order. */
+errint_t dir_pin(struct archive *a, struct inode *dir, struct dir_use *ret);
+/* For moving a directory: nobody builds a path or reopens a directory meanwhile. */
+void tree_lock_write(struct archive *a);
+void tree_unlock_write(struct archive *a);
+void dir_lock(struct dir_use *u, bool write);
+errint_t dir_enter(struct archive *a, struct inode *dir, bool write, struct dir_use *ret);
+void dir_leave(struct archive *a, struct dir_use *u);
+
+errint_t dir_cache_new(struct archive *a);
+void dir_cache_free(struct archive *a);
+errint_t root_open(struct archive *a); /* a->root */
+/* The plaintext of a backing name in an entered directory. -EBADMSG for a foreign or forged one. */
+errint_t backing_name_open(struct archive *a, struct dir_use *u, const char *backing, char out[static NAME_PLAIN_MAX + 1],
+			   size_t *len);
+
+/* Reference on the directory with this id, found through memory or the catalogue; -ENOENT. */
+errint_t dir_by_id(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], struct inode **ret);
+
+/* Path of an inode relative to the root, malloc'd; -ESTALE if it has no name. */
+errint_t inode_path(struct archive *a, struct inode *i, const char *child /* may be NULL */, char **ret);
+
+/* Reads and authenticates the header of a backing file by name in an entered directory. Home is checked unless the header says linked. A header in
+ * state open is recovered first if the file is in a->unclean. ret_fd may be NULL (then closed again). */
+errint_t file_header_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, size_t plain_len,
+			struct file_header *ret, int *ret_slot, int *ret_fd);
+/* The catalogue row of a file. */
+void row_fill(struct archive *a, struct catalogue_row *row, const struct file_header *h, const uint8_t dir_id[static DIR_ID_BYTES],
+	      const char *plain, size_t plain_len, const char *backing);
+/* Unlinks the backing file of an overdue file in an entered (write) directory and forgets the name in memory. */
+errint_t file_expire_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, const struct file_header *h);
+
+size_t dir_cache_count(struct archive *a);

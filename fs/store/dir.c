@@ -1,0 +1,361 @@
+#include "base/io.h"
+#include "base/secret.h"
+#include "store/core.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+/* Directories keep their descriptors in a bounded cache (second chance). */
+struct dir_cache {
+	pthread_mutex_t lock; /* after a directory's fd_lock; eviction only tries those */
+	struct inode *hand;
+	size_t count, limit;
+};
+
+errint_t dir_cache_new(struct archive *a)
+{
+	struct rlimit rl;
+	struct dir_cache *c = calloc(1, sizeof *c);
+	if (!c)
+		return -ENOMEM;
+	pthread_mutex_init(&c->lock, NULL);
+	if (getrlimit(RLIMIT_NOFILE, &rl) || rl.rlim_cur == RLIM_INFINITY)
+		rl.rlim_cur = 1024;
+	c->limit = rl.rlim_cur / 4 < 65536 ? rl.rlim_cur / 4 : 65536;
+	a->dir_cache = c;
+	return 0;
+}
+
+void dir_cache_free(struct archive *a)
+{
+	free(a->dir_cache);
+	a->dir_cache = NULL;
+}
+
+size_t dir_cache_count(struct archive *a) { return a->dir_cache ? a->dir_cache->count : 0; }
+
+static void cache_insert(struct dir_cache *c, struct inode *i)
+{
+	struct dirstate *d = i->dir;
+	if (c->hand) {
+		struct inode *next = c->hand, *prev = next->dir->cache_prev;
+		d->cache_next = next, d->cache_prev = prev;
+		prev->dir->cache_next = i, next->dir->cache_prev = i;
+	} else {
+		d->cache_next = d->cache_prev = i;
+		c->hand = i;
+	}
+	c->count++;
+}
+
+static void cache_remove(struct dir_cache *c, struct inode *i)
+{
+	struct dirstate *d = i->dir;
+	if (d->cache_next == i) {
+		c->hand = NULL;
+	} else {
+		d->cache_prev->dir->cache_next = d->cache_next;
+		d->cache_next->dir->cache_prev = d->cache_prev;
+		if (c->hand == i)
+			c->hand = d->cache_next;
+	}
+	d->cache_next = d->cache_prev = NULL;
+	c->count--;
+}
+
+/* Closes descriptors that nobody used for a round, until the limit holds. */
+static void cache_evict(struct dir_cache *c)
+{
+	for (size_t tries = 2 * c->count; c->count > c->limit && tries; tries--) {
+		struct inode *i = c->hand;
+		struct dirstate *d = i->dir;
+		c->hand = d->cache_next;
+		if (pthread_mutex_trylock(&d->fd_lock))
+			continue;
+		if (d->referenced) {
+			d->referenced = false;
+		} else if (!d->pins) {
+			cache_remove(c, i);
+			close(d->fd);
+			d->fd = -1;
+		}
+		pthread_mutex_unlock(&d->fd_lock);
+	}
+}
+
+struct dirstate *dirstate_new(void)
+{
+	struct dirstate *d = calloc(1, sizeof *d);
+	if (!d)
+		return NULL;
+	pthread_rwlock_init(&d->lock, NULL);
+	pthread_mutex_init(&d->fd_lock, NULL);
+	d->fd = -1;
+	return d;
+}
+
+void dirstate_free(struct archive *a, struct inode *i)
+{
+	struct dirstate *d = i->dir;
+	if (d->cache_next) {
+		pthread_mutex_lock(&a->dir_cache->lock);
+		cache_remove(a->dir_cache, i);
+		pthread_mutex_unlock(&a->dir_cache->lock);
+	}
+	if (d->fd >= 0)
+		close(d->fd);
+	secret_free(d->keys, sizeof *d->keys);
+	pthread_rwlock_destroy(&d->lock);
+	pthread_mutex_destroy(&d->fd_lock);
+	free(d);
+	i->dir = NULL;
+}
+
+/* Reads `.lapse-dir` and sees that the directory is at home. fd_lock held. */
+static errint_t dir_load(struct archive *a, struct inode *dir, int fd, const struct dirstate *parent, const struct link *l)
+{
+	struct dirstate *d = dir->dir;
+	uint8_t raw[DIR_RECORD_BYTES], home[HOME_BYTES];
+	cleanup_fd int file = openat(fd, DIR_FILE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (file < 0)
+		return errno == ENOENT ? -EBADMSG : -errno;
+	ssize_t n = io_pread(file, raw, sizeof raw, 0);
+	if (n < 0)
+		return (errint_t)n;
+	if (n != (ssize_t)sizeof raw)
+		return -EBADMSG;
+	errint_t r = dir_record_open(a->keys, a->uuid, raw, &d->record);
+	if (r)
+		return r;
+	if (parent) {
+		home_compute(home, a->keys, parent->record.dir_id, l->name, l->len);
+		bool at_home = crypt_equal(home, d->record.home[0], HOME_BYTES) ||
+			       ((d->record.flags & DIR_FLAG_TWO_HOMES) && crypt_equal(home, d->record.home[1], HOME_BYTES));
+		if (!at_home)
+			r = -EBADMSG;
+	}
+	if (!r && !(d->keys = secret_alloc(sizeof *d->keys)))
+		r = -ENOMEM;
+	if (!r) {
+		name_keys_derive(d->keys, d->record.name_key);
+		d->loaded = true;
+	}
+	return r;
+}
+
+/* fd_lock of dir held, tree held for reading: opens the directory through its parent. */
+static errint_t dir_open(struct archive *a, struct inode *dir)
+{
+	struct dirstate *d = dir->dir;
+	struct sealed_name sealed;
+	struct dir_use up;
+	struct link *l = dir->links; /* stands still under `tree` */
+	if (!l)
+		return -ESTALE;
+	errint_t r = dir_pin(a, l->dir, &up);
+	if (r)
+		return r;
+	r = name_seal(up.dir->dir->keys, l->name, l->len, &sealed);
+	int fd = r ? -1 : openat(up.fd, sealed.backing, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (!r && fd < 0)
+		r = errno == ENOTDIR || errno == ELOOP ? -EBADMSG : -errno;
+	if (!r && !d->loaded && (r = dir_load(a, dir, fd, up.dir->dir, l))) {
+		close(fd);
+		if (r == -EBADMSG)
+			gate_damage(a, up.dir->dir->record.dir_id, sealed.backing, NULL, -1, r,
+				    "directory record missing, forged or not at home");
+	}
+	dir_leave(a, &up);
+	if (r)
+		return r;
+	d->fd = fd;
+	pthread_mutex_lock(&a->dir_cache->lock);
+	cache_insert(a->dir_cache, dir);
+	cache_evict(a->dir_cache);
+	pthread_mutex_unlock(&a->dir_cache->lock);
+	return 0;
+}
+
+static __thread bool tree_held; /* this thread is moving a directory */
+
+void tree_lock_write(struct archive *a)
+{
+	pthread_rwlock_wrlock(&a->tree);
+	tree_held = true;
+}
+
+void tree_unlock_write(struct archive *a)
+{
+	tree_held = false;
+	pthread_rwlock_unlock(&a->tree);
+}
+
+errint_t dir_pin(struct archive *a, struct inode *dir, struct dir_use *ret)
+{
+	struct dirstate *d = dir->dir;
+	if (!d)
+		return -ENOTDIR;
+	errint_t r = 0;
+	pthread_mutex_lock(&d->fd_lock);
+	if (d->fd >= 0) {
+		d->pins++;
+		d->referenced = true;
+	} else {
+		pthread_mutex_unlock(&d->fd_lock);
+		if (!tree_held)
+			pthread_rwlock_rdlock(&a->tree);
+		pthread_mutex_lock(&d->fd_lock);
+		if (d->fd < 0)
+			r = dir_open(a, dir);
+		if (!r)
+			d->pins++;
+		if (!tree_held)
+			pthread_rwlock_unlock(&a->tree);
+	}
+	pthread_mutex_unlock(&d->fd_lock);
+	if (r)
+		return r;
+	inode_ref(dir);
+	*ret = (struct dir_use){.dir = dir, .fd = d->fd};
+	return 0;
+}
+
+void dir_lock(struct dir_use *u, bool write)
+{
+	if (write)
+		pthread_rwlock_wrlock(&u->dir->dir->lock);
+	else
+		pthread_rwlock_rdlock(&u->dir->dir->lock);
+	u->locked = true;
+}
+
+errint_t dir_enter(struct archive *a, struct inode *dir, bool write, struct dir_use *ret)
+{
+	errint_t r = dir_pin(a, dir, ret);
+	if (!r)
+		dir_lock(ret, write);
+	return r;
+}
+
+void dir_leave(struct archive *a, struct dir_use *u)
+{
+	struct dirstate *d = u->dir->dir;
+	if (u->locked)
+		pthread_rwlock_unlock(&d->lock);
+	pthread_mutex_lock(&d->fd_lock);
+	d->pins--;
+	pthread_mutex_unlock(&d->fd_lock);
+	inode_unref(a, u->dir);
+	u->dir = NULL;
+}
+
+errint_t root_open(struct archive *a)
+{
+	struct stat st;
+	if (fstat(a->root_fd, &st))
+		return -errno;
+	errint_t r = inode_intern(a, st.st_ino, S_IFDIR, NULL, NULL, 0, &a->root);
+	if (r)
+		return r;
+	struct dirstate *d = a->root->dir;
+	if ((d->fd = dup(a->root_fd)) < 0)
+		return -errno;
+	d->pins = 1; /* never evicted */
+	return dir_load(a, a->root, a->root_fd, NULL, NULL);
+}
+
+/* Finds a child directory by backing name and counts a reference, no lookup. */
+static errint_t dir_child(struct archive *a, struct inode *parent, const char *backing, struct inode **ret)
+{
+	struct dir_use u;
+	struct stat st;
+	char name[NAME_PLAIN_MAX + 1];
+	size_t len;
+	errint_t r = dir_enter(a, parent, false, &u);
+	if (r)
+		return r;
+	if (fstatat(u.fd, backing, &st, AT_SYMLINK_NOFOLLOW))
+		r = -errno;
+	else if (!S_ISDIR(st.st_mode))
+		r = -ENOENT;
+	if (!r)
+		r = backing_name_open(a, &u, backing, name, &len);
+	if (!r)
+		r = inode_intern(a, st.st_ino, S_IFDIR, parent, name, len, ret);
+	dir_leave(a, &u);
+	return r;
+}
+
+static bool id_is_root(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES])
+{
+	return crypt_equal(dir_id, a->root->dir->record.dir_id, DIR_ID_BYTES);
+}
+
+errint_t dir_by_id(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], struct inode **ret)
+{
+	enum { DEPTH_MAX = 4096 };
+	struct step {
+		uint8_t id[DIR_ID_BYTES];
+		char backing[NAME_BACKING_MAX + 1];
+		struct step *down;
+	} *chain = NULL;
+	errint_t r = 0;
+	uint8_t id[DIR_ID_BYTES];
+	memcpy(id, dir_id, sizeof id);
+	for (int depth = 0; !r && !id_is_root(a, id); depth++) {
+		struct step *s = calloc(1, sizeof *s);
+		if (!s || depth == DEPTH_MAX) {
+			free(s);
+			r = s ? -ELOOP : -ENOMEM;
+			break;
+		}
+		s->down = chain;
+		chain = s;
+		memcpy(s->id, id, sizeof id);
+		r = catalogue_dir(a->catalogue, s->id, id, s->backing);
+	}
+	struct inode *at = a->root;
+	inode_ref(at);
+	while (chain) {
+		struct step *s = chain;
+		struct inode *child;
+		chain = s->down;
+		if (!r && !(r = dir_child(a, at, s->backing, &child))) {
+			inode_unref(a, at);
+			at = child;
+		}
+		free(s);
+	}
+	struct dir_use u;
+	if (!r && !(r = dir_pin(a, at, &u))) {
+		if (!crypt_equal(at->dir->record.dir_id, dir_id, DIR_ID_BYTES))
+			r = -ENOENT;
+		dir_leave(a, &u);
+	}
+	if (r)
+		inode_unref(a, at);
+	else
+		*ret = at;
+	return r;
+}
+
+errint_t backing_name_open(struct archive *a, struct dir_use *u, const char *backing, char out[static NAME_PLAIN_MAX + 1], size_t *len)
+{
+	const struct name_keys *k = u->dir->dir->keys;
+	if (backing[0] != NAME_LONG_PREFIX)
+		return name_open(k, backing, out, len);
+	char companion[NAME_BACKING_MAX + 1];
+	uint8_t raw[NAME_RAW_MAX + 1];
+	if ((size_t)snprintf(companion, sizeof companion, "%s" NAME_COMPANION_SUFFIX, backing) >= sizeof companion)
+		return -EBADMSG;
+	cleanup_fd int fd = openat(u->fd, companion, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -EBADMSG : -errno;
+	ssize_t n = io_pread(fd, raw, sizeof raw, 0);
+	if (n < 0)
+		return (errint_t)n;
+	return (size_t)n > NAME_RAW_MAX ? -EBADMSG : name_open_long(k, backing, raw, (size_t)n, out, len);
+}

@@ -1,0 +1,355 @@
+/* entry.c - names: lookup, special files, symlinks, hard links, unlink. */
+#include "store/ofile.h"
+
+#include "base/io.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The set-id bits go when a file is written or changes owner. */
+errint_t fd_kill_suidgid(int fd)
+{
+	struct stat st;
+	if (fstat(fd, &st))
+		return -errno;
+	mode_t clear = S_ISUID | ((st.st_mode & S_IXGRP) ? S_ISGID : 0);
+	if (!(st.st_mode & clear))
+		return 0;
+	return fchmod(fd, st.st_mode & 07777 & ~clear) ? -errno : 0;
+}
+
+/* A long name's sealed form lies beside it, written before the name appears and removed after it is gone. */
+errint_t companion_write(struct dir_use *u, const struct sealed_name *n)
+{
+	if (!n->is_long)
+		return 0;
+	cleanup_fd int fd = openat(u->fd, n->companion, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	errint_t r = io_write(fd, n->raw, n->raw_len);
+	return !r && fdatasync(fd) ? -errno : r;
+}
+
+void companion_remove(struct dir_use *u, const struct sealed_name *n)
+{
+	if (n->is_long)
+		unlinkat(u->fd, n->companion, 0);
+}
+
+/* Files belong to who makes them; a set-gid directory gives its group (the backing filesystem has done that already). */
+errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *backing, const struct caller *c, mode_t mode)
+{
+	struct stat dst;
+	if (!a->root_daemon || !c || (c->uid == 0 && c->gid == 0))
+		return 0;
+	if (fstat(u->fd, &dst))
+		return -errno;
+	gid_t gid = (dst.st_mode & S_ISGID) ? (gid_t)-1 : c->gid;
+	if (fd >= 0 ? fchown(fd, c->uid, gid) : fchownat(u->fd, backing, c->uid, gid, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	/* chown clears the set-id bits that were asked for. */
+	if (!S_ISLNK(mode) && (mode & 07000) && (fd >= 0 ? fchmod(fd, mode & 07777) : fchmodat(u->fd, backing, mode & 07777, 0)))
+		return -errno;
+	return 0;
+}
+
+errint_t backing_create(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c,
+			int *ret_fd, struct stat *st)
+{
+	errint_t r = companion_write(u, n);
+	if (r)
+		return r;
+	int fd = openat(u->fd, n->backing, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | (a->root_daemon ? O_NOATIME : 0),
+			mode & 07777);
+	if (fd < 0) {
+		r = -errno;
+		if (r != -EEXIST)
+			companion_remove(u, n);
+		return r;
+	}
+	r = entry_own(a, u, fd, NULL, c, mode & 07777);
+	if (!r && fstat(fd, st))
+		r = -errno;
+	if (r) {
+		unlinkat(u->fd, n->backing, 0);
+		companion_remove(u, n);
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+errint_t stat_fix(struct archive *a, struct inode *i, struct stat *st)
+{
+	if (i == a->root) {
+		const struct dir_record *d = &i->dir->record;
+		if (d->flags & DIR_FLAG_VIEW) {
+			st->st_mode = S_IFDIR | (d->mode & 07777);
+			st->st_uid = d->uid;
+			st->st_gid = d->gid;
+		}
+		if (st->st_nlink > 2)
+			st->st_nlink--; /* .lapse */
+	} else if (S_ISLNK(st->st_mode)) {
+		st->st_size = (off_t)symlink_plain_len((size_t)st->st_size);
+	} else if (S_ISREG(st->st_mode)) {
+		uint64_t size = 0;
+		pthread_mutex_lock(&i->lock);
+		struct ofile *of = i->of;
+		if (of)
+			size = of->size;
+		pthread_mutex_unlock(&i->lock);
+		errint_t r = of ? 0 : plain_size(a->suite, a->block_size, (uint64_t)st->st_size, &size);
+		st->st_size = (off_t)size;
+		if (r && r != -ENODATA)
+			st->st_size = 0; /* a damaged file is listed; opening it tells */
+	}
+	return 0;
+}
+
+/* The directory is entered. Counts one lookup. */
+static errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, const char *name, struct fs_entry *ret)
+{
+	struct inode *i;
+	if (fstatat(u->fd, backing, &ret->attr, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	errint_t r = inode_intern(a, ret->attr.st_ino, ret->attr.st_mode & S_IFMT, u->dir, name, strlen(name), &i);
+	if (r)
+		return r;
+	ret->inode = i;
+	inode_count_lookup(a, i);
+	return stat_fix(a, i, &ret->attr);
+}
+
+static errint_t enter_sealed(struct archive *a, struct inode *dir, const char *name, bool write, struct dir_use *u, struct sealed_name *n)
+{
+	errint_t r = dir_enter(a, dir, write, u);
+	if (!r && (r = name_seal(dir->dir->keys, name, strlen(name), n)))
+		dir_leave(a, u);
+	return r;
+}
+
+errint_t fs_lookup(struct archive *a, struct inode *dir, const char *name, struct fs_entry *ret)
+{
+	struct dir_use u;
+	struct sealed_name n;
+	errint_t r = enter_sealed(a, dir, name, false, &u, &n);
+	if (r)
+		return r;
+	r = entry_get(a, &u, n.backing, name, ret);
+	dir_leave(a, &u);
+	return r;
+}
+
+errint_t fs_mknod(struct archive *a, struct inode *dir, const char *name, mode_t mode, dev_t rdev, const struct caller *c,
+		  struct fs_entry *ret)
+{
+	struct dir_use u;
+	struct sealed_name n;
+	struct handle *h;
+	if (S_ISREG(mode) || !(mode & S_IFMT)) {
+		errint_t r = fs_create(a, dir, name, mode & 07777, O_WRONLY | O_EXCL, c, ret, &h);
+		if (!r)
+			fs_release(a, h);
+		return r;
+	}
+	if (!S_ISFIFO(mode) && !S_ISSOCK(mode))
+		return -EPERM; /* device nodes have no place in an archive of images */
+	errint_t r = enter_sealed(a, dir, name, true, &u, &n);
+	if (r)
+		return r;
+	if (!(r = companion_write(&u, &n)) && mknodat(u.fd, n.backing, mode, rdev)) {
+		r = -errno;
+		if (r != -EEXIST)
+			companion_remove(&u, &n);
+	}
+	if (!r && !(r = entry_own(a, &u, -1, n.backing, c, mode)))
+		r = entry_get(a, &u, n.backing, name, ret);
+	dir_leave(a, &u);
+	return r;
+}
+
+errint_t symlink_make(struct archive *a, struct dir_use *u, const char *backing, int at_fd, const char *name, const char *target)
+{
+	size_t len = strlen(target);
+	if (len > SYMLINK_TARGET_MAX)
+		return -ENAMETOOLONG;
+	cleanup_free char *sealed = malloc(symlink_sealed_len(len) + 1);
+	if (!sealed)
+		return -ENOMEM;
+	symlink_seal(a->keys, u->dir->dir->record.dir_id, name, strlen(name), target, len, sealed);
+	return symlinkat(sealed, at_fd, backing) ? -errno : 0;
+}
+
+errint_t fs_symlink(struct archive *a, struct inode *dir, const char *name, const char *target, const struct caller *c,
+		    struct fs_entry *ret)
+{
+	struct dir_use u;
+	struct sealed_name n;
+	errint_t r = enter_sealed(a, dir, name, true, &u, &n);
+	if (r)
+		return r;
+	if (!(r = companion_write(&u, &n)) && (r = symlink_make(a, &u, n.backing, u.fd, name, target)) && r != -EEXIST)
+		companion_remove(&u, &n);
+	if (!r && !(r = entry_own(a, &u, -1, n.backing, c, S_IFLNK)))
+		r = entry_get(a, &u, n.backing, name, ret);
+	dir_leave(a, &u);
+	return r;
+}
+
+errint_t symlink_read(struct archive *a, struct dir_use *u, const char *backing, const char *name, size_t name_len, char out[static 4096])
+{
+	char sealed[8192];
+	ssize_t n = readlinkat(u->fd, backing, sealed, sizeof sealed);
+	if (n < 0)
+		return -errno;
+	if (n == (ssize_t)sizeof sealed || symlink_plain_len((size_t)n) > SYMLINK_TARGET_MAX)
+		return -EBADMSG;
+	errint_t r = symlink_open(a->keys, u->dir->dir->record.dir_id, name, name_len, sealed, (size_t)n, out);
+	if (r == -EBADMSG)
+		gate_damage(a, u->dir->dir->record.dir_id, backing, NULL, -1, r, "symlink target forged, or moved in the store");
+	return r;
+}
+
+errint_t fs_readlink(struct archive *a, struct inode *i, char out[static 4096])
+{
+	struct dir_use u;
+	struct link *l;
+	struct sealed_name n;
+	if (!S_ISLNK(i->type))
+		return -EINVAL;
+	errint_t r = inode_enter(a, i, false, &u, &l);
+	if (r)
+		return r;
+	if (!(r = name_seal(u.dir->dir->keys, l->name, l->len, &n)))
+		r = symlink_read(a, &u, n.backing, l->name, l->len, out);
+	dir_leave(a, &u);
+	return r;
+}
+
+static errint_t mark_linked(struct archive *a, struct inode *i)
+{
+	struct ofile *of;
+	errint_t r = ofile_acquire(a, i, true, &of);
+	if (r)
+		return r;
+	pthread_rwlock_wrlock(&of->lock);
+	if (!(r = tclock_check(a->clock, of->h.expires_at)) && !(of->h.flags & HEADER_FLAG_LINKED)) {
+		of->h.flags |= HEADER_FLAG_LINKED;
+		r = ofile_write_header(a, of);
+	}
+	pthread_rwlock_unlock(&of->lock);
+	ofile_release(a, of, true);
+	return r;
+}
+
+errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret)
+{
+	struct dir_use from, to;
+	struct link *l;
+	struct sealed_name old, new;
+	(void)c;
+	struct policy *p = gate_policy(a);
+	bool allowed = policy_settings(p)->hard_links;
+	policy_unref(p);
+	if (!allowed || S_ISDIR(i->type) || S_ISLNK(i->type))
+		return -EPERM;
+	errint_t r = S_ISREG(i->type) ? mark_linked(a, i) : 0;
+	if (r)
+		return r;
+	if ((r = inode_enter(a, i, false, &from, &l)))
+		return r;
+	r = name_seal(from.dir->dir->keys, l->name, l->len, &old);
+	/* The old name stands still while the kernel holds both directories; only its directory's descriptor is needed on. */
+	pthread_rwlock_unlock(&from.dir->dir->lock);
+	from.locked = false;
+	if (!r && !(r = dir_enter(a, dir, true, &to))) {
+		if (!(r = name_seal(dir->dir->keys, name, strlen(name), &new)) && !(r = companion_write(&to, &new)) &&
+		    linkat(from.fd, old.backing, to.fd, new.backing, 0)) {
+			r = -errno;
+			if (r != -EEXIST)
+				companion_remove(&to, &new);
+		}
+		if (!r)
+			r = entry_get(a, &to, new.backing, name, ret);
+		dir_leave(a, &to);
+	}
+	dir_leave(a, &from);
+	if (!r)
+		gate_record(a, RECORD_LINK, c ? c->subject : NULL, NULL, dir->dir->record.dir_id, NULL);
+	return r;
+}
+
+/* A name is gone from disk: forget it in memory and in the queue. */
+void entry_forget(struct archive *a, struct dir_use *u, const char *name, const struct stat *st)
+{
+	uint8_t place[HOME_BYTES];
+	struct inode *i = inode_find(a, st->st_ino);
+	if (i) {
+		inode_drop_link(a, i, u->dir, name, strlen(name), S_ISDIR(st->st_mode) || st->st_nlink <= 1);
+		inode_unref(a, i);
+	}
+	if (S_ISREG(st->st_mode)) {
+		home_compute(place, a->keys, u->dir->dir->record.dir_id, name, strlen(name));
+		catalogue_remove(a->catalogue, place);
+	}
+}
+
+static errint_t unlink_header(struct archive *a, struct dir_use *u, const char *backing, const char *name, struct file_header *h,
+			      bool *ret_known)
+{
+	int slot;
+	*ret_known = !file_header_at(a, u, backing, name, strlen(name), h, &slot, NULL);
+	/* A damaged file may be removed by its owner; a committed one may not. */
+	return *ret_known && h->state == HEADER_COMMITTED && !policy_modifiable(h->retain_until, tclock_trusted(a->clock)) ? -EPERM : 0;
+}
+
+errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const struct caller *c)
+{
+	struct dir_use u;
+	struct sealed_name n;
+	struct stat st;
+	struct file_header h;
+	bool known = false;
+	uint8_t place[HOME_BYTES];
+	errint_t r = enter_sealed(a, dir, name, true, &u, &n);
+	if (r)
+		return r;
+	if (fstatat(u.fd, n.backing, &st, AT_SYMLINK_NOFOLLOW))
+		r = -errno;
+	else if (S_ISDIR(st.st_mode))
+		r = -EISDIR;
+	else if (S_ISREG(st.st_mode))
+		r = unlink_header(a, &u, n.backing, name, &h, &known);
+	if (!r && unlinkat(u.fd, n.backing, 0))
+		r = -errno;
+	if (!r) {
+		companion_remove(&u, &n);
+		entry_forget(a, &u, name, &st);
+		home_compute(place, a->keys, dir->dir->record.dir_id, name, strlen(name));
+		gate_record_at(a, RECORD_UNLINK, c ? c->subject : NULL, known && st.st_nlink <= 1 ? &h : NULL,
+			       dir->dir->record.dir_id, place, NULL);
+	}
+	dir_leave(a, &u);
+	return r;
+}
+
+errint_t file_expire_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, const struct file_header *h)
+{
+	struct sealed_name n;
+	struct stat st;
+	(void)h;
+	errint_t r = name_seal(u->dir->dir->keys, plain, strlen(plain), &n);
+	if (r)
+		return r;
+	if (strcmp(n.backing, backing) || fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW))
+		return -ENOENT;
+	if (unlinkat(u->fd, backing, 0))
+		return -errno;
+	companion_remove(u, &n);
+	entry_forget(a, u, plain, &st);
+	return 0;
+}

@@ -1,0 +1,411 @@
+/* fileio.c - blocks in and out of a backing file. The way of a byte: fs_write → write_run → block_seal → pwrite; fs_read → read_run → preadv →
+ * block_open in place. */
+#include "store/ofile.h"
+
+#include "base/io.h"
+#include "base/secret.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#define RUN_BYTES (1u << 20) /* plaintext handled by one system call */
+#define EXTEND_MAX (1ull << 30)
+#define SPAN_MAX (RUN_BYTES / BLOCK_SIZE_MIN + 2)
+
+/* ---- this thread's buffer --------------------------------------------------------------------------------------------- */
+
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+static __thread struct {
+	uint8_t *p;
+	size_t size;
+} scratch;
+
+static void scratch_drop(void *p)
+{
+	free(p);
+}
+
+static void scratch_setup(void)
+{
+	pthread_key_create(&scratch_key, scratch_drop);
+}
+
+/* Room for a run of sealed blocks with a partial one at each end, and one block of plaintext before it. */
+size_t scratch_bytes(const struct archive *a)
+{
+	size_t blocks = RUN_BYTES / a->block_size + 3;
+	return a->block_size + FILE_HEADER_BYTES + blocks * (a->block_size + a->overhead);
+}
+
+uint8_t *scratch_get(struct archive *a)
+{
+	size_t need = scratch_bytes(a);
+	if (scratch.size < need) {
+		pthread_once(&scratch_once, scratch_setup);
+		free(scratch.p);
+		scratch.p = aligned_alloc(4096, (need + 4095) / 4096 * 4096);
+		scratch.size = scratch.p ? need : 0;
+		pthread_setspecific(scratch_key, scratch.p);
+	}
+	return scratch.p;
+}
+
+/* ---- geometry ------------------------------------------------------------------------------------------------------------ */
+
+static uint64_t block_count(const struct archive *a, uint64_t size)
+{
+	return size / a->block_size + (size % a->block_size != 0);
+}
+
+static size_t block_len(const struct archive *a, uint64_t size, uint64_t index)
+{
+	return (size_t)min_u64(a->block_size, size - index * a->block_size);
+}
+
+static void xor_leaf(uint8_t sum[static LEAF_BYTES], const uint8_t leaf[static LEAF_BYTES])
+{
+	for (size_t i = 0; i < LEAF_BYTES; i++)
+		sum[i] ^= leaf[i];
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------------- */
+
+static errint_t damaged(struct archive *a, const struct ofile *of, uint64_t block, const char *why)
+{
+	gate_damage(a, of->h.dir_id, NULL, of->h.file_id, (int64_t)block, -EBADMSG, why);
+	return -EBADMSG;
+}
+
+/* Counts what a handle has seen; when that is everything, the content root must come out. */
+static errint_t whole_add(struct archive *a, const struct ofile *of, struct whole_read *w, uint64_t block,
+			  const uint8_t leaf[static LEAF_BYTES])
+{
+	errint_t r = 0;
+	pthread_mutex_lock(&w->lock);
+	uint64_t *bits = w->bits ? w->bits : &w->inline_bits;
+	if (of->dirty || of->h.generation != w->generation)
+		w->off = true;
+	if (!w->off && block < w->blocks && !(bits[block / 64] >> (block % 64) & 1)) {
+		bits[block / 64] |= 1ull << (block % 64);
+		xor_leaf(w->sum, leaf);
+		if (++w->seen_count == w->blocks && !crypt_equal(w->sum, of->h.root, LEAF_BYTES))
+			w->bad = true;
+	}
+	if (w->bad)
+		r = -EBADMSG;
+	pthread_mutex_unlock(&w->lock);
+	return r ? damaged(a, of, block, "content root differs: a block was put back from an earlier version") : 0;
+}
+
+/* Whole blocks [first, first + n) of the current size into `out`, opened in place. */
+static errint_t read_run(struct archive *a, struct ofile *of, uint64_t first, size_t n, uint8_t *out, struct whole_read *w)
+{
+	const size_t nonce = suite_nonce_bytes(a->suite), tag = suite_tag_bytes(a->suite);
+	uint8_t meta[SPAN_MAX][BLOCK_NONCE_MAX + BLOCK_TAG_MAX];
+	struct iovec iov[3 * SPAN_MAX];
+	size_t want = 0, at = 0;
+	for (size_t i = 0; i < n; i++) {
+		size_t len = block_len(a, of->size, first + i);
+		iov[3 * i] = (struct iovec){meta[i], nonce};
+		iov[3 * i + 1] = (struct iovec){out + at, len};
+		iov[3 * i + 2] = (struct iovec){meta[i] + BLOCK_NONCE_MAX, tag};
+		at += len;
+		want += nonce + len + tag;
+	}
+	ssize_t got;
+	do
+		got = preadv(of->fd, iov, (int)(3 * n), (off_t)block_offset(a->suite, a->block_size, first));
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	if ((size_t)got != want)
+		return damaged(a, of, first, "the backing file ends before its last block");
+	at = 0;
+	for (size_t i = 0; i < n; i++) {
+		size_t len = block_len(a, of->size, first + i);
+		uint8_t leaf[LEAF_BYTES], *t = meta[i] + BLOCK_NONCE_MAX;
+		if (block_open(of->keys, first + i, meta[i], out + at, len, t, out + at)) {
+			memset(out, 0, at + len);
+			return damaged(a, of, first + i, "block does not authenticate");
+		}
+		if (w && !w->off) {
+			block_leaf(of->keys, first + i, meta[i], t, leaf);
+			errint_t r = whole_add(a, of, w, first + i, leaf);
+			if (r)
+				return r;
+		}
+		at += len;
+	}
+	return 0;
+}
+
+/* One block's plaintext into `out`, from the tail kept in memory or from disk. */
+static errint_t load_block(struct archive *a, struct ofile *of, uint64_t index, uint8_t *out, struct whole_read *w)
+{
+	if (of->tail && of->tail_len && of->tail_index == index) {
+		memcpy(out, of->tail, of->tail_len);
+		return 0;
+	}
+	return read_run(a, of, index, 1, out, w);
+}
+
+ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, uint64_t off, struct whole_read *w)
+{
+	const uint32_t B = a->block_size;
+	uint8_t *to = out;
+	uint64_t size = of->size;
+	size_t done = 0;
+	if (off >= size)
+		return 0;
+	len = (size_t)min_u64(len, size - off);
+	while (done < len) {
+		uint64_t index = (off + done) / B;
+		size_t skip = (off + done) % B, have = block_len(a, size, index);
+		errint_t r;
+		if (!skip && len - done >= have) {
+			size_t n = 1, bytes = have;
+			while (n < SPAN_MAX && bytes < RUN_BYTES && bytes < len - done &&
+			       len - done - bytes >= block_len(a, size, index + n))
+				bytes += block_len(a, size, index + n++);
+			r = read_run(a, of, index, n, to + done, w);
+			done += r ? 0 : bytes;
+		} else {
+			uint8_t *block = scratch_get(a);
+			size_t part = min_size(len - done, have - skip);
+			r = block ? load_block(a, of, index, block, w) : -ENOMEM;
+			if (!r)
+				memcpy(to + done, block + skip, part);
+			done += r ? 0 : part;
+		}
+		if (r)
+			return r;
+	}
+	return (ssize_t)done;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------------- */
+
+/* The part of the root that a block on disk has now: read from its nonce and tag. */
+static errint_t leaf_on_disk(struct archive *a, struct ofile *of, uint64_t index, uint8_t leaf[static LEAF_BYTES])
+{
+	uint8_t nonce[BLOCK_NONCE_MAX], tag[BLOCK_TAG_MAX];
+	const size_t nn = suite_nonce_bytes(a->suite), tn = suite_tag_bytes(a->suite);
+	if (of->tail && of->tail_len && of->tail_index == index) {
+		memcpy(leaf, of->tail_leaf, LEAF_BYTES);
+		return 0;
+	}
+	off_t at = (off_t)block_offset(a->suite, a->block_size, index);
+	ssize_t r = io_pread(of->fd, nonce, nn, at);
+	if (r == (ssize_t)nn)
+		r = io_pread(of->fd, tag, tn, at + (off_t)(nn + block_len(a, of->size, index)));
+	if (r < 0)
+		return (errint_t)r;
+	if (r != (ssize_t)tn)
+		return damaged(a, of, index, "the backing file ends before its last block");
+	block_leaf(of->keys, index, nonce, tag, leaf);
+	return 0;
+}
+
+static void tail_keep(struct archive *a, struct ofile *of, uint64_t index, const uint8_t *plain, size_t len,
+		      const uint8_t leaf[static LEAF_BYTES])
+{
+	if (len == a->block_size) {
+		of->tail_len = 0;
+		return;
+	}
+	if (!of->tail && !(of->tail = malloc(a->block_size)))
+		return;
+	if (of->tail != plain)
+		memcpy(of->tail, plain, len);
+	of->tail_index = index;
+	of->tail_len = len;
+	memcpy(of->tail_leaf, leaf, LEAF_BYTES);
+}
+
+/* A run being assembled for one pwrite: where the next sealed block goes, and what it does to the root. */
+struct run {
+	uint8_t *sealed;
+	size_t len;
+	uint8_t delta[LEAF_BYTES], last_leaf[LEAF_BYTES];
+};
+
+static void run_add(struct archive *a, struct ofile *of, struct run *run, uint64_t index, const uint8_t *plain, size_t len)
+{
+	const size_t nn = suite_nonce_bytes(a->suite), tn = suite_tag_bytes(a->suite);
+	uint8_t *p = run->sealed + run->len;
+	block_seal(of->keys, index, plain, len, p, p + nn, p + nn + len, run->last_leaf);
+	run->len += nn + len + tn;
+	xor_leaf(run->delta, run->last_leaf);
+}
+
+/* Puts a run on disk, a new file's header before it. On failure what lay beyond the old end is cut off again. */
+static errint_t run_write(struct archive *a, struct ofile *of, struct run *run, uint64_t first)
+{
+	off_t at = (off_t)block_offset(a->suite, a->block_size, first);
+	errint_t r;
+	if (!of->on_disk && first == 0) {
+		uint8_t *head = run->sealed - FILE_HEADER_BYTES;
+		struct file_header h = of->h;
+		memset(head, 0, FILE_HEADER_BYTES);
+		h.generation++;
+		header_seal(a->keys, a->uuid, a->suite, &h, head);
+		r = io_pwrite(of->fd, head, FILE_HEADER_BYTES + run->len, 0);
+		if (!r) {
+			of->h = h;
+			of->slot = 0;
+			of->on_disk = true;
+		}
+	} else {
+		r = io_pwrite(of->fd, run->sealed, run->len, at);
+	}
+	if (r) {
+		uint64_t keep = of->on_disk ? backing_size(a->suite, a->block_size, of->size) : 0;
+		if (ftruncate(of->fd, (off_t)keep))
+			r = -EIO;
+	}
+	return r;
+}
+
+/* At most RUN_BYTES at off <= size. */
+static errint_t write_run(struct archive *a, struct ofile *of, const uint8_t *in, size_t len, uint64_t off)
+{
+	const uint32_t B = a->block_size;
+	const uint64_t size = of->size, end = off + len, existing = block_count(a, size);
+	uint8_t *block = scratch_get(a);
+	struct run run = {.sealed = block ? block + B + FILE_HEADER_BYTES : NULL};
+	uint8_t leaf[LEAF_BYTES];
+	const uint8_t *last_plain = NULL;
+	size_t last_len = 0;
+	errint_t r = block ? 0 : -ENOMEM;
+	for (uint64_t i = off / B; !r && i * B < end; i++) {
+		uint64_t start = i * B, from = off > start ? off : start, to = end < start + B ? end : start + B;
+		size_t old = i < existing ? block_len(a, size, i) : 0;
+		size_t new_len = to - start > old ? (size_t)(to - start) : old;
+		if (i < existing) {
+			if (!(r = leaf_on_disk(a, of, i, leaf)))
+				xor_leaf(run.delta, leaf);
+		}
+		const uint8_t *plain = in + (from - off);
+		if (!r && (from > start || to - start < old)) {
+			/* Part of the block is kept. (There is one block at each end at most; the second overwrites the first, which is sealed.) */
+			if (old)
+				r = load_block(a, of, i, block, NULL);
+			memcpy(block + (from - start), in + (from - off), (size_t)(to - from));
+			plain = block;
+		}
+		if (r)
+			break;
+		run_add(a, of, &run, i, plain, new_len);
+		last_plain = plain;
+		last_len = new_len;
+	}
+	if (!r)
+		r = run_write(a, of, &run, off / B);
+	if (r) {
+		of->tail_len = 0;
+		return r;
+	}
+	xor_leaf(of->root, run.delta);
+	uint64_t last = (end - 1) / B;
+	if (end > size)
+		of->size = end;
+	if (last + 1 == block_count(a, of->size))
+		tail_keep(a, of, last, last_plain, last_len, run.last_leaf);
+	return 0;
+}
+
+static errint_t extend(struct archive *a, struct ofile *of, uint64_t to)
+{
+	static const uint8_t zeros[RUN_BYTES];
+	uint64_t from = of->size;
+	if (to - from > EXTEND_MAX)
+		return -EFBIG;
+	while (of->size < to) {
+		/* To a block boundary first, so that no block is sealed twice. */
+		uint64_t part = min_u64(to - of->size, RUN_BYTES - of->size % a->block_size);
+		errint_t r = write_run(a, of, zeros, (size_t)part, of->size);
+		if (r) {
+			ofile_truncate(a, of, from);
+			return r;
+		}
+	}
+	return 0;
+}
+
+errint_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off)
+{
+	const uint64_t limit = (uint64_t)INT64_MAX / 2;
+	if (off > limit || len > limit - off)
+		return -EFBIG;
+	if (!len)
+		return 0;
+	errint_t r = ofile_begin_write(a, of);
+	if (!r && off > of->size)
+		r = extend(a, of, off);
+	for (size_t done = 0; !r && done < len;) {
+		size_t part = min_size(len - done, RUN_BYTES);
+		r = write_run(a, of, (const uint8_t *)in + done, part, off + done);
+		done += part;
+	}
+	return r;
+}
+
+/* ---- size ----------------------------------------------------------------------------------------------------------------- */
+
+static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
+{
+	const uint32_t B = a->block_size;
+	uint64_t keep = size / B, count = block_count(a, of->size);
+	size_t rest = size % B;
+	uint8_t leaf[LEAF_BYTES], gone[LEAF_BYTES] = {0};
+	uint8_t *block = scratch_get(a);
+	struct run run = {.sealed = block ? block + B + FILE_HEADER_BYTES : NULL};
+	errint_t r = block ? 0 : -ENOMEM;
+	for (uint64_t i = keep; size && !r && i < count; i++)
+		if (!(r = leaf_on_disk(a, of, i, leaf)))
+			xor_leaf(gone, leaf);
+	if (!r && rest && !(r = load_block(a, of, keep, block, NULL)))
+		run_add(a, of, &run, keep, block, rest);
+	if (!r && rest)
+		r = io_pwrite(of->fd, run.sealed, run.len, (off_t)block_offset(a->suite, B, keep));
+	if (!r && ftruncate(of->fd, (off_t)backing_size(a->suite, B, size)))
+		r = -errno;
+	of->tail_len = 0;
+	if (r)
+		return r;
+	if (size) {
+		xor_leaf(of->root, gone);
+		xor_leaf(of->root, run.delta);
+	} else {
+		memset(of->root, 0, LEAF_BYTES);
+	}
+	of->size = size;
+	if (rest)
+		tail_keep(a, of, keep, block, rest, run.last_leaf);
+	return 0;
+}
+
+errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size)
+{
+	if (size == of->size)
+		return 0;
+	errint_t r = ofile_begin_write(a, of);
+	if (!r && !of->on_disk)
+		r = ofile_write_header(a, of);
+	if (!r)
+		r = size < of->size ? shrink(a, of, size) : extend(a, of, size);
+	return r;
+}
+
+errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only)
+{
+	errint_t r = of->on_disk ? 0 : ofile_write_header(a, of);
+	if (!r && (data_only ? fdatasync(of->fd) : fsync(of->fd)))
+		r = -errno;
+	/* A file in state open is believed after a crash only if the log knows it. */
+	if (!r && of->dirty)
+		r = audit_sync(a->audit);
+	return r;
+}

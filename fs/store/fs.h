@@ -1,0 +1,104 @@
+/* fs.h - the filesystem without a kernel: what the FUSE room translates requests into. Every call is thread-safe and returns 0 or -errno. */
+#pragma once
+
+#include "crypt/types.h"
+#include "policy/policy.h"
+#include "store/archive.h"
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+struct inode;  /* one file or directory the kernel, a handle or the daemon knows; reference counted */
+struct handle; /* one open */
+struct dirhandle;
+
+/* On whose behalf. `subject` is needed by open, create, opendir only, may be NULL elsewhere. */
+struct caller {
+	uint32_t uid, gid;
+	uint32_t umask;
+	const struct subject *subject;
+};
+
+struct fs_entry {
+	struct inode *inode; /* carries one lookup: give it back with fs_forget */
+	struct stat attr;
+};
+
+struct inode *fs_root(struct archive *a); /* no lookup is counted */
+errint_t fs_lookup(struct archive *a, struct inode *dir, const char *name, struct fs_entry *ret);
+void fs_forget(struct archive *a, struct inode *i, uint64_t lookups);
+/* Does the kernel know attributes of this one already (was it looked up)? For readdirplus. */
+errint_t fs_getattr(struct archive *a, struct inode *i, struct handle *h, struct stat *ret);
+
+#define FS_SET_MODE 1u
+#define FS_SET_UID 2u
+#define FS_SET_GID 4u
+#define FS_SET_SIZE 8u
+#define FS_SET_ATIME 16u
+#define FS_SET_MTIME 32u
+#define FS_SET_ATIME_NOW 64u
+#define FS_SET_MTIME_NOW 128u
+#define FS_KILL_SUIDGID 256u
+errint_t fs_setattr(struct archive *a, struct inode *i, struct handle *h, const struct stat *in, unsigned what,
+		    const struct caller *c, struct stat *ret);
+
+errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_t mode, int flags, const struct caller *c,
+		   struct fs_entry *ret, struct handle **ret_handle);
+/* O_TRUNC is done here. Checks deadline, guard and log when flags ask for reading. */
+errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct caller *c, struct handle **ret);
+/* Bytes read (short only at the end of the file) or -errno. `out` may be the transport's payload: blocks are opened in place. */
+ssize_t fs_read(struct archive *a, struct handle *h, void *out, size_t len, off_t off);
+ssize_t fs_write(struct archive *a, struct handle *h, const void *in, size_t len, off_t off, bool kill_suidgid);
+errint_t fs_fsync(struct archive *a, struct handle *h, bool data_only);
+errint_t fs_flush(struct archive *a, struct handle *h);
+void fs_release(struct archive *a, struct handle *h); /* the last close of a written file seals its header */
+errint_t fs_fallocate(struct archive *a, struct handle *h, int mode, off_t off, off_t len);
+/* A regular file of this handle has been invalidated (expired); the transport uses it for direct answers. */
+struct inode *fs_handle_inode(struct handle *h);
+
+errint_t fs_mkdir(struct archive *a, struct inode *dir, const char *name, mode_t mode, const struct caller *c, struct fs_entry *ret);
+errint_t fs_mknod(struct archive *a, struct inode *dir, const char *name, mode_t mode, dev_t rdev, const struct caller *c,
+		  struct fs_entry *ret);
+errint_t fs_symlink(struct archive *a, struct inode *dir, const char *name, const char *target, const struct caller *c,
+		    struct fs_entry *ret);
+errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret);
+errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const struct caller *c);
+errint_t fs_rmdir(struct archive *a, struct inode *dir, const char *name, const struct caller *c);
+errint_t fs_rename(struct archive *a, struct inode *dir, const char *name, struct inode *to_dir, const char *to_name,
+		   unsigned flags /* RENAME_NOREPLACE, RENAME_EXCHANGE */, const struct caller *c);
+errint_t fs_readlink(struct archive *a, struct inode *i, char out[static 4096]);
+
+/* `name` is NUL-terminated. Return false to stop (the entry was not taken and comes again at its `off`). `off` is the offset after this entry. */
+typedef bool (*fs_dir_cb)(void *ctx, const char *name, ino_t ino, unsigned type /* DT_* */, off_t off);
+errint_t fs_opendir(struct archive *a, struct inode *dir, const struct caller *c, struct dirhandle **ret);
+errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb cb, void *ctx);
+errint_t fs_fsyncdir(struct archive *a, struct dirhandle *d);
+void fs_closedir(struct archive *a, struct dirhandle *d);
+/* As lookup, for an entry that readdir just named; cheaper. */
+errint_t fs_lookup_entry(struct archive *a, struct dirhandle *d, const char *name, struct fs_entry *ret);
+
+errint_t fs_statfs(struct archive *a, struct statvfs *ret);
+
+/* `user.*` only; others -EOPNOTSUPP. size 0 asks for the length. Return length or -errno. */
+ssize_t fs_getxattr(struct archive *a, struct inode *i, const char *name, void *out, size_t size);
+errint_t fs_setxattr(struct archive *a, struct inode *i, const char *name, const void *value, size_t size, int flags);
+ssize_t fs_listxattr(struct archive *a, struct inode *i, char *out, size_t size);
+errint_t fs_removexattr(struct archive *a, struct inode *i, const char *name);
+
+/* What `lapse explain PATH` shows. `path` is relative to the root. */
+struct fs_explanation {
+	struct stat attr;
+	bool has_header;
+	errint_t header_error;
+	uint8_t file_id[16], class_fp[16];
+	uint8_t state, type, key_kind;
+	uint32_t flags, tree, epoch;
+	uint64_t generation, size;
+	int64_t created_at, basis_at, modified_at, retain_until, expires_at, settles_at;
+	char class_now[64];  /* the policy's class for this path */
+	char class_then[64]; /* the class of the fingerprint, "" if the policy has it no more */
+	unsigned class_line;
+	errint_t readable; /* 0, -EKEYEXPIRED, -ENOKEY */
+	struct guard_verdict verdict; /* of the subject given */
+};
+errint_t fs_explain(struct archive *a, const char *path, const struct subject *who, struct fs_explanation *ret);

@@ -1,0 +1,237 @@
+/* handle.c - opens: deadline, guard and log once, then reads and writes through the inode's open file. */
+#include "store/ofile.h"
+
+#include "base/secret.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool reads(int flags) { return (flags & O_ACCMODE) != O_WRONLY; }
+static bool writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC); }
+
+static errint_t handle_new(struct inode *i, struct ofile *of, int flags, struct handle **ret)
+{
+	struct handle *h = calloc(1, sizeof *h);
+	if (!h)
+		return -ENOMEM;
+	inode_ref(i);
+	h->inode = i;
+	h->of = of;
+	h->flags = flags;
+	h->writer = writes(flags);
+	pthread_mutex_init(&h->whole.lock, NULL);
+	*ret = h;
+	return 0;
+}
+
+/* What a handle must have seen before the content root can be judged. */
+static void whole_begin(struct archive *a, struct handle *h)
+{
+	struct whole_read *w = &h->whole;
+	struct ofile *of = h->of;
+	w->generation = of->h.generation;
+	w->blocks = of->size / a->block_size + (of->size % a->block_size != 0);
+	w->off = of->dirty || h->writer || !w->blocks;
+	if (!w->off && w->blocks > 64 && !(w->bits = calloc((w->blocks + 63) / 64, sizeof *w->bits)))
+		w->off = true;
+}
+
+static void handle_free(struct archive *a, struct handle *h)
+{
+	free(h->whole.bits);
+	pthread_mutex_destroy(&h->whole.lock);
+	inode_unref(a, h->inode);
+	free(h);
+}
+
+static errint_t open_checks(struct archive *a, struct inode *i, struct ofile *of, int flags, const struct caller *c)
+{
+	cleanup_free char *path = NULL;
+	pthread_rwlock_rdlock(&of->lock);
+	struct file_header h = of->h;
+	uint64_t size = of->size;
+	errint_t r = tclock_check(a->clock, h.expires_at);
+	if (!r)
+		r = of->keys ? 0 : of->key_error;
+	pthread_rwlock_unlock(&of->lock);
+	if (r)
+		return r;
+	if (!reads(flags))
+		return 0;
+	if (gate_needs_path(a) && (r = inode_path(a, i, NULL, &path)) && r != -ESTALE)
+		return r;
+	return gate_read(a, c->subject, path ? path : "", &h, size, flags);
+}
+
+errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct caller *c, struct handle **ret)
+{
+	struct ofile *of;
+	errint_t r = ofile_acquire(a, i, writes(flags), &of);
+	if (r)
+		return r;
+	if (!(r = open_checks(a, i, of, flags, c)) && (flags & O_TRUNC)) {
+		pthread_rwlock_wrlock(&of->lock);
+		r = ofile_truncate(a, of, 0);
+		pthread_rwlock_unlock(&of->lock);
+	}
+	if (!r && !(r = handle_new(i, of, flags, ret))) {
+		pthread_rwlock_rdlock(&of->lock);
+		whole_begin(a, *ret);
+		pthread_rwlock_unlock(&of->lock);
+	}
+	if (r)
+		ofile_release(a, of, writes(flags));
+	return r;
+}
+
+struct inode *fs_handle_inode(struct handle *h) { return h->inode; }
+
+/* Names for a new file: where it is at home, and its record. */
+static errint_t create_prepare(struct archive *a, struct inode *dir, const char *name, struct file_header *h, uint8_t under[static KEY_BYTES])
+{
+	cleanup_free char *path = NULL;
+	errint_t r = gate_needs_path(a) ? inode_path(a, dir, name, &path) : 0;
+	if (r)
+		return r;
+	memset(h, 0, sizeof *h);
+	h->state = HEADER_OPEN;
+	h->type = HEADER_REGULAR;
+	crypt_random(h->file_id, FILE_ID_BYTES);
+	if ((r = gate_classify(a, path ? path : name, tclock_trusted(a->clock), h)))
+		return r;
+	return anchor_wrap_key(a->anchor, a->keys->archive_wrap, h, under);
+}
+
+errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_t mode, int flags, const struct caller *c,
+		   struct fs_entry *ret, struct handle **ret_handle)
+{
+	struct file_header h;
+	uint8_t under[KEY_BYTES], file_key[KEY_BYTES], place[HOME_BYTES];
+	struct sealed_name sealed;
+	struct dir_use u;
+	struct stat st;
+	struct inode *i = NULL;
+	struct ofile *of = NULL;
+	int fd = -1;
+	errint_t r = create_prepare(a, dir, name, &h, under);
+	if (r)
+		return r;
+	if ((r = dir_enter(a, dir, true, &u)))
+		return r;
+	memcpy(h.dir_id, dir->dir->record.dir_id, DIR_ID_BYTES);
+	home_compute(place, a->keys, h.dir_id, name, strlen(name));
+	memcpy(h.home[0], place, HOME_BYTES);
+	crypt_random(file_key, KEY_BYTES);
+	file_key_wrap(under, a->uuid, &h, file_key);
+	secret_wipe(under, sizeof under);
+	r = name_seal(dir->dir->keys, name, strlen(name), &sealed);
+	if (!r)
+		r = gate_record_at(a, RECORD_CREATE, c->subject, &h, h.dir_id, place, NULL);
+	if (!r)
+		r = backing_create(a, &u, &sealed, mode, c, &fd, &st);
+	if (!r)
+		r = inode_intern(a, st.st_ino, S_IFREG, dir, name, strlen(name), &i);
+	if (!r && !(r = ofile_install(a, i, fd, &h, file_key, place, &of)))
+		fd = -1; /* its own now */
+	secret_wipe(file_key, sizeof file_key);
+	if (!r && !(r = handle_new(i, of, flags | O_TRUNC, ret_handle)))
+		(*ret_handle)->whole.off = true;
+	if (r && of)
+		ofile_release(a, of, true);
+	if (r && fd >= 0)
+		close(fd);
+	if (r && i)
+		inode_unref(a, i);
+	dir_leave(a, &u);
+	if (r)
+		return r;
+	if (c->subject)
+		gate_created(a, c->subject, h.file_id);
+	st.st_size = 0;
+	*ret = (struct fs_entry){.inode = i, .attr = st};
+	inode_count_lookup(a, i);
+	return 0;
+}
+
+ssize_t fs_read(struct archive *a, struct handle *h, void *out, size_t len, off_t off)
+{
+	struct ofile *of = h->of;
+	if (!reads(h->flags))
+		return -EBADF;
+	pthread_rwlock_rdlock(&of->lock);
+	ssize_t r = tclock_check(a->clock, of->h.expires_at);
+	if (!r)
+		r = ofile_read(a, of, out, len, (uint64_t)off, &h->whole);
+	pthread_rwlock_unlock(&of->lock);
+	return r;
+}
+
+ssize_t fs_write(struct archive *a, struct handle *h, const void *in, size_t len, off_t off, bool kill_suidgid)
+{
+	struct ofile *of = h->of;
+	if (!h->writer)
+		return -EBADF;
+	pthread_rwlock_wrlock(&of->lock);
+	errint_t r = tclock_check(a->clock, of->h.expires_at);
+	if (!r && kill_suidgid)
+		r = fd_kill_suidgid(of->fd);
+	if (!r)
+		r = ofile_write(a, of, in, len, (uint64_t)off);
+	pthread_rwlock_unlock(&of->lock);
+	return r ? r : (ssize_t)len;
+}
+
+errint_t fs_flush(struct archive *a, struct handle *h)
+{
+	(void)a, (void)h; /* writes are on their way already; RELEASE is the last close */
+	return 0;
+}
+
+errint_t fs_fsync(struct archive *a, struct handle *h, bool data_only)
+{
+	struct ofile *of = h->of;
+	struct dir_use u;
+	struct link *l;
+	if (!h->writer)
+		return fdatasync(of->fd) ? -errno : 0;
+	pthread_rwlock_wrlock(&of->lock);
+	errint_t r = ofile_sync(a, of, data_only);
+	bool fresh = of->fresh;
+	of->fresh = false;
+	pthread_rwlock_unlock(&of->lock);
+	/* The first time, its entry (and a long name's companion) too. */
+	if (!r && fresh && !inode_enter(a, h->inode, false, &u, &l)) {
+		r = fsync(u.fd) ? -errno : 0;
+		dir_leave(a, &u);
+	}
+	return r;
+}
+
+void fs_release(struct archive *a, struct handle *h)
+{
+	ofile_release(a, h->of, h->writer);
+	handle_free(a, h);
+}
+
+errint_t fs_fallocate(struct archive *a, struct handle *h, int mode, off_t off, off_t len)
+{
+	struct ofile *of = h->of;
+	if (!h->writer)
+		return -EBADF;
+	if (mode & ~FALLOC_FL_KEEP_SIZE)
+		return -EOPNOTSUPP;
+	if (off < 0 || len <= 0 || off > LLONG_MAX - len)
+		return off < 0 || len <= 0 ? -EINVAL : -EFBIG;
+	uint64_t end = (uint64_t)off + (uint64_t)len;
+	pthread_rwlock_wrlock(&of->lock);
+	errint_t r = tclock_check(a->clock, of->h.expires_at);
+	if (!r && (mode & FALLOC_FL_KEEP_SIZE))
+		r = 0; /* a hint: blocks take their space when they are written */
+	else if (!r && end > of->size)
+		r = ofile_truncate(a, of, end);
+	pthread_rwlock_unlock(&of->lock);
+	return r;
+}

@@ -1,0 +1,350 @@
+#include "store/core.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct inode_shard *shard_of(struct archive *a, uint64_t ino)
+{
+	return &a->shard[(ino * 0x9e3779b97f4a7c15ull) >> 56];
+}
+
+static size_t bucket_of(const struct inode_shard *s, uint64_t ino)
+{
+	return ((ino * 0x9e3779b97f4a7c15ull) >> 20) & (s->buckets - 1);
+}
+
+errint_t inode_tables_new(struct archive *a)
+{
+	for (size_t i = 0; i < INODE_SHARDS; i++) {
+		struct inode_shard *s = &a->shard[i];
+		s->buckets = 16;
+		if (!(s->bucket = calloc(s->buckets, sizeof *s->bucket)))
+			return -ENOMEM;
+		pthread_mutex_init(&s->lock, NULL);
+	}
+	return 0;
+}
+
+void inode_tables_free(struct archive *a)
+{
+	for (size_t i = 0; i < INODE_SHARDS; i++) {
+		free(a->shard[i].bucket);
+		a->shard[i].bucket = NULL;
+	}
+}
+
+static void shard_grow(struct inode_shard *s)
+{
+	size_t n = s->buckets * 2;
+	struct inode **bucket = calloc(n, sizeof *bucket);
+	if (!bucket)
+		return; /* longer chains, nothing worse */
+	struct inode_shard bigger = {.bucket = bucket, .buckets = n};
+	for (size_t i = 0; i < s->buckets; i++)
+		for (struct inode *p = s->bucket[i], *next; p; p = next) {
+			next = p->hash_next;
+			size_t b = bucket_of(&bigger, p->ino);
+			p->hash_next = bucket[b];
+			bucket[b] = p;
+		}
+	free(s->bucket);
+	s->bucket = bucket;
+	s->buckets = n;
+}
+
+static struct inode *shard_find(struct inode_shard *s, uint64_t ino)
+{
+	struct inode *p = s->bucket[bucket_of(s, ino)];
+	while (p && p->ino != ino)
+		p = p->hash_next;
+	return p;
+}
+
+static void shard_insert(struct inode_shard *s, struct inode *i)
+{
+	if (s->count >= s->buckets * 2)
+		shard_grow(s);
+	size_t b = bucket_of(s, i->ino);
+	i->hash_next = s->bucket[b];
+	s->bucket[b] = i;
+	i->hashed = true;
+	s->count++;
+}
+
+static void shard_remove(struct inode_shard *s, struct inode *i)
+{
+	if (!i->hashed)
+		return;
+	struct inode **p = &s->bucket[bucket_of(s, i->ino)];
+	while (*p != i)
+		p = &(*p)->hash_next;
+	*p = i->hash_next;
+	i->hashed = false;
+	s->count--;
+}
+
+static struct inode *inode_alloc(struct archive *a, uint64_t ino, mode_t type)
+{
+	struct inode *i = calloc(1, sizeof *i);
+	if (!i)
+		return NULL;
+	if (S_ISDIR(type) && !(i->dir = dirstate_new())) {
+		free(i);
+		return NULL;
+	}
+	i->ino = ino;
+	i->type = type;
+	i->refs = 1;
+	i->expires_at = INT64_MAX;
+	pthread_mutex_init(&i->lock, NULL);
+	atomic_fetch_add(&a->inodes, 1);
+	return i;
+}
+
+void inode_ref(struct inode *i)
+{
+	atomic_fetch_add_explicit(&i->refs, 1, memory_order_relaxed);
+}
+
+/* Frees what is its own; returns the directory of its first link, whose reference is the caller's now. */
+static struct inode *inode_destroy(struct archive *a, struct inode *i)
+{
+	struct inode *parent = NULL;
+	assert(!i->of);
+	for (struct link *l = i->links, *next; l; l = next) {
+		next = l->next;
+		if (parent)
+			inode_unref(a, l->dir);
+		else
+			parent = l->dir;
+		free(l);
+	}
+	if (i->dir)
+		dirstate_free(a, i);
+	pthread_mutex_destroy(&i->lock);
+	free(i);
+	atomic_fetch_sub(&a->inodes, 1);
+	return parent;
+}
+
+void inode_unref(struct archive *a, struct inode *i)
+{
+	while (i) {
+		uint32_t refs = atomic_load_explicit(&i->refs, memory_order_relaxed);
+		while (refs > 1)
+			if (atomic_compare_exchange_weak(&i->refs, &refs, refs - 1))
+				return;
+		/* Perhaps the last: only under the shard's lock, where inode_find takes its references. */
+		struct inode_shard *s = shard_of(a, i->ino);
+		pthread_mutex_lock(&s->lock);
+		bool last = atomic_fetch_sub(&i->refs, 1) == 1;
+		if (last)
+			shard_remove(s, i);
+		pthread_mutex_unlock(&s->lock);
+		if (!last)
+			return;
+		i = inode_destroy(a, i);
+	}
+}
+
+struct inode *inode_find(struct archive *a, uint64_t ino)
+{
+	struct inode_shard *s = shard_of(a, ino);
+	pthread_mutex_lock(&s->lock);
+	struct inode *i = shard_find(s, ino);
+	if (i)
+		inode_ref(i);
+	pthread_mutex_unlock(&s->lock);
+	return i;
+}
+
+static bool link_is(const struct link *l, const struct inode *dir, const char *name, size_t len)
+{
+	return l->dir == dir && l->len == len && !memcmp(l->name, name, len);
+}
+
+static struct link *link_find(const struct inode *i, const struct inode *dir, const char *name, size_t len)
+{
+	for (struct link *l = i->links; l; l = l->next)
+		if (link_is(l, dir, name, len))
+			return l;
+	return NULL;
+}
+
+static struct link *link_new(struct inode *dir, const char *name, size_t len)
+{
+	struct link *l = malloc(sizeof *l + len + 1);
+	if (!l)
+		return NULL;
+	*l = (struct link){.dir = dir, .len = (uint16_t)len};
+	memcpy(l->name, name, len);
+	l->name[len] = 0;
+	return l;
+}
+
+errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, size_t len)
+{
+	errint_t r = 0;
+	pthread_mutex_lock(&i->lock);
+	if (!link_find(i, dir, name, len)) {
+		struct link *l = link_new(dir, name, len);
+		if (l) {
+			inode_ref(dir);
+			l->next = i->links;
+			i->links = l;
+			i->gone = false;
+		} else {
+			r = -ENOMEM;
+		}
+	}
+	pthread_mutex_unlock(&i->lock);
+	return r;
+}
+
+void inode_unhash(struct archive *a, struct inode *i)
+{
+	struct inode_shard *s = shard_of(a, i->ino);
+	pthread_mutex_lock(&s->lock);
+	shard_remove(s, i);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void inode_drop_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, size_t len, bool last)
+{
+	struct link *found = NULL;
+	pthread_mutex_lock(&i->lock);
+	for (struct link **p = &i->links; *p; p = &(*p)->next)
+		if (link_is(*p, dir, name, len)) {
+			found = *p;
+			*p = found->next;
+			break;
+		}
+	if (last)
+		i->gone = true;
+	pthread_mutex_unlock(&i->lock);
+	if (last)
+		inode_unhash(a, i);
+	if (found) {
+		inode_unref(a, found->dir);
+		free(found);
+	}
+}
+
+errint_t inode_intern(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
+		      struct inode **ret)
+{
+	struct inode_shard *s = shard_of(a, ino);
+	pthread_mutex_lock(&s->lock);
+	struct inode *i = shard_find(s, ino);
+	if (i && i->type == type) {
+		inode_ref(i);
+	} else {
+		if (i)
+			shard_remove(s, i); /* the number was reused behind our back */
+		i = inode_alloc(a, ino, type);
+		if (i)
+			shard_insert(s, i);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!i)
+		return -ENOMEM;
+	errint_t r = dir ? inode_add_link(i, dir, name, len) : 0;
+	if (r) {
+		inode_unref(a, i);
+		return r;
+	}
+	*ret = i;
+	return 0;
+}
+
+void inode_count_lookup(struct archive *a, struct inode *i)
+{
+	if (atomic_fetch_add(&i->lookups, 1) > 0)
+		inode_unref(a, i); /* the kernel's one reference is held already */
+}
+
+void fs_forget(struct archive *a, struct inode *i, uint64_t lookups)
+{
+	if (lookups && i != a->root && atomic_fetch_sub(&i->lookups, lookups) == lookups)
+		inode_unref(a, i);
+}
+
+struct inode *fs_root(struct archive *a) { return a->root; }
+
+errint_t inode_enter(struct archive *a, struct inode *i, bool write, struct dir_use *u, struct link **ret)
+{
+	for (;;) {
+		pthread_mutex_lock(&i->lock);
+		struct inode *dir = i->links ? i->links->dir : NULL;
+		if (dir)
+			inode_ref(dir);
+		pthread_mutex_unlock(&i->lock);
+		if (!dir)
+			return -ESTALE;
+		errint_t r = dir_enter(a, dir, write, u);
+		inode_unref(a, dir); /* dir_enter holds its own */
+		if (r)
+			return r;
+		/* Under the directory's lock its links stand still; see that it is still this one's. */
+		pthread_mutex_lock(&i->lock);
+		struct link *l = i->links;
+		while (l && l->dir != dir)
+			l = l->next;
+		pthread_mutex_unlock(&i->lock);
+		if (l) {
+			*ret = l;
+			return 0;
+		}
+		dir_leave(a, u);
+	}
+}
+
+/* Appends a component in front of *at; false when the buffer is full. */
+static bool prepend(char *buf, size_t *at, const char *name, size_t len)
+{
+	if (*at < len + 1)
+		return false;
+	buf[--*at] = '/';
+	*at -= len;
+	memcpy(buf + *at, name, len);
+	return true;
+}
+
+errint_t inode_path(struct archive *a, struct inode *i, const char *child, char **ret)
+{
+	enum { CAP = 65536 };
+	cleanup_free char *buf = malloc(CAP + 1);
+	if (!buf)
+		return -ENOMEM;
+	size_t at = CAP;
+	errint_t r = 0;
+	if (child && !prepend(buf, &at, child, strlen(child)))
+		return -ENAMETOOLONG;
+	inode_ref(i);
+	pthread_rwlock_rdlock(&a->tree);
+	while (i != a->root) {
+		pthread_mutex_lock(&i->lock);
+		struct link *l = i->links;
+		struct inode *up = l ? l->dir : NULL;
+		if (!l)
+			r = -ESTALE;
+		else if (!prepend(buf, &at, l->name, l->len))
+			r = -ENAMETOOLONG;
+		else
+			inode_ref(up);
+		pthread_mutex_unlock(&i->lock);
+		if (r)
+			break;
+		inode_unref(a, i);
+		i = up;
+	}
+	pthread_rwlock_unlock(&a->tree);
+	inode_unref(a, i);
+	if (r)
+		return r;
+	if (at < CAP)
+		buf[CAP - 1] = 0; /* the last slash */
+	buf[CAP] = 0;
+	return (*ret = strdup(buf + at)) ? 0 : -ENOMEM;
+}

@@ -1,0 +1,117 @@
+/* internal.h - what the modules of the store share. Included by nobody else.
+ *
+ * Lock order (outer first): tree, directory locks (two: by address), inode, ofile, then the leaf locks of anchor, audit, catalogue, gate, hash shards
+ * and the descriptor cache. No kernel notification and no reply under any of them. */
+#pragma once
+
+#include "crypt/name.h"
+#include "store/anchor.h"
+#include "store/archive.h"
+#include "store/audit.h"
+#include "store/catalogue.h"
+#include "store/fs.h"
+#include "store/tclock.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define INODE_SHARDS 256
+
+struct inode_shard {
+	pthread_mutex_t lock;
+	struct inode **bucket;
+	size_t buckets, count;
+};
+
+struct archive {
+	char *path;
+	int root_fd;  /* the backing root, opened before anything is mounted over it; holds the flock of .lapse */
+	int lapse_fd, staging_fd, audit_fd;
+	bool observe;
+	bool memory_backed; /* tmpfs: nothing ever waits for a disk */
+	bool root_daemon;   /* geteuid() == 0: files belong to their callers */
+	uint8_t uuid[UUID_BYTES];
+	uint32_t features;
+	enum suite suite;
+	uint32_t block_size, overhead /* nonce + tag */, epoch_seconds;
+	struct master_keys *keys;	    /* secret memory */
+	struct keyring_secrets *secrets;    /* secret memory */
+	struct keyring keyring;		    /* under key_lock */
+	pthread_mutex_t key_lock;
+	struct anchor *anchor;
+	struct audit *audit;
+	struct catalogue *catalogue;
+	struct tclock *clock;
+	struct gate *gate;
+	struct sweeper *sweeper;
+	struct scan *scan;
+	struct archive_hooks hooks;
+
+	pthread_rwlock_t tree; /* read: building paths, reopening directories; write: moving a directory */
+	struct inode_shard shard[INODE_SHARDS];
+	struct inode *root;
+	struct dir_cache *dir_cache;
+
+	struct open_table *unclean; /* files that the last session left open for writing; NULL when resolved */
+
+	_Atomic uint64_t damaged, recovered, foreign, expired_total, open_files, inodes;
+	_Atomic uint64_t reads_permitted, reads_denied, reads_alerted;
+	_Atomic int64_t last_shred_lag;
+};
+
+/* ---- gate.c: policy in force, guard and log -------------------------------------------------------------------------- */
+
+errint_t gate_open(struct archive *a, struct fault *f); /* loads the sealed policy, checks it against the anchor; no guard yet */
+errint_t gate_replay(struct archive *a);		 /* guard counters from the log; unclean files into a->unclean */
+void gate_close(struct archive *a);
+struct policy *gate_policy(struct archive *a);		 /* a reference */
+/* Class, deadlines and settle time for a new file or a file that settles anew; `path` may be NULL if no class needs one. basis stays if
+ * h->basis_at != 0. Fills class_fp, basis_*, retain_until, expires_at, settles_at, key kind, tree, epoch. */
+errint_t gate_classify(struct archive *a, const char *path, int64_t now, struct file_header *h);
+/* Does any class or rule look at paths? */
+bool gate_needs_path(struct archive *a);
+/* The read decision: guard, then log. 0 or the errno for the program. */
+errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
+		   int flags);
+errint_t gate_list(struct archive *a, const struct subject *who, const char *path, const uint8_t dir_id[static DIR_ID_BYTES]);
+void gate_created(struct archive *a, const struct subject *who, const uint8_t file_id[static FILE_ID_BYTES]);
+void gate_preview(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
+		  struct guard_verdict *ret);
+/* The class name of a fingerprint under the policy in force; "" if it has none. */
+void gate_class_name(struct archive *a, const uint8_t fp[static CLASS_FP_BYTES], char out[static 64], unsigned *ret_line);
+
+/* A record with times, subject and header's ids filled in, appended. `h`, `who` may be NULL. */
+errint_t gate_record(struct archive *a, enum record_kind kind, const struct subject *who, const struct file_header *h,
+		     const uint8_t dir_id[static DIR_ID_BYTES], const char *text);
+/* The same with the place (home) of the file. */
+errint_t gate_record_at(struct archive *a, enum record_kind kind, const struct subject *who, const struct file_header *h,
+			const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t place[static HOME_BYTES], const char *text);
+/* As gate_record, for something found damaged: also a log line with the path, block and reason (the path for the daemon's journal is told as directory
+ * id and sealed name, never in clear). */
+void gate_damage(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const char *backing, const uint8_t *file_id, int64_t block,
+		 errint_t error, const char *reason);
+
+/* ---- inode.c, dir.c, ofile.c (the core; see core.h) --------------------------------------------------------------------- */
+
+/* ---- sweeper.c ------------------------------------------------------------------------------------------------------------ */
+errint_t sweeper_start(struct archive *a);
+void sweeper_stop(struct archive *a);
+/* Everything that is overdue now: deny, advance the anchor, unlink. Used at mount and by the thread. */
+errint_t sweeper_run_once(struct archive *a);
+void sweeper_kick(struct archive *a);
+int64_t sweeper_shred_lag(struct archive *a);
+uint64_t sweeper_overdue(struct archive *a);
+
+/* ---- scan.c: the background walk that completes the catalogue and recovers unclean files ----------------------------------- */
+errint_t scan_start(struct archive *a);
+void scan_stop(struct archive *a);
+uint64_t scan_seen(struct archive *a);
+
+/* ---- unclean files: those the log says were open for writing when the last session ended ---------------------------------- */
+struct open_table;
+errint_t open_table_new(struct open_table **ret);
+void open_table_free(struct open_table *t);
+errint_t open_table_add(struct open_table *t, const uint8_t file_id[static 16]);
+void open_table_remove(struct open_table *t, const uint8_t file_id[static 16]);
+bool open_table_has(struct open_table *t, const uint8_t file_id[static 16]);
+size_t open_table_count(struct open_table *t);

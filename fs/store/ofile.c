@@ -1,0 +1,417 @@
+#include "store/ofile.h"
+
+#include "base/io.h"
+#include "base/secret.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* An ordinary user's daemon may not write what its owner made read-only; the mode is lent for the moment of the open. */
+static int open_lending_mode(int dirfd, const char *name)
+{
+	struct stat st;
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
+		return -1;
+	if (fchmodat(dirfd, name, (st.st_mode & 07777) | 0600, 0))
+		return -1;
+	int fd = openat(dirfd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && fchmod(fd, st.st_mode & 07777)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+errint_t backing_open(struct archive *a, int dirfd, const char *name, int *ret_fd, bool *ret_writable)
+{
+	const int common = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (a->root_daemon ? O_NOATIME : 0);
+	int fd = a->observe ? -1 : openat(dirfd, name, O_RDWR | common);
+	if (fd < 0 && !a->observe && errno == EACCES && !a->root_daemon)
+		fd = open_lending_mode(dirfd, name);
+	*ret_writable = fd >= 0;
+	if (fd < 0 && (a->observe || errno == EACCES || errno == EROFS))
+		fd = openat(dirfd, name, O_RDONLY | common);
+	if (fd < 0)
+		return errno == ELOOP ? -EBADMSG : -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+static bool header_at_home(struct archive *a, const struct file_header *h, const uint8_t home[static HOME_BYTES])
+{
+	if (h->flags & HEADER_FLAG_LINKED)
+		return true;
+	return crypt_equal(home, h->home[0], HOME_BYTES) ||
+	       ((h->flags & HEADER_FLAG_TWO_HOMES) && crypt_equal(home, h->home[1], HOME_BYTES));
+}
+
+static errint_t size_check(struct archive *a, int fd, const struct file_header *h)
+{
+	struct stat st;
+	if (fstat(fd, &st))
+		return -errno;
+	return (uint64_t)st.st_size == backing_size(a->suite, a->block_size, h->size) ? 0 : -EBADMSG;
+}
+
+errint_t header_load(struct archive *a, const struct dir_use *u, int fd, const char *backing, const char *plain, size_t plain_len,
+		     struct file_header *ret, int *ret_slot)
+{
+	uint8_t head[FILE_HEADER_BYTES] = {0}, home[HOME_BYTES];
+	const uint8_t *dir_id = u->dir->dir->record.dir_id;
+	const char *why = "header forged, torn or of another archive";
+	ssize_t n = io_pread(fd, head, sizeof head, 0);
+	if (n < 0)
+		return (errint_t)n;
+	errint_t r = n == (ssize_t)sizeof head ? header_choose(a->keys, a->uuid, a->suite, head, ret, ret_slot) : -EBADMSG;
+	if ((r == -EBADMSG || (!r && ret->state == HEADER_OPEN)) && a->unclean) {
+		errint_t rr = ofile_recover(a, fd, head, n, u, plain, plain_len, ret, ret_slot);
+		r = rr == -ENOENT ? r : rr;
+	}
+	if (!r && ret->type != HEADER_REGULAR) {
+		r = -EBADMSG;
+		why = "header of another type";
+	}
+	if (!r && ret->state == HEADER_OPEN) {
+		r = -EBADMSG;
+		why = "marked as being written, but nobody was writing it: an old header put back, or a log cut short";
+	}
+	if (!r) {
+		home_compute(home, a->keys, dir_id, plain, plain_len);
+		if (!header_at_home(a, ret, home)) {
+			r = -EBADMSG;
+			why = "not at home here: moved or swapped in the store";
+		}
+	}
+	if (!r && (r = size_check(a, fd, ret)) == -EBADMSG)
+		why = "size differs from the sealed one: truncated or extended in the store";
+	if (r == -EBADMSG)
+		gate_damage(a, dir_id, backing, NULL, -1, r, why);
+	return r;
+}
+
+errint_t ofile_need_keys(struct archive *a, struct ofile *of)
+{
+	uint8_t under[KEY_BYTES], file_key[KEY_BYTES];
+	if (of->keys)
+		return 0;
+	errint_t r = anchor_wrap_key(a->anchor, a->keys->archive_wrap, &of->h, under);
+	if (!r)
+		r = file_key_unwrap(under, a->uuid, &of->h, file_key);
+	if (!r && !(of->keys = secret_alloc(sizeof *of->keys)))
+		r = -ENOMEM;
+	if (!r)
+		content_keys_derive(of->keys, a->suite, file_key, of->h.file_id);
+	secret_wipe(under, sizeof under);
+	secret_wipe(file_key, sizeof file_key);
+	of->key_error = r;
+	return r;
+}
+
+static struct ofile *ofile_new(struct inode *i, int fd, bool writable)
+{
+	struct ofile *of = calloc(1, sizeof *of);
+	if (!of)
+		return NULL;
+	pthread_rwlock_init(&of->lock, NULL);
+	of->inode = i;
+	of->fd = fd;
+	of->writable = writable;
+	return of;
+}
+
+static void ofile_free(struct archive *a, struct ofile *of)
+{
+	if (of->tail) {
+		secret_wipe(of->tail, a->block_size);
+		free(of->tail);
+	}
+	secret_free(of->keys, sizeof *of->keys);
+	close(of->fd);
+	pthread_rwlock_destroy(&of->lock);
+	free(of);
+	atomic_fetch_sub(&a->open_files, 1);
+}
+
+/* The directory is entered; inode->lock is held. */
+static errint_t ofile_open(struct archive *a, struct inode *i, const struct dir_use *u, const char *name, size_t len, struct ofile **ret)
+{
+	struct sealed_name sealed;
+	int fd;
+	bool writable;
+	errint_t r = name_seal(u->dir->dir->keys, name, len, &sealed);
+	if (!r)
+		r = backing_open(a, u->fd, sealed.backing, &fd, &writable);
+	if (r)
+		return r;
+	struct ofile *of = ofile_new(i, fd, writable);
+	if (!of) {
+		close(fd);
+		return -ENOMEM;
+	}
+	atomic_fetch_add(&a->open_files, 1);
+	r = header_load(a, u, fd, sealed.backing, name, len, &of->h, &of->slot);
+	if (r) {
+		ofile_free(a, of);
+		return r;
+	}
+	of->on_disk = true;
+	of->size = of->h.size;
+	memcpy(of->root, of->h.root, LEAF_BYTES);
+	home_compute(of->place, a->keys, u->dir->dir->record.dir_id, name, len);
+	atomic_store(&i->expires_at, of->h.expires_at);
+	ofile_need_keys(a, of); /* its failure is told when they are used */
+	*ret = of;
+	return 0;
+}
+
+static errint_t take(struct ofile *of, bool write, struct ofile **ret)
+{
+	if (write && !of->writable)
+		return -EACCES;
+	of->refs++;
+	of->writers += write;
+	*ret = of;
+	return 0;
+}
+
+errint_t ofile_acquire_at(struct archive *a, struct inode *i, const struct dir_use *u, const char *name, size_t len, struct ofile **ret)
+{
+	errint_t r = 0;
+	pthread_mutex_lock(&i->lock);
+	if (!i->of)
+		r = ofile_open(a, i, u, name, len, &i->of);
+	if (!r)
+		r = take(i->of, false, ret);
+	pthread_mutex_unlock(&i->lock);
+	return r;
+}
+
+errint_t ofile_acquire(struct archive *a, struct inode *i, bool write, struct ofile **ret)
+{
+	struct dir_use u;
+	struct link *l;
+	struct ofile *of = NULL;
+	errint_t r;
+	if (!S_ISREG(i->type))
+		return S_ISDIR(i->type) ? -EISDIR : -EINVAL;
+	pthread_mutex_lock(&i->lock);
+	r = i->of ? take(i->of, write, ret) : -EAGAIN;
+	pthread_mutex_unlock(&i->lock);
+	if (r != -EAGAIN)
+		return r;
+	if ((r = inode_enter(a, i, false, &u, &l)))
+		return r;
+	r = ofile_acquire_at(a, i, &u, l->name, l->len, &of);
+	dir_leave(a, &u);
+	if (r || !write) {
+		*ret = of;
+		return r;
+	}
+	pthread_mutex_lock(&i->lock);
+	of->writers += of->writable;
+	pthread_mutex_unlock(&i->lock);
+	if (!of->writable) {
+		ofile_release(a, of, false);
+		return -EACCES;
+	}
+	*ret = of;
+	return 0;
+}
+
+errint_t ofile_install(struct archive *a, struct inode *i, int fd, const struct file_header *h,
+		       const uint8_t file_key[static KEY_BYTES], const uint8_t place[static HOME_BYTES], struct ofile **ret)
+{
+	struct ofile *of = ofile_new(i, fd, true);
+	if (!of)
+		return -ENOMEM;
+	if (!(of->keys = secret_alloc(sizeof *of->keys))) {
+		free(of);
+		return -ENOMEM;
+	}
+	content_keys_derive(of->keys, a->suite, file_key, h->file_id);
+	of->h = *h;
+	of->slot = 1; /* the first write goes to slot 0 */
+	of->dirty = of->fresh = true;
+	memcpy(of->place, place, HOME_BYTES);
+	atomic_fetch_add(&a->open_files, 1);
+	atomic_store(&i->expires_at, h->expires_at);
+	pthread_mutex_lock(&i->lock);
+	assert(!i->of);
+	of->refs = of->writers = 1;
+	i->of = of;
+	pthread_mutex_unlock(&i->lock);
+	*ret = of;
+	return 0;
+}
+
+errint_t ofile_write_header(struct archive *a, struct ofile *of)
+{
+	uint8_t raw[FILE_HEADER_BYTES] = {0};
+	struct stat st;
+	struct file_header h = of->h;
+	int slot = of->slot ^ 1;
+	h.generation++;
+	header_seal(a->keys, a->uuid, a->suite, &h, raw);
+	if (fstat(of->fd, &st))
+		return -errno;
+	/* A new file's first header brings the empty second slot with it. */
+	errint_t r = of->on_disk ? io_pwrite(of->fd, raw, HEADER_SLOT_BYTES, slot * HEADER_SLOT_BYTES)
+				 : io_pwrite(of->fd, raw, sizeof raw, 0);
+	if (r)
+		return r;
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
+	futimens(of->fd, times);
+	of->h = h;
+	of->slot = slot;
+	of->on_disk = true;
+	return 0;
+}
+
+errint_t ofile_begin_write(struct archive *a, struct ofile *of)
+{
+	if (of->dirty)
+		return 0;
+	if (of->h.state == HEADER_COMMITTED)
+		return -EPERM;
+	errint_t r = gate_record_at(a, RECORD_WRITE_OPEN, NULL, &of->h, of->h.dir_id, of->place, NULL);
+	if (r)
+		return r == -ENOSPC ? r : -EIO;
+	struct file_header before = of->h;
+	of->h.state = HEADER_OPEN;
+	of->h.size = 0;
+	memset(of->h.root, 0, LEAF_BYTES);
+	if ((r = ofile_write_header(a, of))) {
+		of->h = before;
+		return r;
+	}
+	of->dirty = true;
+	return 0;
+}
+
+static void put_row(struct archive *a, struct ofile *of)
+{
+	struct dir_use u;
+	struct link *l;
+	struct sealed_name sealed;
+	struct catalogue_row row;
+	if (inode_enter(a, of->inode, false, &u, &l))
+		return;
+	if (!name_seal(u.dir->dir->keys, l->name, l->len, &sealed)) {
+		row_fill(a, &row, &of->h, u.dir->dir->record.dir_id, l->name, l->len, sealed.backing);
+		catalogue_put(a->catalogue, &row);
+	}
+	dir_leave(a, &u);
+}
+
+errint_t ofile_seal(struct archive *a, struct ofile *of)
+{
+	struct file_header before = of->h;
+	int64_t now = tclock_trusted(a->clock);
+	struct policy *p = gate_policy(a);
+	of->h.state = HEADER_CLOSED;
+	of->h.size = of->size;
+	of->h.modified_at = now;
+	of->h.settles_at = now + policy_settings(p)->settle_seconds;
+	policy_unref(p);
+	memcpy(of->h.root, of->root, LEAF_BYTES);
+	errint_t r = ofile_write_header(a, of);
+	if (r) {
+		of->h = before;
+		return r;
+	}
+	of->dirty = false;
+	gate_record_at(a, RECORD_CLOSE, NULL, &of->h, of->h.dir_id, of->place, NULL);
+	return 0;
+}
+
+void ofile_release(struct archive *a, struct ofile *of, bool write)
+{
+	struct inode *i = of->inode;
+	bool sealed = false;
+	inode_ref(i);
+	pthread_mutex_lock(&i->lock);
+	of->writers -= write;
+	bool seal = write && !of->writers && of->dirty && !i->gone;
+	pthread_mutex_unlock(&i->lock);
+	if (seal) {
+		pthread_rwlock_wrlock(&of->lock);
+		if (of->dirty && !(sealed = !ofile_seal(a, of)))
+			gate_damage(a, of->h.dir_id, NULL, of->h.file_id, -1, -EIO, "its header could not be sealed; it stays open");
+		pthread_rwlock_unlock(&of->lock);
+	}
+	if (sealed)
+		put_row(a, of);
+	pthread_mutex_lock(&i->lock);
+	bool last = --of->refs == 0;
+	if (last)
+		i->of = NULL;
+	pthread_mutex_unlock(&i->lock);
+	if (last)
+		ofile_free(a, of);
+	inode_unref(a, i);
+}
+
+void row_fill(struct archive *a, struct catalogue_row *row, const struct file_header *h, const uint8_t dir_id[static DIR_ID_BYTES],
+	      const char *plain, size_t plain_len, const char *backing)
+{
+	memset(row, 0, sizeof *row);
+	home_compute(row->place, a->keys, dir_id, plain, plain_len);
+	memcpy(row->file_id, h->file_id, sizeof row->file_id);
+	memcpy(row->dir_id, dir_id, sizeof row->dir_id);
+	memcpy(row->class_fp, h->class_fp, sizeof row->class_fp);
+	row->generation = h->generation;
+	row->size = h->size;
+	row->created_at = h->created_at;
+	row->basis_at = h->basis_at;
+	row->retain_until = h->retain_until;
+	row->expires_at = h->expires_at;
+	row->state = (uint8_t)h->state;
+	row->key_kind = (uint8_t)h->key_kind;
+	row->tree = h->tree;
+	row->epoch = h->epoch;
+	strncpy(row->backing, backing, NAME_BACKING_MAX);
+}
+
+errint_t file_header_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, size_t plain_len,
+			struct file_header *ret, int *ret_slot, int *ret_fd)
+{
+	struct stat st;
+	if (fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	struct inode *i = inode_find(a, st.st_ino);
+	struct ofile *of = NULL;
+	if (i && !ret_fd) {
+		/* While it is open the header on disk may be of state `open`; the one in memory counts. */
+		pthread_mutex_lock(&i->lock);
+		if ((of = i->of))
+			of->refs++;
+		pthread_mutex_unlock(&i->lock);
+	}
+	if (of) {
+		pthread_rwlock_rdlock(&of->lock);
+		*ret = of->h;
+		ret->size = of->size;
+		*ret_slot = of->slot;
+		pthread_rwlock_unlock(&of->lock);
+		ofile_release(a, of, false);
+		inode_unref(a, i);
+		return 0;
+	}
+	if (i)
+		inode_unref(a, i);
+	int fd;
+	bool writable;
+	errint_t r = backing_open(a, u->fd, backing, &fd, &writable);
+	if (r)
+		return r;
+	r = header_load(a, u, fd, backing, plain, plain_len, ret, ret_slot);
+	if (r || !ret_fd)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return r;
+}

@@ -1,0 +1,95 @@
+/* ofile.h - an open file: its backing descriptor, header, keys and the state of its blocks. Private to the core. */
+#pragma once
+
+#include "store/core.h"
+
+struct ofile {
+	struct inode *inode;	/* borrowed: every handle holds a reference */
+	unsigned refs, writers; /* under inode->lock */
+	int fd;
+	bool writable;
+	pthread_rwlock_t lock;	/* read: reading blocks; write: everything that changes below */
+	struct file_header h;
+	int slot;		/* that holds h on disk */
+	bool on_disk;		/* a header has been written */
+	bool dirty;		/* on disk (or to be) in state open */
+	bool fresh;		/* created in this session and its directory not yet synced */
+	errint_t key_error;	/* why there are no keys */
+	struct content_keys *keys; /* secret memory; NULL: none yet */
+	_Atomic uint64_t size;
+	uint8_t root[LEAF_BYTES];
+	uint8_t place[HOME_BYTES];
+	/* plaintext of the last, partial block while writing */
+	uint8_t *tail;
+	uint64_t tail_index;
+	size_t tail_len;
+	uint8_t tail_leaf[LEAF_BYTES];
+};
+
+/* What a handle has read, to check the content root when it has read everything. */
+struct whole_read {
+	pthread_mutex_t lock; /* leaf */
+	uint64_t generation, blocks, seen_count;
+	uint64_t inline_bits, *bits;
+	uint8_t sum[LEAF_BYTES];
+	bool off, bad;
+};
+
+struct handle {
+	struct inode *inode; /* a reference is held */
+	struct ofile *of;
+	int flags;
+	bool writer;
+	struct whole_read whole;
+};
+
+/* The ofile of an inode, opened if it is not yet; counts one reference and, with `write`, one writer. */
+errint_t ofile_acquire(struct archive *a, struct inode *i, bool write, struct ofile **ret);
+/* The same where the caller is in the inode's directory already: the name it has there. */
+errint_t ofile_acquire_at(struct archive *a, struct inode *i, const struct dir_use *u, const char *name, size_t len, struct ofile **ret);
+void ofile_release(struct archive *a, struct ofile *of, bool write);
+/* A new file's: takes over fd. Header and keys are prepared by the caller. */
+errint_t ofile_install(struct archive *a, struct inode *i, int fd, const struct file_header *h,
+		       const uint8_t file_key[static KEY_BYTES], const uint8_t place[static HOME_BYTES], struct ofile **ret);
+errint_t ofile_need_keys(struct archive *a, struct ofile *of); /* lock held for writing, or before it is shared */
+/* Writes h to the other slot with the next generation; the backing file keeps its mtime. Lock held for writing. */
+errint_t ofile_write_header(struct archive *a, struct ofile *of);
+/* Before the first change of a closed file: state open on disk, and on the log. */
+errint_t ofile_begin_write(struct archive *a, struct ofile *of);
+/* Size and root into the header, state closed, row, log. Lock held for writing. */
+errint_t ofile_seal(struct archive *a, struct ofile *of);
+
+/* fileio.c: lock held by the caller. */
+ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, uint64_t off, struct whole_read *w);
+errint_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off);
+errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size);
+errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only);
+uint8_t *scratch_get(struct archive *a); /* this thread's; NULL without memory */
+size_t scratch_bytes(const struct archive *a);
+
+/* recover.c */
+errint_t ofile_recover(struct archive *a, int fd, const uint8_t head[static FILE_HEADER_BYTES], ssize_t head_len, const struct dir_use *u,
+		       const char *plain, size_t plain_len, struct file_header *h, int *slot);
+
+/* Opens a backing file so that it can be changed where the daemon may; falls back to reading only. */
+errint_t backing_open(struct archive *a, int dirfd, const char *name, int *ret_fd, bool *ret_writable);
+/* Reads and checks the header of an open backing file that lies at (u, plain). */
+errint_t header_load(struct archive *a, const struct dir_use *u, int fd, const char *backing, const char *plain, size_t plain_len,
+		     struct file_header *ret, int *ret_slot);
+
+/* ---- entry.c, tree.c: the directory is entered for writing ---- */
+errint_t companion_write(struct dir_use *u, const struct sealed_name *n);
+void companion_remove(struct dir_use *u, const struct sealed_name *n);
+errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *backing, const struct caller *c, mode_t mode);
+void entry_forget(struct archive *a, struct dir_use *u, const char *name, const struct stat *st);
+errint_t backing_create(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c,
+			int *ret_fd, struct stat *st);
+errint_t fd_kill_suidgid(int fd);
+/* What people see of backing attributes. */
+errint_t stat_fix(struct archive *a, struct inode *i, struct stat *st);
+errint_t symlink_make(struct archive *a, struct dir_use *u, const char *backing, int at_fd, const char *name, const char *target);
+errint_t symlink_read(struct archive *a, struct dir_use *u, const char *backing, const char *name, size_t name_len, char out[static 4096]);
+void staging_name(char out[static 33]);
+void staging_remove_dir(struct archive *a, const char *tmp);
+errint_t dir_record_write(struct archive *a, int dir_fd, const struct dir_record *d, bool create);
+errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed_name *n, const char *name, const struct stat *st);

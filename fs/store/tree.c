@@ -1,0 +1,271 @@
+/* tree.c - directories: their id is on disk before they appear, and nothing of one is left when it goes. */
+#include "store/ofile.h"
+
+#include "base/io.h"
+#include "base/secret.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <linux/fs.h>
+
+struct dirhandle {
+	struct inode *dir; /* a reference is held */
+	DIR *stream;
+	pthread_mutex_t lock;
+	off_t at; /* where the stream stands */
+};
+
+void staging_name(char out[static 33])
+{
+	uint8_t raw[16];
+	crypt_random(raw, sizeof raw);
+	for (size_t i = 0; i < sizeof raw; i++)
+		sprintf(out + 2 * i, "%02x", raw[i]);
+}
+
+errint_t dir_record_write(struct archive *a, int dir_fd, const struct dir_record *d, bool create)
+{
+	uint8_t raw[DIR_RECORD_BYTES];
+	dir_record_seal(a->keys, a->uuid, d, raw);
+	cleanup_fd int fd = openat(dir_fd, DIR_FILE_NAME, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | (create ? O_CREAT | O_EXCL : 0), 0600);
+	if (fd < 0)
+		return -errno;
+	errint_t r = io_pwrite(fd, raw, sizeof raw, 0);
+	return !r && fdatasync(fd) ? -errno : r;
+}
+
+static errint_t staging_dir(struct archive *a, struct dir_use *u, const char *name, const char *tmp, mode_t mode, const struct caller *c)
+{
+	struct dir_record d = {.generation = 1, .key_kind = KEY_KIND_ARCHIVE};
+	struct stat up;
+	if (mkdirat(a->staging_fd, tmp, 0700))
+		return -errno;
+	cleanup_fd int fd = openat(a->staging_fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(u->fd, &up))
+		return -errno;
+	crypt_random(d.dir_id, DIR_ID_BYTES);
+	crypt_random(d.name_key, KEY_BYTES);
+	memcpy(d.parent_id, u->dir->dir->record.dir_id, DIR_ID_BYTES);
+	home_compute(d.home[0], a->keys, d.parent_id, name, strlen(name));
+	errint_t r = dir_record_write(a, fd, &d, true);
+	secret_wipe(d.name_key, KEY_BYTES);
+	if (!r)
+		r = io_fsync_dir(fd);
+	if (r)
+		return r;
+	mode &= 07777;
+	gid_t gid = c ? c->gid : (gid_t)-1;
+	if (up.st_mode & S_ISGID && u->dir != a->root) {
+		mode |= S_ISGID;
+		gid = up.st_gid;
+	}
+	if (a->root_daemon && c && fchown(fd, c->uid, gid))
+		return -errno;
+	if (!a->root_daemon && (up.st_mode & S_ISGID) && fchown(fd, (uid_t)-1, gid))
+		return -errno;
+	return fchmod(fd, mode) ? -errno : 0;
+}
+
+/* Removes a directory that lies in staging, with its record. */
+void staging_remove_dir(struct archive *a, const char *tmp)
+{
+	cleanup_fd int fd = openat(a->staging_fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0)
+		unlinkat(fd, DIR_FILE_NAME, 0);
+	unlinkat(a->staging_fd, tmp, AT_REMOVEDIR);
+}
+
+errint_t fs_mkdir(struct archive *a, struct inode *dir, const char *name, mode_t mode, const struct caller *c, struct fs_entry *ret)
+{
+	struct dir_use u;
+	struct sealed_name n;
+	struct stat st;
+	char tmp[33];
+	errint_t r = dir_enter(a, dir, true, &u);
+	if (r)
+		return r;
+	staging_name(tmp);
+	r = name_seal(dir->dir->keys, name, strlen(name), &n);
+	if (!r && !fstatat(u.fd, n.backing, &st, AT_SYMLINK_NOFOLLOW))
+		r = -EEXIST;
+	if (!r)
+		r = staging_dir(a, &u, name, tmp, mode, c);
+	if (!r && !(r = companion_write(&u, &n)) && renameat2(a->staging_fd, tmp, u.fd, n.backing, RENAME_NOREPLACE)) {
+		r = -errno;
+		companion_remove(&u, &n);
+	}
+	if (r && r != -EEXIST)
+		staging_remove_dir(a, tmp);
+	dir_leave(a, &u);
+	if (r)
+		return r;
+	if ((r = fs_lookup(a, dir, name, ret)))
+		return r;
+	struct dir_use new;
+	if (!dir_pin(a, ret->inode, &new)) {
+		catalogue_put_dir(a->catalogue, ret->inode->dir->record.dir_id, dir->dir->record.dir_id, n.backing);
+		dir_leave(a, &new);
+	}
+	return 0;
+}
+
+/* True if nothing but the record is in it: no file of lapse's, no foreign one. */
+static errint_t dir_is_empty(int parent_fd, const char *backing)
+{
+	int fd = openat(parent_fd, backing, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	errint_t r = 0;
+	if (!d) {
+		r = -errno;
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	for (struct dirent *e; !r && (errno = 0, e = readdir(d));)
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, DIR_FILE_NAME))
+			r = -ENOTEMPTY;
+	closedir(d);
+	return r;
+}
+
+/* Takes an empty directory out of its place. The parent is entered for writing. */
+errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed_name *n, const char *name, const struct stat *st)
+{
+	char tmp[33];
+	errint_t r = dir_is_empty(u->fd, n->backing);
+	if (r)
+		return r;
+	staging_name(tmp);
+	if (renameat2(u->fd, n->backing, a->staging_fd, tmp, RENAME_NOREPLACE))
+		return -errno;
+	companion_remove(u, n);
+	staging_remove_dir(a, tmp);
+	struct inode *i = inode_find(a, st->st_ino);
+	if (i && i->dir && i->dir->loaded)
+		catalogue_remove_dir(a->catalogue, i->dir->record.dir_id);
+	if (i)
+		inode_unref(a, i);
+	entry_forget(a, u, name, st);
+	return 0;
+}
+
+errint_t fs_rmdir(struct archive *a, struct inode *dir, const char *name, const struct caller *c)
+{
+	struct dir_use u;
+	struct sealed_name n;
+	struct stat st;
+	(void)c;
+	errint_t r = dir_enter(a, dir, true, &u);
+	if (r)
+		return r;
+	r = name_seal(dir->dir->keys, name, strlen(name), &n);
+	if (!r && fstatat(u.fd, n.backing, &st, AT_SYMLINK_NOFOLLOW))
+		r = -errno;
+	if (!r && !S_ISDIR(st.st_mode))
+		r = -ENOTDIR;
+	if (!r)
+		r = dir_take_away(a, &u, &n, name, &st);
+	dir_leave(a, &u);
+	return r;
+}
+
+/* ---- listing ---------------------------------------------------------------------------------------------------------------- */
+
+errint_t fs_opendir(struct archive *a, struct inode *dir, const struct caller *c, struct dirhandle **ret)
+{
+	struct dir_use u;
+	cleanup_free char *path = NULL;
+	errint_t r = dir_pin(a, dir, &u);
+	if (r)
+		return r;
+	if (c && c->subject && !(gate_needs_path(a) && (r = inode_path(a, dir, NULL, &path))))
+		r = gate_list(a, c->subject, path ? path : "", dir->dir->record.dir_id);
+	int fd = r ? -1 : openat(u.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!r && fd < 0)
+		r = -errno;
+	dir_leave(a, &u);
+	struct dirhandle *d = r ? NULL : calloc(1, sizeof *d);
+	if (!r && (!d || !(d->stream = fdopendir(fd)))) {
+		r = -ENOMEM;
+		close(fd);
+		free(d);
+	}
+	if (r)
+		return r;
+	pthread_mutex_init(&d->lock, NULL);
+	inode_ref(dir);
+	d->dir = dir;
+	*ret = d;
+	return 0;
+}
+
+static bool is_companion(const char *backing)
+{
+	size_t len = strlen(backing), suffix = strlen(NAME_COMPANION_SUFFIX);
+	return backing[0] == NAME_LONG_PREFIX && len > suffix && !strcmp(backing + len - suffix, NAME_COMPANION_SUFFIX);
+}
+
+/* The plaintext name of an entry, or NULL if it is not shown (ours, or foreign). */
+static const char *entry_name(struct archive *a, struct dir_use *u, const struct dirent *e, char name[static NAME_PLAIN_MAX + 1])
+{
+	size_t len;
+	if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+		return e->d_name;
+	if (e->d_name[0] == '.' || is_companion(e->d_name))
+		return NULL;
+	return backing_name_open(a, u, e->d_name, name, &len) ? NULL : name;
+}
+
+errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb cb, void *ctx)
+{
+	struct dir_use u;
+	char name[NAME_PLAIN_MAX + 1];
+	errint_t r = dir_pin(a, d->dir, &u);
+	if (r)
+		return r;
+	pthread_mutex_lock(&d->lock);
+	if (off != d->at) {
+		seekdir(d->stream, off);
+		d->at = off;
+	}
+	for (;;) {
+		errno = 0;
+		struct dirent *e = readdir(d->stream);
+		if (!e) {
+			r = -errno;
+			break;
+		}
+		const char *shown = entry_name(a, &u, e, name);
+		if (shown && !cb(ctx, shown, e->d_ino, e->d_type, e->d_off)) {
+			seekdir(d->stream, d->at); /* comes again */
+			break;
+		}
+		d->at = e->d_off;
+	}
+	pthread_mutex_unlock(&d->lock);
+	dir_leave(a, &u);
+	return r;
+}
+
+errint_t fs_lookup_entry(struct archive *a, struct dirhandle *d, const char *name, struct fs_entry *ret)
+{
+	return fs_lookup(a, d->dir, name, ret);
+}
+
+errint_t fs_fsyncdir(struct archive *a, struct dirhandle *d)
+{
+	(void)a;
+	return io_fsync_dir(dirfd(d->stream));
+}
+
+void fs_closedir(struct archive *a, struct dirhandle *d)
+{
+	closedir(d->stream);
+	inode_unref(a, d->dir);
+	pthread_mutex_destroy(&d->lock);
+	free(d);
+}
