@@ -52,6 +52,7 @@ static const struct field fields[] = {
 	FIELD(19, FORM_BYTES, seal_head),
 	FIELD(20, FORM_BYTES, seal_public),
 	FIELD(TAG_SEAL_SIGNATURE, FORM_BYTES, seal_signature),
+	FIELD(22, FORM_BYTES, place),
 };
 
 /* Bytes that the field takes in a record; 0: left out. A text without NUL, or a name beyond its array: SIZE_MAX. */
