@@ -63,7 +63,7 @@ void counter_advance(struct counter *c, int64_t now_ms)
 		struct cursor *at = &c->at[i];
 
 		while (at->oldest != RECENT_NONE &&
-		       !in_window(c->budget->window[i], c->recent.entry[at->oldest].at_ms, now_ms))
+			!in_window(c->budget->window[i], c->recent.entry[at->oldest].at_ms, now_ms))
 			leave(c, at);
 	}
 	while (c->recent.count && c->recent.entry[c->recent.oldest].at_ms <= now_ms - c->horizon_ms)
@@ -116,7 +116,7 @@ int64_t counter_frees_at(const struct counter *c, size_t window, uint64_t add)
 }
 
 struct excess counter_excess(const struct counter *c, const struct budget_section *b,
-			     const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms)
+	const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms)
 {
 	uint32_t i = c ? recent_find(&c->recent, id) : RECENT_NONE;
 	const struct recent_entry *e = i == RECENT_NONE ? NULL : &c->recent.entry[i];

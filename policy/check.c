@@ -36,16 +36,20 @@ static void check_required(const struct section *s, struct policy_diags *d)
 	for (size_t i = 0; i < kind->key_count; i++)
 		if ((kind->keys[i].flags & KW_REQUIRED) && !s->seen[i])
 			diag_error(d, s->line, "[%s%s%s] has no '%s'", kind->name, kind->named ? " " : "", s->name,
-				   kind->keys[i].key);
+				kind->keys[i].key);
 }
 
 static void link_settings(struct policy *p, struct policy_diags *d)
 {
 	struct policy_settings *ps = &p->settings;
 
-	*ps = (struct policy_settings){.settle_seconds = 120, .hard_links = true, .max_step_seconds = DAY,
-				       .max_offline_seconds = 30 * DAY, .require_sync = true, .audit_fsync_ms = 200,
-				       .contact = ""};
+	*ps = (struct policy_settings){.settle_seconds = 120,
+		.hard_links = true,
+		.max_step_seconds = DAY,
+		.max_offline_seconds = 30 * DAY,
+		.require_sync = true,
+		.audit_fsync_ms = 200,
+		.contact = ""};
 	for (size_t i = 0; i < p->section_count; i++) {
 		struct section *s = p->section[i];
 		struct policy_section *ours = (struct policy_section *)s;
@@ -56,12 +60,13 @@ static void link_settings(struct policy *p, struct policy_diags *d)
 			ps->hard_links = section_has(s, "hard-links") ? ours->hard_links : ps->hard_links;
 			ps->contact = ours->contact ? ours->contact : ps->contact;
 			if (section_has(s, "version") && ours->version != 1)
-				diag_error(d, section_key_line(s, "version"), "version = %llu: this lapse reads version 1",
-					   (unsigned long long)ours->version);
+				diag_error(d, section_key_line(s, "version"),
+					"version = %llu: this lapse reads version 1",
+					(unsigned long long)ours->version);
 		} else if (s->kind->id == S_CLOCK) {
 			ps->max_step_seconds = section_has(s, "max-step") ? clock->max_step : ps->max_step_seconds;
-			ps->max_offline_seconds =
-				section_has(s, "max-offline") ? clock->max_offline : ps->max_offline_seconds;
+			ps->max_offline_seconds = section_has(s, "max-offline") ? clock->max_offline
+										: ps->max_offline_seconds;
 			ps->require_sync = section_has(s, "require-sync") ? clock->require_sync : ps->require_sync;
 			if (ps->max_step_seconds > ps->max_offline_seconds)
 				diag_error(d, section_key_line(s, "max-step"), "max-step is above max-offline");
@@ -93,8 +98,8 @@ static void link_class(struct policy *p, struct class_section *c, struct policy_
 		p->class_paths |= !glob_is_all(c->match.item[i]);
 	if (c->retain.text && c->expire.text && floor_above_ceiling(c))
 		diag_error(d, section_key_line(&c->s, "retain-for"),
-			   "[class %s]: retain-for = %s (the floor) is above expire-after = %s (the ceiling)", c->s.name,
-			   c->retain.text, c->expire.text);
+			"[class %s]: retain-for = %s (the floor) is above expire-after = %s (the ceiling)", c->s.name,
+			c->retain.text, c->expire.text);
 }
 
 static void link_classes(struct policy *p, struct policy_diags *d)
@@ -114,8 +119,8 @@ static void link_classes(struct policy *p, struct policy_diags *d)
 			p->fallback = p->class_[i];
 	}
 	if (*n.word && !p->fallback)
-		diag_error(d, section_key_line(&top->s, "default-class"), "default-class: there is no [class %s]%s%s%s", n.word,
-			   n.best ? "; did you mean '" : "", n.best ? n.best : "", n.best ? "'?" : "");
+		diag_error(d, section_key_line(&top->s, "default-class"), "default-class: there is no [class %s]%s%s%s",
+			n.word, n.best ? "; did you mean '" : "", n.best ? n.best : "", n.best ? "'?" : "");
 	for (size_t i = 0; i < p->class_count; i++)
 		link_class(p, p->class_[i], d);
 }
@@ -174,8 +179,9 @@ static void link_rule_budgets(struct policy *p, struct rule_section *r, struct p
 	if (r->effect == RULE_DENY && section_has(&r->s, "budget"))
 		diag_error(d, line, "[rule %s] denies: it can have no budget", r->s.name);
 	if (r->effect == RULE_PERMIT && !section_has(&r->s, "budget"))
-		diag_error(d, r->s.line, "[rule %s] permits and has no 'budget'; to permit without limit write budget = none",
-			   r->s.name);
+		diag_error(d, r->s.line,
+			"[rule %s] permits and has no 'budget'; to permit without limit write budget = none",
+			r->s.name);
 	for (size_t i = 0; i < r->budgets.count; i++) {
 		const char *name = r->budgets.item[i];
 		struct nearest n = {.word = name};
@@ -186,7 +192,7 @@ static void link_rule_budgets(struct policy *p, struct rule_section *r, struct p
 				diag_error(d, line, "budget: none cannot stand beside others");
 		} else if (!b) {
 			diag_error(d, line, "there is no [budget %.40s]%s%s%s", name, n.best ? "; did you mean '" : "",
-				   n.best ? n.best : "", n.best ? "'?" : "");
+				n.best ? n.best : "", n.best ? "'?" : "");
 		} else if (r->budget_count >= POLICY_MAX_RULE_BUDGETS) {
 			diag_error(d, line, "more than %u budgets in one rule", POLICY_MAX_RULE_BUDGETS);
 			return;

@@ -2,8 +2,8 @@
 #include "policy/policy.h"
 
 #define SECOND INT64_C(1000000000)
-#define HOUR (3600 * SECOND)
-#define DAY (24 * HOUR)
+#define HOUR   (3600 * SECOND)
+#define DAY    (24 * HOUR)
 #define STEADY (2 * SECOND) /* how far an offset may wander and still be the same */
 
 static int64_t minus(int64_t a, int64_t b)
@@ -47,7 +47,8 @@ static void step(struct clock_state *c, int64_t offset)
 }
 
 /* Whether the wall clock has been ahead by the same offset for long enough. */
-static bool agreed(struct clock_state *c, const struct clock_sample *s, int64_t offset, const struct policy_settings *ps)
+static bool agreed(
+	struct clock_state *c, const struct clock_sample *s, int64_t offset, const struct policy_settings *ps)
 {
 	int64_t moved = minus(offset, c->agreed_offset_ns);
 
@@ -103,8 +104,8 @@ int64_t clock_advance(struct clock_state *c, const struct clock_sample *s, const
 	return c->trusted_ns;
 }
 
-enum clock_doubt clock_compare(const struct clock_state *c, const struct clock_sample *s,
-			       const struct policy_settings *ps, int64_t *ret_by)
+enum clock_doubt clock_compare(
+	const struct clock_state *c, const struct clock_sample *s, const struct policy_settings *ps, int64_t *ret_by)
 {
 	*ret_by = minus(s->wall_ns, clock_read(c, s->boot_ns));
 	if (*ret_by > limit_ns(ps->max_step_seconds))

@@ -5,7 +5,8 @@
 
 #include "policy/internal.h"
 
-static void append(struct policy_diags *d, unsigned line, bool warning, const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static void append(
+	struct policy_diags *d, unsigned line, bool warning, const char *fmt, va_list ap)
 {
 	char text[512];
 
@@ -17,6 +18,8 @@ static void append(struct policy_diags *d, unsigned line, bool warning, const ch
 		snprintf(text, sizeof(text), "more errors follow; they are not shown");
 	else
 		vsnprintf(text, sizeof(text), fmt, ap);
+	for (char *c = text; (c = strchr(c, '\t'));)
+		*c = ' ';
 
 	struct policy_diag *item = realloc(d->item, (d->count + 1) * sizeof(*item));
 	if (!item)

@@ -4,7 +4,7 @@
 
 #include "policy/policy.h"
 
-#define DAY INT64_C(86400)
+#define DAY       INT64_C(86400)
 #define MAX_YEARS 9999
 
 static const struct {
@@ -12,7 +12,13 @@ static const struct {
 	int64_t seconds;
 	int32_t months;
 } units[] = {
-	{"s", 1, 0}, {"min", 60, 0}, {"h", 3600, 0}, {"d", DAY, 0}, {"w", 7 * DAY, 0}, {"mo", 0, 1}, {"y", 0, 12},
+	{"s", 1, 0},
+	{"min", 60, 0},
+	{"h", 3600, 0},
+	{"d", DAY, 0},
+	{"w", 7 * DAY, 0},
+	{"mo", 0, 1},
+	{"y", 0, 12},
 };
 
 static int fail(int err, const char **why, const char *text)
@@ -60,8 +66,8 @@ int policy_duration_parse(const char *text, struct policy_duration *ret, const c
 					       : (uint64_t)(MAX_YEARS * 365 * DAY / units[i].seconds);
 		if (n > max)
 			return fail(-ERANGE, why, "longer than 9999 years; for no end write never");
-		*ret = (struct policy_duration){.seconds = (int64_t)n * units[i].seconds,
-						.months = (int32_t)n * units[i].months};
+		*ret = (struct policy_duration){
+			.seconds = (int64_t)n * units[i].seconds, .months = (int32_t)n * units[i].months};
 		return 0;
 	}
 	return fail(-EINVAL, why, "unknown unit; the units are s, min, h, d, w, mo and y, one per value");
@@ -114,7 +120,7 @@ int64_t policy_duration_add(int64_t basis, const struct policy_duration *d)
 		if (day > days_in_month(y, m))
 			day = days_in_month(y, m);
 		if (__builtin_mul_overflow(days_from_civil(y, m, day), DAY, &result) ||
-		    __builtin_add_overflow(result, second, &result))
+			__builtin_add_overflow(result, second, &result))
 			return POLICY_NEVER;
 	}
 	return __builtin_add_overflow(result, d->seconds, &result) ? POLICY_NEVER : result;

@@ -7,11 +7,11 @@
 
 enum token_kind {
 	T_LITERAL,
-	T_ONE,	  /* ? */
-	T_SET,	  /* [...] at `c` bytes into the text */
-	T_STAR,	  /* * */
-	T_DEEP,	  /* ** */
-	T_ENTER,  /* of `**` before a slash: nothing, or what T_COMPONENTS takes */
+	T_ONE,        /* ? */
+	T_SET,        /* [...] at `c` bytes into the text */
+	T_STAR,       /* * */
+	T_DEEP,       /* ** */
+	T_ENTER,      /* of `**` before a slash: nothing, or what T_COMPONENTS takes */
 	T_COMPONENTS, /* its loop, left after a slash */
 };
 
@@ -110,7 +110,7 @@ static bool compile(struct glob *g, const char *pattern)
 		case '\\':
 			if (pattern[i + 1])
 				i++;
-			/* fall through */
+			__attribute__((fallthrough));
 		default:
 			put(g, T_LITERAL, (unsigned char)pattern[i]);
 		}
@@ -157,7 +157,7 @@ static bool step(const struct glob *g, uint8_t *next, size_t i, unsigned char c)
 	case T_STAR:
 		if (c == '/')
 			return false;
-		/* fall through */
+		__attribute__((fallthrough));
 	case T_DEEP:
 		enter(g, next, i);
 		return true;
@@ -216,8 +216,6 @@ static const char *reason_against(const char *p)
 		return "patterns are relative to the archive's root: no leading slash";
 	if (p[len - 1] == '/')
 		return "a trailing slash matches no file: for what lies below a directory write dir/**";
-	if (p[len - 1] == '\\' && (len < 2 || p[len - 2] != '\\'))
-		return "a backslash at the end";
 	for (const char *c = p; c; c = strchr(c, '/') ? strchr(c, '/') + 1 : NULL) {
 		size_t n = strcspn(c, "/");
 
@@ -225,12 +223,14 @@ static const char *reason_against(const char *p)
 			return "empty, '.' and '..' components match no path";
 	}
 	for (const char *c = p; *c; c++) {
-		if (*c == '\\')
-			c++;
-		else if (*c == '[' && !set_length(c))
-			return "'[' without ']'";
-		else if (*c == '[')
+		if (*c == '\\') {
+			if (!*++c)
+				return "a backslash at the end";
+		} else if (*c == '[') {
+			if (!set_length(c))
+				return "'[' without ']'";
 			c += set_length(c) - 1;
+		}
 	}
 	return NULL;
 }
@@ -286,11 +286,11 @@ static void cover_step(const struct glob *a, uint8_t *next, size_t i, const stru
 	case T_SET:
 		same = at->kind == T_SET && set_length(a->text + at->c) == set_length(b->text + t.c) &&
 		       !memcmp(a->text + at->c, b->text + t.c, set_length(b->text + t.c));
-		/* fall through */
+		__attribute__((fallthrough));
 	case T_ONE:
 		if (at->kind == T_ONE || same)
 			enter(a, next, i + 1);
-		/* fall through */
+		__attribute__((fallthrough));
 	default:
 		if (at->kind == T_DEEP || (at->kind == T_STAR && !wide))
 			enter(a, next, i);

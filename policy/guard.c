@@ -5,11 +5,11 @@
 
 #include "policy/internal.h"
 
-#define OWN_MS INT64_C(3600000)
-#define OWN_MAX (UINT32_C(1) << 20)
+#define OWN_MS        INT64_C(3600000)
+#define OWN_MAX       (UINT32_C(1) << 20)
 #define FIRST_BUCKETS 64u
-#define MAX_CHARGES (PRINCIPALS_MAX * POLICY_MAX_RULE_BUDGETS + POLICY_MAX_SHARED_BUDGETS)
-#define MAX_MS (INT64_MAX / 4)
+#define MAX_CHARGES   (PRINCIPALS_MAX * POLICY_MAX_RULE_BUDGETS + POLICY_MAX_SHARED_BUDGETS)
+#define MAX_MS        (INT64_MAX / 4)
 
 struct guard {
 	struct policy *policy;
@@ -17,7 +17,7 @@ struct guard {
 	struct counter **bucket;
 	size_t buckets, count, reap;
 	struct counter *orphans; /* of budgets that left the policy */
-	struct recent own;	 /* (file, creator), by creation */
+	struct recent own;       /* (file, creator), by creation */
 };
 
 /* What a read would be charged to. */
@@ -226,7 +226,7 @@ static const struct rule_section *rule_for(const struct policy *p, const struct 
 {
 	for (size_t i = 0; i < p->rule_count; i++)
 		if (who_matches(&p->rule[i]->who, r->who, uid, p->rule[i]->effect == RULE_DENY) &&
-		    path_matches(p->rule[i], r->path))
+			path_matches(p->rule[i], r->path))
 			return p->rule[i];
 	return NULL;
 }
@@ -291,8 +291,8 @@ static void own_id(uint8_t ret[static POLICY_FILE_ID_BYTES], const uint8_t *file
 		ret[POLICY_FILE_ID_BYTES - 1 - i] ^= (uint8_t)(uid >> 8 * i);
 }
 
-void guard_created(struct guard *g, const struct subject *who, const uint8_t file_id[static POLICY_FILE_ID_BYTES],
-		   int64_t now_ms)
+void guard_created(
+	struct guard *g, const struct subject *who, const uint8_t file_id[static POLICY_FILE_ID_BYTES], int64_t now_ms)
 {
 	uint32_t uid[PRINCIPALS_MAX], i;
 	size_t n = who->unidentified ? 0 : principals_of(who, uid);
@@ -334,8 +334,8 @@ static bool is_own(const struct guard *g, const struct guard_request *r)
 
 /* ---- the decision --------------------------------------------------------------------------------------------------- */
 
-static void report(struct guard_verdict *v, const struct guard_request *r, const struct budget_section *b,
-		   const struct excess *e)
+static void report(
+	struct guard_verdict *v, const struct guard_request *r, const struct budget_section *b, const struct excess *e)
 {
 	bool access = r->wants_write || b->error == ERROR_ACCESS;
 
@@ -397,7 +397,8 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 {
 	struct bill bill = {.count = 0};
 
-	*v = (struct guard_verdict){.effect = GUARD_DENY_RULE, .error = -EACCES, .rule = "", .budget = "", .window = ""};
+	*v = (struct guard_verdict){
+		.effect = GUARD_DENY_RULE, .error = -EACCES, .rule = "", .budget = "", .window = ""};
 	set_now(g, r->now_ms);
 	reap(g);
 	if (!g->policy || !judge(g->policy, r, &bill, v))
@@ -428,8 +429,8 @@ void guard_preview(struct guard *g, const struct guard_request *r, struct guard_
 /* ---- rebuilding and showing ------------------------------------------------------------------------------------------- */
 
 /* The permit rule under which `uid` read: the one named if it is about that uid, else the first that is. */
-static const struct rule_section *replay_rule(const struct policy *p, const struct subject *who, uint32_t uid,
-					      const char *name)
+static const struct rule_section *replay_rule(
+	const struct policy *p, const struct subject *who, uint32_t uid, const char *name)
 {
 	const struct rule_section *first = NULL;
 
@@ -447,7 +448,7 @@ static const struct rule_section *replay_rule(const struct policy *p, const stru
 }
 
 void guard_replay(struct guard *g, const struct subject *who, const char *rule,
-		  const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms)
+	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms)
 {
 	uint32_t uid[PRINCIPALS_MAX];
 	size_t n = principals_of(who, uid);
@@ -487,8 +488,12 @@ void guard_each_usage(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, con
 				const struct rate *w = c->budget->window[k];
 				uint64_t used = w->bytes ? c->at[k].bytes : c->at[k].files;
 				struct guard_usage u = {
-					.budget = c->name, .window = w->text, .unit = w->bytes ? "bytes" : "files",
-					.uid = c->uid, .used = used, .limit = w->limit,
+					.budget = c->name,
+					.window = w->text,
+					.unit = w->bytes ? "bytes" : "files",
+					.uid = c->uid,
+					.used = used,
+					.limit = w->limit,
 					.frees_at_ms = used < w->limit ? 0 : counter_frees_at(c, k, 1),
 				};
 

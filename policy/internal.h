@@ -6,20 +6,20 @@
 
 #include "policy/policy.h"
 
-#define POLICY_MAX_BYTES (1u << 20)
-#define POLICY_MAX_LINE 4096u
-#define POLICY_MAX_SECTION 49u /* inih's own limit */
-#define POLICY_MAX_NAME 32u
-#define POLICY_MAX_SECTIONS 1024u
-#define POLICY_MAX_LIST 512u
-#define POLICY_MAX_GLOB 255u
-#define POLICY_MAX_KEYS 24u
-#define POLICY_MAX_DIAGS 200u
-#define POLICY_MAX_WINDOWS 16u		/* of one budget, files and bytes together */
-#define POLICY_MAX_RULE_BUDGETS 8u
-#define POLICY_MAX_SHARED_BUDGETS 16u	/* `per = everyone` */
-#define POLICY_MAX_COUNT UINT64_C(1000000000) /* files in a window */
-#define POLICY_MAX_WINDOW_DAYS 366
+#define POLICY_MAX_BYTES          (1u << 20)
+#define POLICY_MAX_LINE           4096u
+#define POLICY_MAX_SECTION        49u /* inih's own limit */
+#define POLICY_MAX_NAME           32u
+#define POLICY_MAX_SECTIONS       1024u
+#define POLICY_MAX_LIST           512u
+#define POLICY_MAX_GLOB           255u
+#define POLICY_MAX_KEYS           24u
+#define POLICY_MAX_DIAGS          200u
+#define POLICY_MAX_WINDOWS        16u /* of one budget, files and bytes together */
+#define POLICY_MAX_RULE_BUDGETS   8u
+#define POLICY_MAX_SHARED_BUDGETS 16u                  /* `per = everyone` */
+#define POLICY_MAX_COUNT          UINT64_C(1000000000) /* files in a window */
+#define POLICY_MAX_WINDOW_DAYS    366
 
 /* ---- diag.c -------------------------------------------------------------------------------------------------- */
 
@@ -32,20 +32,20 @@ void diag_sort(struct policy_diags *d);
 enum value_type {
 	V_COUNT,      /* uint64_t */
 	V_BYTES,      /* uint64_t */
-	V_SPAN,	      /* int64_t seconds; no months, no years */
+	V_SPAN,       /* int64_t seconds; no months, no years */
 	V_DURATION,   /* struct lifetime */
 	V_LIFETIME,   /* struct lifetime, `never` allowed */
 	V_FSYNC,      /* int64_t ms; `always` is 0 */
-	V_BOOL,	      /* bool */
+	V_BOOL,       /* bool */
 	V_CHOICE,     /* int: 1 for the first of the keyword's choices */
-	V_TEXT,	      /* char * */
-	V_NAME,	      /* char * */
+	V_TEXT,       /* char * */
+	V_NAME,       /* char * */
 	V_NAMES,      /* struct strlist */
 	V_GLOBS,      /* struct globlist */
 	V_FILE_RATES, /* struct rates */
 	V_BYTE_RATES, /* struct rates */
 	/* what only later versions store: checked, then refused as not supported yet */
-	V_KEEP,	    /* a duration or `none` */
+	V_KEEP,     /* a duration or `none` */
 	V_COMMIT,   /* a duration or `close` */
 	V_BOUNDS,   /* 30d..1y */
 	V_TIMEZONE, /* Europe/Berlin */
@@ -53,8 +53,8 @@ enum value_type {
 	V_COMMAND,  /* an absolute path and arguments */
 	V_SHA256,
 	V_HOURS, /* 08:00-18:00 */
-	V_DAYS,	 /* mon-fri */
-	V_DATE,	 /* 2027-01-31 or 2027-01-31T12:00 */
+	V_DAYS,  /* mon-fri */
+	V_DATE,  /* 2027-01-31 or 2027-01-31T12:00 */
 };
 
 struct lifetime {
@@ -89,13 +89,13 @@ struct keyword {
 	const char *key;
 	enum value_type type;
 	unsigned flags;
-	size_t offset;	     /* of the field in the section's struct; 0: not stored */
+	size_t offset;       /* of the field in the section's struct; 0: not stored */
 	const char *choices; /* "created" */
 	const char *later;   /* choices not supported yet: "modified|captured" */
 };
 
 #define KW_REQUIRED 1u
-#define KW_LATER 2u /* in the grammar, not supported yet */
+#define KW_LATER    2u /* in the grammar, not supported yet */
 
 struct complaint {
 	char text[256];
@@ -114,8 +114,20 @@ int later_check(enum value_type type, const char *text, struct complaint *why);
 
 /* ---- sections and keys (keywords.c) ------------------------------------------------------------------------------- */
 
-enum section_id { S_POLICY, S_CLASS, S_USERS, S_PROGRAMS, S_RULE, S_BUDGET, S_CANARY, S_CLOCK, S_AUDIT, S_ALERT,
-		  S_BREAK_GLASS, S_COUNT };
+enum section_id {
+	S_POLICY,
+	S_CLASS,
+	S_USERS,
+	S_PROGRAMS,
+	S_RULE,
+	S_BUDGET,
+	S_CANARY,
+	S_CLOCK,
+	S_AUDIT,
+	S_ALERT,
+	S_BREAK_GLASS,
+	S_COUNT
+};
 
 struct section_kind {
 	const char *name;
@@ -195,11 +207,11 @@ struct users_section {
 
 /* Whom a rule is about. */
 struct who {
-	bool any;	   /* no `users` key */
-	bool everyone;	   /* `*` */
-	bool unidentified; /* named */
+	bool any;              /* no `users` key */
+	bool everyone;         /* `*` */
+	bool unidentified;     /* named */
 	struct ids uids, gids; /* either will do */
-	bool by_group;	   /* a `groups` key: must hold too */
+	bool by_group;         /* a `groups` key: must hold too */
 	struct ids groups;
 	bool partial;
 };
@@ -338,7 +350,7 @@ void counter_advance(struct counter *c, int64_t now_ms);
 void counter_rebind(struct counter *c, const struct budget_section *b);
 /* The window that one more read would exceed and that frees last. `c` may be NULL (nothing read yet) and is advanced. */
 struct excess counter_excess(const struct counter *c, const struct budget_section *b,
-			     const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
+	const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
 /* Makes room to charge `id`: 0, -ENOMEM also when an enforced budget holds all it may. */
 int counter_reserve(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES]);
 void counter_charge(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);

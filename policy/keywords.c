@@ -4,9 +4,9 @@
 
 #include "policy/internal.h"
 
-#define AT(struct_, field) offsetof(struct struct_, field)
-#define LATER(key, type) {key, type, KW_LATER, 0, NULL, NULL}
-#define LATER_CHOICE(key, choices) {key, V_CHOICE, KW_LATER, 0, choices, NULL}
+#define AT(struct_, field)         offsetof(struct struct_, field)
+#define LATER(key, type)           key, type, KW_LATER, 0, NULL, NULL
+#define LATER_CHOICE(key, choices) key, V_CHOICE, KW_LATER, 0, choices, NULL
 
 static const struct keyword policy_keys[] = {
 	{"version", V_COUNT, KW_REQUIRED, AT(policy_section, version), NULL, NULL},
@@ -14,13 +14,13 @@ static const struct keyword policy_keys[] = {
 	{"settle", V_SPAN, 0, AT(policy_section, settle), NULL, NULL},
 	{"hard-links", V_BOOL, 0, AT(policy_section, hard_links), NULL, NULL},
 	{"contact", V_TEXT, 0, AT(policy_section, contact), NULL, NULL},
-	LATER("plan-limit", V_COUNT),
-	LATER("undo", V_SPAN),
-	LATER_CHOICE("approve", "none|loosen|all"),
-	LATER("operators", V_NAMES),
-	LATER("officers", V_NAMES),
-	LATER("auditors", V_NAMES),
-	LATER("approvers", V_NAMES),
+	{LATER("plan-limit", V_COUNT)},
+	{LATER("undo", V_SPAN)},
+	{LATER_CHOICE("approve", "none|loosen|all")},
+	{LATER("operators", V_NAMES)},
+	{LATER("officers", V_NAMES)},
+	{LATER("auditors", V_NAMES)},
+	{LATER("approvers", V_NAMES)},
 };
 
 static const struct keyword class_keys[] = {
@@ -28,14 +28,14 @@ static const struct keyword class_keys[] = {
 	{"expire-after", V_LIFETIME, KW_REQUIRED, AT(class_section, expire), NULL, NULL},
 	{"basis", V_CHOICE, 0, AT(class_section, basis), "created", "modified|captured"},
 	{"retain-for", V_DURATION, KW_LATER, AT(class_section, retain), NULL, NULL},
-	LATER_CHOICE("mode", "governance|compliance"),
-	LATER("commit-after", V_COMMIT),
-	LATER("retain-bounds", V_BOUNDS),
-	LATER("timezone", V_TIMEZONE),
-	LATER("captured-max-age", V_SPAN),
-	LATER("prune-empty", V_BOOL),
-	LATER("cache", V_BOOL),
-	LATER_CHOICE("names", "normal|strict"),
+	{LATER_CHOICE("mode", "governance|compliance")},
+	{LATER("commit-after", V_COMMIT)},
+	{LATER("retain-bounds", V_BOUNDS)},
+	{LATER("timezone", V_TIMEZONE)},
+	{LATER("captured-max-age", V_SPAN)},
+	{LATER("prune-empty", V_BOOL)},
+	{LATER("cache", V_BOOL)},
+	{LATER_CHOICE("names", "normal|strict")},
 };
 
 static const struct keyword users_keys[] = {
@@ -54,26 +54,26 @@ static const struct keyword rule_keys[] = {
 	{"paths", V_GLOBS, 0, AT(rule_section, paths), NULL, NULL},
 	{"effect", V_CHOICE, KW_REQUIRED, AT(rule_section, effect), "permit|deny", NULL},
 	{"budget", V_NAMES, 0, AT(rule_section, budgets), NULL, NULL},
-	LATER("programs", V_NAMES),
-	LATER("services", V_NAMES),
-	LATER("classes", V_NAMES),
-	LATER_CHOICE("origin", "console|ssh|cron|service|other"),
-	LATER("hours", V_HOURS),
-	LATER("days", V_DAYS),
-	LATER_CHOICE("identity", "login|uid"),
-	LATER_CHOICE("canaries", "alarm|exempt"),
+	{LATER("programs", V_NAMES)},
+	{LATER("services", V_NAMES)},
+	{LATER("classes", V_NAMES)},
+	{LATER_CHOICE("origin", "console|ssh|cron|service|other")},
+	{LATER("hours", V_HOURS)},
+	{LATER("days", V_DAYS)},
+	{LATER_CHOICE("identity", "login|uid")},
+	{LATER_CHOICE("canaries", "alarm|exempt")},
 };
 
 static const struct keyword budget_keys[] = {
 	{"files", V_FILE_RATES, 0, AT(budget_section, files), NULL, NULL},
 	{"bytes", V_BYTE_RATES, 0, AT(budget_section, bytes), NULL, NULL},
-	LATER("names", V_FILE_RATES),
+	{LATER("names", V_FILE_RATES)},
 	{"per", V_CHOICE, 0, AT(budget_section, per), "user|everyone", "session|program|service"},
 	{"on-exceed", V_CHOICE, 0, AT(budget_section, on_exceed), "deny", "throttle|lockout"},
 	{"error", V_CHOICE, 0, AT(budget_section, error), "quota|access", NULL},
 	{"mode", V_CHOICE, 0, AT(budget_section, mode), "enforce|alert", "learn"},
-	LATER("learn-until", V_DATE),
-	LATER("lockout-for", V_SPAN),
+	{LATER("learn-until", V_DATE)},
+	{LATER("lockout-for", V_SPAN)},
 };
 
 static const struct keyword canary_keys[] = {
@@ -91,12 +91,12 @@ static const struct keyword clock_keys[] = {
 
 static const struct keyword audit_keys[] = {
 	{"fsync", V_FSYNC, 0, AT(audit_section, fsync_ms), NULL, NULL},
-	LATER("keep-names", V_KEEP),
-	LATER("retain-for", V_DURATION),
-	LATER("reserve", V_BYTES),
-	LATER("checkpoints", V_PATHS),
-	LATER("checkpoint-every", V_SPAN),
-	LATER("syslog", V_BOOL),
+	{LATER("keep-names", V_KEEP)},
+	{LATER("retain-for", V_DURATION)},
+	{LATER("reserve", V_BYTES)},
+	{LATER("checkpoints", V_PATHS)},
+	{LATER("checkpoint-every", V_SPAN)},
+	{LATER("syslog", V_BOOL)},
 };
 
 static const struct keyword alert_keys[] = {
@@ -116,7 +116,7 @@ static const struct keyword break_glass_keys[] = {
 };
 
 #define KEYS(k) k, sizeof(k) / sizeof(k[0])
-#define BARE sizeof(struct section)
+#define BARE    sizeof(struct section)
 
 static const struct section_kind kinds[S_COUNT] = {
 	[S_POLICY] = {"policy", S_POLICY, false, false, sizeof(struct policy_section), KEYS(policy_keys)},

@@ -10,7 +10,7 @@
 
 #include "policy/internal.h"
 
-#define KEY_MAX 40u
+#define KEY_MAX               40u
 #define VALUE_START(line, eq) ((eq) + 1 + strspn((line) + (eq) + 1, " \t"))
 
 struct parser {
@@ -39,8 +39,9 @@ static void unknown_key(struct parser *ps, const struct section_kind *kind)
 
 	for (size_t i = 0; i < kind->key_count; i++)
 		nearest_offer(&n, kind->keys[i].key);
-	diag_error(ps->diags, ps->line, "unknown key '%s' in [%s%s%s]%s%s%s", ps->key, kind->name, kind->named ? " " : "",
-		   ps->section->name, n.best ? "; did you mean '" : "", n.best ? n.best : "", n.best ? "'?" : "");
+	diag_error(ps->diags, ps->line, "unknown key '%s' in [%s%s%s]%s%s%s", ps->key, kind->name,
+		kind->named ? " " : "", ps->section->name, n.best ? "; did you mean '" : "", n.best ? n.best : "",
+		n.best ? "'?" : "");
 }
 
 /* Parses one value into its section, or says what is wrong with it. */
@@ -102,7 +103,7 @@ static void unknown_section(struct parser *ps, const char *name)
 	for (size_t i = 0; section_kind_at(i); i++)
 		nearest_offer(&n, section_kind_at(i)->name);
 	diag_error(ps->diags, ps->line, "unknown section [%.40s]%s%s%s", name, n.best ? "; did you mean '" : "",
-		   n.best ? n.best : "", n.best ? "'?" : "");
+		n.best ? n.best : "", n.best ? "'?" : "");
 }
 
 static void add_section(struct parser *ps, const struct section_kind *kind, const char *name)
@@ -116,7 +117,7 @@ static void add_section(struct parser *ps, const struct section_kind *kind, cons
 	for (size_t i = 0; i < p->section_count; i++)
 		if (p->section[i]->kind == kind && !strcmp(p->section[i]->name, name))
 			diag_error(ps->diags, ps->line, "[%s%s%s] is given twice; first in line %u", kind->name,
-				   kind->named ? " " : "", name, p->section[i]->line);
+				kind->named ? " " : "", name, p->section[i]->line);
 	if (kind->later)
 		diag_error(ps->diags, ps->line, "[%s] is not supported yet", kind->name);
 
@@ -147,7 +148,8 @@ static bool open_section(struct parser *ps, const char *line)
 	ps->section = NULL;
 	ps->before_first = false;
 	if (!close || close[1]) {
-		diag_error(ps->diags, ps->line, close ? "nothing may follow ']' in a section's line" : "']' is missing");
+		diag_error(
+			ps->diags, ps->line, close ? "nothing may follow ']' in a section's line" : "']' is missing");
 		return false;
 	}
 	if (len > POLICY_MAX_SECTION) {
@@ -165,9 +167,10 @@ static bool open_section(struct parser *ps, const char *line)
 	}
 	if (kind->named ? !name_valid(name) : inner[word] != '\0') {
 		diag_error(ps->diags, ps->line,
-			   kind->named ? "[%s] needs a name: letters, digits, '_', '-' and '.', at most %u, a letter or '_' first"
-				       : "[%s] has no name",
-			   kind->name, POLICY_MAX_NAME);
+			kind->named ? "[%s] needs a name: letters, digits, '_', '-' and '.', at most %u, a letter or "
+				      "'_' first"
+				    : "[%s] has no name",
+			kind->name, POLICY_MAX_NAME);
 		return false;
 	}
 	add_section(ps, kind, name);
@@ -175,6 +178,14 @@ static bool open_section(struct parser *ps, const char *line)
 }
 
 /* ---- lines ---------------------------------------------------------------------------------------------------------------- */
+
+/* Bytes that would do something to a terminal or a log: C0, DEL, and C1 in UTF-8. */
+static bool is_control(const char *c)
+{
+	unsigned char a = (unsigned char)c[0], b = (unsigned char)c[1];
+
+	return (a < 0x20 && a != '\t') || a == 0x7f || (a == 0xc2 && b >= 0x80 && b < 0xa0);
+}
 
 /* The next line, without its end, in ps->pending; false at the end of the file or if it is not to be handed over. */
 static bool clean_line(struct parser *ps, const char *line, size_t len)
@@ -198,8 +209,9 @@ static bool clean_line(struct parser *ps, const char *line, size_t len)
 	if (!len || p[0] == ';' || p[0] == '#')
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if (((unsigned char)p[i] < 0x20 && p[i] != '\t') || p[i] == 0x7f) {
-			diag_error(ps->diags, ps->line, "control character 0x%02x in column %zu", (unsigned char)p[i], i + 1);
+		if (is_control(p + i)) {
+			diag_error(ps->diags, ps->line, "control character 0x%02x in column %zu", (unsigned char)p[i],
+				i + 1);
 			return false;
 		}
 	if (p[0] == ' ' || p[0] == '\t') {
@@ -221,7 +233,7 @@ static bool check_pair(struct parser *ps)
 	}
 	if (key > KEY_MAX || strspn(p, "abcdefghijklmnopqrstuvwxyz0123456789-") < key) {
 		diag_error(ps->diags, ps->line, "'%.*s' is no key: keys are words of lower-case letters and '-'",
-			   key > KEY_MAX ? (int)KEY_MAX : (int)key, p);
+			key > KEY_MAX ? (int)KEY_MAX : (int)key, p);
 		return false;
 	}
 	memcpy(ps->key, p, key);
@@ -340,8 +352,8 @@ static int parse_text(const char *text, size_t len, struct policy *p, struct pol
 	return e;
 }
 
-int policy_parse(const void *text, size_t len, const struct policy_names *names, struct policy **ret,
-		 struct policy_diags *diags)
+int policy_parse(
+	const void *text, size_t len, const struct policy_names *names, struct policy **ret, struct policy_diags *diags)
 {
 	*diags = (struct policy_diags){0};
 	struct policy *p = calloc(1, sizeof(*p));

@@ -274,7 +274,9 @@ int rule_resolve(struct rule_section *rule, struct policy *p, const struct polic
 	if (!e)
 		e = resolve_all(&r, &rule->groups, &w->groups, &w->partial);
 	if (!e && w->partial && names && rule->effect == RULE_DENY)
-		diag_error(d, rule->s.line, "[rule %s] denies, and names somebody whom this machine does not know: "
-			   "write the number, or remove the name", rule->s.name);
+		diag_error(d, rule->s.line,
+			"[rule %s] denies, and names somebody whom this machine does not know: "
+			"write the number, or remove the name",
+			rule->s.name);
 	return e;
 }

@@ -6,7 +6,7 @@
 #include "policy/internal.h"
 
 #define FIRST_CAPACITY 8u
-#define MAX_CAPACITY (1u << 30)
+#define MAX_CAPACITY   (1u << 30)
 
 /* File ids are random, so any of their bits will do. */
 static uint32_t hash(const uint8_t *id)

@@ -41,15 +41,17 @@ static void warn_classes(const struct policy *p, struct policy_diags *d)
 		const struct class_section *c = p->class_[i];
 
 		if (class_shadowed(p, i, &by, &fuel))
-			diag_warn(d, c->s.line, "[class %s] can never match: [class %s] in line %u takes all of its paths",
-				  c->s.name, by->s.name, by->s.line);
+			diag_warn(d, c->s.line,
+				"[class %s] can never match: [class %s] in line %u takes all of its paths", c->s.name,
+				by->s.name, by->s.line);
 		for (size_t k = 0; k < c->match.count; k++) {
 			const char *text = glob_text(c->match.item[k]);
 
 			if (!strchr(text, '/') && !strstr(text, "**") && strpbrk(text, "*?["))
 				diag_warn(d, section_key_line(&c->s, "match"),
-					  "'%.60s' matches in the archive's top directory only; for any depth write **/%.60s",
-					  text, text);
+					"'%.60s' matches in the archive's top directory only; for any depth write "
+					"**/%.60s",
+					text, text);
 		}
 	}
 }
@@ -81,8 +83,8 @@ static void warn_rules(const struct policy *p, struct policy_diags *d)
 			if (!rule_covers(p->rule[j], p->rule[i], &fuel))
 				continue;
 			diag_warn(d, p->rule[i]->s.line,
-				  "[rule %s] can never match: [rule %s] in line %u matches before it whatever it would",
-				  p->rule[i]->s.name, p->rule[j]->s.name, p->rule[j]->s.line);
+				"[rule %s] can never match: [rule %s] in line %u matches before it whatever it would",
+				p->rule[i]->s.name, p->rule[j]->s.name, p->rule[j]->s.line);
 			break;
 		}
 }
@@ -96,7 +98,7 @@ static void warn_windows(const struct budget_section *b, struct policy_diags *d)
 
 			if (x->bytes == y->bytes && x->ms < y->ms && x->limit >= y->limit)
 				diag_warn(d, section_key_line(&b->s, x->bytes ? "bytes" : "files"),
-					  "[budget %s]: %s never bites beside %s", b->s.name, x->text, y->text);
+					"[budget %s]: %s never bites beside %s", b->s.name, x->text, y->text);
 		}
 }
 

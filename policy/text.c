@@ -63,7 +63,8 @@ char *policy_default_text(const char *expire_after, const char *service, bool or
 		errno = EINVAL;
 		return NULL;
 	}
-	const char *mode = ordinary_user ? "; an archive of your own begins with warnings; enforce would refuse\nmode = alert\n"
-					 : "mode = enforce\n";
+	const char *mode =
+		ordinary_user ? "; an archive of your own begins with warnings; enforce would refuse\nmode = alert\n"
+			      : "mode = enforce\n";
 	return asprintf(&text, format, expire_after, mode) < 0 ? NULL : text;
 }

@@ -6,7 +6,7 @@
 
 #include "policy/internal.h"
 
-#define DAY_MS INT64_C(86400000)
+#define DAY_MS           INT64_C(86400000)
 #define MAX_SPAN_SECONDS (INT64_C(10) * 366 * 86400)
 
 int complain(struct complaint *why, const char *fmt, ...)

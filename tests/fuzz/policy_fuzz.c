@@ -22,7 +22,8 @@ static void use(struct policy *p)
 	check(guard_new(&g) == 0);
 	guard_set_policy(g, p);
 	for (size_t i = 0; i < 40; i++) {
-		struct guard_request r = {.who = &who, .path = paths[i % 4], .bytes = i << 20, .now_ms = (int64_t)(i * i * 1000)};
+		struct guard_request r = {
+			.who = &who, .path = paths[i % 4], .bytes = i << 20, .now_ms = (int64_t)(i * i * 1000)};
 
 		r.class_ = policy_class_for(p, r.path);
 		check(r.class_ && policy_expires_at(r.class_, 0) > 0);

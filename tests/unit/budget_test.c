@@ -51,7 +51,8 @@ static void forget(struct model *m, int64_t horizon, int64_t now)
 			m->known[i] = false;
 }
 
-static void against_model(const char *budget, const struct model_window *w, size_t n, unsigned seed, int steps, int spread)
+static void against_model(
+	const char *budget, const struct model_window *w, size_t n, unsigned seed, int steps, int spread)
 {
 	char text[500];
 	struct model m;
@@ -115,7 +116,8 @@ Test(budget, three_windows_against_the_model)
 
 Test(budget, files_and_bytes_against_the_model)
 {
-	static const struct model_window w[] = {{false, 30, 60000}, {false, 100, 900000}, {true, 500, 60000}, {true, 1024, 600000}};
+	static const struct model_window w[] = {
+		{false, 30, 60000}, {false, 100, 900000}, {true, 500, 60000}, {true, 1024, 600000}};
 
 	for (unsigned seed = 1; seed < 6; seed++)
 		against_model("files = 30/1min 100/15min\nbytes = 500/1min 1K/10min\n", w, 4, seed, 4000, FILES);

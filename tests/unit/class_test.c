@@ -1,7 +1,8 @@
 #include "policy_fixture.h"
 
-#define TWO HEAD "[class plates]\nmatch = plates/** **/*.plate\nexpire-after = 3min\n" \
-		 "[class rest]\nmatch = tmp/**\nexpire-after = never\n"
+#define TWO                                                                        \
+	HEAD "[class plates]\nmatch = plates/** **/*.plate\nexpire-after = 3min\n" \
+	     "[class rest]\nmatch = tmp/**\nexpire-after = never\n"
 
 Test(class, first_match_else_default)
 {

@@ -3,14 +3,14 @@
 
 #include "policy/policy.h"
 
-#define S INT64_C(1000000000)
+#define S   INT64_C(1000000000)
 #define MIN (60 * S)
-#define H (60 * MIN)
-#define D (24 * H)
-#define T0 (INT64_C(1800000000) * S)
+#define H   (60 * MIN)
+#define D   (24 * H)
+#define T0  (INT64_C(1800000000) * S)
 
-static struct policy_settings settings = {.max_step_seconds = 86400, .max_offline_seconds = 30 * 86400,
-					  .require_sync = true};
+static struct policy_settings settings = {
+	.max_step_seconds = 86400, .max_offline_seconds = 30 * 86400, .require_sync = true};
 
 static struct clock_state start(int64_t mark, int64_t wall, bool sync)
 {
@@ -61,7 +61,8 @@ Test(clock, wall_behind_at_start)
 	int64_t by;
 
 	cr_expect_eq(c.trusted_ns, T0);
-	cr_expect_eq(clock_compare(&c, &(struct clock_sample){1000 * S, T0 - D, true}, &settings, &by), CLOCK_WALL_BEHIND);
+	cr_expect_eq(
+		clock_compare(&c, &(struct clock_sample){1000 * S, T0 - D, true}, &settings, &by), CLOCK_WALL_BEHIND);
 	cr_expect_eq(by, -D);
 	cr_expect_eq(clock_compare(&c, &(struct clock_sample){1000 * S, T0 - 2 * S, true}, &settings, &by), CLOCK_FINE);
 }
@@ -72,8 +73,9 @@ Test(clock, leap_of_ten_years_changes_nothing)
 	int64_t boot = 0, by;
 
 	cr_expect_eq(run(&c, &boot, 48 * H, 3650 * D, true), 0);
-	cr_expect_eq(clock_compare(&c, &(struct clock_sample){1000 * S + boot, T0 + boot + 3650 * D, true}, &settings, &by),
-		     CLOCK_WALL_AHEAD);
+	cr_expect_eq(
+		clock_compare(&c, &(struct clock_sample){1000 * S + boot, T0 + boot + 3650 * D, true}, &settings, &by),
+		CLOCK_WALL_AHEAD);
 	cr_expect_eq(by, 3650 * D);
 	cr_expect_eq(run(&c, &boot, H, 0, true), 0);
 }

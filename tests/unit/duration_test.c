@@ -26,7 +26,7 @@ Test(duration, units)
 		int64_t seconds;
 		int32_t months;
 	} good[] = {{"90s", 90, 0}, {"10min", 600, 0}, {"12h", 43200, 0}, {"30d", 2592000, 0}, {"2w", 1209600, 0},
-		    {"6mo", 0, 6}, {"75y", 0, 900}, {"9999y", 0, 119988}};
+		{"6mo", 0, 6}, {"75y", 0, 900}, {"9999y", 0, 119988}};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct policy_duration d = parse(good[i].text);
@@ -40,8 +40,8 @@ Test(duration, units)
 
 Test(duration, refused)
 {
-	static const char *const bad[] = {"", "5", "5m", "0", "0s", "0d", "-1d", "+1d", " 1d", "1d ", "1 d", "1h30min", "1.5d",
-					  "d", "5M", "5D", "5years", "never ", "0x5d", "1dd"};
+	static const char *const bad[] = {"", "5", "5m", "0", "0s", "0d", "-1d", "+1d", " 1d", "1d ", "1 d", "1h30min",
+		"1.5d", "d", "5M", "5D", "5years", "never ", "0x5d", "1dd"};
 	struct policy_duration d;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -51,7 +51,7 @@ Test(duration, refused)
 		cr_expect_not_null(why);
 	}
 	static const char *const large[] = {"99999y", "10000y", "119989mo", "99999999999999999999999999s",
-					    "18446744073709551616d", "315360000000s"};
+		"18446744073709551616d", "315360000000s"};
 	for (size_t i = 0; i < sizeof(large) / sizeof(large[0]); i++)
 		cr_expect_eq(policy_duration_parse(large[i], &d, NULL), -ERANGE, "'%s'", large[i]);
 }
@@ -60,14 +60,14 @@ Test(duration, calendar)
 {
 	int64_t leap_day = 1709208000; /* 2024-02-29 12:00 */
 
-	cr_expect_eq(after(leap_day, "1y"), 1740744000);  /* 2025-02-28 12:00 */
-	cr_expect_eq(after(leap_day, "4y"), 1835438400);  /* 2028-02-29 12:00 */
-	cr_expect_eq(after(leap_day, "1mo"), 1711713600); /* 2024-03-29 12:00 */
-	cr_expect_eq(after(1706702400, "1mo"), 1709208000); /* 31 Jan 2024 -> 29 Feb */
+	cr_expect_eq(after(leap_day, "1y"), 1740744000);             /* 2025-02-28 12:00 */
+	cr_expect_eq(after(leap_day, "4y"), 1835438400);             /* 2028-02-29 12:00 */
+	cr_expect_eq(after(leap_day, "1mo"), 1711713600);            /* 2024-03-29 12:00 */
+	cr_expect_eq(after(1706702400, "1mo"), 1709208000);          /* 31 Jan 2024 -> 29 Feb */
 	cr_expect_eq(after(1704067200, "75y"), INT64_C(4070908800)); /* 2024 -> 2099-01-01, beyond 2^31 and 2^32 / 2 */
 	cr_expect_eq(after(2147483647, "1s"), INT64_C(2147483648));
 	cr_expect_eq(after(2147483647, "1mo"), INT64_C(2150162047)); /* 2038-01-19 -> 2038-02-19 */
-	cr_expect_eq(after(-1, "1mo"), 2678399);		      /* 1969-12-31 23:59:59 */
+	cr_expect_eq(after(-1, "1mo"), 2678399);                     /* 1969-12-31 23:59:59 */
 	cr_expect_eq(after(0, "12mo"), after(0, "1y"));
 	cr_expect_eq(after(951782400, "100y"), INT64_C(4107456000)); /* 2000-02-29 -> 2100-02-28 */
 }

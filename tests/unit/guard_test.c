@@ -1,7 +1,7 @@
 #include "policy_fixture.h"
 
 #define USER_BUDGET "[budget b]\nfiles = 3/1h\n"
-#define H INT64_C(3600000)
+#define H           INT64_C(3600000)
 
 static struct guard_verdict ask(struct guard *g, struct subject s, const char *path)
 {
@@ -35,9 +35,10 @@ Test(guard, no_rule_denies)
 
 Test(guard, first_match_wins)
 {
-	struct guard *g = fixture_guard(HEAD "[rule a]\nusers = alice 1001\npaths = in/**\neffect = permit\nbudget = none\n"
-					     "[rule b]\nusers = alice\neffect = deny\n"
-					     "[rule c]\neffect = permit\nbudget = none\n");
+	struct guard *g = fixture_guard(
+		HEAD "[rule a]\nusers = alice 1001\npaths = in/**\neffect = permit\nbudget = none\n"
+		     "[rule b]\nusers = alice\neffect = deny\n"
+		     "[rule c]\neffect = permit\nbudget = none\n");
 	struct guard_verdict v;
 
 	cr_expect_eq(answer(g, fixture_subject(1000), "in/x"), 0);
@@ -157,7 +158,7 @@ Test(guard, a_budget_fills_and_frees)
 	cr_expect_eq(v.line, 9);
 	for (uint64_t i = 0; i < 3; i++) /* again: free */
 		cr_expect_eq(fixture_read(g, 1000, i, 6000).error, 0);
-	cr_expect_eq(fixture_read(g, 1001, 3, 6000).error, 0); /* another reader */
+	cr_expect_eq(fixture_read(g, 1001, 3, 6000).error, 0);           /* another reader */
 	cr_expect_eq(fixture_read(g, 1000, 3, 1000 + H).error, -EDQUOT); /* 0 was read again since */
 	cr_expect_eq(fixture_read(g, 1000, 3, 5999 + H).error, -EDQUOT);
 	cr_expect_eq(fixture_read(g, 1000, 3, 6000 + H).error, 0);
@@ -347,7 +348,8 @@ Test(guard, a_policy_change_refills_nothing)
 
 	for (uint64_t i = 0; i < 3; i++)
 		fixture_read(g, 1000, i, 1000);
-	snprintf(text, sizeof(text), "%s[budget other]\nfiles = 1/1h\nper = everyone\n[budget b]\nfiles = 4/24h\n", rule);
+	snprintf(text, sizeof(text), "%s[budget other]\nfiles = 1/1h\nper = everyone\n[budget b]\nfiles = 4/24h\n",
+		rule);
 	set(g, text);
 	cr_expect_eq(fixture_read(g, 1000, 4, 2000).error, 0);
 	cr_expect_eq(fixture_read(g, 1000, 5, 2000 + 2 * H).error, -EDQUOT);
@@ -388,8 +390,9 @@ Test(guard, replay)
 /* What is in force after a restart is what was in force before it. */
 Test(guard, replay_of_a_log_gives_the_same_verdicts)
 {
-	static const char *const text = HEAD "[rule a]\neffect = permit\nbudget = b\n[budget b]\nfiles = 5/1h 12/3h\nbytes = 900/2h\n"
-					     "[budget all]\nper = everyone\nfiles = 20/2h\n";
+	static const char *const text = HEAD
+		"[rule a]\neffect = permit\nbudget = b\n[budget b]\nfiles = 5/1h 12/3h\nbytes = 900/2h\n"
+		"[budget all]\nper = everyone\nfiles = 20/2h\n";
 	struct {
 		uint32_t uid;
 		uint64_t file;
@@ -446,8 +449,9 @@ static void count_usage(void *ctx, const struct guard_usage *u)
 
 Test(guard, usage)
 {
-	struct guard *g = fixture_guard(HEAD "[rule a]\neffect = permit\nbudget = b\n[budget b]\nfiles = 3/1h 5/24h\nbytes = 1M/1h\n"
-					     "[budget all]\nper = everyone\nfiles = 2/1h\n");
+	struct guard *g = fixture_guard(
+		HEAD "[rule a]\neffect = permit\nbudget = b\n[budget b]\nfiles = 3/1h 5/24h\nbytes = 1M/1h\n"
+		     "[budget all]\nper = everyone\nfiles = 2/1h\n");
 	unsigned seen = 0;
 
 	fixture_read(g, 1000, 1, 7);

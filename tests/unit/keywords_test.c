@@ -43,8 +43,8 @@ Test(keywords, table)
 			cr_expect_leq(strlen(w->key), 32);
 			cr_expect(w->type != V_CHOICE || w->choices, "%s", w->key);
 			cr_expect(w->offset == 0 || w->offset >= sizeof(struct section), "%s", w->key);
-			cr_expect(w->offset || (w->flags & KW_LATER) || kind->later, "[%s] %s is silently unused", kind->name,
-				  w->key);
+			cr_expect(w->offset || (w->flags & KW_LATER) || kind->later, "[%s] %s is silently unused",
+				kind->name, w->key);
 			for (const char *c = w->key; *c; c++)
 				cr_expect(islower((unsigned char)*c) || isdigit((unsigned char)*c) || *c == '-');
 		}
@@ -70,7 +70,8 @@ Test(keywords, documented)
 		cr_expect_not_null(strstr(text, word), "%s is not in POLICY.md", word);
 		for (size_t k = 0; k < kind->key_count; k++) {
 			snprintf(word, sizeof(word), "| `%s` |", kind->keys[k].key);
-			cr_expect_not_null(strstr(text, word), "[%s] %s is not in POLICY.md", kind->name, kind->keys[k].key);
+			cr_expect_not_null(
+				strstr(text, word), "[%s] %s is not in POLICY.md", kind->name, kind->keys[k].key);
 		}
 	}
 }

@@ -30,7 +30,7 @@ static bool said(unsigned line, bool warning, const char *part)
 	return false;
 }
 
-#define ERROR(line, part) cr_expect(said(line, false, part), "no error in line %d: %s", line, part)
+#define ERROR(line, part)   cr_expect(said(line, false, part), "no error in line %d: %s", line, part)
 #define WARNING(line, part) cr_expect(said(line, true, part), "no warning in line %d: %s", line, part)
 
 static void clean(void)
@@ -42,11 +42,11 @@ static void clean(void)
 TestSuite(parse, .fini = clean);
 
 /* HEAD has 5 lines: what follows begins in line 6. */
-#define REFUSED(line, part, text)                                                                                      \
-	do {                                                                                                           \
-		cr_expect_eq(parse(text), -EINVAL, "%s", text);                                                        \
-		ERROR(line, part);                                                                                     \
-		cr_expect_eq(diags.errors, 1, "%zu errors in %s", diags.errors, text);                                 \
+#define REFUSED(line, part, text)                                                      \
+	do {                                                                           \
+		cr_expect_eq(parse(text), -EINVAL, "%s", text);                        \
+		ERROR(line, part);                                                     \
+		cr_expect_eq(diags.errors, 1, "%zu errors in %s", diags.errors, text); \
 	} while (0)
 
 #define PERMIT "[rule p]\neffect = permit\nbudget = none\n"
@@ -71,7 +71,7 @@ Test(parse, settings)
 			   "contact = records office: room 5, ext. 12\n"
 			   "[clock]\nmax-step = 2h\nmax-offline = 2w\nrequire-sync = no\n[audit]\nfsync = always\n"
 			   "[class all]\nexpire-after = never\n" PERMIT),
-		     0);
+		0);
 	const struct policy_settings *s = policy_settings(policy);
 	cr_expect_eq(s->settle_seconds, 300);
 	cr_expect_not(s->hard_links);
@@ -83,10 +83,12 @@ Test(parse, settings)
 
 Test(parse, comments_after_values)
 {
-	REFUSED(6, "a comment needs a line of its own", "[policy]\nversion = 1\ndefault-class = a\n[class a]\n"
-									    "expire-after = 1d\nmatch = ** # all\n" PERMIT);
-	REFUSED(6, "a comment needs a line of its own", "[policy]\nversion = 1\ndefault-class = a\n[class a]\n"
-							"expire-after = 1d\nmatch =; x\n" PERMIT);
+	REFUSED(6, "a comment needs a line of its own",
+		"[policy]\nversion = 1\ndefault-class = a\n[class a]\n"
+		"expire-after = 1d\nmatch = ** # all\n" PERMIT);
+	REFUSED(6, "a comment needs a line of its own",
+		"[policy]\nversion = 1\ndefault-class = a\n[class a]\n"
+		"expire-after = 1d\nmatch =; x\n" PERMIT);
 }
 
 Test(parse, every_error_at_once_with_its_line)
@@ -94,7 +96,7 @@ Test(parse, every_error_at_once_with_its_line)
 	cr_expect_eq(parse("stray = 1\n[policy]\nversion = 2\ndefault-class = imags\nhard-link = yes\n"
 			   "[clas x]\na = b\n[class images]\nexpire-afer = 5d\nmatch = **\n[budget b]\nfiles = 500\n"
 			   "[rule r]\neffect = permt\nbudget = bb\n"),
-		     -EINVAL);
+		-EINVAL);
 	ERROR(1, "'stray' stands before the first section");
 	ERROR(3, "version 1");
 	ERROR(4, "no [class imags]; did you mean 'images'?");
@@ -111,9 +113,11 @@ Test(parse, every_error_at_once_with_its_line)
 
 Test(parse, units)
 {
-	REFUSED(6, "write min or mo", "[policy]\nversion = 1\ndefault-class = a\n[class a]\nmatch = **\n"
-								 "expire-after = 5m\n" PERMIT);
-	REFUSED(5, "the unit is missing", "[policy]\nversion = 1\ndefault-class = a\n[class a]\nexpire-after = 5\n" PERMIT);
+	REFUSED(6, "write min or mo",
+		"[policy]\nversion = 1\ndefault-class = a\n[class a]\nmatch = **\n"
+		"expire-after = 5m\n" PERMIT);
+	REFUSED(5, "the unit is missing",
+		"[policy]\nversion = 1\ndefault-class = a\n[class a]\nexpire-after = 5\n" PERMIT);
 	REFUSED(5, "0 is refused", "[policy]\nversion = 1\ndefault-class = a\n[class a]\nexpire-after = 0d\n" PERMIT);
 	REFUSED(5, "9999 years", "[policy]\nversion = 1\ndefault-class = a\n[class a]\nexpire-after = 99999y\n" PERMIT);
 	REFUSED(5, "value is missing", "[policy]\nversion = 1\ndefault-class = a\n[class a]\nexpire-after =\n" PERMIT);
@@ -128,7 +132,8 @@ Test(parse, missing_and_twice)
 {
 	REFUSED(0, "no [policy]", "[class all]\nmatch = **\nexpire-after = 1y\n" PERMIT);
 	REFUSED(1, "[policy] has no 'version'", "[policy]\ndefault-class = a\n[class a]\nexpire-after = 1d\n" PERMIT);
-	REFUSED(1, "[policy] has no 'default-class'", "[policy]\nversion = 1\n[class a]\nmatch = **\nexpire-after = 1d\n" PERMIT);
+	REFUSED(1, "[policy] has no 'default-class'",
+		"[policy]\nversion = 1\n[class a]\nmatch = **\nexpire-after = 1d\n" PERMIT);
 	REFUSED(6, "[class b] has no 'match'", HEAD "[class b]\nexpire-after = 1d\n" PERMIT);
 	REFUSED(6, "[rule a] has no 'effect'", HEAD "[rule a]\nusers = alice\n" PERMIT);
 	REFUSED(6, "write budget = none", HEAD "[rule a]\nusers = alice\neffect = permit\n" PERMIT);
@@ -164,6 +169,11 @@ Test(parse, lines)
 	REFUSED(6, "expected key = value", HEAD "= x\n" PERMIT);
 	REFUSED(6, "is no key", HEAD "Match = x\n" PERMIT);
 	REFUSED(6, "control character 0x1b in column 9", HEAD "match = \033[2J\n" PERMIT);
+	REFUSED(6, "control character 0xc2",
+		HEAD "match = \xc2\x9b"
+		     "2J\n" PERMIT);
+	REFUSED(6, "'a b = c'", HEAD "a\tb = c\n" PERMIT); /* found by fuzzing: a tab in the message */
+	cr_expect_eq(parse(HEAD "match = \xc3\xa4/**\n" PERMIT), 0);
 	cr_expect_eq(parse(HEAD "\n  \n; x\n# y\n\t\nmatch = **\n" PERMIT), 0);
 	cr_expect_eq(parse(HEAD "match\t=\t**  \t\n" PERMIT), 0);
 	cr_expect_eq(parse(HEAD "match=**"), 0);
@@ -173,7 +183,8 @@ Test(parse, line_ends_marks_and_size)
 {
 	static char large[POLICY_MAX_BYTES + 2];
 
-	REFUSED(1, "CR LF", "[policy]\r\nversion = 1\r\ndefault-class = a\r\n[class a]\r\nexpire-after = 1d\r\n" PERMIT);
+	REFUSED(1, "CR LF",
+		"[policy]\r\nversion = 1\r\ndefault-class = a\r\n[class a]\r\nexpire-after = 1d\r\n" PERMIT);
 	REFUSED(1, "byte-order mark", "\xef\xbb\xbf" HEAD PERMIT);
 	cr_expect_eq(parse_bytes("[policy]\0", 9, NULL), -EINVAL);
 	ERROR(0, "NUL byte at offset 8");
@@ -209,8 +220,10 @@ Test(parse, long_lines)
 	memset(text + n, 'x', POLICY_MAX_LINE);
 	snprintf(text + n + POLICY_MAX_LINE, sizeof(text) - n - POLICY_MAX_LINE, "\n" PERMIT);
 	REFUSED(6, "longer than 4096 bytes", text);
-	snprintf(text, sizeof(text), "[policy]\nversion = 1\ndefault-class = a\ncontact = %0180d %0180d\n"
-		 "[class a]\nexpire-after = 1d\n" PERMIT, 1, 2);
+	snprintf(text, sizeof(text),
+		"[policy]\nversion = 1\ndefault-class = a\ncontact = %0180d %0180d\n"
+		"[class a]\nexpire-after = 1d\n" PERMIT,
+		1, 2);
 	cr_expect_eq(parse(text), 0);
 	cr_expect_eq(strlen(policy_settings(policy)->contact), 361);
 }
@@ -225,14 +238,18 @@ Test(parse, not_supported_yet)
 	REFUSED(6, "retain-bounds is not supported yet", HEAD "retain-bounds = 30d..1y\n" PERMIT);
 	REFUSED(6, "timezone is not supported yet", HEAD "timezone = Europe/Berlin\n" PERMIT);
 	REFUSED(6, "cache is not supported yet", HEAD "cache = no\n" PERMIT);
-	REFUSED(7, "names is not supported yet", HEAD "[budget b]\nnames = 100K/1h\nfiles = 1/1h\n"
-						      "[rule p]\neffect = permit\nbudget = b\n");
-	REFUSED(8, "lockout is not supported yet", HEAD "[budget b]\nfiles = 1/1h\non-exceed = lockout\n"
-							"[rule p]\neffect = permit\nbudget = b\n");
-	REFUSED(8, "write mode = alert", HEAD "[budget b]\nfiles = 1/1h\non-exceed = alert\n"
-					      "[rule p]\neffect = permit\nbudget = b\n");
-	REFUSED(8, "session is not supported yet", HEAD "[budget b]\nfiles = 1/1h\nper = session\n"
-							"[rule p]\neffect = permit\nbudget = b\n");
+	REFUSED(7, "names is not supported yet",
+		HEAD "[budget b]\nnames = 100K/1h\nfiles = 1/1h\n"
+		     "[rule p]\neffect = permit\nbudget = b\n");
+	REFUSED(8, "lockout is not supported yet",
+		HEAD "[budget b]\nfiles = 1/1h\non-exceed = lockout\n"
+		     "[rule p]\neffect = permit\nbudget = b\n");
+	REFUSED(8, "write mode = alert",
+		HEAD "[budget b]\nfiles = 1/1h\non-exceed = alert\n"
+		     "[rule p]\neffect = permit\nbudget = b\n");
+	REFUSED(8, "session is not supported yet",
+		HEAD "[budget b]\nfiles = 1/1h\nper = session\n"
+		     "[rule p]\neffect = permit\nbudget = b\n");
 	REFUSED(9, "services is not supported yet", HEAD PERMIT "services = nginx.service\n");
 	REFUSED(9, "hours is not supported yet", HEAD PERMIT "hours = 08:00-18:00 20:00-24:00\n");
 	REFUSED(9, "days is not supported yet", HEAD PERMIT "days = mon-fri sun\n");
@@ -244,7 +261,8 @@ Test(parse, not_supported_yet)
 		     " 13b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n" PERMIT);
 	REFUSED(6, "[canary] is not supported yet", HEAD "[canary c]\npaths = **\nper-directory = 2\n" PERMIT);
 	REFUSED(6, "[alert] is not supported yet", HEAD "[alert]\nexec = /usr/bin/alarm --now\njournal = yes\n" PERMIT);
-	REFUSED(6, "[break-glass] is not supported yet", HEAD "[break-glass]\napprove = second-person\nmax-time = 4h\n" PERMIT);
+	REFUSED(6, "[break-glass] is not supported yet",
+		HEAD "[break-glass]\napprove = second-person\nmax-time = 4h\n" PERMIT);
 }
 
 /* What is refused as a whole is still read. */
@@ -301,7 +319,8 @@ Test(parse, lists)
 	REFUSED(7, "the unit is missing", HEAD "[budget b]\nfiles = 5/1\n[rule p]\neffect = permit\nbudget = b\n");
 	REFUSED(7, "longer than 366 days", HEAD "[budget b]\nfiles = 5/367d\n[rule p]\neffect = permit\nbudget = b\n");
 	REFUSED(7, "at most 1000000000", HEAD "[budget b]\nfiles = 2G/1h\n[rule p]\neffect = permit\nbudget = b\n");
-	REFUSED(8, "cannot stand beside", HEAD "[rule p]\neffect = permit\nbudget = none b\n[budget b]\nfiles = 1/1h\n");
+	REFUSED(8, "cannot stand beside",
+		HEAD "[rule p]\neffect = permit\nbudget = none b\n[budget b]\nfiles = 1/1h\n");
 	REFUSED(6, "no name for a budget", HEAD "[budget none]\nfiles = 1/1h\n" PERMIT);
 	REFUSED(6, "meaning of its own", HEAD "[users everyone]\nmembers = alice\n" PERMIT);
 }
@@ -310,11 +329,14 @@ Test(parse, names)
 {
 	cr_expect_eq(parse(HEAD "[rule p]\nusers = nobody-here\neffect = permit\nbudget = none\n"), 0);
 	WARNING(7, "there is no user 'nobody-here'");
-	REFUSED(6, "names somebody whom this machine does not know", HEAD "[rule p]\nusers = nobody-here\neffect = deny\n");
+	REFUSED(6, "names somebody whom this machine does not know",
+		HEAD "[rule p]\nusers = nobody-here\neffect = deny\n");
 	REFUSED(8, "names somebody whom", HEAD "[users l]\ngroups = 5 nosuch\n[rule p]\nusers = l\neffect = deny\n");
 	cr_expect_eq(parse(HEAD "[rule p]\nusers = ghost\neffect = deny\n"), 0); /* the caller says: nobody */
 	REFUSED(7, "cannot be looked up", HEAD "[rule p]\nusers = broken\neffect = permit\nbudget = none\n");
-	cr_expect_eq(parse(HEAD "[users analysts]\nmembers = alice\n[rule p]\nusers = analyst\neffect = permit\nbudget = none\n"), 0);
+	cr_expect_eq(parse(HEAD "[users analysts]\nmembers = alice\n[rule p]\nusers = analyst\neffect = permit\nbudget "
+				"= none\n"),
+		0);
 	WARNING(9, "did you mean 'analysts'?");
 	WARNING(6, "[users analysts] is in no rule");
 	const char *text = HEAD "[rule p]\nusers = alice 5\neffect = deny\n";
@@ -329,20 +351,24 @@ Test(parse, warnings_of_what_never_matches)
 	cr_expect_eq(parse(HEAD "match = **\n[class b]\nmatch = x/**\nexpire-after = 1d\n" PERMIT), 0);
 	WARNING(7, "[class b] can never match: [class all] in line 4 takes all");
 	cr_expect_eq(parse(HEAD "[class b]\nmatch = x/** **/*.jpg\nexpire-after = 1d\n"
-				"[class c]\nmatch = x/y/* a/b.jpg\nexpire-after = 1d\n" PERMIT), 0);
+				"[class c]\nmatch = x/y/* a/b.jpg\nexpire-after = 1d\n" PERMIT),
+		0);
 	WARNING(9, "[class c] can never match");
 	cr_expect_eq(parse(HEAD "[class b]\nmatch = x/**\nexpire-after = 1d\n"
-				"[class c]\nmatch = x/y/* y/*\nexpire-after = 1d\n" PERMIT), 0);
+				"[class c]\nmatch = x/y/* y/*\nexpire-after = 1d\n" PERMIT),
+		0);
 	cr_expect_eq(diags.count, 0);
 	cr_expect_eq(parse(HEAD "[class b]\nmatch = *.jpg\nexpire-after = 1d\n" PERMIT), 0);
 	WARNING(7, "for any depth write **/*.jpg");
 	cr_expect_eq(parse(HEAD PERMIT "[rule q]\nusers = alice\neffect = deny\n"), 0);
 	WARNING(9, "[rule q] can never match: [rule p] in line 6");
 	cr_expect_eq(parse(HEAD "[rule a]\nusers = alice\npaths = x/**\neffect = deny\n"
-				"[rule b]\nusers = alice\neffect = deny\n" PERMIT), 0);
+				"[rule b]\nusers = alice\neffect = deny\n" PERMIT),
+		0);
 	cr_expect_eq(diags.count, 0);
 	cr_expect_eq(parse(HEAD "[rule a]\nusers = alice bob\neffect = deny\n"
-				"[rule b]\nusers = 1000\npaths = y\neffect = permit\nbudget = none\n" PERMIT), 0);
+				"[rule b]\nusers = 1000\npaths = y\neffect = permit\nbudget = none\n" PERMIT),
+		0);
 	WARNING(9, "[rule b] can never match: [rule a] in line 6");
 	cr_expect_eq(parse(HEAD PERMIT "[rule b]\nusers = unidentified\neffect = permit\nbudget = none\n"), 0);
 	cr_expect_eq(diags.count, 0);
@@ -358,9 +384,11 @@ Test(parse, damaged)
 {
 	static const char text[] =
 		"[policy]\nversion = 1\ndefault-class = all\ncontact = me\n[users l]\nmembers = alice, 5\n"
-		"[class p]\nmatch = a/** **/[a-c]*.jpg\nexpire-after = 1mo\nretain-for = 5d\n[class all]\nexpire-after = 1y\n"
+		"[class p]\nmatch = a/** **/[a-c]*.jpg\nexpire-after = 1mo\nretain-for = 5d\n[class all]\nexpire-after "
+		"= 1y\n"
 		"[budget b]\nfiles = 500/10min 2K/24h\nbytes = 1G/1d\nmode = alert\n"
-		"[rule r]\nusers = l\npaths = a/**\neffect = permit\nbudget = b\n[clock]\nmax-step = 1h\n[audit]\nfsync = 1s\n";
+		"[rule r]\nusers = l\npaths = a/**\neffect = permit\nbudget = b\n[clock]\nmax-step = "
+		"1h\n[audit]\nfsync = 1s\n";
 	static const char bytes[] = "\0\n\r \t=[];#*\\/\x80\xff";
 	char copy[sizeof(text)];
 
@@ -413,8 +441,8 @@ Test(parse, hostile_megabyte_is_bounded)
 	cr_expect_lt(seconds_for(text, n), 20.0);
 	n = (size_t)snprintf(text, sizeof(text), HEAD);
 	for (int i = 0; i < 1000; i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "[rule r%d]\nusers = %d\npaths = **/a*b*/%d**\neffect = deny\n", i,
-				      i % 7, i);
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+			"[rule r%d]\nusers = %d\npaths = **/a*b*/%d**\neffect = deny\n", i, i % 7, i);
 	cr_expect_lt(seconds_for(text, n), 20.0);
 	memset(text, '[', POLICY_MAX_BYTES);
 	cr_expect_lt(seconds_for(text, POLICY_MAX_BYTES), 20.0);

@@ -11,7 +11,7 @@ static void accept(const char *text, size_t len, const char *what)
 
 	for (size_t i = 0; i < d.count; i++)
 		cr_expect(strstr(d.item[i].text, "cannot be looked up here") != NULL, "%s:%u: %s", what, d.item[i].line,
-			  d.item[i].text);
+			d.item[i].text);
 	cr_expect_eq(e, 0, "%s", what);
 	policy_diags_free(&d);
 	policy_unref(p);
