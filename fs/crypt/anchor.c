@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* The layout is in KEYS.md "Anchor". */
-#define MAGIC            "lapseanc"
+#define MAGIC            "LAPSEANC"
 #define HEAD_BYTES       80
 #define SEALED_OFFSET    (HEAD_BYTES + SMALL_TAG_BYTES)
 #define BODY_FIXED_BYTES 232
@@ -249,18 +249,18 @@ static errint_t get_head(struct rbuf *r, struct head *h)
 	if (!magic || memcmp(magic, MAGIC, 8))
 		return -EBADMSG;
 	h->version = rbuf_u16(r);
-	rbuf_zeros(r, 2);
+	uint16_t reserved = rbuf_u16(r);
 	h->features = rbuf_u32(r);
+	if (!r->bad && (h->version != FORMAT_VERSION || (h->features & ~FEATURES_KNOWN)))
+		return -EPROTONOSUPPORT;
 	rbuf_bytes(r, h->uuid, UUID_BYTES);
 	h->sequence = rbuf_u64(r);
 	h->used = rbuf_u32(r);
 	rbuf_zeros(r, 4);
 	const uint8_t *pepper = rbuf_take(r, KEY_BYTES);
-	if (r->bad || h->used < SEALED_OFFSET || h->used > ANCHOR_SLOT_BYTES)
+	if (r->bad || reserved || h->used < SEALED_OFFSET || h->used > ANCHOR_SLOT_BYTES)
 		return -EBADMSG;
-	if (h->version != FORMAT_VERSION || (h->features & ~FEATURES_KNOWN) || !sodium_is_zero(pepper, KEY_BYTES))
-		return -EPROTONOSUPPORT;
-	return 0;
+	return sodium_is_zero(pepper, KEY_BYTES) ? 0 : -EPROTONOSUPPORT;
 }
 
 static void put_tree(struct wbuf *w, const struct epoch_tree *t)

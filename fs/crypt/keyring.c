@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* The layout is in KEYS.md "Keyring". */
-#define MAGIC       "lapsekey"
+#define MAGIC       "LAPSEKEY"
 #define NEEDS       "0.1"
 #define NEEDS_BYTES 32
 #define UUID_OFFSET 64
@@ -303,13 +303,15 @@ static errint_t get_version(struct rbuf *r, struct keyring *kr)
 	if (!magic || memcmp(magic, MAGIC, 8))
 		return -EBADMSG;
 	kr->version = rbuf_u16(r);
-	rbuf_zeros(r, 2);
+	uint16_t reserved = rbuf_u16(r);
 	kr->features = rbuf_u32(r);
 	get_text(r, needs, NEEDS_BYTES);
 	if (r->bad || !needs[0] || needs[NEEDS_BYTES - 1])
 		return -EBADMSG;
 	memcpy(kr->needs, needs, NEEDS_BYTES);
-	return kr->version == FORMAT_VERSION && !(kr->features & ~FEATURES_KNOWN) ? 0 : -EPROTONOSUPPORT;
+	if (kr->version != FORMAT_VERSION || (kr->features & ~FEATURES_KNOWN))
+		return -EPROTONOSUPPORT;
+	return reserved ? -EBADMSG : 0;
 }
 
 errint_t keyring_decode(const uint8_t *in, size_t len, struct keyring *ret)

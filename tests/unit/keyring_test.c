@@ -153,7 +153,7 @@ Test(keyring, values_out_of_range_are_refused)
 		size_t offset, len;
 		uint64_t value;
 	} bad[] = {
-		{0, 1, 'L'},
+		{0, 1, 'l'},
 		{10, 2, 1},
 		{16, 1, 0},
 		{16, 1, 0x7f},
