@@ -1,0 +1,149 @@
+# shellcheck shell=bash
+# What the scripts on a real mount share. Sourced; each script has its own archive below $TEST_TMP.
+#
+#   archive_new [POLICY_FILE] [init options…]   makes $ARC with key $KEY (policy: everything permitted, files live for a year)
+#   mount_archive [options…]                    mounts it at $MNT        over_mount: over itself, then MNT=$ARC
+#   umount_archive                              and waits until the daemon has gone
+#   kill_daemon                                 kill -9, and clears the dead mount away
+#   check WHAT COMMAND…                         fails the test unless the command succeeds
+#   refuse ERRNO-TEXT COMMAND…                  … unless it fails and says so
+#   wait_until SECONDS COMMAND…                 polls for an event that nothing announces
+#   as USER COMMAND…                            runs as one of the test's users (t1, t2: made on first use)
+#
+# The daemon runs in the foreground of a job of the shell; what it says goes to $DAEMON_LOG, and a line that no test announced with `expect_log RE`
+# fails the test.
+set -euo pipefail
+: "${LAPSE:?the lapse binary}" "${TEST_TMP:?an empty directory}"
+# shellcheck disable=SC2034
+SRC=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+ARC=$TEST_TMP/archive MNT=$TEST_TMP/mnt KEY=$TEST_TMP/key DAEMON_LOG=$TEST_TMP/daemon.log DAEMON=
+export XDG_STATE_HOME=$TEST_TMP/state
+expected_log=()
+ANCHORS=()
+
+[ "$(id -u)" -eq 0 ] || { echo "this test needs root" >&2; exit 1; }
+[ -c /dev/fuse ] || { echo "this test needs /dev/fuse: modprobe fuse" >&2; exit 1; }
+
+die() { echo "FAILED: $*" >&2; exit 1; }
+note() { echo "-- $*"; }
+
+cat >"$TEST_TMP/open.ini" <<'E'
+[policy]
+version = 1
+default-class = images
+
+[class images]
+match = **
+expire-after = 1y
+
+[rule everyone]
+effect = permit
+budget = none
+E
+
+archive_new() {
+	local policy=$TEST_TMP/open.ini
+	if [ $# -gt 0 ] && [ -f "$1" ]; then policy=$1; shift; fi
+	[ -e "$KEY" ] || { head -c 32 /dev/urandom >"$KEY"; chmod 600 "$KEY"; }
+	mkdir -p "$MNT"
+	timeout 60 "$LAPSE" init "$ARC" --key-file "$KEY" --no-recovery-key --policy "$policy" --anchor "$TEST_TMP/anchor" "$@" \
+		>"$TEST_TMP/init.out" 2>&1 || { cat "$TEST_TMP/init.out" >&2; die "lapse init"; }
+}
+
+daemon_start() { # daemon_start MOUNTPOINT options…
+	local at=$1 n
+	shift
+	"$LAPSE" mount "$ARC" "$at" --key-file "$KEY" --foreground "$@" >>"$DAEMON_LOG" 2>&1 &
+	DAEMON=$!
+	for ((n = 0; n < 600; n++)); do
+		if mountpoint -q "$at" && timeout 10 "$LAPSE" status "$at" >/dev/null 2>&1 || [ $? -eq 1 ] && mountpoint -q "$at"; then return 0; fi
+		kill -0 "$DAEMON" 2>/dev/null || { cat "$DAEMON_LOG" >&2; die "the daemon ended before it was mounted"; }
+		sleep 0.05
+	done
+	die "not mounted after 30 s"
+}
+
+mount_archive() { daemon_start "$MNT" "$@"; }
+over_mount() { MNT=$ARC; daemon_start "$ARC" "$@"; }
+
+daemon_gone() {
+	local n status=0
+	[ -n "$DAEMON" ] || return 0
+	for ((n = 0; n < 400; n++)); do kill -0 "$DAEMON" 2>/dev/null || break; sleep 0.05; done
+	kill -0 "$DAEMON" 2>/dev/null && die "the daemon is still there 20 s after the mount ended"
+	wait "$DAEMON" || status=$?
+	DAEMON=
+	return $status
+}
+
+umount_archive() {
+	timeout 60 "$LAPSE" umount "$MNT" || die "lapse umount $MNT: exit status $?"
+	daemon_gone || die "the daemon ended with status $?"
+}
+
+kill_daemon() {
+	local pid=$DAEMON
+	kill -KILL "$pid" 2>/dev/null || true
+	wait "$pid" 2>/dev/null || true
+	DAEMON=
+	umount -l "$MNT" 2>/dev/null || true
+}
+
+expect_log() { expected_log+=("$1"); }
+
+check() {
+	local what=$1
+	shift
+	timeout "${CHECK_TIMEOUT:-60}" "$@" || die "$what: exit status $?: $*"
+}
+
+refuse() {
+	local text=$1 out status=0
+	shift
+	out=$(LC_ALL=C timeout "${CHECK_TIMEOUT:-60}" "$@" 2>&1 >/dev/null) || status=$?
+	[ $status -ne 0 ] || die "should have been refused ($text): $*"
+	[[ $out == *"$text"* ]] || die "should have said '$text', but said '$out': $*"
+}
+
+wait_until() {
+	local limit=$1 end
+	shift
+	end=$((SECONDS + limit))
+	until "$@"; do
+		[ $SECONDS -lt $end ] || die "not within $limit s: $*"
+		sleep 0.1
+	done
+}
+
+as() {
+	local user=lapse-$1
+	shift
+	id "$user" >/dev/null 2>&1 || useradd --system --no-create-home --shell /bin/sh "$user"
+	timeout "${CHECK_TIMEOUT:-60}" setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups -- "$@"
+}
+
+finish() {
+	local status=$? re line bad=
+	trap - EXIT
+	set +e
+	if [ -n "$DAEMON" ]; then
+		timeout 20 "$LAPSE" umount "$MNT" >/dev/null 2>&1 || { umount -l "$MNT" 2>/dev/null; kill -TERM "$DAEMON" 2>/dev/null; }
+		daemon_gone >/dev/null 2>&1 || { kill -KILL "$DAEMON" 2>/dev/null; umount -l "$MNT" 2>/dev/null; }
+	fi
+	if [ $status -eq 0 ] && [ -s "$DAEMON_LOG" ]; then
+		while IFS= read -r line; do
+			for re in '^$' "${expected_log[@]}"; do [[ $line =~ $re ]] && continue 2; done
+			bad+=$line$'\n'
+		done <"$DAEMON_LOG"
+		if [ -n "$bad" ]; then
+			echo "FAILED: the daemon said what no test expected:"
+			echo "$bad"
+			status=1
+		fi
+	elif [ -s "$DAEMON_LOG" ]; then
+		echo "--- the daemon's last words:"
+		tail -n 20 "$DAEMON_LOG"
+	fi
+	exit $status
+}
+trap finish EXIT
