@@ -264,8 +264,7 @@ Test(anchor, values_out_of_range_are_refused)
 		{FIRST_TREE + 13, 8, UINT64_MAX},                                    /* behind the last of its depth */
 		{FIRST_TREE + 12 + 41, 1, 0},                                        /* the root */
 		{FIRST_TREE + 12 + 41 * last + 1, 8, 0},                             /* out of order */
-		{FIRST_TREE + 12 + 41, 9,
-			(a->tree[0].node[0].index << 8) | a->tree[0].node[0].depth}, /* twice the same */
+		{FIRST_TREE + 13 + 41, 8, a->tree[0].node[1].index - 1},             /* overlaps the one before */
 		{second, 4, 1},                                                      /* not ascending */
 		{holds, 4, 0},                                                       /* hold 0 */
 		{holds, 4, 5},                                                       /* twice */
