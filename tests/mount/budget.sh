@@ -27,6 +27,7 @@ on-exceed = deny
 E
 as t1 true
 as t2 true
+expect_log "^refused|: refused|refused: uid"
 archive_new "$TEST_TMP/policy.ini"
 mount_archive
 mkdir "$MNT/in" "$MNT/secret"
