@@ -1,67 +1,36 @@
 #include "crypt/name.h"
 
 #include "crypt/head.h"
+#include "crypt/wrap.h"
 #include "base/buf.h"
 #include "base/secret.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define MAGIC "LAPSEDIR"
-#define LABEL "directory"
+#define MAGIC       "LAPSEDIR"
+#define LABEL       "directory"
 #define FLAGS_KNOWN (DIR_FLAG_TWO_HOMES | DIR_FLAG_VIEW)
-#define MODE_BITS 07777u
+#define MODE_BITS   07777u
 #define PLAIN_BYTES (DIR_RECORD_BYTES - CLEAR_HEAD_BYTES - SMALL_TAG_BYTES)
-#define USED_BYTES 168
+#define USED_BYTES  168
 
-/* ---- the name key, wrapped like a file key ---------------------------------------------------------------------------- */
-
-#define WRAP_LABEL "name key"
-#define WRAP_AD_BYTES (UUID_BYTES + DIR_ID_BYTES + 1 + 4 + 4)
-
-static void wrap_ad(uint8_t out[static WRAP_AD_BYTES], const uint8_t uuid[static UUID_BYTES], const struct dir_record *d)
+static struct key_binding binding_of(const uint8_t *uuid, const struct dir_record *d)
 {
-	struct wbuf w;
-	wbuf_init(&w, out, WRAP_AD_BYTES);
-	wbuf_bytes(&w, uuid, UUID_BYTES);
-	wbuf_bytes(&w, d->dir_id, DIR_ID_BYTES);
-	wbuf_u8(&w, (uint8_t)d->key_kind);
-	wbuf_u32(&w, d->tree);
-	wbuf_u32(&w, d->epoch);
-	assert(!w.bad && w.len == WRAP_AD_BYTES);
+	return (struct key_binding){.label = "name key",
+		.uuid = uuid,
+		.owner_id = d->dir_id,
+		.kind = d->key_kind,
+		.tree = d->tree,
+		.epoch = d->epoch};
 }
-
-static void name_key_wrap(const struct master_keys *k, const uint8_t uuid[static UUID_BYTES], const struct dir_record *d,
-	uint8_t out[static WRAPPED_KEY_BYTES])
-{
-	struct small_key key;
-	uint8_t ad[WRAP_AD_BYTES];
-	wrap_ad(ad, uuid, d);
-	small_key_derive(&key, k->archive_wrap, KDF_WRAP, NULL, 0);
-	small_seal(&key, WRAP_LABEL, ad, sizeof ad, d->name_key, KEY_BYTES, out);
-	secret_wipe(&key, sizeof key);
-}
-
-static errint_t name_key_unwrap(const struct master_keys *k, const uint8_t uuid[static UUID_BYTES], struct dir_record *d,
-	const uint8_t in[static WRAPPED_KEY_BYTES])
-{
-	struct small_key key;
-	uint8_t ad[WRAP_AD_BYTES];
-	wrap_ad(ad, uuid, d);
-	small_key_derive(&key, k->archive_wrap, KDF_WRAP, NULL, 0);
-	errint_t err = small_open(&key, WRAP_LABEL, ad, sizeof ad, in, KEY_BYTES, d->name_key);
-	secret_wipe(&key, sizeof key);
-	return err;
-}
-
-/* ---- the record -------------------------------------------------------------------------------------------------------- */
 
 static const uint8_t zero_id[16];
 
 static bool dir_valid(const struct dir_record *d)
 {
-	return memcmp(d->dir_id, zero_id, DIR_ID_BYTES) && !(d->flags & ~FLAGS_KNOWN) && d->key_kind == KEY_KIND_ARCHIVE &&
-	       d->tree == 0 && d->epoch == 0;
+	return memcmp(d->dir_id, zero_id, DIR_ID_BYTES) && !(d->flags & ~FLAGS_KNOWN) &&
+	       d->key_kind == KEY_KIND_ARCHIVE && d->tree == 0 && d->epoch == 0;
 }
 
 void dir_record_seal(const struct master_keys *k, const uint8_t uuid[static UUID_BYTES], const struct dir_record *d,
@@ -71,7 +40,8 @@ void dir_record_seal(const struct master_keys *k, const uint8_t uuid[static UUID
 	bool view = d->flags & DIR_FLAG_VIEW;
 	uint8_t ad[HEAD_AD_BYTES], wrapped[WRAPPED_KEY_BYTES], *plain = out + CLEAR_HEAD_BYTES + SMALL_TAG_BYTES;
 	struct wbuf w;
-	name_key_wrap(k, uuid, d, wrapped);
+	struct key_binding b = binding_of(uuid, d);
+	key_wrap(k->archive_wrap, &b, d->name_key, wrapped);
 	wbuf_init(&w, plain, PLAIN_BYTES);
 	wbuf_bytes(&w, d->dir_id, DIR_ID_BYTES);
 	wbuf_bytes(&w, d->parent_id, DIR_ID_BYTES);
@@ -132,7 +102,11 @@ errint_t dir_record_open(const struct master_keys *k, const uint8_t uuid[static 
 	struct dir_record d;
 	struct rbuf r;
 	rbuf_init(&r, plain, sizeof plain);
-	err = get_plain(&r, &d, wrapped) ? name_key_unwrap(k, uuid, &d, wrapped) : -EBADMSG;
+	err = -EBADMSG;
+	if (get_plain(&r, &d, wrapped)) {
+		struct key_binding b = binding_of(uuid, &d);
+		err = key_unwrap(k->archive_wrap, &b, wrapped, d.name_key);
+	}
 	if (!err)
 		*ret = d;
 	secret_wipe(&d, sizeof d);

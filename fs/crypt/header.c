@@ -2,19 +2,20 @@
 
 #include "crypt/head.h"
 #include "crypt/small.h"
+#include "crypt/wrap.h"
 #include "base/buf.h"
 #include "base/secret.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define MAGIC "LAPSEFIL"
-#define LABEL "header"
-#define FLAGS_KNOWN (HEADER_FLAG_LINKED | HEADER_FLAG_TWO_HOMES)
-#define PLAIN_BYTES (HEADER_SLOT_BYTES - CLEAR_HEAD_BYTES - SMALL_TAG_BYTES)
-#define USED_BYTES 280
+#define MAGIC            "LAPSEFIL"
+#define LABEL            "header"
+#define FLAGS_KNOWN      (HEADER_FLAG_LINKED | HEADER_FLAG_TWO_HOMES)
+#define PLAIN_BYTES      (HEADER_SLOT_BYTES - CLEAR_HEAD_BYTES - SMALL_TAG_BYTES)
+#define USED_BYTES       280
 #define SIZE_SYMLINK_MAX 4095
-#define BASIS_KIND_MAX 3
+#define BASIS_KIND_MAX   3
 
 static bool holds_valid(const struct file_header *h)
 {
@@ -94,8 +95,8 @@ static void put_plain(struct wbuf *w, const struct file_header *h)
 	wbuf_zeros(w, PLAIN_BYTES - USED_BYTES);
 }
 
-void header_seal(const struct master_keys *k, const uint8_t uuid[static UUID_BYTES], enum suite s, const struct file_header *h,
-	uint8_t out[static HEADER_SLOT_BYTES])
+void header_seal(const struct master_keys *k, const uint8_t uuid[static UUID_BYTES], enum suite s,
+	const struct file_header *h, uint8_t out[static HEADER_SLOT_BYTES])
 {
 	assert(suite_known(s) && header_valid(h));
 	uint8_t ad[HEAD_AD_BYTES], *plain = out + CLEAR_HEAD_BYTES + SMALL_TAG_BYTES;
@@ -207,41 +208,27 @@ errint_t header_choose(const struct master_keys *k, const uint8_t uuid[static UU
 
 /* ---- the inner layer ------------------------------------------------------------------------------------------------- */
 
-#define WRAP_LABEL "file key"
-#define WRAP_AD_BYTES (UUID_BYTES + FILE_ID_BYTES + 1 + 4 + 4)
-
-static void wrap_ad(uint8_t out[static WRAP_AD_BYTES], const uint8_t uuid[static UUID_BYTES], const struct file_header *h)
+static struct key_binding binding_of(const uint8_t *uuid, const struct file_header *h)
 {
-	struct wbuf w;
-	wbuf_init(&w, out, WRAP_AD_BYTES);
-	wbuf_bytes(&w, uuid, UUID_BYTES);
-	wbuf_bytes(&w, h->file_id, FILE_ID_BYTES);
-	wbuf_u8(&w, (uint8_t)h->key_kind);
-	wbuf_u32(&w, h->tree);
-	wbuf_u32(&w, h->epoch);
-	assert(!w.bad && w.len == WRAP_AD_BYTES);
+	return (struct key_binding){.label = "file key",
+		.uuid = uuid,
+		.owner_id = h->file_id,
+		.kind = h->key_kind,
+		.tree = h->tree,
+		.epoch = h->epoch};
 }
 
 void file_key_wrap(const uint8_t under[static KEY_BYTES], const uint8_t uuid[static UUID_BYTES], struct file_header *h,
 	const uint8_t file_key[static KEY_BYTES])
 {
 	assert(key_binding_valid(h));
-	struct small_key key;
-	uint8_t ad[WRAP_AD_BYTES];
-	wrap_ad(ad, uuid, h);
-	small_key_derive(&key, under, KDF_WRAP, NULL, 0);
-	small_seal(&key, WRAP_LABEL, ad, sizeof ad, file_key, KEY_BYTES, h->wrapped);
-	secret_wipe(&key, sizeof key);
+	struct key_binding b = binding_of(uuid, h);
+	key_wrap(under, &b, file_key, h->wrapped);
 }
 
 errint_t file_key_unwrap(const uint8_t under[static KEY_BYTES], const uint8_t uuid[static UUID_BYTES],
 	const struct file_header *h, uint8_t file_key[static KEY_BYTES])
 {
-	struct small_key key;
-	uint8_t ad[WRAP_AD_BYTES];
-	wrap_ad(ad, uuid, h);
-	small_key_derive(&key, under, KDF_WRAP, NULL, 0);
-	errint_t err = small_open(&key, WRAP_LABEL, ad, sizeof ad, h->wrapped, KEY_BYTES, file_key);
-	secret_wipe(&key, sizeof key);
-	return err;
+	struct key_binding b = binding_of(uuid, h);
+	return key_unwrap(under, &b, h->wrapped, file_key);
 }
