@@ -7,12 +7,12 @@
 #include <sodium.h>
 #include <string.h>
 
-#define LABEL "audit"
+#define LABEL        "audit"
 #define LENGTH_BYTES 4
-#define FIXED_BYTES 64
-#define FLAGS_KNOWN (RECORD_FLAG_OWN | RECORD_FLAG_WANTS_WRITE | RECORD_FLAG_UNIDENTIFIED)
-#define ERRNO_MAX 4095
-#define PLAIN_MAX (RECORD_MAX_BYTES - LENGTH_BYTES - SMALL_TAG_BYTES)
+#define FIXED_BYTES  64
+#define FLAGS_KNOWN  (RECORD_FLAG_OWN | RECORD_FLAG_WANTS_WRITE | RECORD_FLAG_UNIDENTIFIED)
+#define ERRNO_MAX    4095
+#define PLAIN_MAX    (RECORD_MAX_BYTES - LENGTH_BYTES - SMALL_TAG_BYTES)
 
 /* ---- tagged fields ------------------------------------------------------------------------------------------------------- */
 
@@ -23,10 +23,13 @@ struct field {
 	size_t offset, size; /* in struct audit_record; of text, with its NUL */
 };
 
-#define FIELD(tag, form, member) {tag, form, offsetof(struct audit_record, member), sizeof((struct audit_record *)0)->member}
-#define TAG_NAME_TREE 14
-#define TAG_NAME_EPOCH 15
-#define TAG_SEAL_FIRST 17
+#define FIELD(tag, form, member)                                                                           \
+	{                                                                                                  \
+		tag, form, offsetof(struct audit_record, member), sizeof((struct audit_record *)0)->member \
+	}
+#define TAG_NAME_TREE      14
+#define TAG_NAME_EPOCH     15
+#define TAG_SEAL_FIRST     17
 #define TAG_SEAL_SIGNATURE 21
 
 /* In ascending order of tags, as on disk. FORMAT.md "Audit record" repeats it. */
@@ -238,8 +241,8 @@ static void chain_move(struct audit_chain *c, const uint8_t *frame, size_t len)
 	c->next++;
 }
 
-errint_t audit_frame_seal(const struct small_key *log_key, struct audit_chain *c, struct audit_record *r, uint8_t *out,
-	size_t *ret_len)
+errint_t audit_frame_seal(
+	const struct small_key *log_key, struct audit_chain *c, struct audit_record *r, uint8_t *out, size_t *ret_len)
 {
 	assert(fixed_valid(r) && c->next > 0 && c->next < UINT64_MAX);
 	uint8_t ad[FRAME_AD_BYTES], *object = out + LENGTH_BYTES, *plain = object + SMALL_TAG_BYTES;

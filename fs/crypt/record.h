@@ -52,8 +52,8 @@ struct audit_record {
 };
 void audit_record_clear(struct audit_record *r); /* zero, uids UINT32_MAX, expires_at 0 */
 
-/* A log begins with sequence 1 and a head of zeros. The chain: head' = BLAKE2b-256(head, frame). A frame is a u32 length and a small object under the log key, bound to log id, sequence and the
- * head before it, so that a frame is valid in one place only. */
+/* A log begins with sequence 1 and a head of zeros. The chain: head' = BLAKE2b-256(head, frame). A frame is a u32 length and a small
+ * object under the log key, bound to log id, sequence and the head before it, so that a frame is valid in one place only. */
 struct audit_chain {
 	uint8_t log_id[16];
 	uint64_t next;		    /* sequence of the next record */

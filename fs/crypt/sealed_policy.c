@@ -7,10 +7,10 @@
 #include <assert.h>
 #include <string.h>
 
-#define MAGIC "LAPSEPOL"
-#define LABEL "policy"
+#define MAGIC       "LAPSEPOL"
+#define LABEL       "policy"
 #define FIXED_BYTES 32
-#define OVERHEAD (CLEAR_HEAD_BYTES + SMALL_TAG_BYTES + FIXED_BYTES)
+#define OVERHEAD    (CLEAR_HEAD_BYTES + SMALL_TAG_BYTES + FIXED_BYTES)
 _Static_assert(OVERHEAD <= SEALED_POLICY_OVERHEAD, "callers reserve enough");
 
 errint_t sealed_policy_encode(const struct master_keys *k, const uint8_t uuid[static UUID_BYTES], uint64_t generation,

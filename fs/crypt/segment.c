@@ -10,18 +10,18 @@
 
 /* ---- segment head ------------------------------------------------------------------------------------------------------- */
 
-#define MAGIC "LAPSELOG"
-#define LABEL "segment"
+#define MAGIC          "LAPSELOG"
+#define LABEL          "segment"
 #define RESERVED_BYTES 8
-#define CLEAR_BYTES (SEGMENT_HEAD_BYTES - SMALL_TAG_BYTES)
+#define CLEAR_BYTES    (SEGMENT_HEAD_BYTES - SMALL_TAG_BYTES)
 
 static bool chain_valid(const struct audit_chain *c)
 {
 	return c->next > 1 || (c->next == 1 && sodium_is_zero(c->head, DIGEST_BYTES));
 }
 
-void segment_head_seal(const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES], const struct audit_chain *c,
-	uint8_t out[static SEGMENT_HEAD_BYTES])
+void segment_head_seal(const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES],
+	const struct audit_chain *c, uint8_t out[static SEGMENT_HEAD_BYTES])
 {
 	assert(chain_valid(c));
 	struct wbuf w;
@@ -63,8 +63,8 @@ errint_t segment_head_open(const struct small_key *log_key, const uint8_t uuid[s
 
 #define NAME_LABEL "log name"
 
-void log_name_seal(const uint8_t under[static KEY_BYTES], const uint8_t file_id[static 16], const char *name, size_t len,
-	uint8_t *out)
+void log_name_seal(const uint8_t under[static KEY_BYTES], const uint8_t file_id[static 16], const char *name,
+	size_t len, uint8_t *out)
 {
 	struct small_key key;
 	small_key_derive(&key, under, KDF_LOG_NAME, NULL, 0);
@@ -72,8 +72,8 @@ void log_name_seal(const uint8_t under[static KEY_BYTES], const uint8_t file_id[
 	secret_wipe(&key, sizeof key);
 }
 
-errint_t log_name_open(const uint8_t under[static KEY_BYTES], const uint8_t file_id[static 16], const uint8_t *in, size_t len,
-	char *out)
+errint_t log_name_open(const uint8_t under[static KEY_BYTES], const uint8_t file_id[static 16], const uint8_t *in,
+	size_t len, char *out)
 {
 	if (len < SMALL_TAG_BYTES)
 		return -EBADMSG;

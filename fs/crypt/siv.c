@@ -12,8 +12,8 @@ static void siv_tag(const struct small_key *k, const uint8_t *padded, size_t len
 }
 
 /* The nonce is the tag and eight zero bytes: one tag, one string, one key stream. */
-static void siv_crypt(const struct small_key *k, const uint8_t tag[static SIV_TAG_BYTES], const uint8_t *in, size_t len,
-	uint8_t *out)
+static void siv_crypt(
+	const struct small_key *k, const uint8_t tag[static SIV_TAG_BYTES], const uint8_t *in, size_t len, uint8_t *out)
 {
 	uint8_t nonce[crypto_stream_xchacha20_NONCEBYTES] = {0};
 	memcpy(nonce, tag, SIV_TAG_BYTES);

@@ -103,8 +103,8 @@ void block_seal(const struct content_keys *k, uint64_t index, const uint8_t *pla
 	block_leaf(k, index, nonce, tag, leaf);
 }
 
-errint_t block_open(const struct content_keys *k, uint64_t index, const uint8_t *nonce, const uint8_t *cipher, size_t len,
-	const uint8_t *tag, uint8_t *plain)
+errint_t block_open(const struct content_keys *k, uint64_t index, const uint8_t *nonce, const uint8_t *cipher,
+	size_t len, const uint8_t *tag, uint8_t *plain)
 {
 	assert(suite_known(k->suite));
 	if (len == 0 || len > BLOCK_SIZE_MAX)

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define LABEL "symlink"
+#define LABEL   "symlink"
 #define RAW_MAX (SMALL_TAG_BYTES + SYMLINK_TARGET_MAX)
 
 struct symlink_ad {
@@ -34,8 +34,8 @@ size_t symlink_plain_len(size_t sealed_len)
 	return raw - SMALL_TAG_BYTES;
 }
 
-void symlink_seal(const struct master_keys *k, const uint8_t dir_id[static DIR_ID_BYTES], const char *name, size_t name_len,
-	const char *target, size_t target_len, char *out)
+void symlink_seal(const struct master_keys *k, const uint8_t dir_id[static DIR_ID_BYTES], const char *name,
+	size_t name_len, const char *target, size_t target_len, char *out)
 {
 	assert(target_len > 0 && target_len <= SYMLINK_TARGET_MAX);
 	struct symlink_ad ad;
@@ -45,8 +45,8 @@ void symlink_seal(const struct master_keys *k, const uint8_t dir_id[static DIR_I
 	crypt_b64_encode(out, raw, SMALL_TAG_BYTES + target_len);
 }
 
-errint_t symlink_open(const struct master_keys *k, const uint8_t dir_id[static DIR_ID_BYTES], const char *name, size_t name_len,
-	const char *sealed, size_t sealed_len, char *out)
+errint_t symlink_open(const struct master_keys *k, const uint8_t dir_id[static DIR_ID_BYTES], const char *name,
+	size_t name_len, const char *sealed, size_t sealed_len, char *out)
 {
 	size_t raw_len, len = symlink_plain_len(sealed_len);
 	uint8_t raw[RAW_MAX];

@@ -6,12 +6,13 @@
 #include <assert.h>
 #include <string.h>
 
-#define LABEL "xattr"
+#define LABEL      "xattr"
 #define PREFIX_LEN (sizeof XATTR_PREFIX - 1)
 /* What fits behind the prefix: 244 characters carry 183 bytes, of which a sealed name takes whole sixteens. */
 #define NAME_RAW_FITS 176
 
-void xattr_keys_derive(struct xattr_keys *out, const uint8_t key[static KEY_BYTES], const uint8_t owner_id[static 16], bool dir)
+void xattr_keys_derive(
+	struct xattr_keys *out, const uint8_t key[static KEY_BYTES], const uint8_t owner_id[static 16], bool dir)
 {
 	small_key_derive(&out->name, key, dir ? KDF_DIR_XATTR_NAME : KDF_XATTR_NAME, owner_id, sizeof out->owner_id);
 	small_key_derive(&out->value, key, dir ? KDF_DIR_XATTR_VALUE : KDF_XATTR_VALUE, owner_id, sizeof out->owner_id);

@@ -3,7 +3,10 @@
 
 #include "crypt/record.h"
 
-static struct audit_chain chain_start(void) { return (struct audit_chain){.log_id = {13, 14, 15}, .next = 1}; }
+static struct audit_chain chain_start(void)
+{
+	return (struct audit_chain){.log_id = {13, 14, 15}, .next = 1};
+}
 
 static void fuzz_raw(const uint8_t *data, size_t size)
 {

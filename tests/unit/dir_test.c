@@ -7,7 +7,11 @@ TestSuite(dir, .init = crypt_setup);
 static struct dir_record sample(void)
 {
 	struct dir_record d = {
-		.flags = DIR_FLAG_TWO_HOMES | DIR_FLAG_VIEW, .generation = 4, .mode = 02775, .uid = 1000, .gid = 1001,
+		.flags = DIR_FLAG_TWO_HOMES | DIR_FLAG_VIEW,
+		.generation = 4,
+		.mode = 02775,
+		.uid = 1000,
+		.gid = 1001,
 		.key_kind = KEY_KIND_ARCHIVE,
 	};
 	fill(d.dir_id, sizeof d.dir_id, 40);
@@ -122,7 +126,8 @@ Test(dir, authentic_nonsense_is_refused)
 	for (size_t i = 0; i < ARRAY_SIZE(hostile); i++) {
 		uint8_t record[DIR_RECORD_BYTES];
 		dir_record_seal(&keys, uuid, &d, record);
-		tamper_sealed(&keys.directory, "directory", record, sizeof record, hostile[i].at, hostile[i].bytes, hostile[i].len);
+		tamper_sealed(&keys.directory, "directory", record, sizeof record, hostile[i].at, hostile[i].bytes,
+			hostile[i].len);
 		cr_assert_eq(dir_record_open(&keys, uuid, record, &got), -EBADMSG, "%s", hostile[i].what);
 	}
 }

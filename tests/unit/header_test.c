@@ -9,10 +9,23 @@ TestSuite(header, .init = crypt_setup);
 static struct file_header sample(void)
 {
 	struct file_header h = {
-		.state = HEADER_COMMITTED, .type = HEADER_REGULAR, .flags = HEADER_FLAG_TWO_HOMES, .generation = 7,
-		.basis_kind = 2, .created_at = 1700000000, .basis_at = 1700000001, .modified_at = 1700000002,
-		.retain_until = 1700000300, .expires_at = 1702592000, .settles_at = 1700000120, .committed_at = 1700000299,
-		.holds = {3, 9}, .key_kind = KEY_KIND_EPOCH, .tree = 1, .epoch = 28376533, .size = 184000,
+		.state = HEADER_COMMITTED,
+		.type = HEADER_REGULAR,
+		.flags = HEADER_FLAG_TWO_HOMES,
+		.generation = 7,
+		.basis_kind = 2,
+		.created_at = 1700000000,
+		.basis_at = 1700000001,
+		.modified_at = 1700000002,
+		.retain_until = 1700000300,
+		.expires_at = 1702592000,
+		.settles_at = 1700000120,
+		.committed_at = 1700000299,
+		.holds = {3, 9},
+		.key_kind = KEY_KIND_EPOCH,
+		.tree = 1,
+		.epoch = 28376533,
+		.size = 184000,
 	};
 	fill(h.file_id, sizeof h.file_id, 10);
 	fill(h.dir_id, sizeof h.dir_id, 11);
@@ -28,13 +41,13 @@ static bool same(const struct file_header *a, const struct file_header *b)
 {
 	return a->state == b->state && a->type == b->type && a->flags == b->flags && a->generation == b->generation &&
 	       a->basis_kind == b->basis_kind && a->created_at == b->created_at && a->basis_at == b->basis_at &&
-	       a->modified_at == b->modified_at && a->retain_until == b->retain_until && a->expires_at == b->expires_at &&
-	       a->settles_at == b->settles_at && a->committed_at == b->committed_at && a->key_kind == b->key_kind &&
-	       a->tree == b->tree && a->epoch == b->epoch && a->size == b->size &&
+	       a->modified_at == b->modified_at && a->retain_until == b->retain_until &&
+	       a->expires_at == b->expires_at && a->settles_at == b->settles_at && a->committed_at == b->committed_at &&
+	       a->key_kind == b->key_kind && a->tree == b->tree && a->epoch == b->epoch && a->size == b->size &&
 	       !memcmp(a->holds, b->holds, sizeof a->holds) && !memcmp(a->file_id, b->file_id, sizeof a->file_id) &&
-	       !memcmp(a->dir_id, b->dir_id, sizeof a->dir_id) && !memcmp(a->class_fp, b->class_fp, sizeof a->class_fp) &&
-	       !memcmp(a->root, b->root, sizeof a->root) && !memcmp(a->home, b->home, sizeof a->home) &&
-	       !memcmp(a->wrapped, b->wrapped, sizeof a->wrapped);
+	       !memcmp(a->dir_id, b->dir_id, sizeof a->dir_id) &&
+	       !memcmp(a->class_fp, b->class_fp, sizeof a->class_fp) && !memcmp(a->root, b->root, sizeof a->root) &&
+	       !memcmp(a->home, b->home, sizeof a->home) && !memcmp(a->wrapped, b->wrapped, sizeof a->wrapped);
 }
 
 Test(header, opens_as_it_was_sealed)
@@ -230,7 +243,8 @@ Test(header, authentic_nonsense_is_refused)
 	for (size_t i = 0; i < ARRAY_SIZE(hostile); i++) {
 		uint8_t slot[HEADER_SLOT_BYTES];
 		header_seal(&keys, uuid, S, &h, slot);
-		tamper_sealed(&keys.header, "header", slot, sizeof slot, hostile[i].at, hostile[i].bytes, hostile[i].len);
+		tamper_sealed(
+			&keys.header, "header", slot, sizeof slot, hostile[i].at, hostile[i].bytes, hostile[i].len);
 		cr_assert_eq(header_open(&keys, uuid, S, slot, &got), -EBADMSG, "%s", hostile[i].what);
 	}
 }
@@ -265,9 +279,9 @@ Test(header, a_wrapped_key_opens_only_where_it_was_bound)
 	cr_assert_eq(file_key_unwrap(other, uuid, &h, got), -EBADMSG);
 	cr_assert_eq(memcmp(got, zero, KEY_BYTES), 0);
 	cr_assert_eq(file_key_unwrap(under, other_uuid, &h, got), -EBADMSG);
-#define CHANGED(field, value)                                                                                                  \
-	changed = h;                                                                                                           \
-	changed.field = value;                                                                                                 \
+#define CHANGED(field, value)  \
+	changed = h;           \
+	changed.field = value; \
 	cr_assert_eq(file_key_unwrap(under, uuid, &changed, got), -EBADMSG, #field)
 	CHANGED(file_id[15], (uint8_t)(h.file_id[15] ^ 1));
 	CHANGED(key_kind, KEY_KIND_HOLD);

@@ -17,9 +17,11 @@ static void name_setup(void)
 
 TestSuite(name, .init = name_setup);
 
-static errint_t open_either(const struct name_keys *k, const struct sealed_name *s, char out[static NAME_PLAIN_MAX + 1], size_t *len)
+static errint_t open_either(
+	const struct name_keys *k, const struct sealed_name *s, char out[static NAME_PLAIN_MAX + 1], size_t *len)
 {
-	return s->is_long ? name_open_long(k, s->backing, s->raw, s->raw_len, out, len) : name_open(k, s->backing, out, len);
+	return s->is_long ? name_open_long(k, s->backing, s->raw, s->raw_len, out, len)
+			  : name_open(k, s->backing, out, len);
 }
 
 /* Any byte but NUL and '/'. */
@@ -57,7 +59,8 @@ Test(name, every_byte_value_survives)
 		char plain[3] = {(char)b, (char)b, (char)b};
 		cr_assert_eq(name_seal(&nk, plain, sizeof plain, &s), b == '/' ? -EINVAL : 0);
 		if (b != '/')
-			cr_assert(!name_open(&nk, s.backing, out, &got) && got == 3 && !memcmp(out, plain, 3), "byte %u", b);
+			cr_assert(!name_open(&nk, s.backing, out, &got) && got == 3 && !memcmp(out, plain, 3),
+				"byte %u", b);
 	}
 }
 
@@ -88,7 +91,7 @@ Test(name, same_name_same_backing_other_directory_other_backing)
 Test(name, long_names_lie_under_a_hash_with_a_companion)
 {
 	struct sealed_name s;
-	char plain[NAME_PLAIN_MAX + 1], expected[NAME_BACKING_MAX + 1];
+	char plain[NAME_PLAIN_MAX + 1], expected[NAME_BACKING_MAX + 3];
 	memset(plain, 'x', sizeof plain);
 	cr_assert_eq(name_seal(&nk, plain, 160, &s), 0);
 	cr_assert(!s.is_long && strlen(s.backing) == 235);
@@ -212,5 +215,6 @@ Test(name, each_name_has_one_form_only)
 	crypt_hash(digest, raw, siv_sealed_len(160));
 	backing[0] = NAME_LONG_PREFIX;
 	crypt_b64_encode(backing + 1, digest, sizeof digest);
-	cr_assert_eq(name_open_long(&nk, backing, raw, siv_sealed_len(160), out, &got), -EBADMSG, "a short name in long form");
+	cr_assert_eq(name_open_long(&nk, backing, raw, siv_sealed_len(160), out, &got), -EBADMSG,
+		"a short name in long form");
 }

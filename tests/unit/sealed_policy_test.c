@@ -33,14 +33,16 @@ Test(sealed_policy, opens_as_it_was_sealed)
 	size_t len;
 	encode();
 	cr_assert_eq(file_len, TEXT_LEN + OVERHEAD);
-	cr_assert_eq(sealed_policy_decode(&keys, uuid, file, file_len, &generation, &applied_at, out, &len, got_digest), 0);
+	cr_assert_eq(
+		sealed_policy_decode(&keys, uuid, file, file_len, &generation, &applied_at, out, &len, got_digest), 0);
 	cr_assert(generation == 5 && applied_at == 1700000000 && len == TEXT_LEN && !memcmp(out, text, len));
 	cr_assert_eq(memcmp(digest, got_digest, DIGEST_BYTES), 0);
 }
 
 Test(sealed_policy, sizes_at_the_edges)
 {
-	uint8_t *big = malloc(POLICY_TEXT_MAX + 1 + SEALED_POLICY_OVERHEAD), *out = malloc(POLICY_TEXT_MAX + SEALED_POLICY_OVERHEAD);
+	uint8_t *big = malloc(POLICY_TEXT_MAX + 1 + SEALED_POLICY_OVERHEAD),
+		*out = malloc(POLICY_TEXT_MAX + SEALED_POLICY_OVERHEAD);
 	uint8_t *in = calloc(1, POLICY_TEXT_MAX + 1), d[DIGEST_BYTES];
 	uint64_t generation;
 	int64_t applied_at;

@@ -114,7 +114,8 @@ Test(suite, every_flipped_bit_and_truncation_is_refused)
 		for (size_t len = 1; len < LEN; len++)
 			cr_assert(refused(&k, 3, len), "%zu bytes of %d", len, LEN);
 		cr_assert_eq(block_open(&k, 3, sealed.nonce, sealed.cipher, 0, sealed.tag, opened), -EBADMSG);
-		cr_assert_eq(block_open(&k, 3, sealed.nonce, sealed.cipher, BLOCK_SIZE_MAX + 1, sealed.tag, opened), -EBADMSG);
+		cr_assert_eq(block_open(&k, 3, sealed.nonce, sealed.cipher, BLOCK_SIZE_MAX + 1, sealed.tag, opened),
+			-EBADMSG);
 		cr_assert_eq(block_open(&k, 3, sealed.nonce, sealed.cipher, LEN, sealed.tag, opened), 0);
 	}
 }
@@ -123,7 +124,8 @@ Test(suite, a_block_opens_only_in_its_place)
 {
 	enum { LEN = 4096 };
 	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
-		struct content_keys k = content(both[i], 1, 2), other_key = content(both[i], 5, 2), other_id = content(both[i], 1, 6);
+		struct content_keys k = content(both[i], 1, 2), other_key = content(both[i], 5, 2),
+				    other_id = content(both[i], 1, 6);
 		block_seal(&k, 3, plain, LEN, sealed.nonce, sealed.cipher, sealed.tag, sealed.leaf);
 		cr_assert(refused(&k, 2, LEN));
 		cr_assert(refused(&k, 3 + (UINT64_C(1) << 32), LEN));
@@ -182,7 +184,8 @@ static const char *geometry_fault(enum suite s, uint32_t block, uint64_t size)
 	for (uint64_t extra = 1; size % block == 0 && extra <= suite_overhead(s); extra++)
 		if (plain_size(s, block, back + extra, &again) != -EBADMSG)
 			return "a block without plaintext";
-	if (size % block == 0 && (plain_size(s, block, back + full, &again) || again != size + block) && size + block <= FILE_SIZE_MAX)
+	if (size % block == 0 && (plain_size(s, block, back + full, &again) || again != size + block) &&
+		size + block <= FILE_SIZE_MAX)
 		return "one more block";
 	return NULL;
 }
@@ -197,7 +200,8 @@ Test(suite, geometry_has_an_inverse_at_every_size)
 				FILE_SIZE_MAX / b * b, FILE_SIZE_MAX - 1, FILE_SIZE_MAX};
 			for (size_t e = 0; e < ARRAY_SIZE(edges); e++) {
 				const char *fault = geometry_fault(both[i], b, edges[e]);
-				cr_assert_null(fault, "%s: size %llu, block %u", fault, (unsigned long long)edges[e], b);
+				cr_assert_null(
+					fault, "%s: size %llu, block %u", fault, (unsigned long long)edges[e], b);
 			}
 			for (int n = 0; n < 20000; n++) {
 				uint64_t size = random_u64() >> (2 + random_u64() % 62);

@@ -22,7 +22,8 @@ Test(symlink, every_length_opens_as_it_was_sealed)
 		if (symlink_plain_len(sealed_len) != len)
 			cr_assert_fail("length %zu has no inverse", len);
 		symlink_seal(&keys, dir_id, "link", 4, target, len, sealed);
-		if (strlen(sealed) != sealed_len || open_here(sealed, sealed_len, out) || memcmp(out, target, len) || out[len])
+		if (strlen(sealed) != sealed_len || open_here(sealed, sealed_len, out) || memcmp(out, target, len) ||
+			out[len])
 			cr_assert_fail("length %zu", len);
 	}
 }
@@ -54,7 +55,7 @@ Test(symlink, bound_to_directory_name_and_archive)
 
 Test(symlink, every_changed_character_and_truncation_is_refused)
 {
-	char sealed[SEALED_MAX], changed[SEALED_MAX], out[64];
+	char sealed[SEALED_MAX], changed[SEALED_MAX + 1], out[64];
 	symlink_seal(&keys, dir_id, "link", 4, "a target", 8, sealed);
 	size_t len = strlen(sealed);
 	for (size_t i = 0; i < len; i++)
