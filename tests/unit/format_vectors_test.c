@@ -24,18 +24,24 @@ static const struct vector *get(const char *name)
 	return NULL;
 }
 
-static const uint8_t *bytes(const char *name) { return get(name)->bytes; }
+static const uint8_t *bytes(const char *name)
+{
+	return get(name)->bytes;
+}
 
 static bool equals(const char *name, const void *p, size_t len)
 {
 	return get(name)->len == len && memcmp(bytes(name), p, len) == 0;
 }
 
-static const char *text(const char *name) { return (const char *)bytes(name); }
+static const char *text(const char *name)
+{
+	return (const char *)bytes(name);
+}
 
 static void load(void)
 {
-	char *line = NULL, *space;
+	char *line = NULL, *space = NULL;
 	size_t cap = 0;
 	cr_assert_eq(secret_init(), 0);
 	FILE *f = fopen(LAPSE_SOURCE_DIR "/tests/vectors/format.txt", "r");
@@ -45,7 +51,8 @@ static void load(void)
 		cr_assert(vector_count < ARRAY_SIZE(vectors) && (space = strchr(line, ' ')));
 		snprintf(v->name, sizeof v->name, "%.*s", (int)(space - line), line);
 		v->bytes = calloc(1, (size_t)n); /* a NUL behind texts */
-		cr_assert_eq(sodium_hex2bin(v->bytes, (size_t)n, space + 1, strlen(space + 1) - 1, NULL, &v->len, NULL), 0);
+		cr_assert_eq(
+			sodium_hex2bin(v->bytes, (size_t)n, space + 1, strlen(space + 1) - 1, NULL, &v->len, NULL), 0);
 	}
 	free(line);
 	fclose(f);
@@ -56,7 +63,8 @@ TestSuite(format_vectors, .init = load);
 
 static void check_small_key(const char *name, const struct small_key *k)
 {
-	cr_assert(get(name)->len == 64 && !memcmp(bytes(name), k->mac, 32) && !memcmp(bytes(name) + 32, k->enc, 32), "%s", name);
+	cr_assert(get(name)->len == 64 && !memcmp(bytes(name), k->mac, 32) && !memcmp(bytes(name) + 32, k->enc, 32),
+		"%s", name);
 }
 
 Test(format_vectors, keys)
@@ -84,7 +92,8 @@ static void check_file(enum suite s, const char *name)
 	cr_assert_eq(file_key_unwrap(keys.archive_wrap, bytes("uuid"), &h, file_key), 0);
 	content_keys_derive(&k, s, file_key, h.file_id);
 	for (uint64_t i = 0; i * FILE_BLOCK_SIZE < size; i++) {
-		const uint8_t *nonce = v->bytes + block_offset(s, FILE_BLOCK_SIZE, i), *cipher = nonce + suite_nonce_bytes(s);
+		const uint8_t *nonce = v->bytes + block_offset(s, FILE_BLOCK_SIZE, i),
+			      *cipher = nonce + suite_nonce_bytes(s);
 		size_t len = min_size(FILE_BLOCK_SIZE, size - i * FILE_BLOCK_SIZE);
 		cr_assert_eq(block_open(&k, i, nonce, cipher, len, cipher + len, plain), 0);
 		cr_assert_eq(memcmp(plain, bytes("file.plain") + i * FILE_BLOCK_SIZE, len), 0);
@@ -111,8 +120,8 @@ Test(format_vectors, header)
 	cr_assert(h.created_at == e.created_at && h.basis_at == e.basis_at && h.modified_at == e.modified_at &&
 		  h.retain_until == e.retain_until && h.expires_at == e.expires_at && h.settles_at == e.settles_at &&
 		  h.committed_at == e.committed_at && h.size == e.size && !memcmp(h.holds, e.holds, sizeof h.holds));
-	cr_assert(!memcmp(h.file_id, e.file_id, 16) && !memcmp(h.dir_id, e.dir_id, 16) && !memcmp(h.class_fp, e.class_fp, 16) &&
-		  !memcmp(h.root, e.root, 32) && !memcmp(h.home, e.home, 32));
+	cr_assert(!memcmp(h.file_id, e.file_id, 16) && !memcmp(h.dir_id, e.dir_id, 16) &&
+		  !memcmp(h.class_fp, e.class_fp, 16) && !memcmp(h.root, e.root, 32) && !memcmp(h.home, e.home, 32));
 	cr_assert_eq(file_key_unwrap(bytes("header.leaf_key"), bytes("uuid"), &h, file_key), 0);
 	cr_assert(equals("header.file_key", file_key, KEY_BYTES));
 	header_seal(&keys, bytes("uuid"), SUITE_AEGIS256, &h, slot);
@@ -123,9 +132,10 @@ Test(format_vectors, dir)
 {
 	struct dir_record d, e = vector_dir();
 	cr_assert_eq(dir_record_open(&keys, bytes("uuid"), bytes("dir.record"), &d), 0);
-	cr_assert(d.flags == e.flags && d.generation == e.generation && d.mode == e.mode && d.uid == e.uid && d.gid == e.gid);
-	cr_assert(!memcmp(d.dir_id, e.dir_id, 16) && !memcmp(d.parent_id, e.parent_id, 16) && !memcmp(d.home, e.home, 32) &&
-		  !memcmp(d.name_key, e.name_key, KEY_BYTES));
+	cr_assert(d.flags == e.flags && d.generation == e.generation && d.mode == e.mode && d.uid == e.uid &&
+		  d.gid == e.gid);
+	cr_assert(!memcmp(d.dir_id, e.dir_id, 16) && !memcmp(d.parent_id, e.parent_id, 16) &&
+		  !memcmp(d.home, e.home, 32) && !memcmp(d.name_key, e.name_key, KEY_BYTES));
 }
 
 Test(format_vectors, names)
@@ -151,7 +161,8 @@ Test(format_vectors, symlink)
 {
 	char out[64];
 	cr_assert_eq(symlink_open(&keys, bytes("symlink.dir_id"), text("symlink.name"), get("symlink.name")->len,
-			     text("symlink.sealed"), get("symlink.sealed")->len, out), 0);
+			     text("symlink.sealed"), get("symlink.sealed")->len, out),
+		0);
 	cr_assert_str_eq(out, text("symlink.target"));
 }
 
@@ -195,10 +206,12 @@ Test(format_vectors, audit)
 	cr_assert(equals("audit.chain_head", c.head, DIGEST_BYTES));
 	cr_assert(r.kind == RECORD_SEAL && r.seal_first == 1 && r.seal_anchor_sequence == 9);
 	cr_assert(equals("audit.seal.signature", r.seal_signature, 64));
-	cr_assert_eq(crypto_sign_verify_detached(r.seal_signature, bytes("audit.seal.message"), get("audit.seal.message")->len,
-			     bytes("audit.seal.public_key")), 0);
+	cr_assert_eq(crypto_sign_verify_detached(r.seal_signature, bytes("audit.seal.message"),
+			     get("audit.seal.message")->len, bytes("audit.seal.public_key")),
+		0);
 	cr_assert_eq(log_name_open(bytes("header.leaf_key"), vector_header().file_id, bytes("audit.name.sealed"),
-			     get("audit.name.sealed")->len, name), 0);
+			     get("audit.name.sealed")->len, name),
+		0);
 	cr_assert_str_eq(name, text("audit.name.plain"));
 }
 
@@ -209,7 +222,9 @@ Test(format_vectors, policy_and_places)
 	uint64_t generation;
 	int64_t applied_at;
 	size_t len;
-	cr_assert_eq(sealed_policy_decode(&keys, bytes("uuid"), file->bytes, file->len, &generation, &applied_at, out, &len, digest), 0);
+	cr_assert_eq(sealed_policy_decode(
+			     &keys, bytes("uuid"), file->bytes, file->len, &generation, &applied_at, out, &len, digest),
+		0);
 	cr_assert(generation == 5 && applied_at == 1700000000 && equals("policy.text", out, len));
 	cr_assert(equals("policy.digest", digest, sizeof digest));
 	free(out);

@@ -31,6 +31,7 @@ static struct audit_record sample(void)
 	fill(r.file_id, sizeof r.file_id, 62);
 	fill(r.dir_id, sizeof r.dir_id, 63);
 	fill(r.class_fp, sizeof r.class_fp, 64);
+	fill(r.place, sizeof r.place, 69);
 	r.generation = 2;
 	r.expires_at = 1702592000;
 	r.bytes = 60000;
@@ -59,14 +60,16 @@ static struct audit_record seal_sample(uint64_t first)
 
 static bool same(const struct audit_record *a, const struct audit_record *b)
 {
-	return a->sequence == b->sequence && a->trusted_ns == b->trusted_ns && a->wall_ns == b->wall_ns && a->kind == b->kind &&
-	       a->decision == b->decision && a->flags == b->flags && a->error == b->error && a->line == b->line &&
-	       a->policy_generation == b->policy_generation && a->uid == b->uid && a->login_uid == b->login_uid &&
-	       a->real_uid == b->real_uid && a->gid == b->gid && a->pid == b->pid && a->session == b->session &&
-	       a->exe_dev == b->exe_dev && a->exe_ino == b->exe_ino && !memcmp(a->exe_sha256, b->exe_sha256, 32) &&
-	       !strcmp(a->unit, b->unit) && !memcmp(a->file_id, b->file_id, 16) && !memcmp(a->dir_id, b->dir_id, 16) &&
-	       !memcmp(a->class_fp, b->class_fp, 16) && a->generation == b->generation && a->expires_at == b->expires_at &&
-	       a->bytes == b->bytes && !strcmp(a->rule, b->rule) && !strcmp(a->budget, b->budget) && !strcmp(a->text, b->text) &&
+	return a->sequence == b->sequence && a->trusted_ns == b->trusted_ns && a->wall_ns == b->wall_ns &&
+	       a->kind == b->kind && a->decision == b->decision && a->flags == b->flags && a->error == b->error &&
+	       a->line == b->line && a->policy_generation == b->policy_generation && a->uid == b->uid &&
+	       a->login_uid == b->login_uid && a->real_uid == b->real_uid && a->gid == b->gid && a->pid == b->pid &&
+	       a->session == b->session && a->exe_dev == b->exe_dev && a->exe_ino == b->exe_ino &&
+	       !memcmp(a->exe_sha256, b->exe_sha256, 32) && !strcmp(a->unit, b->unit) &&
+	       !memcmp(a->file_id, b->file_id, 16) && !memcmp(a->dir_id, b->dir_id, 16) &&
+	       !memcmp(a->class_fp, b->class_fp, 16) && !memcmp(a->place, b->place, 16) &&
+	       a->generation == b->generation && a->expires_at == b->expires_at && a->bytes == b->bytes &&
+	       !strcmp(a->rule, b->rule) && !strcmp(a->budget, b->budget) && !strcmp(a->text, b->text) &&
 	       a->name_tree == b->name_tree && a->name_epoch == b->name_epoch && a->name_len == b->name_len &&
 	       !memcmp(a->name, b->name, sizeof a->name) && a->seal_first == b->seal_first &&
 	       a->seal_anchor_sequence == b->seal_anchor_sequence && !memcmp(a->seal_head, b->seal_head, 32) &&
@@ -226,7 +229,8 @@ static errint_t open_fields(enum record_kind kind, const uint8_t *fields, size_t
 	memcpy(plain + 64, fields, len);
 	return open_plain(plain, 64 + len);
 }
-#define OPEN_FIELDS(...) open_fields(RECORD_OPEN, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define OPEN_FIELDS(...) \
+	open_fields(RECORD_OPEN, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 Test(record, nonsense_in_the_fixed_part_is_refused)
 {
@@ -253,7 +257,7 @@ Test(record, nonsense_in_tagged_fields_is_refused)
 	cr_assert_eq(OPEN_FIELDS(11, 0, 1, 0, 'r', 4, 0, 1, 0, 'u'), -EBADMSG, "not in ascending order");
 	cr_assert_eq(OPEN_FIELDS(4, 0, 1, 0, 'u', 4, 0, 1, 0, 'u'), -EBADMSG, "one tag twice");
 	cr_assert_eq(OPEN_FIELDS(0, 0, 1, 0, 'u'), -EBADMSG, "tag 0");
-	cr_assert_eq(OPEN_FIELDS(22, 0, 1, 0, 'u'), -EBADMSG, "an unknown tag");
+	cr_assert_eq(OPEN_FIELDS(23, 0, 1, 0, 'u'), -EBADMSG, "an unknown tag");
 	cr_assert_eq(OPEN_FIELDS(0xff, 0xff, 1, 0, 'u'), -EBADMSG, "an unknown tag");
 	cr_assert_eq(OPEN_FIELDS(4, 0, 0, 0), -EBADMSG, "an empty text");
 	cr_assert_eq(OPEN_FIELDS(4, 0, 3, 0, 'u', 0, 'u'), -EBADMSG, "NUL in a text");

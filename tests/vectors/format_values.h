@@ -93,6 +93,7 @@ static inline struct audit_record vector_record(int i)
 	count_up(r.file_id, sizeof r.file_id, 0x10);
 	count_up(r.dir_id, sizeof r.dir_id, 0x30);
 	count_up(r.class_fp, sizeof r.class_fp, 0x50);
+	count_up(r.place, sizeof r.place, 0x80);
 	r.generation = 7;
 	r.expires_at = INT64_C(4070908800);
 	r.bytes = 184000;

@@ -21,7 +21,10 @@ static void put(const char *name, const void *p, size_t len)
 	putchar('\n');
 }
 
-static void put_text(const char *name, const char *text) { put(name, text, strlen(text)); }
+static void put_text(const char *name, const char *text)
+{
+	put(name, text, strlen(text));
+}
 
 static void put_small_key(const char *name, const struct small_key *k)
 {
@@ -53,7 +56,8 @@ static void seal_block(const struct content_keys *k, uint64_t index, const uint8
 	wbuf_u64(&w, index);
 	count_up(nonce, suite_nonce_bytes(k->suite), 0xe0 + (unsigned)index);
 	if (k->suite == SUITE_AEGIS256)
-		crypto_aead_aegis256_encrypt_detached(cipher, tag, NULL, plain, len, ad, sizeof ad, NULL, nonce, k->block);
+		crypto_aead_aegis256_encrypt_detached(
+			cipher, tag, NULL, plain, len, ad, sizeof ad, NULL, nonce, k->block);
 	else
 		crypto_aead_xchacha20poly1305_ietf_encrypt_detached(
 			cipher, tag, NULL, plain, len, ad, sizeof ad, NULL, nonce, k->block);
@@ -213,7 +217,8 @@ static void make_audit(void)
 static void make_policy_and_places(void)
 {
 	static const char text[] = "[policy]\nexpire-after = 30d\n";
-	uint8_t file[sizeof text + SEALED_POLICY_OVERHEAD], digest[DIGEST_BYTES], home[HOME_BYTES], fp[CLASS_FP_BYTES], bucket[8];
+	uint8_t file[sizeof text + SEALED_POLICY_OVERHEAD], digest[DIGEST_BYTES], home[HOME_BYTES], fp[CLASS_FP_BYTES],
+		bucket[8];
 	struct dir_record d = vector_dir();
 	struct wbuf w;
 	size_t len;
