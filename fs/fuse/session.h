@@ -1,4 +1,5 @@
-/* session.h - an open archive on a mountpoint: mounting, serving until it is unmounted, taking down. The only room that knows libfuse. */
+/* session.h - an open archive on a mountpoint: mounting, serving until it is unmounted, taking down. The only room
+ * that knows libfuse. */
 #pragma once
 
 #include "base/base.h"
@@ -7,47 +8,78 @@
 struct archive;
 struct session;
 
-/* Forks, before anything of FUSE is open: a process that holds the device keeps a dead mount hanging. In the child 0 is returned at once with
- * *ret_child true and *ret_ready_fd to be handed to session_new(). The parent waits until the child serves (0, *ret_child false) or has failed: then its
- * error, its sentence in *f. The child keeps its terminal and its standard streams until it serves, so that it can ask for a passphrase. */
+/* Forks, before anything of FUSE is open: a process that holds the device keeps a dead mount hanging. In the child
+ * 0 is returned at once with *ret_child true and *ret_ready_fd to be handed to session_new(). The parent waits
+ * until the child serves (0, *ret_child false) or has failed: then its error, its sentence in *f. The child keeps
+ * its terminal and its standard streams until it serves, so that it can ask for a passphrase. */
 errint_t session_daemonize(bool *ret_child, int *ret_ready_fd, struct fault *f);
-/* In the child, for a failure before or in session_run(): tells the parent and closes the descriptor. -1 is fine. */
+/* In the child, for a failure before session_run(), which tells its own: tells the parent and closes the
+ * descriptor. -1 is fine. */
 void session_failed(int ready_fd, errint_t error, const struct fault *f);
 
-/* Detaches what a daemon that died has left mounted there (its calls fail with ENOTCONN), and nothing else. Before archive_open(), since an archive
- * mounted over itself cannot be reached until then. 0 if there was nothing to do. */
+/* Detaches what a daemon that died has left mounted there (its calls fail with ENOTCONN), and nothing else. Before
+ * archive_open(), since an archive mounted over itself cannot be reached until then. 0 if there was nothing to do. */
 errint_t session_clear_dead(const char *mountpoint, struct fault *f);
 
 struct session_options {
 	struct archive *archive; /* taken over by session_run() */
 	const char *mountpoint;
-	const char *name;  /* root only: the store is attached at /run/lapse/NAME/store; NULL: it is not. One path component */
+	/* As root: the store is attached at /run/lapse/NAME/store, for backups; one path component. NULL: it is not. */
+	const char *name;
 	bool allow_other;
-	bool foreground;   /* keep terminal, streams and working directory */
-	bool want_uring;   /* io_uring where kernel and libfuse have it, else /dev/fuse */
-	int ready_fd;	   /* from session_daemonize(), or -1 */
+	bool foreground; /* keep terminal, streams and working directory */
+	bool want_uring; /* io_uring where kernel and libfuse have it, else /dev/fuse */
+	int ready_fd;    /* from session_daemonize(), or -1 */
 	/* From a thread of the session's own, once: requests are being served. May be NULL. */
 	void (*serving)(void *ctx);
-	/* From the thread in session_run(): no request comes any more, the archive is still open, about to be closed. May be NULL. */
+	/* From the thread in session_run(): no request comes any more, the archive is still open, about to be
+	 * closed. May be NULL. */
 	void (*stopping)(void *ctx);
 	void *ctx;
 };
 
 /* Copies the options; `archive` stays the caller's until session_run(). */
 errint_t session_new(const struct session_options *o, struct session **ret, struct fault *f);
-/* Mounts, catches up with what has expired, serves until unmounted from outside, by SIGTERM, SIGINT, SIGHUP or by session_stop(), unmounts if the mount is
- * still ours. The archive is closed when it returns, whatever it returns. 0 after an orderly end. -ENOTDIR, -ENOENT, -EPERM, -ENODEV (no /dev/fuse) …
- * with a sentence. Once per session; call it in the main thread, before any thread that may take the signals named. */
+/* Mounts, catches up with what has expired, serves until unmounted from outside, by SIGTERM, SIGINT, SIGHUP or by
+ * session_stop(), unmounts if the mount is still ours. The archive is closed when it returns, whatever it returns.
+ * 0 after an orderly end. -ENOTDIR, -ENOENT, -EPERM, -ENODEV (no /dev/fuse) … with a sentence. Once per session;
+ * call it in the main thread, before any thread that may take the signals named. */
 errint_t session_run(struct session *s, struct fault *f);
 /* From any thread: ask the session to end as SIGTERM does. Returns at once. */
 void session_stop(struct session *s);
 void session_free(struct session *s); /* after session_run(); NULL is fine */
 
 enum session_op {
-	SESSION_LOOKUP, SESSION_FORGET, SESSION_GETATTR, SESSION_SETATTR, SESSION_READLINK, SESSION_MKNOD, SESSION_MKDIR, SESSION_UNLINK, SESSION_RMDIR,
-	SESSION_SYMLINK, SESSION_RENAME, SESSION_LINK, SESSION_CREATE, SESSION_OPEN, SESSION_READ, SESSION_WRITE, SESSION_FLUSH, SESSION_RELEASE,
-	SESSION_FSYNC, SESSION_FALLOCATE, SESSION_OPENDIR, SESSION_READDIR, SESSION_READDIRPLUS, SESSION_RELEASEDIR, SESSION_FSYNCDIR, SESSION_STATFS,
-	SESSION_GETXATTR, SESSION_SETXATTR, SESSION_LISTXATTR, SESSION_REMOVEXATTR,
+	SESSION_LOOKUP,
+	SESSION_FORGET,
+	SESSION_GETATTR,
+	SESSION_SETATTR,
+	SESSION_READLINK,
+	SESSION_MKNOD,
+	SESSION_MKDIR,
+	SESSION_UNLINK,
+	SESSION_RMDIR,
+	SESSION_SYMLINK,
+	SESSION_RENAME,
+	SESSION_LINK,
+	SESSION_CREATE,
+	SESSION_OPEN,
+	SESSION_READ,
+	SESSION_WRITE,
+	SESSION_FLUSH,
+	SESSION_RELEASE,
+	SESSION_FSYNC,
+	SESSION_FALLOCATE,
+	SESSION_OPENDIR,
+	SESSION_READDIR,
+	SESSION_READDIRPLUS,
+	SESSION_RELEASEDIR,
+	SESSION_FSYNCDIR,
+	SESSION_STATFS,
+	SESSION_GETXATTR,
+	SESSION_SETXATTR,
+	SESSION_LISTXATTR,
+	SESSION_REMOVEXATTR,
 	SESSION_OPS
 };
 const char *session_op_name(enum session_op op); /* "lookup" … */
@@ -55,7 +87,7 @@ const char *session_op_name(enum session_op op); /* "lookup" … */
 struct session_stats {
 	uint64_t requests[SESSION_OPS];
 	uint64_t by_uring, by_device; /* what carried them; FORGET always comes by the device and counts in neither */
-	uint64_t handed_off;	      /* of by_uring: done by a worker */
+	uint64_t handed_off;          /* of by_uring: done by a worker */
 	uint64_t read_bytes, written_bytes;
 	bool uring_negotiated;
 	const char *transport; /* what real requests take: "io_uring", "/dev/fuse", or "none yet" */

@@ -1,0 +1,180 @@
+/* internal.h - what the files of this room share. Included by nobody else.
+ *
+ * A request becomes a struct job: the handler of its operation fills it in and calls dispatch(), which runs and
+ * answers it on the spot or hands it to a worker, whose answer a replier thread sends. Either way run() calls the
+ * store and keeps the outcome in the job, and reply() answers exactly once. */
+#pragma once
+
+#include "fuse/session.h"
+#include "store/archive.h"
+#include "store/fs.h"
+
+#include <fuse_lowlevel.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define MAX_REQUEST (1u << 20) /* max_read, max_write */
+#define RING_DEPTH  32
+#define CACHE_SECONDS \
+	3600.0 /* of names and attributes: nobody else writes the store, and the daemon invalidates what it changes */
+
+/* ---- jobs (dispatch.c) ----------------------------------------------------------------------- */
+
+struct dirref;
+
+struct job {
+	fuse_req_t req;
+	struct session *session;
+	struct job *next;
+	enum session_op op;
+	bool uring;
+	bool light, heavy; /* set by the handler: this one waits for nothing; takes long whatever the store lies on */
+	errint_t error;
+
+	/* The request. Names and data lie in the request's memory: with /dev/fuse it is gone when the handler
+	 * returns, and nothing is handed off; on a ring it stays until the reply, and is where the reply goes, so
+	 * run() has done with it before it writes there. */
+	struct inode *inode, *to_inode;
+	struct handle *handle;
+	struct dirref *dir;
+	const char *name, *to_name;
+	const void *data;
+	size_t size;
+	off_t off;
+	int flags;
+	unsigned what; /* of setattr */
+	mode_t mode;
+	dev_t rdev;
+
+	/* The reply. */
+	void *buf; /* what job_space() gave */
+	bool buf_pooled;
+	size_t len;
+	union {
+		struct stat attr; /* setattr: also what is asked for */
+		struct fs_entry entry;
+		struct statvfs vfs;
+	};
+};
+
+/* Answers, or has it answered by others. `j` may live on the stack. */
+void dispatch(fuse_req_t req, enum session_op op, struct job *j);
+/* Memory for `size` bytes of reply: the ring's payload, so that nothing is copied, else a buffer that is given
+ * back after the reply. -ENOMEM. */
+errint_t job_space(struct job *j, size_t size);
+/* On whose behalf; without a subject. */
+struct caller job_caller(const struct job *j);
+
+struct pool;
+/* Starts workers and the replier. For `entries` jobs that can be outstanding at once. */
+errint_t pool_start(unsigned workers, size_t entries, struct pool **ret);
+/* After the last request. Lets the queue run dry. NULL is fine. */
+void pool_stop(struct pool *p);
+
+/* ---- buffers.c: reply memory for /dev/fuse --------------------------------------------------- */
+
+struct buffers;
+errint_t buffers_new(struct buffers **ret);
+void buffers_free(struct buffers *b);
+void *buffer_get(struct buffers *b); /* MAX_REQUEST bytes, page-aligned, the one used last; NULL: out of memory */
+void buffer_put(struct buffers *b, void *p);
+
+/* ---- reply.c --------------------------------------------------------------------------------- */
+
+void reply_error(struct job *j); /* j->error, which may be 0 */
+void reply_entry(struct job *j); /* j->entry, or a negative entry for -ENOENT of a lookup */
+void reply_attr(struct job *j);
+void reply_buf(struct job *j); /* j->len bytes at j->buf */
+void entry_param(struct session *s, const struct fs_entry *e, struct fuse_entry_param *ret);
+
+/* ---- notify.c: what the store asks of the kernel's caches ------------------------------------ */
+
+extern const struct archive_hooks notify_hooks; /* ctx: the session */
+
+/* ---- mountpoint.c: everything about a place in the tree -------------------------------------- */
+
+/* Absolute, without links, a directory. */
+errint_t mountpoint_resolve(const char *path, char out[static PATH_MAX], struct fault *f);
+/* The device number of what is mounted there, without asking its daemon. */
+errint_t mountpoint_device(const char *path, dev_t *ret);
+/* Unmounts if it is still the one of that device number: cleanly if nobody uses it, else by aborting its
+ * connection and detaching it. */
+void mountpoint_release(const char *path, dev_t device);
+/* Ends the connection: everything that waits for it fails, nothing waits any more. Best effort. */
+void connection_abort(dev_t device);
+void read_ahead_raise(dev_t device);
+/* The backing directory, read-only, at /run/lapse/NAME/store. */
+errint_t store_attach(const char *name, int root_fd);
+void store_detach(const char *name);
+
+/* ---- daemonize.c ----------------------------------------------------------------------------- */
+
+void session_tell_ready(int ready_fd); /* the parent returns; closes the descriptor */
+void session_leave_terminal(void);
+
+/* ---- control.c: a thread for signals, and for what must not be done by one that serves ------- */
+
+/* Events, added up in session.event_fd. */
+#define EVENT_SERVING 1u
+#define EVENT_FIRST   (1u << 8)
+#define EVENT_STOP    (1u << 16)
+#define EVENT_END     (UINT64_C(1) << 32)
+
+/* Takes the signals for itself: before any other thread is made. */
+errint_t control_start(struct session *s);
+void control_end(struct session *s);
+void control_event(struct session *s, uint64_t event);
+/* A request has come: the kernel has taken the reply to INIT. */
+void session_first_request(struct session *s);
+
+/* ---- mount.c --------------------------------------------------------------------------------- */
+
+bool uring_enabled(void); /* by this build and by the kernel */
+/* Mounts on s->mountpoint; s->se and s->device are set. */
+errint_t session_mount(struct session *s, struct fault *f);
+/* Is the device there, and the helper for an ordinary user? */
+errint_t session_can_mount(struct fault *f);
+
+/* ---- counters.c, session.c ------------------------------------------------------------------- */
+
+#define COUNTER_SHARDS 8
+struct counters {
+	_Alignas(64) _Atomic uint64_t requests[SESSION_OPS];
+	_Atomic uint64_t by_uring, by_device, handed_off, read_bytes, written_bytes;
+};
+struct counters *session_counters(struct session *s); /* this thread's */
+
+#define STAT_HINTS 256
+
+struct session {
+	struct session_options options;
+	char mountpoint[PATH_MAX], name[NAME_MAX + 1];
+	struct archive *archive;
+	struct inode *root;
+	bool memory_backed;
+	struct fuse_session *se;
+	dev_t device; /* of the mount */
+	bool mounted, store_attached;
+	struct pool *pool; /* NULL: nothing is handed off */
+	struct buffers *buffers;
+	struct subjects *subjects;
+	pthread_mutex_t dirs_lock; /* dirs */
+	struct dirref *dirs;
+	_Atomic uint32_t stat_hint[STAT_HINTS]; /* lookups by parent, hashed: do programs look at what they list? */
+	_Atomic bool uring_negotiated, first_seen, notify;
+	pthread_t control;
+	int signal_fd, event_fd;
+	_Atomic int ready_fd;
+	struct archive_hooks hooks;
+	struct counters counters[COUNTER_SHARDS];
+};
+
+static inline struct inode *session_inode(struct session *s, fuse_ino_t node)
+{
+	return node == FUSE_ROOT_ID ? s->root : (struct inode *)(uintptr_t)node;
+}
+static inline fuse_ino_t session_node(struct session *s, struct inode *i)
+{
+	return i == s->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)i;
+}

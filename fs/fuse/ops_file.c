@@ -1,0 +1,200 @@
+#include "fuse/internal.h"
+#include "fuse/ops.h"
+#include "fuse/subject.h"
+
+#include <fcntl.h>
+
+static struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	return (struct handle *)(uintptr_t)fi->fh;
+}
+
+static bool reads(int flags)
+{
+	return (flags & O_ACCMODE) != O_WRONLY;
+}
+
+static void count(struct job *j, _Atomic uint64_t *bytes, size_t n)
+{
+	atomic_fetch_add_explicit(bytes, n, memory_order_relaxed);
+}
+
+/* ---- open, create, release ------------------------------------------------------------------- */
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	struct job j = {
+		.inode = session_inode(fuse_req_userdata(req), parent), .name = name, .mode = mode, .flags = fi->flags};
+
+	dispatch(req, SESSION_CREATE, &j);
+}
+
+void run_create(struct job *j)
+{
+	struct caller c = job_caller(j);
+	struct who who;
+
+	subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, &who);
+	c.subject = &who.subject;
+	j->error = fs_create(j->session->archive, j->inode, j->name, j->mode, j->flags, &c, &j->entry, &j->handle);
+	subject_put(&who);
+}
+
+/* Data that was cached at an earlier open is still right: only the daemon writes the store, and it invalidates
+ * what it changes. */
+static struct fuse_file_info opened(const struct job *j)
+{
+	struct fuse_file_info fi = {.flags = j->flags, .fh = (uintptr_t)j->handle, .keep_cache = 1};
+
+	fi.noflush = (j->flags & O_ACCMODE) == O_RDONLY;
+	return fi;
+}
+
+void reply_create(struct job *j)
+{
+	struct session *s = j->session;
+	struct fuse_file_info fi;
+	struct fuse_entry_param e;
+
+	if (j->error) {
+		reply_error(j);
+		return;
+	}
+	fi = opened(j);
+	entry_param(s, &j->entry, &e);
+	if (fuse_reply_create(j->req, &e, &fi) == -ENOENT) {
+		fs_release(s->archive, j->handle);
+		fs_forget(s->archive, j->entry.inode, 1);
+	}
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct job j = {.inode = session_inode(fuse_req_userdata(req), ino), .flags = fi->flags};
+
+	dispatch(req, SESSION_OPEN, &j);
+}
+
+void run_open(struct job *j)
+{
+	struct caller c = job_caller(j);
+	struct who who = {.groups = NULL};
+
+	if (reads(j->flags)) {
+		subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, &who);
+		c.subject = &who.subject;
+	}
+	j->error = fs_open(j->session->archive, j->inode, j->flags, &c, &j->handle);
+	subject_put(&who);
+}
+
+void reply_open(struct job *j)
+{
+	struct fuse_file_info fi;
+
+	if (j->error) {
+		reply_error(j);
+		return;
+	}
+	fi = opened(j);
+	if (fuse_reply_open(j->req, &fi) == -ENOENT)
+		fs_release(j->session->archive, j->handle);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct job j = {.handle = handle_of(fi)};
+
+	dispatch(req, SESSION_RELEASE, &j);
+}
+
+void run_release(struct job *j)
+{
+	fs_release(j->session->archive, j->handle);
+}
+
+/* ---- data ------------------------------------------------------------------------------------ */
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct job j = {.handle = handle_of(fi), .size = size, .off = off};
+
+	dispatch(req, SESSION_READ, &j);
+}
+
+void run_read(struct job *j)
+{
+	ssize_t n = job_space(j, j->size);
+
+	if (n == 0)
+		n = fs_read(j->session->archive, j->handle, j->buf, j->size, j->off);
+	if (n < 0) {
+		j->error = (errint_t)n;
+		return;
+	}
+	j->len = (size_t)n;
+	count(j, &session_counters(j->session)->read_bytes, j->len);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct job j = {.handle = handle_of(fi), .data = data, .size = size, .off = off, .what = fi->kill_suidgid};
+
+	dispatch(req, SESSION_WRITE, &j);
+}
+
+void run_write(struct job *j)
+{
+	ssize_t n = fs_write(j->session->archive, j->handle, j->data, j->size, j->off, j->what);
+
+	if (n < 0) {
+		j->error = (errint_t)n;
+		return;
+	}
+	j->len = (size_t)n;
+	count(j, &session_counters(j->session)->written_bytes, j->len);
+}
+
+void reply_write(struct job *j)
+{
+	if (j->error)
+		reply_error(j);
+	else
+		fuse_reply_write(j->req, j->len);
+}
+
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct job j = {.handle = handle_of(fi)};
+
+	dispatch(req, SESSION_FLUSH, &j);
+}
+
+void run_flush(struct job *j)
+{
+	j->error = fs_flush(j->session->archive, j->handle);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct job j = {.handle = handle_of(fi), .what = datasync != 0};
+
+	dispatch(req, SESSION_FSYNC, &j);
+}
+
+void run_fsync(struct job *j)
+{
+	j->error = fs_fsync(j->session->archive, j->handle, j->what);
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
+{
+	struct job j = {.handle = handle_of(fi), .flags = mode, .off = off, .size = (size_t)len};
+
+	dispatch(req, SESSION_FALLOCATE, &j);
+}
+
+void run_fallocate(struct job *j)
+{
+	j->error = fs_fallocate(j->session->archive, j->handle, j->flags, j->off, (off_t)j->size);
+}

@@ -1,0 +1,180 @@
+#include "fuse/internal.h"
+#include "fuse/ops.h"
+
+#include "base/log.h"
+#include "fuse/subject.h"
+
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+
+#define WORKERS_DISK   48 /* that wait for a disk */
+#define WORKERS_MEMORY 4  /* for the few things that take long anyway */
+#define DEVICE_MEMORY  10 /* threads on /dev/fuse where no request waits */
+
+/* ---- the process ----------------------------------------------------------------------------- */
+
+static void harden(void)
+{
+	struct rlimit none = {0, 0}, files;
+
+	prctl(PR_SET_DUMPABLE, 0);
+	setrlimit(RLIMIT_CORE, &none);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	umask(0);
+}
+
+static errint_t start_pool(struct session *s)
+{
+	size_t entries = (size_t)get_nprocs_conf() * RING_DEPTH;
+
+	if (!s->options.want_uring)
+		return 0;
+	return pool_start(s->memory_backed ? WORKERS_MEMORY : WORKERS_DISK, entries, &s->pool);
+}
+
+static errint_t loop(struct session *s)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int error;
+
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_clone_fd(config, 1);
+	fuse_loop_cfg_set_max_threads(config, s->memory_backed ? DEVICE_MEMORY : WORKERS_DISK);
+	error = fuse_session_loop_mt(s->se, config);
+	fuse_loop_cfg_destroy(config);
+	return error > 0 ? 0 : error; /* positive: the signal that ended it */
+}
+
+static void attach_store(struct session *s)
+{
+	errint_t error;
+
+	if (!s->name[0] || geteuid() != 0)
+		return;
+	error = store_attach(s->name, archive_root_fd(s->archive));
+	if (error)
+		log_line(LOG_LEVEL_WARNING, "cannot attach the store at /run/lapse/%s/store: %s", s->name,
+			strerror(-error));
+	s->store_attached = !error;
+}
+
+static errint_t serve(struct session *s, struct fault *f)
+{
+	errint_t error = session_can_mount(f);
+
+	if (!error)
+		error = mountpoint_resolve(s->options.mountpoint, s->mountpoint, f);
+	if (error)
+		return error;
+	harden();
+	error = archive_catch_up(s->archive);
+	if (error)
+		return fault_set(f, error, "cannot catch up with what has expired: %s", strerror(-error));
+	attach_store(s);
+	error = control_start(s);
+	if (!error)
+		error = start_pool(s);
+	if (!error)
+		error = session_mount(s, f);
+	if (error)
+		return fault_set(f, error, "cannot mount on %s: %s", s->mountpoint, strerror(-error));
+	atomic_store(&s->notify, true);
+	error = archive_start(s->archive, &s->hooks);
+	if (error)
+		return fault_set(f, error, "cannot start serving %s: %s", archive_path(s->archive), strerror(-error));
+	error = loop(s);
+	return error ? fault_set(f, error, "serving %s ended: %s", s->mountpoint, strerror(-error)) : 0;
+}
+
+/* Nothing may wait for the kernel any more when the archive closes: its sweeper could be in the middle of a
+ * notification that waits for a read which nobody will answer, so the connection is ended first, also where
+ * somebody still uses a mount that has been detached. */
+static void take_down(struct session *s)
+{
+	atomic_store(&s->notify, false);
+	if (s->mounted) {
+		mountpoint_release(s->mountpoint, s->device);
+		connection_abort(s->device);
+	}
+	pool_stop(s->pool);
+	if (s->options.stopping)
+		s->options.stopping(s->options.ctx);
+	dirs_close_all(s);
+	archive_close(s->archive);
+	s->archive = NULL;
+	if (s->se)
+		fuse_session_destroy(s->se);
+	s->se = NULL;
+	control_end(s);
+	if (s->store_attached)
+		store_detach(s->name);
+}
+
+errint_t session_run(struct session *s, struct fault *f)
+{
+	struct fault own = {.text = ""};
+	errint_t error;
+
+	f = f ? f : &own;
+	s->archive = s->options.archive;
+	s->root = fs_root(s->archive);
+	s->memory_backed = archive_memory_backed(s->archive);
+	s->options.want_uring = s->options.want_uring && uring_enabled();
+	error = serve(s, f);
+	take_down(s);
+	if (error)
+		session_failed(atomic_exchange(&s->ready_fd, -1), error, f);
+	return error;
+}
+
+errint_t session_new(const struct session_options *o, struct session **ret, struct fault *f)
+{
+	struct session *s;
+	errint_t error;
+
+	if (o->name && (strlen(o->name) > NAME_MAX || strchr(o->name, '/') || o->name[0] == '.' || !o->name[0]))
+		return fault_set(f, -EINVAL, "'%s' is no name for an archive: it must be one path component", o->name);
+	s = aligned_alloc(_Alignof(struct session), sizeof(*s));
+	if (!s)
+		return fault_set(f, -ENOMEM, "out of memory");
+	memset(s, 0, sizeof(*s));
+	s->options = *o;
+	s->options.mountpoint = strdup(o->mountpoint);
+	if (o->name)
+		strcpy(s->name, o->name);
+	s->hooks = notify_hooks;
+	s->hooks.ctx = s;
+	s->signal_fd = -1;
+	s->ready_fd = o->ready_fd;
+	pthread_mutex_init(&s->dirs_lock, NULL);
+	s->event_fd = eventfd(0, EFD_CLOEXEC);
+	error = s->event_fd < 0 || !s->options.mountpoint ? -errno : buffers_new(&s->buffers);
+	if (!error)
+		error = subjects_new(&s->subjects);
+	if (error) {
+		session_free(s);
+		return fault_set(f, error, "cannot prepare the mount: %s", strerror(-error));
+	}
+	*ret = s;
+	return 0;
+}
+
+void session_free(struct session *s)
+{
+	if (!s)
+		return;
+	buffers_free(s->buffers);
+	subjects_free(s->subjects);
+	cleanup_closep(&s->event_fd);
+	pthread_mutex_destroy(&s->dirs_lock);
+	free((char *)s->options.mountpoint);
+	free(s);
+}
