@@ -1,0 +1,293 @@
+#include "ctl/verb.h"
+
+#include "store/anchor.h"
+#include "store/fs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- status --------------------------------------------------------------------------------------------------------- */
+
+static errint_t put_status(struct ctl_call *c, const struct archive_status *s)
+{
+	struct ctl_text *t = &c->out;
+	const struct ctl_hooks *h = c->hooks;
+	ctl_begin(t, "status");
+	ctl_put(t, "archive", s->path);
+	ctl_put(t, "mountpoint", h ? h->mountpoint : "");
+	ctl_put(t, "transport", h && h->transport ? h->transport(h->ctx) : "");
+	ctl_put_i64(t, "pid", h ? getpid() : 0);
+	ctl_put(t, "uuid", s->uuid);
+	ctl_put(t, "suite", s->suite);
+	ctl_put_u64(t, "block-size", s->block_size);
+	ctl_put_u64(t, "epoch-seconds", s->epoch_seconds);
+	ctl_put_i64(t, "trusted-ns", s->trusted_ns);
+	ctl_put_i64(t, "wall-ns", s->wall_ns);
+	ctl_put_i64(t, "doubt", s->doubt);
+	ctl_put_i64(t, "doubt-by-ns", s->doubt_by_ns);
+	ctl_put_i64(t, "synchronised", s->synchronised);
+	ctl_put_u64(t, "files", s->files);
+	ctl_put_u64(t, "overdue", s->overdue);
+	ctl_put_i64(t, "catalogue-complete", s->catalogue_complete);
+	ctl_put_u64(t, "scanned", s->scanned);
+	ctl_put_u64(t, "foreign-files", s->foreign_files);
+	ctl_put_u64(t, "damaged-files", s->damaged_files);
+	ctl_put_u64(t, "recovered-files", s->recovered_files);
+	ctl_put_u64(t, "unknown-classes", s->unknown_classes);
+	ctl_put_i64(t, "next-deadline", s->next_deadline);
+	ctl_put_u64(t, "expired-total", s->expired_total);
+	ctl_put_i64(t, "shred-lag", s->shred_lag_s);
+	ctl_put_i64(t, "last-shred-lag", s->last_shred_lag_s);
+	ctl_put_u64(t, "reads-permitted", s->reads_permitted);
+	ctl_put_u64(t, "reads-denied", s->reads_denied);
+	ctl_put_u64(t, "reads-alerted", s->reads_alerted);
+	ctl_put_u64(t, "policy-generation", s->policy_generation);
+	ctl_put_i64(t, "policy-applied-at", s->policy_applied_at);
+	ctl_put_u64(t, "log-records", s->log_records);
+	ctl_put_u64(t, "log-bytes", s->log_bytes);
+	ctl_put_i64(t, "log-errno", -s->log_error);
+	ctl_put_i64(t, "anchor-errno", -s->anchor_error);
+	ctl_put_u64(t, "open-files", s->open_files);
+	ctl_put_u64(t, "inodes", s->inodes);
+	ctl_put_u64(t, "directories-open", s->dir_fds);
+	ctl_put_i64(t, "backing-in-place", s->inplace_backing);
+	ctl_put(t, "backing-type", s->backing_type);
+	ctl_put_u64(t, "unlocked-secrets", s->secret_unlocked);
+	return verb_row(c);
+}
+
+static errint_t put_anchor(struct ctl_call *c)
+{
+	struct anchor_status s = {0};
+	archive_anchor_status(c->archive, &s);
+	ctl_begin(&c->out, "anchor");
+	ctl_put_u64(&c->out, "sequence", s.sequence);
+	ctl_put_i64(&c->out, "trusted-ns", s.trusted_ns);
+	ctl_put_i64(&c->out, "last-write-ns", s.last_write_ns);
+	ctl_put_u64(&c->out, "epoch-seconds", s.epoch_seconds);
+	ctl_put_u64(&c->out, "next-epoch", s.next_epoch);
+	ctl_put_u64(&c->out, "trees", s.trees);
+	ctl_put_u64(&c->out, "cover-nodes", s.cover_nodes);
+	ctl_put_u64(&c->out, "holds", s.holds);
+	ctl_put_u64(&c->out, "barriers", s.barriers);
+	ctl_put_u64(&c->out, "log-sequence", s.log_sequence);
+	ctl_put_hex(&c->out, "log-head", s.log_head, sizeof s.log_head);
+	ctl_put_hex(&c->out, "log-key", s.sign_public, sizeof s.sign_public);
+	ctl_put_u64(&c->out, "keyring-generation", s.keyring_generation);
+	ctl_put_u64(&c->out, "policy-generation", s.policy_generation);
+	errint_t r = verb_row(c);
+	for (size_t i = 0; !r && i < s.copies; i++) {
+		ctl_begin(&c->out, "copy");
+		ctl_put(&c->out, "path", s.copy[i].path);
+		ctl_put_i64(&c->out, "errno", -s.copy[i].error);
+		r = verb_row(c);
+	}
+	return r;
+}
+
+#define USAGE_TOP 12
+
+/* Copied: the guard's own strings may go as soon as its lock is dropped. */
+struct used {
+	char budget[64], window[64], unit[8];
+	uint32_t uid;
+	uint64_t used, limit;
+	int64_t frees_at_ms;
+};
+
+/* The fullest windows, fullest first. */
+struct top {
+	struct used item[USAGE_TOP];
+	size_t count;
+};
+
+static void top_offer(void *ctx, const struct guard_usage *u)
+{
+	struct top *t = ctx;
+	if (u->used == 0)
+		return;
+	size_t at = t->count;
+	while (at > 0 &&
+		(double)u->used * (double)t->item[at - 1].limit > (double)t->item[at - 1].used * (double)u->limit)
+		at--;
+	if (at == USAGE_TOP)
+		return;
+	if (t->count < USAGE_TOP)
+		t->count++;
+	memmove(&t->item[at + 1], &t->item[at], (t->count - at - 1) * sizeof *t->item);
+	struct used *n = &t->item[at];
+	*n = (struct used){.uid = u->uid, .used = u->used, .limit = u->limit, .frees_at_ms = u->frees_at_ms};
+	snprintf(n->budget, sizeof n->budget, "%s", u->budget);
+	snprintf(n->window, sizeof n->window, "%s", u->window);
+	snprintf(n->unit, sizeof n->unit, "%s", u->unit);
+}
+
+static errint_t put_usage(struct ctl_call *c)
+{
+	struct top top = {0};
+	archive_each_usage(c->archive, top_offer, &top);
+	errint_t r = 0;
+	for (size_t i = 0; !r && i < top.count; i++) {
+		const struct used *u = &top.item[i];
+		ctl_begin(&c->out, "usage");
+		ctl_put(&c->out, "budget", u->budget);
+		ctl_put(&c->out, "window", u->window);
+		ctl_put(&c->out, "unit", u->unit);
+		if (u->uid != POLICY_NO_UID)
+			ctl_put_u64(&c->out, "uid", u->uid);
+		ctl_put_u64(&c->out, "used", u->used);
+		ctl_put_u64(&c->out, "limit", u->limit);
+		ctl_put_i64(&c->out, "frees-at-ms", u->frees_at_ms);
+		r = verb_row(c);
+	}
+	return r;
+}
+
+errint_t verb_status(struct ctl_call *c)
+{
+	cleanup_free struct archive_status *s = calloc(1, sizeof *s);
+	if (!s)
+		return -ENOMEM;
+	archive_get_status(c->archive, s);
+	errint_t r = put_status(c, s);
+	if (!r)
+		r = put_anchor(c);
+	return r ? r : put_usage(c);
+}
+
+errint_t verb_anchor_status(struct ctl_call *c)
+{
+	return put_anchor(c);
+}
+
+static void put_stat(void *ctx, const char *name, uint64_t value)
+{
+	struct ctl_call *c = ctx;
+	ctl_begin(&c->out, "stat");
+	ctl_put(&c->out, "name", name);
+	ctl_put_u64(&c->out, "value", value);
+	ctl_end(&c->out);
+}
+
+errint_t verb_stats(struct ctl_call *c)
+{
+	if (c->hooks && c->hooks->stats)
+		c->hooks->stats(c->hooks->ctx, put_stat, c);
+	return c->out.bad ? -EPIPE : 0;
+}
+
+/* ---- explain ---------------------------------------------------------------------------------------------------------- */
+
+/* Whom the guard is asked about: the peer, or, for root, another user whose ids came with the request. */
+static errint_t explain_subject(struct ctl_call *c, struct subject *who, uint32_t groups[static CTL_GROUPS_MAX])
+{
+	int64_t uid = -1, gid = 0;
+	verb_subject(c, who, groups);
+	errint_t r = verb_number(c, "uid", &uid);
+	if (!r)
+		r = verb_number(c, "gid", &gid);
+	if (r || uid < 0)
+		return r;
+	if (c->peer.uid != 0 && uid != c->peer.uid)
+		return verb_fail(c, -EACCES, "Only root may ask what another user may read");
+	if (uid >= POLICY_NO_UID || gid < 0 || gid > UINT32_MAX)
+		return verb_fail(c, -EINVAL, "The user's number is out of range");
+	who->uid = who->real_uid = who->login_uid = (uint32_t)uid;
+	who->gid = (uint32_t)gid;
+	who->unidentified = false;
+	who->group_count = 0;
+	char *copy = strdup(ctl_str(c->args, "groups"));
+	for (char *rest = copy, *item; rest && *rest && who->group_count < CTL_GROUPS_MAX;) {
+		item = strsep(&rest, ",");
+		groups[who->group_count++] = (uint32_t)strtoul(item, NULL, 10);
+	}
+	free(copy);
+	return 0;
+}
+
+static void put_verdict(struct ctl_text *t, const struct guard_verdict *v)
+{
+	static const char *const effect[] = {
+		[GUARD_PERMIT] = "permit",
+		[GUARD_DENY_RULE] = "deny-rule",
+		[GUARD_DENY_BUDGET] = "deny-budget",
+		[GUARD_ALERT] = "alert",
+	};
+	ctl_put(t, "guard", effect[v->effect]);
+	ctl_put_i64(t, "guard-errno", -v->error);
+	ctl_put_u64(t, "guard-line", v->line);
+	ctl_put(t, "rule", v->rule ? v->rule : "");
+	ctl_put(t, "budget", v->budget ? v->budget : "");
+	ctl_put(t, "window", v->window ? v->window : "");
+	ctl_put_u64(t, "used", v->used);
+	ctl_put_u64(t, "limit", v->limit);
+	ctl_put_i64(t, "frees-at-ms", v->frees_at_ms);
+	ctl_put_i64(t, "own", v->own);
+}
+
+static void put_header(struct ctl_text *t, const struct fs_explanation *e)
+{
+	ctl_put_hex(t, "id", e->file_id, sizeof e->file_id);
+	ctl_put_u64(t, "state", e->state);
+	ctl_put_u64(t, "header-type", e->type);
+	ctl_put_u64(t, "key-kind", e->key_kind);
+	ctl_put_u64(t, "flags", e->flags);
+	ctl_put_u64(t, "tree", e->tree);
+	ctl_put_u64(t, "epoch", e->epoch);
+	ctl_put_u64(t, "generation", e->generation);
+	ctl_put_u64(t, "size", e->size);
+	ctl_put_i64(t, "created", e->created_at);
+	ctl_put_i64(t, "basis", e->basis_at);
+	ctl_put_i64(t, "modified", e->modified_at);
+	ctl_put_i64(t, "retain-until", e->retain_until);
+	ctl_put_i64(t, "expires", e->expires_at);
+	ctl_put_i64(t, "settles", e->settles_at);
+	ctl_put_i64(t, "readable-errno", -e->readable);
+}
+
+static errint_t put_explanation(struct ctl_call *c, const char *path, const struct fs_explanation *e)
+{
+	struct ctl_text *t = &c->out;
+	struct policy *p = archive_policy(c->archive);
+	const struct policy_class *class_ = p ? policy_class_by_name(p, e->class_now) : NULL;
+	struct archive_status *s = calloc(1, sizeof *s);
+	if (s)
+		archive_get_status(c->archive, s);
+	ctl_begin(t, "file");
+	ctl_put(t, "path", path);
+	ctl_put_i64(t, "trusted-ns", s ? s->trusted_ns : 0);
+	ctl_put_u64(t, "epoch-seconds", s ? s->epoch_seconds : 0);
+	ctl_put_u64(t, "mode", e->attr.st_mode);
+	ctl_put_u64(t, "owner", e->attr.st_uid);
+	ctl_put_i64(t, "has-header", e->has_header);
+	ctl_put_i64(t, "header-errno", -e->header_error);
+	ctl_put(t, "class-now", e->class_now);
+	ctl_put(t, "class-then", e->class_then);
+	ctl_put_u64(t, "class-line", e->class_line);
+	ctl_put(t, "lifetime", class_ ? policy_expire_text(class_) : "");
+	ctl_put(t, "basis-kind",
+		class_ && class_->basis == POLICY_BASIS_MODIFIED   ? "modified"
+		: class_ && class_->basis == POLICY_BASIS_CAPTURED ? "captured"
+								   : "created");
+	if (e->has_header)
+		put_header(t, e);
+	if (S_ISREG(e->attr.st_mode))
+		put_verdict(t, &e->verdict);
+	free(s);
+	policy_unref(p);
+	return verb_row(c);
+}
+
+errint_t verb_explain(struct ctl_call *c)
+{
+	uint32_t groups[CTL_GROUPS_MAX];
+	struct subject who;
+	struct fs_explanation e = {0};
+	const char *path = ctl_get(c->args, "path");
+	if (!path || path[0] == '/')
+		return verb_fail(c, -EINVAL, "explain needs a path relative to the archive's root");
+	errint_t r = explain_subject(c, &who, groups);
+	if (!r)
+		r = fs_explain(c->archive, path, &who, &e);
+	return r ? r : put_explanation(c, path, &e);
+}

@@ -1,0 +1,319 @@
+#include "ctl/server.h"
+
+#include "base/log.h"
+#include "base/secret.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define CLIENTS_MAX    16
+#define IDLE_MS        60000 /* between two requests */
+#define REQUEST_MS     10000 /* from a request's first byte to its last */
+#define REPLY_STALL_MS 10000 /* in sum over one reply, spent waiting for the client to read */
+
+struct client {
+	int fd;
+	struct ctl_peer peer;
+	int64_t deadline_ms;
+	char *in; /* CTL_LINE_MAX bytes: the line being received, and what came behind it */
+	size_t in_len;
+	char *line; /* while a payload is received: the parsed line's own memory */
+	struct ctl_line args;
+	uint8_t *payload; /* secret memory: it may hold passphrases */
+	size_t payload_len, payload_have;
+	int64_t stall_left_ms;
+};
+
+struct ctl_server {
+	struct archive *archive;
+	const struct ctl_hooks *hooks;
+	uint32_t owner;
+	int listen_fd; /* borrowed from the place */
+	int stop_fd;
+	bool started;
+	pthread_t thread;
+	struct client client[CLIENTS_MAX];
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void request_drop(struct client *c)
+{
+	secret_free(c->payload, c->payload_len);
+	free(c->line);
+	c->payload = NULL;
+	c->line = NULL;
+	c->payload_len = c->payload_have = 0;
+}
+
+static void client_drop(struct client *c)
+{
+	request_drop(c);
+	if (c->in)
+		secret_wipe(c->in, CTL_LINE_MAX); /* a payload's beginning may have come with its line */
+	free(c->in);
+	if (c->fd >= 0)
+		close(c->fd);
+	*c = (struct client){.fd = -1};
+}
+
+/* ---- replies ------------------------------------------------------------------------------------------------------ */
+
+static errint_t client_write(struct client *c, const char *bytes, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = send(c->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n > 0) {
+			bytes += n;
+			len -= (size_t)n;
+			continue;
+		}
+		if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			return -EPIPE;
+		struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+		int64_t before = now_ms();
+		poll(&p, 1, (int)c->stall_left_ms);
+		c->stall_left_ms -= now_ms() - before;
+		if (c->stall_left_ms <= 0)
+			return -EPIPE;
+	}
+	return 0;
+}
+
+static errint_t call_flush(struct ctl_call *call)
+{
+	errint_t r = client_write(call->flush_ctx, call->out.p, call->out.len);
+	call->out.len = 0;
+	return r;
+}
+
+/* A request that cannot be read is answered and ends the connection: where the next one would begin is not known. */
+static errint_t refuse(struct client *c, errint_t error, const char *text)
+{
+	struct ctl_text t = {0};
+	ctl_begin(&t, "error");
+	ctl_put_i64(&t, "errno", -error);
+	ctl_put(&t, "text", text);
+	ctl_end(&t);
+	c->stall_left_ms = REPLY_STALL_MS;
+	if (!t.bad)
+		client_write(c, t.p, t.len);
+	ctl_text_free(&t);
+	return -EPIPE;
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------------------- */
+
+static errint_t request_run(struct ctl_server *s, struct client *c)
+{
+	struct ctl_call call = {
+		.archive = s->archive,
+		.hooks = s->hooks,
+		.peer = c->peer,
+		.args = &c->args,
+		.payload = c->payload,
+		.payload_len = c->payload_len,
+		.flush = call_flush,
+		.flush_ctx = c,
+	};
+	c->stall_left_ms = REPLY_STALL_MS;
+	errint_t r = ctl_run(&call);
+	ctl_text_free(&call.out);
+	request_drop(c);
+	c->deadline_ms = now_ms() + IDLE_MS;
+	return r;
+}
+
+/* Takes one line, if it is complete, and the part of its payload that came with it. *ret_taken: something was. */
+static errint_t line_take(struct client *c, bool *ret_taken)
+{
+	char *newline = c->in_len ? memchr(c->in, '\n', c->in_len) : NULL;
+	*ret_taken = newline != NULL;
+	if (!newline)
+		return c->in_len == CTL_LINE_MAX ? refuse(c, -EMSGSIZE, "The request line is too long") : 0;
+	size_t len = (size_t)(newline - c->in);
+	c->line = malloc(len + 1);
+	if (!c->line)
+		return -ENOMEM;
+	memcpy(c->line, c->in, len);
+	errint_t r = ctl_request_parse(c->line, len, &c->args, &c->payload_len);
+	if (r) {
+		c->payload_len = 0;
+		return refuse(c, r,
+			r == -EPROTONOSUPPORT ? "This daemon speaks version 1 of the control protocol; use the lapse "
+						"that belongs to it, or mount again with the new one"
+					      : "The request is malformed");
+	}
+	if (c->payload_len) {
+		c->payload = secret_alloc(c->payload_len);
+		if (!c->payload) {
+			c->payload_len = 0;
+			return -ENOMEM;
+		}
+	}
+	c->in_len -= len + 1;
+	memmove(c->in, newline + 1, c->in_len);
+	return 0;
+}
+
+static void payload_take(struct client *c)
+{
+	size_t n = min_size(c->in_len, c->payload_len - c->payload_have);
+	if (n == 0)
+		return;
+	memcpy(c->payload + c->payload_have, c->in, n);
+	c->payload_have += n;
+	c->in_len -= n;
+	memmove(c->in, c->in + n, c->in_len);
+	secret_wipe(c->in + c->in_len, n);
+}
+
+/* Runs every request that is complete. -EPIPE: the client is to be dropped. */
+static errint_t client_advance(struct ctl_server *s, struct client *c)
+{
+	for (;;) {
+		bool taken;
+		if (!c->line) {
+			errint_t r = line_take(c, &taken);
+			if (r || !taken)
+				return r;
+		}
+		payload_take(c);
+		if (c->payload_have < c->payload_len)
+			return 0;
+		errint_t r = request_run(s, c);
+		if (r)
+			return r;
+	}
+}
+
+static errint_t client_read(struct ctl_server *s, struct client *c)
+{
+	bool waiting = c->in_len > 0 || c->line;
+	ssize_t n = recv(c->fd, c->in + c->in_len, CTL_LINE_MAX - c->in_len, MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
+	if (n == 0)
+		return -EPIPE;
+	c->in_len += (size_t)n;
+	if (!waiting)
+		c->deadline_ms = now_ms() + REQUEST_MS;
+	return client_advance(s, c);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------------------------- */
+
+static void client_accept(struct ctl_server *s)
+{
+	cleanup_fd int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct ucred cred;
+	socklen_t len = sizeof cred;
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return;
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = &s->client[i];
+		if (c->fd >= 0)
+			continue;
+		char *in = malloc(CTL_LINE_MAX);
+		if (!in)
+			return;
+		*c = (struct client){.fd = steal_fd(&fd), .in = in, .deadline_ms = now_ms() + IDLE_MS};
+		c->peer = (struct ctl_peer){
+			.uid = cred.uid, .gid = cred.gid, .pid = (uint32_t)cred.pid, .owner = s->owner};
+		return;
+	}
+	struct client refused = {.fd = fd};
+	refuse(&refused, -EBUSY, "Too many programs are asking this daemon at once; try again");
+}
+
+/* Fills the poll set: stop, listen, then the clients in their places. Returns the time to wait, -1 for ever. */
+static int poll_prepare(struct ctl_server *s, struct pollfd p[static CLIENTS_MAX + 2])
+{
+	int64_t first = INT64_MAX, now = now_ms();
+	p[0] = (struct pollfd){.fd = s->stop_fd, .events = POLLIN};
+	p[1] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = &s->client[i];
+		if (c->fd >= 0 && c->deadline_ms <= now)
+			client_drop(c);
+		if (c->fd >= 0 && c->deadline_ms < first)
+			first = c->deadline_ms;
+		p[i + 2] = (struct pollfd){.fd = c->fd, .events = POLLIN};
+	}
+	return first == INT64_MAX ? -1 : (int)(first - now);
+}
+
+static void *server_main(void *arg)
+{
+	struct ctl_server *s = arg;
+	struct pollfd p[CLIENTS_MAX + 2];
+	for (;;) {
+		int timeout = poll_prepare(s, p);
+		if (poll(p, CLIENTS_MAX + 2, timeout) < 0 && errno != EINTR) {
+			log_line(LOG_LEVEL_ERROR, "control socket: poll: %s; commands will not be answered",
+				strerror(errno));
+			return NULL;
+		}
+		if (p[0].revents)
+			return NULL;
+		for (size_t i = 0; i < CLIENTS_MAX; i++)
+			if (p[i + 2].fd >= 0 && p[i + 2].revents && client_read(s, &s->client[i]))
+				client_drop(&s->client[i]);
+		if (p[1].revents)
+			client_accept(s);
+	}
+}
+
+errint_t ctl_server_new(
+	struct ctl_place *place, struct archive *a, const struct ctl_hooks *hooks, struct ctl_server **ret)
+{
+	struct ctl_server *s = calloc(1, sizeof *s);
+	if (!s)
+		return -ENOMEM;
+	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->stop_fd < 0) {
+		errint_t r = -errno;
+		free(s);
+		return r;
+	}
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		s->client[i].fd = -1;
+	s->archive = a;
+	s->hooks = hooks;
+	s->owner = geteuid();
+	s->listen_fd = place->listen_fd;
+	*ret = s;
+	return 0;
+}
+
+errint_t ctl_server_start(struct ctl_server *s)
+{
+	int r = pthread_create(&s->thread, NULL, server_main, s);
+	s->started = r == 0;
+	return -r;
+}
+
+void ctl_server_stop(struct ctl_server *s)
+{
+	if (!s)
+		return;
+	if (s->started) {
+		eventfd_write(s->stop_fd, 1);
+		pthread_join(s->thread, NULL);
+	}
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		client_drop(&s->client[i]);
+	close(s->stop_fd);
+	free(s);
+}

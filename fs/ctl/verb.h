@@ -1,0 +1,27 @@
+/* verb.h - what the files of verbs share. Included by nobody else. */
+#pragma once
+
+#include "ctl/verbs.h"
+
+/* Ends the row begun in c->out and hands rows on when enough have gathered. */
+errint_t verb_row(struct ctl_call *c);
+/* As fault_set on the call. */
+#define verb_fail(c, error, ...) fault_set(&(c)->fault, (error), __VA_ARGS__)
+/* A number argument: 0 with *ret unchanged if it was not given; -EINVAL with a sentence if it is malformed. */
+errint_t verb_number(struct ctl_call *c, const char *key, int64_t *ret);
+bool verb_flag(const struct ctl_call *c, const char *key);
+
+/* The subject that the peer is, as the kernel tells it; its groups lie in `groups`. */
+void verb_subject(const struct ctl_call *c, struct subject *ret, uint32_t groups[static CTL_GROUPS_MAX]);
+
+errint_t verb_status(struct ctl_call *c);
+errint_t verb_anchor_status(struct ctl_call *c);
+errint_t verb_stats(struct ctl_call *c);
+errint_t verb_queue(struct ctl_call *c);
+errint_t verb_explain(struct ctl_call *c);
+errint_t verb_policy_show(struct ctl_call *c);
+errint_t verb_policy_apply(struct ctl_call *c);
+errint_t verb_key_list(struct ctl_call *c);
+errint_t verb_key_add(struct ctl_call *c);
+errint_t verb_key_change(struct ctl_call *c);
+errint_t verb_key_remove(struct ctl_call *c);

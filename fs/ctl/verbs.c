@@ -1,0 +1,171 @@
+#include "ctl/verb.h"
+
+#include "base/io.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FLUSH_BYTES 32768
+
+static errint_t verb_ping(struct ctl_call *c)
+{
+	uint8_t uuid[UUID_BYTES];
+	char text[37];
+	archive_uuid(c->archive, uuid);
+	uuid_text(uuid, text);
+	ctl_begin(&c->out, "pong");
+	ctl_put(&c->out, "version", LAPSE_VERSION);
+	ctl_put(&c->out, "archive", archive_path(c->archive));
+	ctl_put(&c->out, "mountpoint", c->hooks ? c->hooks->mountpoint : "");
+	ctl_put(&c->out, "uuid", text);
+	ctl_put_i64(&c->out, "pid", getpid());
+	return verb_row(c);
+}
+
+static errint_t verb_umount(struct ctl_call *c)
+{
+	if (!c->hooks || !c->hooks->umount)
+		return verb_fail(c, -EOPNOTSUPP, "This archive is not mounted");
+	c->hooks->umount(c->hooks->ctx);
+	return 0;
+}
+
+#define ANYONE   1u /* else only root and the daemon's owner */
+#define OBSERVES 2u /* changes nothing: may run on an archive opened with `observe` */
+#define PAYLOAD  4u /* needs one; no other verb takes one */
+
+static const struct verb {
+	const char *name;
+	unsigned flags;
+	errint_t (*run)(struct ctl_call *c);
+} verbs[] = {
+	{"anchor-status", OBSERVES, verb_anchor_status},
+	{"explain", OBSERVES, verb_explain},
+	{"key-add", PAYLOAD, verb_key_add},
+	{"key-change", PAYLOAD, verb_key_change},
+	{"key-list", OBSERVES, verb_key_list},
+	{"key-remove", 0, verb_key_remove},
+	{"ping", ANYONE | OBSERVES, verb_ping},
+	{"policy-apply", PAYLOAD, verb_policy_apply},
+	{"policy-show", OBSERVES, verb_policy_show},
+	{"queue", OBSERVES, verb_queue},
+	{"stats", OBSERVES, verb_stats},
+	{"status", OBSERVES, verb_status},
+	{"umount", 0, verb_umount},
+};
+
+static const struct verb *verb_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (!strcmp(verbs[i].name, name))
+			return &verbs[i];
+	return NULL;
+}
+
+bool ctl_verb_observes(const char *name)
+{
+	const struct verb *v = verb_find(name);
+	return v && (v->flags & OBSERVES);
+}
+
+static errint_t verb_dispatch(struct ctl_call *c)
+{
+	const struct verb *v = verb_find(c->args->word);
+	if (!v)
+		return verb_fail(c, -EOPNOTSUPP, "This daemon does not know the verb '%s'", c->args->word);
+	if (!(v->flags & ANYONE) && c->peer.uid != 0 && c->peer.uid != c->peer.owner)
+		return verb_fail(
+			c, -EACCES, "Only root and the user who mounted the archive may do this (%s)", v->name);
+	if (!(v->flags & PAYLOAD) != !c->payload_len)
+		return verb_fail(c, -EINVAL, "The verb '%s' %s", v->name,
+			c->payload_len ? "takes no payload" : "needs a payload");
+	return v->run(c);
+}
+
+errint_t ctl_run(struct ctl_call *c)
+{
+	errint_t r = verb_dispatch(c);
+	if (r == -EPIPE)
+		return r;
+	if (c->out.bad) /* what was gathered may end inside a line */
+		return -EPIPE;
+	if (r) {
+		ctl_begin(&c->out, "error");
+		ctl_put_i64(&c->out, "errno", -r);
+		ctl_put(&c->out, "text", c->fault.text[0] ? c->fault.text : strerror(-r));
+	} else {
+		ctl_begin(&c->out, "ok");
+	}
+	ctl_end(&c->out);
+	return c->out.bad ? -EPIPE : c->flush(c);
+}
+
+errint_t verb_row(struct ctl_call *c)
+{
+	ctl_end(&c->out);
+	if (c->out.bad)
+		return -EPIPE;
+	return c->out.len >= FLUSH_BYTES ? c->flush(c) : 0;
+}
+
+errint_t verb_number(struct ctl_call *c, const char *key, int64_t *ret)
+{
+	errint_t r = ctl_i64(c->args, key, ret);
+	return r == 0 || r == -ENOENT ? 0 : verb_fail(c, -EINVAL, "The argument '%s' is no number", key);
+}
+
+bool verb_flag(const struct ctl_call *c, const char *key)
+{
+	return !strcmp(ctl_str(c->args, key), "1");
+}
+
+static size_t proc_read(uint32_t pid, const char *file, char *out, size_t cap)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%u/%s", pid, file);
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : io_pread(fd, out, cap - 1, 0);
+	out[n > 0 ? n : 0] = '\0';
+	return n > 0 ? (size_t)n : 0;
+}
+
+static size_t groups_parse(const char *list, uint32_t groups[static CTL_GROUPS_MAX])
+{
+	size_t count = 0;
+	while (count < CTL_GROUPS_MAX) {
+		char *end;
+		list += strspn(list, " \t");
+		unsigned long gid = strtoul(list, &end, 10);
+		if (end == list || gid > UINT32_MAX)
+			break;
+		groups[count++] = (uint32_t)gid;
+		list = end;
+	}
+	return count;
+}
+
+void verb_subject(const struct ctl_call *c, struct subject *ret, uint32_t groups[static CTL_GROUPS_MAX])
+{
+	char text[8192], *line;
+	*ret = (struct subject){.uid = c->peer.uid,
+		.login_uid = POLICY_NO_UID,
+		.real_uid = POLICY_NO_UID,
+		.gid = c->peer.gid,
+		.pid = c->peer.pid,
+		.groups = groups};
+	if (proc_read(c->peer.pid, "loginuid", text, sizeof text))
+		ret->login_uid = (uint32_t)strtoul(text, NULL, 10);
+	if (!proc_read(c->peer.pid, "status", text, sizeof text)) {
+		ret->unidentified = true;
+		return;
+	}
+	line = strstr(text, "\nUid:");
+	if (line)
+		ret->real_uid = (uint32_t)strtoul(line + 5, NULL, 10);
+	line = strstr(text, "\nGroups:");
+	if (line)
+		ret->group_count = groups_parse(line + 8, groups);
+	if (ret->group_count < CTL_GROUPS_MAX)
+		groups[ret->group_count++] = c->peer.gid;
+}

@@ -1,0 +1,44 @@
+/* verbs.h - what can be asked of an archive: one table of verbs with their permissions, for the daemon and for commands on an unmounted one. */
+#pragma once
+
+#include "ctl/protocol.h"
+#include "policy/policy.h"
+#include "store/archive.h"
+
+/* What the daemon adds to the archive. Called from the control thread. */
+struct ctl_hooks {
+	const char *mountpoint;
+	const char *(*transport)(void *ctx); /* that real requests took: "io_uring", "/dev/fuse", "" before the first */
+	/* Counters of the session, by name. */
+	void (*stats)(void *ctx, void (*put)(void *put_ctx, const char *name, uint64_t value), void *put_ctx);
+	void (*umount)(void *ctx); /* begin to end the session; returns at once */
+	void *ctx;
+};
+
+#define CTL_GROUPS_MAX 256
+
+/* Who asks. */
+struct ctl_peer {
+	uint32_t uid, gid, pid;
+	uint32_t owner; /* the daemon's own uid, who may ask everything, like root */
+};
+
+/* One call: what was asked, and where the rows go. */
+struct ctl_call {
+	struct archive *archive;
+	const struct ctl_hooks *hooks; /* NULL: the archive is not mounted */
+	struct ctl_peer peer;
+	const struct ctl_line *args; /* its word is the verb */
+	const uint8_t *payload;
+	size_t payload_len;
+	/* Takes what is in `out` and empties it; -EPIPE ends the verb. */
+	errint_t (*flush)(struct ctl_call *c);
+	void *flush_ctx;
+	struct ctl_text out;
+	struct fault fault;
+};
+
+/* Checks the permission, runs the verb, adds the last line (`ok`, or `error`), flushes. -EPIPE only when the rows could not be delivered. */
+errint_t ctl_run(struct ctl_call *c);
+/* May the verb run on an unmounted archive that is opened only to observe? False for unknown verbs too. */
+bool ctl_verb_observes(const char *verb);

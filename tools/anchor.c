@@ -1,0 +1,93 @@
+#include "tools/command.h"
+#include "tools/human.h"
+#include "tools/rows.h"
+#include "tools/say.h"
+#include "tools/table.h"
+#include "tools/target.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { C_STATE, C_PATH, C_ERROR };
+
+static const struct column columns[] = {
+	[C_STATE] = {"STATE", .help = "ok, or degraded: what expires is not shredded there"},
+	[C_PATH] = {"PATH", .help = "the copy's file"},
+	[C_ERROR] = {"ERROR", .help = "of its last write"},
+};
+
+static void print_state(const struct ctl_line *s)
+{
+	char text[2 * HUMAN_BYTES], span[HUMAN_BYTES];
+	int64_t now = ctl_num(s, "trusted-ns", 0) / 1000000000, length = ctl_num(s, "epoch-seconds", 0);
+	printf("Written %s, sequence %" PRId64 "\n", human_when(ctl_num(s, "last-write-ns", 0) / 1000000000, now, text),
+		ctl_num(s, "sequence", 0));
+	printf("Keys of all that expired before %s are destroyed (epochs of %s)\n",
+		human_time(ctl_num(s, "next-epoch", 0) * length, text), human_span(length, span));
+	printf("%" PRId64 " tree%s with %" PRId64 " nodes, %" PRId64 " holds, %" PRId64 " barriers\n\n",
+		ctl_num(s, "trees", 0), ctl_num(s, "trees", 0) == 1 ? "" : "s", ctl_num(s, "cover-nodes", 0),
+		ctl_num(s, "holds", 0), ctl_num(s, "barriers", 0));
+}
+
+static void notes(struct table *t, const struct ctl_line *s)
+{
+	static const char *const keys[] = {
+		"sequence", "next-epoch", "epoch-seconds", "trees", "cover-nodes", "holds", "barriers"};
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		table_note(t, keys[i], ctl_num(s, keys[i], 0));
+}
+
+static int show(const struct args *a, const struct rows *rows)
+{
+	const struct ctl_line *s = rows_nth(rows, "anchor", 0), *copy;
+	struct table *t = table_new(a, "copies", columns, ARRAY_SIZE(columns));
+	bool degraded = false;
+	if (!t)
+		return EXIT_USAGE;
+	for (size_t i = 0; (copy = rows_nth(rows, "copy", i)); i++) {
+		int error = (int)ctl_num(copy, "errno", 0);
+		degraded |= error != 0;
+		table_row(t);
+		table_text(t, C_STATE, error ? "degraded" : "ok");
+		table_text(t, C_PATH, ctl_str(copy, "path"));
+		table_text(t, C_ERROR, error ? strerror(error) : NULL);
+	}
+	if (s && table_json(t))
+		notes(t, s);
+	else if (s && !args_has(a, "raw") && !args_has(a, "noheadings"))
+		print_state(s);
+	int e = table_print(t);
+	table_free(t);
+	return e == EXIT_DONE && degraded ? EXIT_FINDING : e;
+}
+
+static int status_run(const struct args *a)
+{
+	struct ctl_request q;
+	struct target t;
+	struct rows rows = {0};
+	int e = target_open(a, args_operand(a, 0), "anchor-status", &t);
+	if (e != EXIT_DONE)
+		return e;
+	ctl_request_begin(&q, "anchor-status");
+	e = target_ask(&t, &q, rows_keep, &rows);
+	if (e == EXIT_DONE)
+		e = show(a, &rows);
+	rows_free(&rows);
+	target_close(&t);
+	return e;
+}
+
+const struct command command_anchor_status = {
+	.name = "anchor status",
+	.operands = "[ARCHIVE]",
+	.max = 1,
+	.summary = "Show the anchor: how far keys are destroyed, and whether all its copies are written.",
+	.details = "The anchor is the erasable secret. Losing every copy of it loses every file that has a deadline; "
+		   "an old copy of it,\n"
+		   "in a backup, keeps expired files readable for who has it and a key. Leave it out of backups.\n\n"
+		   "Columns: STATE PATH ERROR. Exit status: 1 if a copy is degraded.",
+	.options = {output_options, unlock_options},
+	.run = status_run,
+};

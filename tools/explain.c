@@ -1,0 +1,307 @@
+#include "tools/command.h"
+#include "tools/human.h"
+#include "tools/rows.h"
+#include "tools/say.h"
+#include "tools/target.h"
+
+#include "crypt/header.h"
+
+#include <grp.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct view {
+	const char *shown;  /* the path as the person gave it */
+	const char *reader; /* "You", or the user asked about */
+	const struct ctl_line *f;
+	int64_t now, expires;
+	bool file;
+};
+
+static int64_t number(const struct view *v, const char *key)
+{
+	return ctl_num(v->f, key, 0);
+}
+
+static const char *time_of(const struct view *v, const char *key, char out[static 2 * HUMAN_BYTES])
+{
+	return human_when(number(v, key), v->now, out);
+}
+
+static void print_class(const struct view *v)
+{
+	const char *now = ctl_str(v->f, "class-now"), *then = ctl_str(v->f, "class-then");
+	bool moved = v->file && strcmp(now, then);
+	printf("  Class      %s (policy line %" PRId64 "), expire-after %s", now, number(v, "class-line"),
+		ctl_str(v->f, "lifetime"));
+	if (moved)
+		printf("; it was filed as %s, which still counts",
+			then[0] ? then : "a class that the policy no longer has");
+	printf("\n");
+}
+
+static void print_dates(const struct view *v)
+{
+	char text[2 * HUMAN_BYTES];
+	printf("  Created    %s\n", time_of(v, "created", text));
+	if (number(v, "basis") != number(v, "created"))
+		printf("  Counts     from %s\n", time_of(v, "basis", text));
+	if (number(v, "retain-until") != INT64_MIN)
+		printf("  Keep until %s: not to be changed or deleted before\n", time_of(v, "retain-until", text));
+	if (v->expires == INT64_MAX)
+		printf("  Expires    never\n");
+	else
+		printf("  Expires    %s\n", time_of(v, "expires", text));
+}
+
+/* When the key goes, and with it every backup. */
+static int64_t shredded_at(const struct view *v)
+{
+	if (number(v, "key-kind") != KEY_KIND_EPOCH)
+		return INT64_MAX;
+	return (number(v, "epoch") + 1) * number(v, "epoch-seconds");
+}
+
+static void print_key(const struct view *v)
+{
+	char text[2 * HUMAN_BYTES];
+	int64_t gone = shredded_at(v);
+	if (number(v, "key-kind") == KEY_KIND_HOLD)
+		printf("  Key        under a legal hold\n");
+	else if (gone == INT64_MAX)
+		printf("  Key        of the archive: time never destroys it\n");
+	else
+		printf("  Key        tree %" PRId64 ", epoch %" PRId64
+		       "; destroyed %s, then no backup of the store can be read either\n",
+			number(v, "tree"), number(v, "epoch"), human_when(gone, v->now, text));
+}
+
+static void print_state(const struct view *v)
+{
+	static const char *const word[] = {
+		[HEADER_OPEN] = "open, being written", [HEADER_CLOSED] = "closed", [HEADER_COMMITTED] = "committed"};
+	int64_t state = number(v, "state"), settles = number(v, "settles");
+	char size[HUMAN_BYTES], text[2 * HUMAN_BYTES];
+	printf("  State      %s; %s; generation %" PRId64 "\n",
+		state >= HEADER_OPEN && state <= HEADER_COMMITTED ? word[state] : "unknown",
+		state == HEADER_OPEN ? "size not yet known" : human_size((uint64_t)number(v, "size"), size),
+		number(v, "generation"));
+	printf("  Id         %s\n", ctl_str(v->f, "id"));
+	if (settles > v->now)
+		printf("  Settles    %s: a rename before that decides its class anew\n",
+			human_when(settles, v->now, text));
+}
+
+static void print_next(const struct view *v)
+{
+	char text[2 * HUMAN_BYTES];
+	int64_t gone = shredded_at(v), readable = number(v, "readable-errno");
+	printf("  Next       ");
+	if (readable == EKEYEXPIRED)
+		printf("it has expired and is denied to everyone; its key goes %s, then the file\n",
+			human_when(gone, v->now, text));
+	else if (readable == ENOKEY)
+		printf("denied while the wall clock and the archive's clock disagree about its deadline (lapse "
+		       "status)\n");
+	else if (v->expires == INT64_MAX)
+		printf("nothing: it stays until it is deleted\n");
+	else
+		printf("denied to everyone %s, key destroyed and file removed by %s\n",
+			human_when(v->expires, v->now, text), human_time(gone, (char[HUMAN_BYTES]){0}));
+}
+
+static void print_guard(const struct view *v)
+{
+	const char *verdict = ctl_str(v->f, "guard"), *rule = ctl_str(v->f, "rule"), *budget = ctl_str(v->f, "budget");
+	char used[HUMAN_BYTES], limit[HUMAN_BYTES], when[2 * HUMAN_BYTES];
+	int64_t line = number(v, "guard-line"), frees = number(v, "frees-at-ms") / 1000;
+	printf("  %-10s ", v->reader);
+	if (!strcmp(verdict, "deny-rule") && !line) {
+		printf("may not read it: no rule of the policy permits it\n");
+		return;
+	}
+	if (!strcmp(verdict, "deny-rule")) {
+		printf("may not read it: rule %s denies it (policy line %" PRId64 ")\n", rule, line);
+		return;
+	}
+	if (!strcmp(verdict, "deny-budget")) {
+		printf("may not read it now: budget %s is used up, %s of %s (%s, policy line %" PRId64 ")", budget,
+			human_count((uint64_t)number(v, "used"), used),
+			human_count((uint64_t)number(v, "limit"), limit), ctl_str(v->f, "window"), line);
+		if (frees)
+			printf("; one frees %s", human_when(frees, v->now, when));
+		printf("\n");
+		return;
+	}
+	printf("may read it by rule %s (policy line %" PRId64 ")%s", rule, line,
+		number(v, "own") ? "; uncharged, as its writer" : "");
+	if (!strcmp(verdict, "alert"))
+		printf("; budget %s is exceeded (%s), which raises an alert only", budget, ctl_str(v->f, "window"));
+	printf("\n");
+}
+
+static void print_directory(const struct view *v)
+{
+	printf("%s: a directory\n", v->shown);
+	print_class(v);
+	printf("  Files      made here now expire after: %s, counted from when they were %s\n",
+		ctl_str(v->f, "lifetime"), ctl_str(v->f, "basis-kind"));
+	printf("  Itself     does not expire\n");
+}
+
+static int print_file(const struct view *v)
+{
+	int64_t damage = number(v, "header-errno");
+	printf("%s\n", v->shown);
+	print_class(v);
+	if (damage) {
+		printf("  Header     cannot be read: %s\n             Restore the file from a copy of the store.\n",
+			say_errno((errint_t)-damage));
+		return EXIT_FINDING;
+	}
+	if (!v->file) {
+		printf("  Itself     has no content that could expire\n");
+		return EXIT_DONE;
+	}
+	print_dates(v);
+	print_key(v);
+	print_state(v);
+	print_next(v);
+	print_guard(v);
+	return EXIT_DONE;
+}
+
+static int print_json(const struct view *v)
+{
+	json_t *o = json_object();
+	for (size_t i = 0; i < v->f->count; i++) {
+		int64_t n;
+		const struct ctl_field *field = &v->f->field[i];
+		bool text = !strcmp(field->key, "path") || !strcmp(field->key, "class-now") ||
+			    !strcmp(field->key, "class-then");
+		bool is_number = !text && ctl_i64(v->f, field->key, &n) == 0;
+		json_t *value = is_number ? n == INT64_MAX || n == INT64_MIN ? json_null() : json_integer(n)
+					  : json_string(field->value);
+		json_object_set_new(o, field->key, value ? value : json_null());
+	}
+	int64_t gone = v->file ? shredded_at(v) : INT64_MAX;
+	json_object_set_new(o, "shredded", gone == INT64_MAX ? json_null() : json_integer(gone));
+	bool failed = json_dumpf(o, stdout, JSON_INDENT(2)) != 0;
+	putchar('\n');
+	json_decref(o);
+	return failed ? say_error("cannot print: the output is closed") : EXIT_DONE;
+}
+
+static int show(const struct args *a, const struct rows *rows, const char *shown)
+{
+	struct view v = {.shown = shown, .reader = "You", .f = rows_nth(rows, "file", 0)};
+	if (!v.f)
+		return say_error("the daemon's answer is incomplete");
+	v.now = number(&v, "trusted-ns") / 1000000000;
+	v.file = number(&v, "has-header");
+	v.expires = ctl_num(v.f, "expires", INT64_MAX);
+	if (args_has(a, "as"))
+		v.reader = args_value(a, "as");
+	if (args_has(a, "json"))
+		return print_json(&v);
+	if (S_ISDIR(number(&v, "mode")))
+		print_directory(&v);
+	else
+		return print_file(&v);
+	return EXIT_DONE;
+}
+
+/* The ids of the user whose view is asked for: looked up here, where the name service is. */
+static int put_user(const struct args *a, struct ctl_request *q)
+{
+	const char *name = args_value(a, "as");
+	struct passwd *pw = name ? getpwnam(name) : NULL;
+	gid_t groups[CTL_GROUPS_MAX];
+	int count = CTL_GROUPS_MAX;
+	if (!name)
+		return EXIT_DONE;
+	if (!pw)
+		return say_error("there is no user '%s'", name);
+	if (getgrouplist(pw->pw_name, pw->pw_gid, groups, &count) < 0)
+		count = CTL_GROUPS_MAX;
+	char list[CTL_GROUPS_MAX * 12] = "";
+	for (int i = 0, n = 0; i < count; i++)
+		n += snprintf(list + n, sizeof list - (size_t)n, "%s%u", i ? "," : "", groups[i]);
+	ctl_put_u64(&q->line, "uid", pw->pw_uid);
+	ctl_put_u64(&q->line, "gid", pw->pw_gid);
+	ctl_put(&q->line, "groups", list);
+	return EXIT_DONE;
+}
+
+/* Opens the target and finds the path below the archive's root. */
+static int target_of_path(const struct args *a, const char *operand, struct target *t, const char **ret_below)
+{
+	const char *archive = args_value(a, "archive");
+	if (archive) {
+		*ret_below = operand + strspn(operand, "/");
+		return target_open(a, archive, "explain", t);
+	}
+	int e = target_open(a, operand, "explain", t);
+	*ret_below = t->archive ? "" : t->below;
+	if (e == EXIT_DONE && !*ret_below) {
+		e = say_error("%s lies in the backing store; name the file by its path below %s", operand,
+			t->daemon.mountpoint);
+		target_close(t);
+	}
+	return e;
+}
+
+static int explain_run(const struct args *a)
+{
+	const char *operand = a->operand[0], *below;
+	struct target t;
+	struct ctl_request q;
+	struct rows rows = {0};
+	struct fault f = {0};
+	int e = target_of_path(a, operand, &t, &below);
+	if (e != EXIT_DONE)
+		return e;
+	ctl_request_begin(&q, "explain");
+	ctl_put(&q.line, "path", below);
+	e = put_user(a, &q);
+	if (e != EXIT_DONE) {
+		ctl_request_free(&q);
+		target_close(&t);
+		return e;
+	}
+	errint_t r = target_try(&t, &q, rows_keep, &rows, &f);
+	if (r == -ENOENT)
+		e = say_error("%s: there is no such file in the archive. It was never there, has been deleted, or has "
+			      "expired and is gone "
+			      "for good",
+			operand);
+	else
+		e = r ? say_fault(&f, r, operand) : show(a, &rows, operand);
+	rows_free(&rows);
+	target_close(&t);
+	return e;
+}
+
+static const struct option_def options[] = {
+	{"json", 'J', NULL, "print JSON"},
+	{"as", '\0', "USER", "what this user may read (root only)"},
+	{"archive", 'a', "DIR", "PATH is below the root of this archive, which need not be mounted"},
+	OPTIONS_END,
+};
+
+const struct command command_explain = {
+	.name = "explain",
+	.operands = "PATH",
+	.min = 1,
+	.max = 1,
+	.summary = "Say of one file: its class and why, when it expires, when its key goes, what happens next, and "
+		   "whether you may read it.",
+	.details = "Nothing is read or charged. Exit status: 1 if the file's header is damaged.",
+	.options = {options, unlock_options},
+	.run = explain_run,
+};

@@ -1,0 +1,311 @@
+#include "tools/mount.h"
+
+#include "tools/command.h"
+#include "tools/file.h"
+#include "tools/human.h"
+#include "tools/notify.h"
+#include "tools/say.h"
+#include "tools/target.h"
+#include "tools/unlock.h"
+
+#include "base/log.h"
+#include "ctl/server.h"
+#include "fuse/session.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+
+/* How a child that has printed its own message ends its parent without another. */
+#define SAID_ERROR -ECANCELED
+#define SAID_USAGE -EBADR
+
+struct daemon {
+	const struct mount_request *request;
+	char archive[CTL_PATH_MAX], mountpoint[CTL_PATH_MAX];
+	int ready_fd;
+	struct archive *store;
+	struct session *session;
+	struct ctl_place place;
+	struct ctl_server *server;
+	struct ctl_hooks hooks;
+};
+
+/* ---- what the control socket asks of the session ----------------------------------------------------------------------- */
+
+static const char *hook_transport(void *ctx)
+{
+	struct daemon *d = ctx;
+	struct session_stats s;
+	session_get_stats(d->session, &s);
+	return s.transport;
+}
+
+static void hook_stats(void *ctx, void (*put)(void *put_ctx, const char *name, uint64_t value), void *put_ctx)
+{
+	struct daemon *d = ctx;
+	struct session_stats s;
+	session_get_stats(d->session, &s);
+	for (size_t op = 0; op < SESSION_OPS; op++)
+		put(put_ctx, session_op_name((enum session_op)op), s.requests[op]);
+	put(put_ctx, "by-uring", s.by_uring);
+	put(put_ctx, "by-device", s.by_device);
+	put(put_ctx, "handed-off", s.handed_off);
+	put(put_ctx, "read-bytes", s.read_bytes);
+	put(put_ctx, "written-bytes", s.written_bytes);
+	put(put_ctx, "uring-negotiated", s.uring_negotiated);
+}
+
+static void hook_umount(void *ctx)
+{
+	struct daemon *d = ctx;
+	session_stop(d->session);
+}
+
+/* ---- the daemon's life --------------------------------------------------------------------------------------------------- */
+
+static void on_serving(void *ctx)
+{
+	struct daemon *d = ctx;
+	struct ctl_daemon *info = calloc(1, sizeof *info);
+	uint8_t uuid[UUID_BYTES];
+	errint_t r = info ? ctl_server_start(d->server) : -ENOMEM;
+	if (!r) {
+		snprintf(info->archive, sizeof info->archive, "%s", d->archive);
+		snprintf(info->mountpoint, sizeof info->mountpoint, "%s", d->mountpoint);
+		archive_uuid(d->store, uuid);
+		uuid_text(uuid, info->uuid);
+		info->pid = getpid();
+		r = ctl_place_announce(&d->place, info);
+	}
+	free(info);
+	if (r)
+		log_line(LOG_LEVEL_ERROR, "control socket: %s; the archive is served, but commands will not find it",
+			strerror(-r));
+	if (!d->request->foreground)
+		log_to_syslog();
+	notify_manager("READY=1");
+}
+
+static void on_stopping(void *ctx)
+{
+	struct daemon *d = ctx;
+	notify_manager("STOPPING=1");
+	ctl_server_stop(d->server);
+	d->server = NULL;
+}
+
+/* The file differs from what is sealed: take it if nothing that exists expires by it, else go on with the sealed one and say so. */
+static void policy_reconcile(struct daemon *d, const char *file)
+{
+	cleanup_free char *text = NULL, *sealed = NULL;
+	size_t len, sealed_len;
+	uint64_t generation, expiring = 0;
+	int64_t applied_at;
+	char n[HUMAN_BYTES];
+	struct policy_diags diags = {0};
+	struct fault f = {0};
+	struct subject who = {.uid = geteuid(),
+		.real_uid = getuid(),
+		.login_uid = POLICY_NO_UID,
+		.gid = getegid(),
+		.pid = (uint32_t)getpid()};
+	if (policy_file_read(file, &text, &len) != EXIT_DONE) {
+		say_warning("mounting with the policy sealed in the archive");
+		return;
+	}
+	if (archive_policy_text(d->store, &sealed, &sealed_len, &generation, &applied_at) == 0 && sealed_len == len &&
+		!memcmp(sealed, text, len))
+		return;
+	errint_t r = archive_policy_apply(d->store, text, len, false, &who, &expiring, &diags, &f);
+	say_diags(file, &diags);
+	if (r == -EBUSY && expiring)
+		say_warning("%s would make %s existing files unreadable at once; mounting with the policy sealed in "
+			    "the archive. To apply "
+			    "it: lapse policy apply --force %s",
+			file, human_count(expiring, n), file);
+	else if (r == -EINVAL)
+		say_warning("%s has errors; mounting with the policy sealed in the archive", file);
+	else if (r)
+		say_warning("%s was not applied (%s); mounting with the policy sealed in the archive", file,
+			f.text[0] ? f.text : strerror(-r));
+	policy_diags_free(&diags);
+}
+
+/* 0, SAID_… after a message of its own, or an error with a sentence. */
+static errint_t open_store(struct daemon *d, struct fault *f)
+{
+	const struct mount_request *m = d->request;
+	struct key_slot_info slot[KEYRING_SLOTS];
+	size_t count;
+	struct unlock u = {0};
+	cleanup_free struct keyring *kr = calloc(1, sizeof *kr);
+	errint_t r = kr ? session_clear_dead(d->mountpoint, f) : -ENOMEM;
+	if (!r) /* before anyone is asked for a passphrase */
+		r = archive_keys_offline(d->archive, slot, &count, kr, f);
+	if (r)
+		return r;
+	int e = unlock_get(d->archive, m->key_file, m->passphrase_fd, UNLOCK_OPEN, &u);
+	if (e != EXIT_DONE)
+		return e == EXIT_USAGE ? SAID_USAGE : SAID_ERROR;
+	struct archive_open o = {.path = d->archive, .secret = u.secret};
+	r = archive_open(&o, &d->store, f);
+	unlock_free(&u);
+	if (!r && m->policy)
+		policy_reconcile(d, m->policy);
+	return r;
+}
+
+static errint_t prepare(struct daemon *d, struct fault *f)
+{
+	errint_t r = open_store(d, f);
+	if (!r)
+		r = ctl_place_claim(d->archive, &d->place, f);
+	if (r)
+		return r;
+	struct session_options o = {
+		.archive = d->store,
+		.mountpoint = d->mountpoint,
+		.name = geteuid() == 0 ? d->place.name : NULL,
+		.allow_other = geteuid() == 0,
+		.foreground = d->request->foreground,
+		.want_uring = !d->request->only_device,
+		.ready_fd = d->ready_fd,
+		.serving = on_serving,
+		.stopping = on_stopping,
+		.ctx = d,
+	};
+	r = session_new(&o, &d->session, f);
+	d->hooks = (struct ctl_hooks){
+		.mountpoint = d->mountpoint,
+		.transport = hook_transport,
+		.stats = hook_stats,
+		.umount = hook_umount,
+		.ctx = d,
+	};
+	return r ? r : ctl_server_new(&d->place, d->store, &d->hooks, &d->server);
+}
+
+/* Everything from here on happens in the process that will serve. */
+static errint_t serve(struct daemon *d, struct fault *f)
+{
+	log_to_stderr();
+	errint_t r = prepare(d, f);
+	if (r) {
+		session_failed(d->ready_fd, r, f);
+		archive_close(d->store);
+	} else {
+		r = session_run(d->session, f);
+	}
+	ctl_server_stop(d->server);
+	ctl_place_release(&d->place);
+	session_free(d->session);
+	return r;
+}
+
+static int end_with(const struct daemon *d, errint_t r, const struct fault *f)
+{
+	if (r == SAID_USAGE)
+		return EXIT_USAGE;
+	if (r == SAID_ERROR)
+		return EXIT_ERROR;
+	return r ? say_fault(f, r, d->archive) : EXIT_DONE;
+}
+
+/* ---- the command --------------------------------------------------------------------------------------------------------------- */
+
+static int check_free(const struct daemon *d)
+{
+	struct ctl_daemon *other = calloc(1, sizeof *other);
+	const char *below;
+	int e = EXIT_DONE;
+	if (!other)
+		return say_error("out of memory");
+	if (ctl_find(d->archive, other, &below, NULL) == 0 && !strcmp(other->archive, d->archive))
+		e = say_error("%s is mounted already, at %s (pid %d)", d->archive, other->mountpoint, (int)other->pid);
+	else if (ctl_find(d->mountpoint, other, &below, NULL) == 0 && !strcmp(other->mountpoint, d->mountpoint))
+		e = say_error("%s is already the mountpoint of %s; lapse umount it first, or take another",
+			d->mountpoint, other->archive);
+	free(other);
+	return e;
+}
+
+static int set_flags(const struct daemon *d)
+{
+	unsigned long flags = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	if (d->request->noexec && mount(NULL, d->mountpoint, NULL, flags, NULL))
+		return say_error("%s is mounted, but not noexec: %s", d->mountpoint, strerror(errno));
+	return EXIT_DONE;
+}
+
+static int mount_here(struct daemon *d)
+{
+	struct fault f = {0};
+	bool child = true;
+	errint_t r = d->request->foreground ? 0 : session_daemonize(&child, &d->ready_fd, &f);
+	if (r || !child)
+		return r ? end_with(d, r, &f) : set_flags(d);
+	r = serve(d, &f);
+	if (!d->request->foreground) {
+		if (r && r != SAID_USAGE && r != SAID_ERROR)
+			log_line(LOG_LEVEL_ERROR, "%s: %s", d->archive, f.text[0] ? f.text : strerror(-r));
+		_exit(r ? EXIT_ERROR : EXIT_DONE);
+	}
+	return end_with(d, r, &f);
+}
+
+int mount_go(const struct mount_request *m)
+{
+	struct daemon *d = calloc(1, sizeof *d);
+	if (!d)
+		return say_error("out of memory");
+	*d = (struct daemon){.request = m, .ready_fd = -1, .place = {.base_fd = -1, .dir_fd = -1, .listen_fd = -1}};
+	int e = EXIT_DONE;
+	if (!path_resolve(m->archive, d->archive))
+		e = say_error("%s: no such directory", m->archive);
+	else if (!path_resolve(m->mountpoint ? m->mountpoint : m->archive, d->mountpoint))
+		e = say_error("%s: no such directory", m->mountpoint);
+	if (e == EXIT_DONE)
+		e = check_free(d);
+	if (e == EXIT_DONE)
+		e = mount_here(d);
+	free(d);
+	return e;
+}
+
+static int mount_run(const struct args *a)
+{
+	const char *transport = args_value(a, "transport");
+	if (transport && strcmp(transport, "auto") && strcmp(transport, "device"))
+		return say_usage("--transport takes auto or device, not '%s'", transport);
+	struct mount_request m = {
+		.archive = a->operand[0],
+		.mountpoint = args_operand(a, 1),
+		.key_file = args_value(a, "key-file"),
+		.passphrase_fd = args_value(a, "passphrase-fd"),
+		.policy = args_value(a, "policy"),
+		.foreground = args_has(a, "foreground"),
+		.only_device = transport && !strcmp(transport, "device"),
+	};
+	return mount_go(&m);
+}
+
+static const struct option_def options[] = {
+	{"policy", 'p', "FILE", "apply this policy first, if it differs and no existing file expires by it"},
+	{"foreground", 'f', NULL, "stay in the foreground, log to standard error"},
+	{"transport", '\0', "auto|device", "auto: io_uring where the kernel allows it; device: /dev/fuse"},
+	OPTIONS_END,
+};
+
+const struct command command_mount = {
+	.name = "mount",
+	.operands = "ARCHIVE [MOUNTPOINT]",
+	.min = 1,
+	.max = 2,
+	.summary = "Mount an archive at MOUNTPOINT, or over itself, so that programs keep their paths.",
+	.details = "Returns when the archive is being served. Root mounts for everyone, other users for themselves.\n"
+		   "Where neither option names a key: $CREDENTIALS_DIRECTORY/lapse.key or lapse.passphrase, else it is "
+		   "asked for.",
+	.options = {options, unlock_options},
+	.run = mount_run,
+};

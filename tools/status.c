@@ -1,0 +1,325 @@
+#include "tools/command.h"
+#include "tools/human.h"
+#include "tools/rows.h"
+#include "tools/say.h"
+#include "tools/target.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ATTENTION_MAX 32
+
+struct report {
+	struct rows rows;
+	const struct ctl_line *s, *anchor;
+	int64_t now, wall; /* seconds, as the archive sees them */
+	struct attention {
+		char what[256], remedy[256];
+	} attention[ATTENTION_MAX];
+	size_t attentions;
+};
+
+static int64_t number(const struct report *r, const char *key)
+{
+	return ctl_num(r->s, key, 0);
+}
+
+/* ---- what needs attention --------------------------------------------------------------------------------------------- */
+
+static void attention(struct report *r, const char *remedy, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void attention(struct report *r, const char *remedy, const char *format, ...)
+{
+	if (r->attentions == ATTENTION_MAX)
+		return;
+	struct attention *a = &r->attention[r->attentions++];
+	va_list ap;
+	va_start(ap, format);
+	vsnprintf(a->what, sizeof a->what, format, ap);
+	va_end(ap);
+	snprintf(a->remedy, sizeof a->remedy, "%s", remedy);
+}
+
+static void attention_clock(struct report *r)
+{
+	char span[HUMAN_BYTES];
+	int64_t by = number(r, "doubt-by-ns") / 1000000000;
+	human_span(by < 0 ? -by : by, span);
+	if (number(r, "doubt") == CLOCK_WALL_AHEAD)
+		attention(r,
+			"set the machine's clock; if the wall clock is right, the archive follows within its limits, "
+			"nothing is destroyed before",
+			"the wall clock is %s ahead of the archive's clock", span);
+	else if (number(r, "doubt") == CLOCK_WALL_BEHIND)
+		attention(r, "set the machine's clock; until then files with a deadline are refused, writing goes on",
+			"the wall clock is %s behind what the archive has already seen", span);
+}
+
+static void attention_files(struct report *r)
+{
+	char n[HUMAN_BYTES];
+	if (number(r, "foreign-files"))
+		attention(r,
+			"they are not shown in the mount and not encrypted; move them out of the archive, and copy "
+			"them in through the mount",
+			"%s foreign plain files lie in the archive's directory",
+			human_count((uint64_t)number(r, "foreign-files"), n));
+	if (number(r, "damaged-files"))
+		attention(r, "the journal names them; restore them from a copy of the store",
+			"%s files are damaged or forged", human_count((uint64_t)number(r, "damaged-files"), n));
+	if (number(r, "unknown-classes"))
+		attention(r,
+			"they keep the deadlines they have; put their class back into the policy, or leave them to "
+			"expire",
+			"%s files are of a class that the policy no longer has",
+			human_count((uint64_t)number(r, "unknown-classes"), n));
+}
+
+static void attention_store(struct report *r)
+{
+	const struct ctl_line *copy;
+	if (number(r, "log-errno"))
+		attention(r, "make room or repair the disk: reads are refused until it can be written",
+			"the audit log cannot be written: %s", strerror((int)number(r, "log-errno")));
+	if (number(r, "anchor-errno"))
+		attention(r, "repair it: until then expired files are denied but their keys are not destroyed",
+			"the anchor cannot be written: %s", strerror((int)number(r, "anchor-errno")));
+	for (size_t i = 0; (copy = rows_nth(&r->rows, "copy", i)); i++)
+		if (ctl_num(copy, "errno", 0))
+			attention(r, "bring it back: until then what expires is not shredded there",
+				"degraded: not shredded on %s: %s", ctl_str(copy, "path"),
+				strerror((int)ctl_num(copy, "errno", 0)));
+	if (!number(r, "backing-in-place"))
+		attention(r, "keep the anchor on ext4 or XFS: here old states of it may survive on the disk",
+			"the anchor or store lies on %s, which does not overwrite in place",
+			ctl_str(r->s, "backing-type"));
+	if (number(r, "unlocked-secrets"))
+		attention(r, "raise the limit of locked memory (LimitMEMLOCK=, ulimit -l)",
+			"some keys could not be locked in memory and may reach swap");
+	int64_t lag = number(r, "shred-lag"), epoch = number(r, "epoch-seconds");
+	char span[HUMAN_BYTES];
+	if (lag > 3 * epoch + 5)
+		attention(r, "see the clock and the anchor above",
+			"the oldest expired file has waited %s for its key to be destroyed", human_span(lag, span));
+}
+
+static void attention_usage(struct report *r)
+{
+	const struct ctl_line *u;
+	for (size_t i = 0; (u = rows_nth(&r->rows, "usage", i)); i++) {
+		int64_t used = ctl_num(u, "used", 0), limit = ctl_num(u, "limit", 0), uid = ctl_num(u, "uid", -1);
+		char user[HUMAN_BYTES];
+		if (used >= limit)
+			attention(r, "find out what it is reading; the budget frees by itself",
+				"%s has used up budget %s (%s)",
+				uid < 0 ? "everyone together" : human_user((uint32_t)uid, user), ctl_str(u, "budget"),
+				ctl_str(u, "window"));
+	}
+}
+
+/* ---- for people ----------------------------------------------------------------------------------------------------------- */
+
+static void print_place(const struct report *r)
+{
+	const char *mountpoint = ctl_str(r->s, "mountpoint"), *transport = ctl_str(r->s, "transport");
+	char size[HUMAN_BYTES], span[HUMAN_BYTES];
+	if (!mountpoint[0])
+		printf("%s, not mounted\n", ctl_str(r->s, "archive"));
+	else if (!strcmp(mountpoint, ctl_str(r->s, "archive")))
+		printf("%s, mounted over itself (pid %" PRId64 ")\n", mountpoint, number(r, "pid"));
+	else
+		printf("%s, mounted at %s (pid %" PRId64 ")\n", ctl_str(r->s, "archive"), mountpoint, number(r, "pid"));
+	if (mountpoint[0])
+		printf("  Transport  %s\n", transport);
+	printf("  Sealed by  %s, blocks of %s, epochs of %s; %s\n", ctl_str(r->s, "suite"),
+		human_size((uint64_t)number(r, "block-size"), size), human_span(number(r, "epoch-seconds"), span),
+		ctl_str(r->s, "uuid"));
+}
+
+static void print_clock(const struct report *r)
+{
+	char text[HUMAN_BYTES], span[HUMAN_BYTES] = "";
+	int64_t by = r->wall - r->now;
+	human_span(by < 0 ? -by : by, span);
+	printf("  Clock      %s", human_time(r->now, text));
+	if (by == 0)
+		printf(", as the wall clock");
+	else
+		printf(", the wall clock is %s %s", span, by > 0 ? "ahead" : "behind");
+	printf("%s\n", number(r, "synchronised") ? "; synchronised" : "; not synchronised");
+}
+
+static void print_queue(const struct report *r)
+{
+	char n[HUMAN_BYTES], when[2 * HUMAN_BYTES], span[HUMAN_BYTES];
+	int64_t next = number(r, "next-deadline");
+	printf("  Queue      %s files", human_count((uint64_t)number(r, "files"), n));
+	if (next == INT64_MAX)
+		printf(", none with a deadline ahead\n");
+	else
+		printf(", the next expires %s\n", human_when(next, r->now, when));
+	if (!number(r, "catalogue-complete"))
+		printf("             being completed from the files: %s looked at so far\n",
+			human_count((uint64_t)number(r, "scanned"), n));
+	printf("  Shredding  ");
+	if (number(r, "shred-lag"))
+		printf("oldest expired file denied for %s, its key goes with its epoch",
+			human_span(number(r, "shred-lag"), span));
+	else
+		printf("nothing waits");
+	if (number(r, "last-shred-lag"))
+		printf("; last lag %s", human_span(number(r, "last-shred-lag"), span));
+	printf("; %s expired in this session\n", human_count((uint64_t)number(r, "expired-total"), n));
+}
+
+static void print_guard(const struct report *r)
+{
+	char a[HUMAN_BYTES], b[HUMAN_BYTES], c[HUMAN_BYTES], user[HUMAN_BYTES];
+	const struct ctl_line *u;
+	printf("  Guard      %s reads permitted, %s denied, %s alerted in this session\n",
+		human_count((uint64_t)number(r, "reads-permitted"), a),
+		human_count((uint64_t)number(r, "reads-denied"), b),
+		human_count((uint64_t)number(r, "reads-alerted"), c));
+	for (size_t i = 0; i < 3 && (u = rows_nth(&r->rows, "usage", i)); i++) {
+		int64_t uid = ctl_num(u, "uid", -1);
+		printf("             %s: %s of %s %s (budget %s, %s)\n",
+			uid < 0 ? "everyone" : human_user((uint32_t)uid, user),
+			human_count((uint64_t)ctl_num(u, "used", 0), a),
+			human_count((uint64_t)ctl_num(u, "limit", 0), b), ctl_str(u, "unit"), ctl_str(u, "budget"),
+			ctl_str(u, "window"));
+	}
+}
+
+static void print_records(const struct report *r)
+{
+	char n[HUMAN_BYTES], size[HUMAN_BYTES], when[2 * HUMAN_BYTES];
+	printf("  Audit      %s records, %s\n", human_count((uint64_t)number(r, "log-records"), n),
+		human_size((uint64_t)number(r, "log-bytes"), size));
+	printf("  Policy     generation %" PRId64 ", applied %s\n", number(r, "policy-generation"),
+		human_when(number(r, "policy-applied-at"), r->now, when));
+	const struct ctl_line *copy;
+	for (size_t i = 0; (copy = rows_nth(&r->rows, "copy", i)); i++)
+		printf("  %s     %s%s\n", i ? "      " : "Anchor", ctl_str(copy, "path"),
+			ctl_num(copy, "errno", 0) ? " (not written)" : "");
+}
+
+static void print_report(const struct report *r)
+{
+	print_place(r);
+	print_clock(r);
+	print_queue(r);
+	print_guard(r);
+	print_records(r);
+	if (r->attentions)
+		printf("\nneeds attention:\n");
+	for (size_t i = 0; i < r->attentions; i++)
+		printf("  - %s:\n    %s\n", r->attention[i].what, r->attention[i].remedy);
+}
+
+/* ---- for programs ----------------------------------------------------------------------------------------------------------- */
+
+/* Digits become numbers; these are the rows' own keys, documented in lapse.8. */
+static json_t *json_row(const struct ctl_line *l)
+{
+	json_t *o = json_object();
+	for (size_t i = 0; o && i < l->count; i++) {
+		int64_t v;
+		bool text = !strcmp(l->field[i].key, "archive") || !strcmp(l->field[i].key, "path") ||
+			    !strcmp(l->field[i].key, "budget");
+		json_t *value = !text && ctl_i64(l, l->field[i].key, &v) == 0
+					? v == INT64_MAX ? json_null() : json_integer(v)
+					: json_string(l->field[i].value);
+		json_object_set_new(o, l->field[i].key, value ? value : json_null());
+	}
+	return o;
+}
+
+static json_t *json_rows(const struct report *r, const char *kind)
+{
+	json_t *array = json_array();
+	const struct ctl_line *l;
+	for (size_t i = 0; (l = rows_nth(&r->rows, kind, i)); i++)
+		json_array_append_new(array, json_row(l));
+	return array;
+}
+
+static int print_json(const struct report *r)
+{
+	json_t *root = json_row(r->s), *list = json_array();
+	for (size_t i = 0; i < r->attentions; i++)
+		json_array_append_new(
+			list, json_pack("{s:s,s:s}", "what", r->attention[i].what, "remedy", r->attention[i].remedy));
+	json_object_set_new(root, "anchor", json_row(r->anchor));
+	json_object_set_new(root, "copies", json_rows(r, "copy"));
+	json_object_set_new(root, "usage", json_rows(r, "usage"));
+	json_object_set_new(root, "attention", list);
+	bool failed = json_dumpf(root, stdout, JSON_INDENT(2)) != 0;
+	putchar('\n');
+	json_decref(root);
+	return failed ? say_error("cannot print the status: the output is closed") : EXIT_DONE;
+}
+
+/* ---- the command ---------------------------------------------------------------------------------------------------------- */
+
+static int report(const struct args *a, struct report *r)
+{
+	r->s = rows_nth(&r->rows, "status", 0);
+	r->anchor = rows_nth(&r->rows, "anchor", 0);
+	if (!r->s || !r->anchor)
+		return say_error("the daemon's answer is incomplete");
+	r->now = number(r, "trusted-ns") / 1000000000;
+	r->wall = number(r, "wall-ns") / 1000000000;
+	attention_clock(r);
+	attention_files(r);
+	attention_store(r);
+	attention_usage(r);
+	if (args_has(a, "json")) {
+		int e = print_json(r);
+		if (e != EXIT_DONE)
+			return e;
+	} else {
+		print_report(r);
+	}
+	return r->attentions ? EXIT_FINDING : EXIT_DONE;
+}
+
+static int status_run(const struct args *a)
+{
+	struct target t;
+	int e = target_open(a, args_operand(a, 0), "status", &t);
+	if (e != EXIT_DONE)
+		return e;
+	struct ctl_request q;
+	struct report *r = calloc(1, sizeof *r);
+	ctl_request_begin(&q, "status");
+	e = r ? target_ask(&t, &q, rows_keep, &r->rows) : say_error("out of memory");
+	if (e == EXIT_DONE)
+		e = report(a, r);
+	if (r)
+		rows_free(&r->rows);
+	free(r);
+	target_close(&t);
+	return e;
+}
+
+static const struct option_def options[] = {
+	{"json", 'J', NULL, "print JSON"},
+	OPTIONS_END,
+};
+
+const struct command command_status = {
+	.name = "status",
+	.operands = "[ARCHIVE]",
+	.max = 1,
+	.summary = "Show an archive on one screen: clock, queue, shredding, guard, audit, anchor, and what needs "
+		   "attention.",
+	.details = "Without ARCHIVE: the one of the working directory, else the only one that is mounted. One that is "
+		   "not mounted is\n"
+		   "looked at with its key.\n\n"
+		   "Exit status: 0 all is well, 1 something needs attention, 2 usage, 3 error.",
+	.options = {options, unlock_options},
+	.run = status_run,
+};
