@@ -62,6 +62,7 @@ struct anchor_status {
 	struct {
 		char path[256];
 		errint_t error; /* of its last write */
+		bool in_place;	/* its filesystem overwrites in place, as far as can be told */
 	} copy[ANCHOR_COPIES_MAX];
 };
 void anchor_get_status(struct anchor *a, struct anchor_status *ret);

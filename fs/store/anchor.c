@@ -1,0 +1,490 @@
+#include "store/anchor.h"
+
+#include "base/log.h"
+#include "base/secret.h"
+#include "store/anchor_file.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+
+#define CACHE_NODES 1024
+
+struct cached_node {
+	bool valid;
+	uint32_t tree, epoch;
+	uint8_t key[KEY_BYTES];
+};
+
+struct anchor_secrets {
+	struct small_key key;
+	struct cached_node node[CACHE_NODES];
+};
+
+struct anchor {
+	pthread_mutex_t write; /* one write at a time: image, the copies' files. Taken before `lock`. */
+	pthread_mutex_t lock;  /* all else; never held over I/O */
+	struct anchor_state *state;
+	struct anchor_secrets *secret;
+	uint8_t uuid[UUID_BYTES];
+	bool readonly;
+	uint8_t *image; /* ANCHOR_SLOT_BYTES, secret memory: it is sealed in place */
+	size_t count;
+	struct anchor_copy copy[ANCHOR_COPIES_MAX];
+	struct {
+		errint_t error;
+		bool in_place;
+	} shown[ANCHOR_COPIES_MAX]; /* of each copy, for anchor_get_status */
+	int64_t last_write_ns;
+	bool (*mark)(void *ctx, struct anchor_mark *ret);
+	void *mark_ctx;
+};
+
+static int64_t wall_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+errint_t anchor_create(const char *const *path, size_t count, const struct anchor_state *s, const struct small_key *key,
+		       struct fault *f)
+{
+	size_t len, made = 0;
+	if (!count || count > ANCHOR_COPIES_MAX)
+		return fault_set(f, -EINVAL, "an anchor has 1 to %d copies, not %zu", ANCHOR_COPIES_MAX, count);
+	uint8_t *image = secret_alloc(ANCHOR_SLOT_BYTES);
+	if (!image)
+		return -ENOMEM;
+	errint_t r = anchor_encode(s, key, image, &len);
+	while (!r && made < count) {
+		r = anchor_copy_create(path[made], image, len);
+		if (!r)
+			made++;
+		else
+			fault_set(f, r, "the anchor could not be written to %s: %s", path[made], strerror(-r));
+	}
+	if (r)
+		anchor_discard(path, made);
+	secret_free(image, ANCHOR_SLOT_BYTES);
+	return r;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------------------- */
+
+/* `write` held: a copy that was lost is looked for again. What it holds is overwritten if it is this archive's. */
+static errint_t reopen(struct anchor *a, struct anchor_copy *c)
+{
+	struct anchor_found found;
+	errint_t r = anchor_copy_open(c, false, a->uuid, &a->secret->key, &found);
+	anchor_state_free(found.state);
+	return r;
+}
+
+/* `write` held: the image to every copy. 0 if at least one has it. */
+static errint_t write_copies(struct anchor *a, size_t len, uint64_t sequence)
+{
+	size_t written = 0;
+	for (size_t i = 0; i < a->count; i++) {
+		struct anchor_copy *c = &a->copy[i];
+		errint_t before = c->error, r = c->fd < 0 ? reopen(a, c) : 0;
+		if (!r)
+			r = anchor_copy_write(c, a->image, len, sequence);
+		c->error = r;
+		if (r && !before)
+			log_line(LOG_LEVEL_ERROR, "anchor: degraded: not shredded on %s: %s", c->path, strerror(-r));
+		else if (!r && before)
+			log_line(LOG_LEVEL_NOTICE, "anchor: %s is written again", c->path);
+		written += !r;
+	}
+	return written ? 0 : -EIO;
+}
+
+static void show(struct anchor *a, size_t copy)
+{
+	a->shown[copy].error = a->copy[copy].error;
+	a->shown[copy].in_place = a->copy[copy].in_place;
+}
+
+/* `write` held: the state in memory to every copy. The image is wiped: with the key it is the state. */
+static errint_t save(struct anchor *a)
+{
+	size_t len;
+	pthread_mutex_lock(&a->lock);
+	uint64_t sequence = a->state->sequence;
+	errint_t r = anchor_encode(a->state, &a->secret->key, a->image, &len);
+	pthread_mutex_unlock(&a->lock);
+	if (r)
+		return r;
+	r = write_copies(a, len, sequence);
+	secret_wipe(a->image, len);
+	pthread_mutex_lock(&a->lock);
+	bool all = true;
+	for (size_t i = 0; i < a->count; i++) {
+		show(a, i);
+		all = all && !a->copy[i].error;
+	}
+	if (all)
+		a->last_write_ns = wall_ns();
+	pthread_mutex_unlock(&a->lock);
+	return r;
+}
+
+static void wipe_cache(struct anchor *a)
+{
+	secret_wipe(a->secret->node, sizeof a->secret->node);
+}
+
+static void apply_mark(struct anchor_state *s, const struct anchor_mark *m)
+{
+	if (m->trusted_ns > s->trusted_ns)
+		s->trusted_ns = m->trusted_ns;
+	if (m->log_sequence > s->log_sequence) {
+		s->log_sequence = m->log_sequence;
+		memcpy(s->log_head, m->log_head, DIGEST_BYTES);
+	}
+}
+
+void anchor_set_mark(struct anchor *a, bool (*mark)(void *ctx, struct anchor_mark *ret), void *ctx)
+{
+	pthread_mutex_lock(&a->write);
+	a->mark = mark;
+	a->mark_ctx = ctx;
+	pthread_mutex_unlock(&a->write);
+}
+
+errint_t anchor_update(struct anchor *a, errint_t (*change)(struct anchor_state *s, void *ctx), void *ctx)
+{
+	struct anchor_mark m;
+	if (a->readonly)
+		return -EROFS;
+	pthread_mutex_lock(&a->write);
+	bool marked = a->mark && a->mark(a->mark_ctx, &m);
+	pthread_mutex_lock(&a->lock);
+	errint_t r = change ? change(a->state, ctx) : 0;
+	if (!r) {
+		if (marked)
+			apply_mark(a->state, &m);
+		a->state->sequence++;
+		if (change)
+			wipe_cache(a);
+	}
+	pthread_mutex_unlock(&a->lock);
+	if (!r)
+		r = save(a);
+	pthread_mutex_unlock(&a->write);
+	return r;
+}
+
+struct passing {
+	uint32_t next;
+	int64_t trusted_ns;
+};
+
+static errint_t pass(struct anchor_state *s, void *ctx)
+{
+	const struct passing *p = ctx;
+	uint32_t reached;
+	errint_t r = anchor_advance(s, p->next, &reached);
+	if (!r && p->trusted_ns > s->trusted_ns)
+		s->trusted_ns = p->trusted_ns;
+	return r;
+}
+
+errint_t anchor_pass(struct anchor *a, uint32_t next, int64_t trusted_ns)
+{
+	struct passing p = {.next = next, .trusted_ns = trusted_ns};
+	return anchor_update(a, pass, &p);
+}
+
+/* What a key change replaces, to be put back if it cannot be written. */
+struct naming {
+	struct small_key key;
+	uint64_t generation;
+	uint8_t digest[DIGEST_BYTES];
+};
+
+static void swap_naming(struct anchor *a, struct naming *n)
+{
+	struct naming old = {.key = a->secret->key, .generation = a->state->keyring_generation};
+	memcpy(old.digest, a->state->keyring_digest, DIGEST_BYTES);
+	a->secret->key = n->key;
+	a->state->keyring_generation = n->generation;
+	memcpy(a->state->keyring_digest, n->digest, DIGEST_BYTES);
+	a->state->sequence++;
+	*n = old;
+	secret_wipe(&old, sizeof old);
+}
+
+errint_t anchor_rekey(struct anchor *a, const struct small_key *key, uint64_t keyring_generation,
+		      const uint8_t keyring_digest[static DIGEST_BYTES])
+{
+	struct naming n = {.key = *key, .generation = keyring_generation};
+	if (a->readonly)
+		return -EROFS;
+	memcpy(n.digest, keyring_digest, DIGEST_BYTES);
+	pthread_mutex_lock(&a->write);
+	pthread_mutex_lock(&a->lock);
+	swap_naming(a, &n);
+	pthread_mutex_unlock(&a->lock);
+	errint_t r = save(a);
+	if (r) {
+		pthread_mutex_lock(&a->lock);
+		swap_naming(a, &n);
+		pthread_mutex_unlock(&a->lock);
+	}
+	pthread_mutex_unlock(&a->write);
+	secret_wipe(&n, sizeof n);
+	return r;
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------------------------- */
+
+static bool better(const struct anchor_state *s, const struct anchor_state *than)
+{
+	if (!than)
+		return true;
+	if (s->sequence != than->sequence)
+		return s->sequence > than->sequence;
+	return s->log_sequence > than->log_sequence;
+}
+
+static errint_t lock_first(struct anchor *a, const struct anchor_copy *c, bool *locked, struct fault *f)
+{
+	if (a->readonly || *locked)
+		return 0;
+	if (flock(c->fd, LOCK_EX | LOCK_NB)) {
+		errint_t r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+		return fault_set(f, r, "the anchor %s is in use by another lapse: %s", c->path, strerror(-r));
+	}
+	*locked = true;
+	return 0;
+}
+
+/* Reads every copy; the best state is a->state. */
+static errint_t find_state(struct anchor *a, struct fault *f)
+{
+	errint_t failure = -ENOENT;
+	const char *where = a->copy[0].path;
+	uint64_t other_key = 0;
+	bool locked = false;
+	for (size_t i = 0; i < a->count; i++) {
+		struct anchor_copy *c = &a->copy[i];
+		struct anchor_found found;
+		errint_t r = anchor_copy_open(c, a->readonly, a->uuid, &a->secret->key, &found);
+		c->error = r;
+		if (!r) {
+			r = lock_first(a, c, &locked, f);
+			other_key = found.other_key > other_key ? found.other_key : other_key;
+			if (r) {
+				anchor_state_free(found.state);
+				return r;
+			}
+			r = found.state ? 0 : found.error;
+		}
+		if (r == -ENOMEM)
+			return r;
+		if (r && (r != -ENOENT || !i))
+			failure = r, where = c->path;
+		if (found.state && better(found.state, a->state)) {
+			anchor_state_free(a->state);
+			a->state = steal_ptr(&found.state);
+		}
+		anchor_state_free(found.state);
+	}
+	if (a->state && other_key <= a->state->sequence)
+		return 0;
+	if (a->state)
+		return fault_set(f, -EBADMSG, "a copy of the anchor is newer than the keyring (sequence %llu): the keyring in the archive "
+			"is an older one", (unsigned long long)other_key);
+	return fault_set(f, failure, "no copy of the anchor can be opened; %s: %s", where,
+		failure == -EBADMSG ? "not of this archive, damaged, or from another keyring than the one in the archive" : strerror(-failure));
+}
+
+static errint_t open_with(const char *const *path, size_t count, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
+			  bool readonly, struct anchor **ret, struct fault *f)
+{
+	if (!count || count > ANCHOR_COPIES_MAX)
+		return fault_set(f, -EINVAL, "an anchor has 1 to %d copies, not %zu", ANCHOR_COPIES_MAX, count);
+	struct anchor *a = calloc(1, sizeof *a);
+	if (!a)
+		return -ENOMEM;
+	pthread_mutex_init(&a->write, NULL);
+	pthread_mutex_init(&a->lock, NULL);
+	memcpy(a->uuid, uuid, UUID_BYTES);
+	a->readonly = readonly;
+	a->secret = secret_alloc(sizeof *a->secret);
+	a->image = secret_alloc(ANCHOR_SLOT_BYTES);
+	errint_t r = a->secret && a->image ? 0 : -ENOMEM;
+	for (; !r && a->count < count; a->count++) {
+		a->copy[a->count].fd = -1;
+		if (!(a->copy[a->count].path = strdup(path[a->count])))
+			r = -ENOMEM;
+	}
+	if (!r) {
+		a->secret->key = *key;
+		r = find_state(a, f);
+	}
+	for (size_t i = 0; !r && i < a->count; i++)
+		show(a, i);
+	if (!r && !readonly)
+		r = save(a);
+	if (r) {
+		anchor_close(a);
+		return fault_set(f, r, "the anchor %s could not be opened: %s", path[0], strerror(-r));
+	}
+	*ret = a;
+	return 0;
+}
+
+errint_t anchor_open(const char *const *path, size_t count, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
+		     struct anchor **ret, struct fault *f)
+{
+	return open_with(path, count, uuid, key, false, ret, f);
+}
+
+errint_t anchor_observe(const char *const *path, size_t count, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
+			struct anchor **ret, struct fault *f)
+{
+	return open_with(path, count, uuid, key, true, ret, f);
+}
+
+void anchor_close(struct anchor *a)
+{
+	if (!a)
+		return;
+	for (size_t i = 0; i < ANCHOR_COPIES_MAX; i++) {
+		if (a->copy[i].path)
+			anchor_copy_close(&a->copy[i]);
+		free(a->copy[i].path);
+	}
+	anchor_state_free(a->state);
+	secret_free(a->secret, sizeof *a->secret);
+	secret_free(a->image, ANCHOR_SLOT_BYTES);
+	pthread_mutex_destroy(&a->write);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}
+
+/* ---- keys ------------------------------------------------------------------------------------------------------------- */
+
+/* `lock` held: the node of an epoch, from the cache if it is there. */
+static errint_t node_key(struct anchor *a, const struct epoch_tree *t, uint32_t epoch, uint8_t out[static KEY_BYTES])
+{
+	struct cached_node *n = &a->secret->node[(epoch ^ t->number * 0x9e3779b9u) % CACHE_NODES];
+	if (!n->valid || n->tree != t->number || n->epoch != epoch) {
+		errint_t r = epoch_node(t, a->uuid, epoch, out);
+		if (r)
+			return r;
+		*n = (struct cached_node){.valid = true, .tree = t->number, .epoch = epoch};
+		memcpy(n->key, out, KEY_BYTES);
+		return 0;
+	}
+	memcpy(out, n->key, KEY_BYTES);
+	return 0;
+}
+
+static errint_t leaf_key(struct anchor *a, const struct file_header *h, uint8_t out[static KEY_BYTES])
+{
+	uint8_t node[KEY_BYTES];
+	uint16_t id = leaf_id(h->file_id);
+	pthread_mutex_lock(&a->lock);
+	struct epoch_tree *t = anchor_tree(a->state, h->tree);
+	errint_t r = t ? node_key(a, t, h->epoch, node) : -EKEYEXPIRED;
+	bool punctured = r == -ENOKEY;
+	if (punctured)
+		r = epoch_leaf(t, a->uuid, h->epoch, id, out);
+	pthread_mutex_unlock(&a->lock);
+	if (!r && !punctured)
+		epoch_leaf_below(node, a->uuid, h->tree, h->epoch, id, out);
+	secret_wipe(node, sizeof node);
+	return r;
+}
+
+static errint_t hold_key(struct anchor *a, uint32_t number, uint8_t out[static KEY_BYTES])
+{
+	errint_t r = -EKEYEXPIRED;
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < a->state->hold_count; i++)
+		if (a->state->hold[i].number == number) {
+			memcpy(out, a->state->hold[i].key, KEY_BYTES);
+			r = 0;
+		}
+	pthread_mutex_unlock(&a->lock);
+	return r;
+}
+
+errint_t anchor_wrap_key(struct anchor *a, const uint8_t archive_wrap[static KEY_BYTES], const struct file_header *h,
+			 uint8_t out[static KEY_BYTES])
+{
+	switch (h->key_kind) {
+	case KEY_KIND_ARCHIVE:
+		memcpy(out, archive_wrap, KEY_BYTES);
+		return 0;
+	case KEY_KIND_EPOCH:
+		return leaf_key(a, h, out);
+	case KEY_KIND_HOLD:
+		return hold_key(a, h->epoch, out);
+	}
+	return -EBADMSG;
+}
+
+errint_t anchor_place(struct anchor *a, struct file_header *h)
+{
+	uint32_t epoch = 0;
+	if (h->expires_at == INT64_MAX) {
+		h->key_kind = KEY_KIND_ARCHIVE;
+		h->tree = h->epoch = 0;
+		return 0;
+	}
+	pthread_mutex_lock(&a->lock);
+	errint_t r = epoch_of(h->expires_at, a->state->epoch_seconds, &epoch);
+	uint32_t tree = a->state->current_tree;
+	pthread_mutex_unlock(&a->lock);
+	if (r)
+		return r;
+	h->key_kind = KEY_KIND_EPOCH;
+	h->tree = tree;
+	h->epoch = epoch;
+	return 0;
+}
+
+/* ---- status ------------------------------------------------------------------------------------------------------------- */
+
+void anchor_get_status(struct anchor *a, struct anchor_status *ret)
+{
+	*ret = (struct anchor_status){0};
+	pthread_mutex_lock(&a->lock);
+	const struct anchor_state *s = a->state;
+	ret->sequence = s->sequence;
+	ret->trusted_ns = s->trusted_ns;
+	ret->epoch_seconds = s->epoch_seconds;
+	ret->trees = (uint32_t)s->tree_count;
+	ret->holds = (uint32_t)s->hold_count;
+	ret->barriers = (uint32_t)s->barrier_count;
+	ret->next_epoch = UINT32_MAX;
+	for (size_t i = 0; i < s->tree_count; i++) {
+		ret->cover_nodes += s->tree[i].count;
+		if (s->tree[i].next < ret->next_epoch)
+			ret->next_epoch = s->tree[i].next;
+	}
+	ret->log_sequence = s->log_sequence;
+	memcpy(ret->log_head, s->log_head, sizeof ret->log_head);
+	memcpy(ret->log_id, s->log_id, sizeof ret->log_id);
+	memcpy(ret->sign_public, s->sign_public, sizeof ret->sign_public);
+	ret->keyring_generation = s->keyring_generation;
+	ret->policy_generation = s->policy_generation;
+	memcpy(ret->keyring_digest, s->keyring_digest, DIGEST_BYTES);
+	memcpy(ret->policy_digest, s->policy_digest, DIGEST_BYTES);
+	ret->last_write_ns = a->last_write_ns;
+	ret->copies = a->count;
+	for (size_t i = 0; i < a->count; i++) {
+		snprintf(ret->copy[i].path, sizeof ret->copy[i].path, "%s", a->copy[i].path);
+		ret->copy[i].error = a->shown[i].error;
+		ret->copy[i].in_place = a->shown[i].in_place;
+	}
+	pthread_mutex_unlock(&a->lock);
+}

@@ -1,0 +1,244 @@
+#include "store/anchor_file.h"
+#include "store/internal.h"
+
+#include "base/io.h"
+#include "base/secret.h"
+
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#define TAG_NAME "CACHEDIR.TAG"
+/* The signature is that of the Cache Directory Tagging Specification (bford.info/cachedir). */
+#define TAG_TEXT \
+	"Signature: 8a477f597d28d172789f06886806bc55\n" \
+	"# The anchor of a lapse archive. A copy of it in a backup brings expired files back to life:\n" \
+	"# `lapse anchor backup` writes one that does not.\n"
+
+static const struct anchor_io system_io = {.pwrite = pwrite, .fdatasync = fdatasync};
+static const struct anchor_io *_Atomic io = &system_io;
+
+void anchor_set_io(const struct anchor_io *new_io)
+{
+	atomic_store(&io, new_io ? new_io : &system_io);
+}
+
+static errint_t write_all(int fd, const uint8_t *in, size_t len, off_t off)
+{
+	const struct anchor_io *by = atomic_load(&io);
+	while (len) {
+		ssize_t n = by->pwrite(fd, in, len, off);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		in += n;
+		len -= (size_t)n;
+		off += n;
+	}
+	return 0;
+}
+
+static errint_t sync_data(int fd)
+{
+	return atomic_load(&io)->fdatasync(fd) ? -errno : 0;
+}
+
+/* ---- making ----------------------------------------------------------------------------------------------------------- */
+
+/* The parent's path in out[PATH_MAX]. */
+static errint_t parent_of(const char *path, char *out)
+{
+	char copy[PATH_MAX];
+	if (strlen(path) >= sizeof copy)
+		return -ENAMETOOLONG;
+	strcpy(copy, path);
+	strcpy(out, dirname(copy));
+	return 0;
+}
+
+/* Opens the file's directory, made if need be; one that was made is tagged, so that backup tools leave it out. */
+static errint_t parent_open(const char *path, int *ret)
+{
+	char parent[PATH_MAX];
+	struct stat st;
+	errint_t r = parent_of(path, parent);
+	if (r)
+		return r;
+	bool made = stat(parent, &st) != 0;
+	if (made && (r = io_mkdirs(parent, 0700)))
+		return r;
+	cleanup_fd int dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	if (made && (r = io_replace_file(dir, TAG_NAME, TAG_TEXT, sizeof TAG_TEXT - 1, 0600)))
+		return r;
+	*ret = steal_fd(&dir);
+	return 0;
+}
+
+/* dump(8) is the only reader of this, and not every filesystem has it. */
+static void set_nodump(int fd)
+{
+	int flags;
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
+		return;
+	flags |= FS_NODUMP_FL;
+	if (ioctl(fd, FS_IOC_SETFLAGS, &flags))
+		return;
+}
+
+errint_t anchor_copy_create(const char *path, uint8_t image[static ANCHOR_SLOT_BYTES], size_t len)
+{
+	cleanup_fd int dir = -1;
+	errint_t r = parent_open(path, &dir);
+	if (r)
+		return r;
+	cleanup_fd int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	set_nodump(fd);
+	memset(image + len, 0, ANCHOR_SLOT_BYTES - len);
+	for (unsigned slot = 0; !r && slot < 2; slot++)
+		r = write_all(fd, image, ANCHOR_SLOT_BYTES, (off_t)slot * ANCHOR_SLOT_BYTES);
+	if (!r && fsync(fd))
+		r = -errno;
+	if (!r)
+		r = io_fsync_dir(dir);
+	if (r)
+		unlink(path);
+	return r;
+}
+
+void anchor_discard(const char *const *path, size_t count)
+{
+	char parent[PATH_MAX];
+	struct stat st;
+	for (size_t i = 0; i < count; i++) {
+		unlink(path[i]);
+		if (parent_of(path[i], parent))
+			continue;
+		cleanup_fd int dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (dir >= 0 && !fstatat(dir, TAG_NAME, &st, 0) && st.st_size == sizeof TAG_TEXT - 1)
+			unlinkat(dir, TAG_NAME, 0);
+		rmdir(parent); /* stays unless it is empty */
+	}
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------------------- */
+
+static size_t used_bytes(const uint8_t *slot)
+{
+	size_t n = ANCHOR_SLOT_BYTES;
+	while (n && !slot[n - 1])
+		n--;
+	return n;
+}
+
+/* Takes *s if it is better than what was found. */
+static void take(struct anchor_found *found, struct anchor_state *s)
+{
+	if (found->state && found->state->sequence >= s->sequence) {
+		anchor_state_free(s);
+		return;
+	}
+	anchor_state_free(found->state);
+	found->state = s;
+}
+
+static errint_t look(struct anchor_copy *c, const uint8_t *file, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
+		     struct anchor_found *ret)
+{
+	bool ours = false;
+	unsigned other = 0;
+	uint64_t lowest = UINT64_MAX;
+	for (unsigned slot = 0; slot < 2; slot++) {
+		const uint8_t *in = file + (size_t)slot * ANCHOR_SLOT_BYTES;
+		uint8_t named[UUID_BYTES];
+		uint64_t sequence = 0;
+		size_t used;
+		struct anchor_state *s = NULL;
+		errint_t peeked = anchor_peek(in, ANCHOR_SLOT_BYTES, named, &sequence, &used);
+		bool named_ours = !peeked && !memcmp(named, uuid, UUID_BYTES);
+		errint_t r = anchor_decode(in, ANCHOR_SLOT_BYTES, uuid, key, &s);
+		c->used[slot] = used_bytes(in);
+		c->sequence[slot] = r ? 0 : s->sequence;
+		ours = ours || named_ours || peeked == -EPROTONOSUPPORT;
+		if (!r) {
+			take(ret, s);
+		} else if (r == -ENOMEM) {
+			return r;
+		} else {
+			ret->error = ret->error == -EPROTONOSUPPORT ? ret->error : r;
+			other += named_ours;
+			lowest = named_ours && sequence < lowest ? sequence : lowest;
+		}
+	}
+	if (other == 2)
+		ret->other_key = lowest;
+	return ours ? 0 : -EBADMSG;
+}
+
+errint_t anchor_copy_open(struct anchor_copy *c, bool readonly, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
+			  struct anchor_found *ret)
+{
+	struct stat st;
+	*ret = (struct anchor_found){0};
+	cleanup_fd int fd = open(c->path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size != ANCHOR_FILE_BYTES)
+		return -EBADMSG;
+	cleanup_free uint8_t *file = malloc(ANCHOR_FILE_BYTES);
+	if (!file)
+		return -ENOMEM;
+	ssize_t n = io_pread(fd, file, ANCHOR_FILE_BYTES, 0);
+	errint_t r = n < 0 ? (errint_t)n : n == ANCHOR_FILE_BYTES ? look(c, file, uuid, key, ret) : -EBADMSG;
+	secret_wipe(file, ANCHOR_FILE_BYTES); /* an older state may have been in it */
+	if (r) {
+		anchor_state_free(ret->state);
+		ret->state = NULL;
+		return r;
+	}
+	c->in_place = fs_info_of(fd).in_place;
+	c->fd = steal_fd(&fd);
+	return 0;
+}
+
+void anchor_copy_close(struct anchor_copy *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------------------- */
+
+static errint_t write_slot(struct anchor_copy *c, unsigned slot, uint8_t *image, size_t len, uint64_t sequence)
+{
+	size_t total = len > c->used[slot] ? len : c->used[slot];
+	memset(image + len, 0, total - len);
+	c->sequence[slot] = 0;
+	c->used[slot] = total;
+	errint_t r = write_all(c->fd, image, total, (off_t)slot * ANCHOR_SLOT_BYTES);
+	if (!r)
+		r = sync_data(c->fd);
+	if (!r) {
+		c->sequence[slot] = sequence;
+		c->used[slot] = len;
+	}
+	return r;
+}
+
+errint_t anchor_copy_write(struct anchor_copy *c, uint8_t image[static ANCHOR_SLOT_BYTES], size_t len, uint64_t sequence)
+{
+	unsigned older = c->sequence[0] <= c->sequence[1] ? 0 : 1;
+	errint_t r = write_slot(c, older, image, len, sequence);
+	return r ? r : write_slot(c, !older, image, len, sequence);
+}
