@@ -1,0 +1,393 @@
+#include "store/audit_internal.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/secret.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SEGMENT_BYTES (64ull << 20)
+#define RESERVE_NAME "reserve"
+#define RESERVE_BYTES (4 << 20)
+#define RESERVE_RETRY 30 /* seconds */
+
+static time_t monotonic(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+/* ---- space ------------------------------------------------------------------------------------------------------------ */
+
+/* `lock` held, or nobody else there yet. Without space for it there is none. */
+static void reserve_make(struct audit *l)
+{
+	l->reserve_tried = monotonic();
+	cleanup_fd int fd = openat(l->dirfd, RESERVE_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	l->has_reserve = posix_fallocate(fd, 0, RESERVE_BYTES) == 0;
+	if (!l->has_reserve)
+		unlinkat(l->dirfd, RESERVE_NAME, 0);
+}
+
+/* The reserve is for what frees space and for acts of the administrator, not for reads and new files. */
+static bool may_use_reserve(enum record_kind k)
+{
+	return k != RECORD_OPEN && k != RECORD_LIST && k != RECORD_CREATE && k != RECORD_WRITE_OPEN;
+}
+
+static bool is_full(errint_t r)
+{
+	return r == -ENOSPC || r == -EDQUOT;
+}
+
+static void reserve_release(struct audit *l)
+{
+	if (!l->has_reserve)
+		return;
+	l->has_reserve = false;
+	l->reserve_tried = monotonic();
+	unlinkat(l->dirfd, RESERVE_NAME, 0);
+	log_line(LOG_LEVEL_WARNING, "audit: the disk is full; the log uses its reserve");
+}
+
+/* ---- segments ----------------------------------------------------------------------------------------------------------- */
+
+/* Begins the segment of the chain's next record; `lock` held. */
+static errint_t segment_begin(struct audit *l)
+{
+	char name[SEGMENT_NAME_BYTES];
+	uint8_t head[SEGMENT_HEAD_BYTES];
+	segment_name(l->chain.next, name);
+	cleanup_fd int fd = openat(l->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	segment_head_seal(l->keys.log, l->keys.uuid, &l->chain, head);
+	errint_t r = io_pwrite(fd, head, sizeof head, 0);
+	if (!r && fsync(fd))
+		r = -errno;
+	if (!r)
+		r = io_fsync_dir(l->dirfd);
+	if (r) {
+		unlinkat(l->dirfd, name, 0);
+		return r;
+	}
+	if (l->fd >= 0)
+		close(l->fd);
+	if (l->segments)
+		l->closed_bytes += (uint64_t)l->end;
+	l->fd = steal_fd(&fd);
+	l->end = SEGMENT_HEAD_BYTES;
+	l->ragged = false;
+	l->segments++;
+	return 0;
+}
+
+/* A segment that cannot be followed by a new one grows on. */
+static void rotate(struct audit *l, size_t len)
+{
+	if ((uint64_t)l->end + len <= l->segment_max || l->end == SEGMENT_HEAD_BYTES)
+		return;
+	if (fdatasync(l->fd))
+		return;
+	l->synced = l->chain.next - 1;
+	errint_t r = segment_begin(l);
+	if (r && !is_full(r))
+		log_line(LOG_LEVEL_WARNING, "audit: no new segment: %s", strerror(-r));
+}
+
+/* ---- appending ------------------------------------------------------------------------------------------------------------ */
+
+/* One write of one frame at the log's end; what a failed one left is cut off, now or before the next. */
+static errint_t write_frame(struct audit *l, size_t len)
+{
+	if (l->ragged && ftruncate(l->fd, l->end))
+		return -errno;
+	l->ragged = true;
+	ssize_t n;
+	do
+		n = pwrite(l->fd, l->frame, len, l->end);
+	while (n < 0 && errno == EINTR);
+	errint_t r = n < 0 ? -errno : (size_t)n < len ? -ENOSPC : 0;
+	if (!r || !ftruncate(l->fd, l->end))
+		l->ragged = false;
+	return r;
+}
+
+static errint_t append_locked(struct audit *l, struct audit_record *rec)
+{
+	struct audit_chain c = l->chain;
+	size_t len;
+	errint_t r = audit_frame_seal(l->keys.log, &c, rec, l->frame, &len);
+	if (r)
+		return r;
+	rotate(l, len);
+	r = write_frame(l, len);
+	if (is_full(r) && may_use_reserve(rec->kind)) {
+		reserve_release(l);
+		r = write_frame(l, len);
+	}
+	if (r)
+		return r;
+	l->chain = c;
+	l->end += (off_t)len;
+	l->last_trusted_ns = rec->trusted_ns;
+	return 0;
+}
+
+errint_t audit_append(struct audit *l, struct audit_record *rec)
+{
+	if (l->readonly)
+		return -EROFS;
+	pthread_mutex_lock(&l->lock);
+	errint_t r = append_locked(l, rec), before = l->error;
+	l->error = r;
+	bool idle = l->synced + 2 == l->chain.next;
+	pthread_mutex_unlock(&l->lock);
+	if (r && r != before)
+		log_line(LOG_LEVEL_ERROR, "audit: a record could not be written: %s", strerror(-r));
+	else if (!r && before)
+		log_line(LOG_LEVEL_NOTICE, "audit: records are written again");
+	if (r)
+		return r;
+	if (!atomic_load(&l->fsync_ms))
+		return audit_sync(l);
+	if (idle)
+		pthread_cond_signal(&l->wake);
+	return 0;
+}
+
+errint_t audit_sync(struct audit *l)
+{
+	if (l->readonly)
+		return 0;
+	pthread_mutex_lock(&l->lock);
+	uint64_t wanted = l->chain.next - 1;
+	pthread_mutex_unlock(&l->lock);
+
+	pthread_mutex_lock(&l->sync_lock);
+	pthread_mutex_lock(&l->lock);
+	uint64_t upto = l->chain.next - 1;
+	bool done = l->synced >= wanted;
+	cleanup_fd int fd = done ? -1 : dup(l->fd); /* a rotation may close the other */
+	errint_t r = done || fd >= 0 ? 0 : -errno;
+	pthread_mutex_unlock(&l->lock);
+	if (!done && !r) {
+		if (fdatasync(fd))
+			r = -errno;
+		pthread_mutex_lock(&l->lock);
+		if (r)
+			l->error = r;
+		else if (upto > l->synced)
+			l->synced = upto;
+		pthread_mutex_unlock(&l->lock);
+	}
+	pthread_mutex_unlock(&l->sync_lock);
+	return r;
+}
+
+/* ---- the group commit ------------------------------------------------------------------------------------------------------- */
+
+static struct timespec in_ms(int64_t ms)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += ms / 1000;
+	ts.tv_nsec += ms % 1000 * 1000000;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000;
+	}
+	return ts;
+}
+
+static void *sync_thread(void *p)
+{
+	struct audit *l = p;
+	errint_t last = 0;
+	pthread_mutex_lock(&l->lock);
+	while (!l->stop) {
+		if (l->synced + 1 == l->chain.next) {
+			pthread_cond_wait(&l->wake, &l->lock);
+			continue;
+		}
+		struct timespec until = in_ms(atomic_load(&l->fsync_ms));
+		while (!l->stop && pthread_cond_clockwait(&l->wake, &l->lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
+			;
+		if (!l->has_reserve && monotonic() - l->reserve_tried >= RESERVE_RETRY)
+			reserve_make(l);
+		pthread_mutex_unlock(&l->lock);
+		errint_t r = audit_sync(l);
+		if (r && r != last)
+			log_line(LOG_LEVEL_ERROR, "audit: the log could not be brought to disk: %s", strerror(-r));
+		last = r;
+		pthread_mutex_lock(&l->lock);
+		if (r && !l->stop) { /* not again at once */
+			until = in_ms(1000);
+			pthread_cond_clockwait(&l->wake, &l->lock, CLOCK_MONOTONIC, &until);
+		}
+	}
+	pthread_mutex_unlock(&l->lock);
+	return NULL;
+}
+
+errint_t audit_start(struct audit *l)
+{
+	if (l->readonly || l->has_thread)
+		return 0;
+	int e = pthread_create(&l->thread, NULL, sync_thread, l);
+	l->has_thread = !e;
+	return -e;
+}
+
+void audit_fsync_ms(struct audit *l, int64_t fsync_ms)
+{
+	atomic_store(&l->fsync_ms, fsync_ms);
+}
+
+/* ---- opening and closing ------------------------------------------------------------------------------------------------------ */
+
+static errint_t attach(struct audit *l, const struct audit_found *found, struct fault *f)
+{
+	char name[SEGMENT_NAME_BYTES];
+	if (found->torn_head) {
+		segment_name(found->torn_head, name);
+		if (unlinkat(l->dirfd, name, 0))
+			return -errno;
+	}
+	reserve_make(l);
+	if (!found->segment) {
+		errint_t r = segment_begin(l);
+		return r ? fault_set(f, r, "the audit log could not be begun: %s", strerror(-r)) : 0;
+	}
+	segment_name(found->segment, name);
+	l->fd = openat(l->dirfd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (l->fd < 0)
+		return -errno;
+	off_t size = lseek(l->fd, 0, SEEK_END);
+	if (size > found->end) {
+		log_line(LOG_LEVEL_NOTICE, "audit: %lld bytes after record %" PRIu64 " were torn by a crash and are cut off",
+			(long long)(size - found->end), found->chain.next - 1);
+		if (ftruncate(l->fd, found->end))
+			return -errno;
+	}
+	/* What a crash left in memory only must not be taken for durable. */
+	return fsync(l->fd) ? -errno : 0;
+}
+
+static errint_t open_log(int dirfd, const struct segment_keys *k, uint64_t anchor_sequence,
+			 const uint8_t anchor_head[static DIGEST_BYTES], int64_t fsync_ms, bool readonly, struct audit **ret, struct fault *f)
+{
+	struct audit_found found;
+	struct audit *l = calloc(1, sizeof *l);
+	if (!l)
+		return -ENOMEM;
+	pthread_mutex_init(&l->sync_lock, NULL);
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_cond_init(&l->wake, NULL);
+	l->dirfd = dirfd;
+	l->fd = -1;
+	l->readonly = readonly;
+	l->keys = *k;
+	l->segment_max = SEGMENT_BYTES;
+	atomic_init(&l->fsync_ms, fsync_ms);
+	l->keys.log = secret_alloc(sizeof *l->keys.log);
+	errint_t r = l->keys.log ? 0 : -ENOMEM;
+	if (!r) {
+		*l->keys.log = *k->log;
+		r = audit_recover(dirfd, &l->keys, anchor_sequence, anchor_head, &found, f);
+	}
+	if (!r) {
+		l->chain = found.chain;
+		l->synced = found.chain.next - 1;
+		l->end = found.end;
+		l->first = found.first;
+		l->segments = found.segments;
+		l->closed_bytes = found.closed_bytes;
+		l->last_trusted_ns = found.last_trusted_ns;
+		r = readonly ? 0 : attach(l, &found, f);
+	}
+	if (r) {
+		audit_close(l);
+		return fault_set(f, r, "the audit log could not be opened: %s", strerror(-r));
+	}
+	*ret = l;
+	return 0;
+}
+
+errint_t audit_open(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
+		    uint64_t anchor_sequence, const uint8_t anchor_head[static DIGEST_BYTES], int64_t fsync_ms, struct audit **ret,
+		    struct fault *f)
+{
+	struct segment_keys k = {.log = (struct small_key *)log_key};
+	memcpy(k.uuid, uuid, UUID_BYTES);
+	memcpy(k.log_id, log_id, sizeof k.log_id);
+	return open_log(dirfd, &k, anchor_sequence, anchor_head, fsync_ms, false, ret, f);
+}
+
+errint_t audit_observe(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES],
+		       const uint8_t log_id[static 16], uint64_t anchor_sequence, const uint8_t anchor_head[static DIGEST_BYTES],
+		       struct audit **ret, struct fault *f)
+{
+	struct segment_keys k = {.log = (struct small_key *)log_key};
+	memcpy(k.uuid, uuid, UUID_BYTES);
+	memcpy(k.log_id, log_id, sizeof k.log_id);
+	return open_log(dirfd, &k, anchor_sequence, anchor_head, 0, true, ret, f);
+}
+
+void audit_close(struct audit *l)
+{
+	if (!l)
+		return;
+	if (l->has_thread) {
+		pthread_mutex_lock(&l->lock);
+		l->stop = true;
+		pthread_mutex_unlock(&l->lock);
+		pthread_cond_signal(&l->wake);
+		pthread_join(l->thread, NULL);
+	}
+	if (l->fd >= 0) {
+		errint_t r = audit_sync(l);
+		if (r)
+			log_line(LOG_LEVEL_ERROR, "audit: the log could not be brought to disk: %s", strerror(-r));
+		close(l->fd);
+	}
+	secret_free(l->keys.log, sizeof *l->keys.log);
+	pthread_cond_destroy(&l->wake);
+	pthread_mutex_destroy(&l->lock);
+	pthread_mutex_destroy(&l->sync_lock);
+	free(l);
+}
+
+void audit_head(struct audit *l, uint64_t *ret_sequence, uint8_t ret_head[static DIGEST_BYTES])
+{
+	pthread_mutex_lock(&l->lock);
+	*ret_sequence = l->chain.next - 1;
+	memcpy(ret_head, l->chain.head, DIGEST_BYTES);
+	pthread_mutex_unlock(&l->lock);
+}
+
+void audit_get_status(struct audit *l, struct audit_status *ret)
+{
+	pthread_mutex_lock(&l->lock);
+	*ret = (struct audit_status){
+		.records = l->chain.next - l->first,
+		.bytes = l->closed_bytes + (uint64_t)l->end,
+		.segments = l->segments,
+		.error = l->error,
+		.last_trusted_ns = l->last_trusted_ns,
+	};
+	pthread_mutex_unlock(&l->lock);
+}
+
+void audit_segment_bytes(struct audit *l, uint64_t most)
+{
+	pthread_mutex_lock(&l->lock);
+	l->segment_max = most;
+	pthread_mutex_unlock(&l->lock);
+}

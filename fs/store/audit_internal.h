@@ -1,0 +1,46 @@
+/* audit_internal.h - the log in memory. Private to audit.c and audit_read.c. */
+#pragma once
+
+#include "store/audit_segment.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+struct audit {
+	int dirfd; /* borrowed */
+	bool readonly;
+	struct segment_keys keys;
+
+	pthread_mutex_t sync_lock; /* one fdatasync at a time; taken before `lock` */
+	pthread_mutex_t lock;	   /* what follows; leaf */
+	pthread_cond_t wake;	   /* of the syncing thread */
+	int fd;			   /* of the last segment */
+	off_t end;		   /* of its last frame */
+	bool ragged;		   /* something may lie behind `end` */
+	struct audit_chain chain;
+	uint64_t synced; /* records up to this one are on disk */
+	uint64_t first, segments, closed_bytes, segment_max;
+	bool has_reserve;
+	time_t reserve_tried; /* monotonic seconds */
+	errint_t error;
+	int64_t last_trusted_ns;
+	bool stop, has_thread;
+	pthread_t thread;
+	uint8_t frame[RECORD_MAX_BYTES];
+
+	_Atomic int64_t fsync_ms;
+};
+
+/* What audit_recover finds at the end of the log. */
+struct audit_found {
+	struct audit_chain chain;
+	uint64_t segment;  /* first sequence of the last segment; 0: there is none */
+	off_t end;	   /* of its last whole frame; less than the file's size: a torn tail */
+	uint64_t torn_head; /* a last segment that has no whole head; 0: none */
+	uint64_t first, segments, closed_bytes;
+	int64_t last_trusted_ns;
+};
+/* Walks the log from the segment that the anchor names and checks it against the anchor. Changes nothing. */
+errint_t audit_recover(int dirfd, const struct segment_keys *k, uint64_t anchor_sequence,
+		       const uint8_t anchor_head[static DIGEST_BYTES], struct audit_found *ret, struct fault *f);
