@@ -23,6 +23,7 @@ static inline int64_t tclock_trusted(const struct tclock *c) { return tclock_tru
 errint_t tclock_check(const struct tclock *c, int64_t expires_at);
 enum clock_doubt tclock_doubt(struct tclock *c, int64_t *ret_by_ns);
 bool tclock_synchronised(void); /* as the kernel reports it */
-/* Sleeps until trusted time may have reached `until_ns` or the condition is signalled; lock held as for pthread_cond_wait. For the injected
- * clock this also wakes when the injected time changes. */
+int64_t tclock_machine_wall(void); /* seconds; where there is no archive yet */
+/* Sleeps until trusted time may have reached `until_ns` or the condition is signalled, at most a second (a machine that was suspended slept longer than its
+ * timers know); lock held as for pthread_cond_wait. For the injected clock at most 20 ms. */
 void tclock_wait(const struct tclock *c, pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until_ns);
