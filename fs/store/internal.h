@@ -28,6 +28,8 @@ struct archive {
 	int root_fd;  /* the backing root, opened before anything is mounted over it; holds the flock of .lapse */
 	int lapse_fd, staging_fd, audit_fd;
 	bool observe;
+	bool begun;	    /* the mount is on the record */
+	bool in_place;	    /* the backing filesystem overwrites in place */
 	bool memory_backed; /* tmpfs: nothing ever waits for a disk */
 	bool root_daemon;   /* geteuid() == 0: files belong to their callers */
 	uint8_t uuid[UUID_BYTES];
@@ -52,6 +54,8 @@ struct archive {
 	struct inode *root;
 	struct dir_cache *dir_cache;
 
+	char backing_type[32];
+
 	struct open_table *unclean; /* files that the last session left open for writing; NULL when resolved */
 
 	_Atomic uint64_t damaged, recovered, foreign, expired_total, open_files, inodes;
@@ -62,8 +66,15 @@ struct archive {
 /* ---- gate.c: policy in force, guard and log -------------------------------------------------------------------------- */
 
 errint_t gate_open(struct archive *a, struct fault *f); /* loads the sealed policy, checks it against the anchor; no guard yet */
-errint_t gate_replay(struct archive *a);		 /* guard counters from the log; unclean files into a->unclean */
+/* Guard counters from the log; unclean files into a->unclean and, unless observing, again into the log, then the record of the mount. */
+errint_t gate_replay(struct archive *a, struct fault *f);
+/* The record of the end: `clean` if no file is left that was open for writing in this session or an earlier one. */
+void gate_end(struct archive *a);
+/* The scan has seen every file: what is still unclean does not exist any more, or was closed and only its record was lost. */
+void gate_all_seen(struct archive *a);
 void gate_close(struct archive *a);
+void gate_status(struct archive *a, struct archive_status *ret); /* policy generation and time */
+void gate_each_usage(struct archive *a, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx);
 struct policy *gate_policy(struct archive *a);		 /* a reference */
 /* Class, deadlines and settle time for a new file or a file that settles anew; `path` may be NULL if no class needs one. basis stays if
  * h->basis_at != 0. Fills class_fp, basis_*, retain_until, expires_at, settles_at, key kind, tree, epoch. */
@@ -80,18 +91,35 @@ void gate_preview(struct archive *a, const struct subject *who, const char *path
 /* The class name of a fingerprint under the policy in force; "" if it has none. */
 void gate_class_name(struct archive *a, const uint8_t fp[static CLASS_FP_BYTES], char out[static 64], unsigned *ret_line);
 
-/* A record with times, subject and header's ids filled in, appended. `h`, `who` may be NULL. */
+/* A record with times, subject and header's ids filled in, appended. `h`, `who`, `dir_id`, `text` may be NULL. CREATE and WRITE_OPEN put the file
+ * (by id and place) among those that a crash leaves unclean; CLOSE, EXPIRE, DESTROY, and UNLINK when h is told (no name is left), take it out. */
 errint_t gate_record(struct archive *a, enum record_kind kind, const struct subject *who, const struct file_header *h,
-		     const uint8_t dir_id[static DIR_ID_BYTES], const char *text);
+		     const uint8_t *dir_id, const char *text);
 /* The same with the place (home) of the file. */
 errint_t gate_record_at(struct archive *a, enum record_kind kind, const struct subject *who, const struct file_header *h,
-			const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t place[static HOME_BYTES], const char *text);
+			const uint8_t *dir_id, const uint8_t *place, const char *text);
 /* As gate_record, for something found damaged: also a log line with the path, block and reason (the path for the daemon's journal is told as directory
  * id and sealed name, never in clear). */
-void gate_damage(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const char *backing, const uint8_t *file_id, int64_t block,
+void gate_damage(struct archive *a, const uint8_t *dir_id, const char *backing, const uint8_t *file_id, int64_t block,
 		 errint_t error, const char *reason);
 
 /* ---- inode.c, dir.c, ofile.c (the core; see core.h) --------------------------------------------------------------------- */
+
+/* ---- keyring_file.c: .lapse/keyring and, while it changes, .lapse/keyring.new ------------------------------------------------- */
+#define KEYRING_NAME "keyring"
+#define KEYRING_NEXT "keyring.new"
+/* -ENOENT; -EPROTONOSUPPORT, -EBADMSG with a sentence. */
+errint_t keyring_file_read(int lapse_fd, const char *name, struct keyring *ret, uint8_t **ret_bytes, size_t *ret_len, struct fault *f);
+uint64_t machine_memory(void); /* bytes, for the bounds of Argon2 */
+
+/* ---- fsinfo.c: the filesystem that a descriptor is on -------------------------------------------------------------------------- */
+struct fs_info {
+	const char *name; /* "ext4"; "?" if not known */
+	bool in_place;	  /* overwriting a block overwrites it on the disk, as far as the filesystem goes */
+	bool memory;	  /* nothing waits for a disk */
+	bool fuse;
+};
+struct fs_info fs_info_of(int fd);
 
 /* ---- sweeper.c ------------------------------------------------------------------------------------------------------------ */
 errint_t sweeper_start(struct archive *a);

@@ -1,0 +1,309 @@
+/* gate.c - what stands between a request and a file: its class, the guard's verdict, and the record of it. */
+#include "store/gate_internal.h"
+
+#include "base/log.h"
+#include "crypt/kdf.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LINES_PER_SECOND 5
+
+/* ---- policy in force --------------------------------------------------------------------------------------------------- */
+
+struct policy *gate_policy(struct archive *a)
+{
+	struct gate *g = a->gate;
+	pthread_mutex_lock(&g->policy_lock);
+	struct policy *p = policy_ref(g->now.policy);
+	pthread_mutex_unlock(&g->policy_lock);
+	return p;
+}
+
+errint_t gate_classify(struct archive *a, const char *path, int64_t now, struct file_header *h)
+{
+	struct policy *p = gate_policy(a);
+	const struct policy_class *c = policy_class_for(p, path ? path : "");
+	if (!h->basis_at) {
+		h->created_at = h->basis_at = now;
+		h->basis_kind = (uint8_t)c->basis;
+	}
+	class_fingerprint(h->class_fp, a->keys, c->name);
+	h->expires_at = policy_expires_at(c, h->basis_at);
+	h->retain_until = policy_retain_until(c, h->basis_at);
+	h->settles_at = now + policy_settings(p)->settle_seconds;
+	policy_unref(p);
+	return anchor_place(a->anchor, h);
+}
+
+bool gate_needs_path(struct archive *a)
+{
+	struct policy *p = gate_policy(a);
+	bool needs = policy_class_needs_path(p) || policy_rules_need_path(p);
+	policy_unref(p);
+	return needs;
+}
+
+void gate_class_name(struct archive *a, const uint8_t fp[static CLASS_FP_BYTES], char out[static 64], unsigned *ret_line)
+{
+	struct gate *g = a->gate;
+	out[0] = 0;
+	if (ret_line)
+		*ret_line = 0;
+	pthread_mutex_lock(&g->policy_lock);
+	for (size_t i = 0; i < g->now.class_count; i++) {
+		const struct class_name *c = &g->now.class_[i];
+		if (memcmp(c->fp, fp, CLASS_FP_BYTES))
+			continue;
+		memcpy(out, c->name, sizeof c->name);
+		if (ret_line)
+			*ret_line = c->line;
+		break;
+	}
+	pthread_mutex_unlock(&g->policy_lock);
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------------- */
+
+static void fill_subject(struct audit_record *r, const struct subject *who)
+{
+	r->uid = who->uid;
+	r->login_uid = who->login_uid;
+	r->real_uid = who->real_uid;
+	r->gid = who->gid;
+	r->pid = who->pid;
+	if (who->unidentified)
+		r->flags |= RECORD_FLAG_UNIDENTIFIED;
+}
+
+void gate_fill(struct archive *a, struct audit_record *r, enum record_kind kind, const struct subject *who, const struct file_header *h,
+	       const uint8_t *dir_id, const uint8_t *place, const char *text)
+{
+	audit_record_clear(r);
+	r->kind = kind;
+	r->trusted_ns = tclock_trusted_ns(a->clock);
+	r->wall_ns = tclock_wall_ns(a->clock);
+	r->policy_generation = atomic_load_explicit(&a->gate->generation, memory_order_relaxed);
+	if (who)
+		fill_subject(r, who);
+	if (h) {
+		memcpy(r->file_id, h->file_id, FILE_ID_BYTES);
+		memcpy(r->class_fp, h->class_fp, CLASS_FP_BYTES);
+		r->generation = h->generation;
+		r->expires_at = h->expires_at;
+	}
+	if (dir_id)
+		memcpy(r->dir_id, dir_id, DIR_ID_BYTES);
+	if (place)
+		memcpy(r->place, place, HOME_BYTES);
+	if (text)
+		snprintf(r->text, sizeof r->text, "%s", text);
+}
+
+/* What a crash from now on would leave unclean. */
+static errint_t track(struct archive *a, enum record_kind kind, const struct file_header *h, const uint8_t *place)
+{
+	switch (kind) {
+	case RECORD_CREATE:
+	case RECORD_WRITE_OPEN:
+		return open_table_add(a->gate->writing, h->file_id);
+	case RECORD_CLOSE:
+	case RECORD_UNLINK:
+	case RECORD_EXPIRE:
+	case RECORD_DESTROY:
+		open_table_remove(a->gate->writing, h->file_id);
+		if (a->unclean) {
+			open_table_remove(a->unclean, h->file_id);
+			if (place)
+				open_table_remove(a->unclean, place);
+		}
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+errint_t gate_record_at(struct archive *a, enum record_kind kind, const struct subject *who, const struct file_header *h,
+			const uint8_t *dir_id, const uint8_t *place, const char *text)
+{
+	struct audit_record r;
+	if (a->observe)
+		return -EROFS;
+	gate_fill(a, &r, kind, who, h, dir_id, place, text);
+	errint_t e = audit_append(a->audit, &r);
+	return e || !h ? e : track(a, kind, h, place);
+}
+
+errint_t gate_record(struct archive *a, enum record_kind kind, const struct subject *who, const struct file_header *h,
+		     const uint8_t *dir_id, const char *text)
+{
+	return gate_record_at(a, kind, who, h, dir_id, NULL, text);
+}
+
+bool gate_may_say(struct gate *g, int64_t now_ns, unsigned *ret_unsaid)
+{
+	pthread_mutex_lock(&g->say_lock);
+	int64_t second = now_ns / 1000000000;
+	if (second != g->say_second) {
+		g->say_second = second;
+		g->said = 0;
+	}
+	bool may = g->said < LINES_PER_SECOND;
+	if (may) {
+		g->said++;
+		*ret_unsaid = g->unsaid;
+		g->unsaid = 0;
+	} else {
+		g->unsaid++;
+	}
+	pthread_mutex_unlock(&g->say_lock);
+	return may;
+}
+
+static void hex(char *out, const uint8_t *in, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		snprintf(out + 2 * i, 3, "%02x", in[i]);
+}
+
+void gate_damage(struct archive *a, const uint8_t *dir_id, const char *backing, const uint8_t *file_id, int64_t block, errint_t error,
+		 const char *reason)
+{
+	struct file_header h = {.class_fp = {0}};
+	char text[RECORD_TEXT_MAX], where[32] = "", id[2 * FILE_ID_BYTES + 1] = "?", dir[2 * DIR_ID_BYTES + 1] = "?";
+	unsigned unsaid;
+	atomic_fetch_add(&a->damaged, 1);
+	if (block >= 0)
+		snprintf(where, sizeof where, ", block %" PRId64, block);
+	snprintf(text, sizeof text, "%s%s", reason, where);
+	if (file_id)
+		memcpy(h.file_id, file_id, FILE_ID_BYTES);
+	if (!a->observe) {
+		struct audit_record r;
+		gate_fill(a, &r, RECORD_FORGED, NULL, file_id ? &h : NULL, dir_id, NULL, text);
+		r.error = error;
+		audit_append(a->audit, &r);
+	}
+	if (!gate_may_say(a->gate, tclock_wall_ns(a->clock), &unsaid))
+		return;
+	if (file_id)
+		hex(id, file_id, FILE_ID_BYTES);
+	if (dir_id)
+		hex(dir, dir_id, DIR_ID_BYTES);
+	log_line(LOG_LEVEL_ERROR, "damaged: file %s, %s in directory %s: %s (%s)", id, backing ? backing : "?", dir, text, strerror(-error));
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------------- */
+
+static void say_refusal(struct archive *a, const struct audit_record *r, const struct guard_verdict *v, int64_t frees_at_ms)
+{
+	char id[2 * FILE_ID_BYTES + 1], more[48] = "", budget[160] = "";
+	unsigned unsaid;
+	if (!gate_may_say(a->gate, r->wall_ns, &unsaid))
+		return;
+	struct policy *p = gate_policy(a);
+	const char *contact = policy_settings(p)->contact;
+	hex(id, r->file_id, FILE_ID_BYTES);
+	if (unsaid)
+		snprintf(more, sizeof more, " (%u more not shown)", unsaid);
+	if (r->budget[0])
+		snprintf(budget, sizeof budget, ", budget %s at its limit, next free in %" PRId64 " s", r->budget,
+			frees_at_ms > r->trusted_ns / 1000000 ? (frees_at_ms - r->trusted_ns / 1000000 + 999) / 1000 : 0);
+	log_line(LOG_LEVEL_NOTICE, "%s: uid %" PRIu32 ", file %s, rule %s, policy line %u%s%s%s%s", v->error ? "refused" : "over budget",
+		r->uid, id, r->rule[0] ? r->rule : "-", r->line, budget, contact && contact[0] ? ", contact " : "", contact ? contact : "",
+		more);
+	policy_unref(p);
+}
+
+static struct guard_request request_for(const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
+					bool wants_write, int64_t now_ns)
+{
+	struct guard_request q = {.who = who, .path = path, .bytes = size, .wants_write = wants_write, .now_ms = now_ns / 1000000};
+	memcpy(q.file_id, h->file_id, FILE_ID_BYTES);
+	return q;
+}
+
+static void fill_verdict(struct audit_record *r, const struct guard_verdict *v)
+{
+	r->decision = v->error ? DECISION_DENY : v->effect == GUARD_ALERT ? DECISION_ALERT : DECISION_PERMIT;
+	r->error = v->error;
+	r->line = v->line;
+	r->flags |= v->own ? RECORD_FLAG_OWN : 0;
+	snprintf(r->rule, sizeof r->rule, "%s", v->rule);
+	snprintf(r->budget, sizeof r->budget, "%s", v->budget);
+}
+
+errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size, int flags)
+{
+	struct gate *g = a->gate;
+	struct guard_verdict v;
+	struct audit_record r;
+	bool wants_write = (flags & O_ACCMODE) != O_RDONLY;
+	gate_fill(a, &r, RECORD_OPEN, who, h, h->dir_id, NULL, NULL);
+	r.bytes = size;
+	r.flags |= wants_write ? RECORD_FLAG_WANTS_WRITE : 0;
+	struct guard_request q = request_for(who, path, h, size, wants_write, r.trusted_ns);
+	pthread_mutex_lock(&g->guard_lock);
+	guard_check(g->guard, &q, &v);
+	fill_verdict(&r, &v); /* its names live as long as the guard's policy */
+	pthread_mutex_unlock(&g->guard_lock);
+
+	errint_t e = audit_append(a->audit, &r);
+	if (r.decision != DECISION_PERMIT)
+		say_refusal(a, &r, &v, v.frees_at_ms);
+	if (v.error) {
+		atomic_fetch_add(&a->reads_denied, 1);
+		return v.error;
+	}
+	if (e)
+		return -EIO; /* charged all the same: what is not on the record is not read */
+	atomic_fetch_add(r.decision == DECISION_ALERT ? &a->reads_alerted : &a->reads_permitted, 1);
+	return 0;
+}
+
+errint_t gate_list(struct archive *a, const struct subject *who, const char *path, const uint8_t dir_id[static DIR_ID_BYTES])
+{
+	struct audit_record r;
+	gate_fill(a, &r, RECORD_LIST, who, NULL, dir_id, NULL, NULL);
+	r.decision = DECISION_PERMIT;
+	return audit_append(a->audit, &r) ? -EIO : 0;
+}
+
+void gate_created(struct archive *a, const struct subject *who, const uint8_t file_id[static FILE_ID_BYTES])
+{
+	struct gate *g = a->gate;
+	int64_t now_ms = tclock_trusted_ns(a->clock) / 1000000;
+	pthread_mutex_lock(&g->guard_lock);
+	guard_created(g->guard, who, file_id, now_ms);
+	pthread_mutex_unlock(&g->guard_lock);
+}
+
+void gate_preview(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
+		  struct guard_verdict *ret)
+{
+	struct gate *g = a->gate;
+	struct guard_request q = request_for(who, path, h, size, false, tclock_trusted_ns(a->clock));
+	pthread_mutex_lock(&g->guard_lock);
+	guard_preview(g->guard, &q, ret);
+	pthread_mutex_unlock(&g->guard_lock);
+}
+
+void gate_each_usage(struct archive *a, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx)
+{
+	struct gate *g = a->gate;
+	int64_t now_ms = tclock_trusted_ns(a->clock) / 1000000;
+	pthread_mutex_lock(&g->guard_lock);
+	guard_each_usage(g->guard, now_ms, cb, ctx);
+	pthread_mutex_unlock(&g->guard_lock);
+}
+
+void gate_status(struct archive *a, struct archive_status *ret)
+{
+	struct gate *g = a->gate;
+	pthread_mutex_lock(&g->policy_lock);
+	ret->policy_generation = g->now.generation;
+	ret->policy_applied_at = g->now.applied_at;
+	pthread_mutex_unlock(&g->policy_lock);
+}

@@ -1,0 +1,276 @@
+/* gate_replay.c - what the log says when an archive is opened: who has read how much, and which files the last session left open. */
+#include "store/gate_internal.h"
+
+#include <grp.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <search.h>
+#include <string.h>
+
+#define OWN_NS (INT64_C(3600) * 1000000000)
+#define GROUPS_MAX 1024
+#define NSS_BYTES 65536
+#define TEXT_CLEAN "clean"
+
+/* ---- groups: the log has uids, rules may ask for groups -------------------------------------------------------------------- */
+
+struct user_groups {
+	uint32_t uid, count;
+	uint32_t group[GROUPS_MAX];
+};
+
+struct users {
+	struct user_groups **item;
+	size_t count, last;
+};
+
+static void users_free(struct users *u)
+{
+	for (size_t i = 0; i < u->count; i++)
+		free(u->item[i]);
+	free(u->item);
+}
+
+static void ask_groups(struct user_groups *g)
+{
+	struct passwd pw, *found = NULL;
+	cleanup_free char *buf = malloc(NSS_BYTES);
+	gid_t group[GROUPS_MAX];
+	int n = GROUPS_MAX;
+	if (!buf || getpwuid_r(g->uid, &pw, buf, NSS_BYTES, &found) || !found)
+		return;
+	if (getgrouplist(found->pw_name, found->pw_gid, group, &n) < 0)
+		n = GROUPS_MAX; /* as many as fit */
+	g->count = (uint32_t)n;
+	for (int i = 0; i < n; i++)
+		g->group[i] = group[i];
+}
+
+static const struct user_groups *groups_of(struct users *u, uint32_t uid)
+{
+	if (u->last < u->count && u->item[u->last]->uid == uid)
+		return u->item[u->last];
+	for (u->last = 0; u->last < u->count; u->last++)
+		if (u->item[u->last]->uid == uid)
+			return u->item[u->last];
+	struct user_groups **item = realloc(u->item, (u->count + 1) * sizeof(struct user_groups *));
+	if (!item)
+		return NULL;
+	u->item = item;
+	struct user_groups *g = calloc(1, sizeof *g);
+	if (!g)
+		return NULL;
+	g->uid = uid;
+	ask_groups(g);
+	u->item[u->count++] = g;
+	return g;
+}
+
+/* ---- files open for writing ---------------------------------------------------------------------------------------------------- */
+
+struct left_open {
+	uint8_t file_id[FILE_ID_BYTES], place[HOME_BYTES];
+};
+
+static int by_id(const void *a, const void *b)
+{
+	return memcmp(a, b, FILE_ID_BYTES);
+}
+
+struct replay {
+	struct archive *archive;
+	struct users users;
+	int64_t charged_since_ns, created_since_ns;
+	uint64_t open_since; /* sequence from which files open for writing are followed */
+	void *open;	     /* tree of struct left_open, by id */
+	/* carrying over */
+	int64_t trusted_ns;
+	uint64_t carried;
+	errint_t error;
+};
+
+static errint_t opened(struct replay *p, const struct audit_record *r)
+{
+	struct left_open *l = malloc(sizeof *l), **at;
+	if (!l)
+		return -ENOMEM;
+	memcpy(l->file_id, r->file_id, FILE_ID_BYTES);
+	memcpy(l->place, r->place, HOME_BYTES);
+	if (!(at = tsearch(l, &p->open, by_id))) {
+		free(l);
+		return -ENOMEM;
+	}
+	if (*at != l) {
+		memcpy((*at)->place, l->place, HOME_BYTES);
+		free(l);
+	}
+	return 0;
+}
+
+static void closed(struct replay *p, const uint8_t *file_id)
+{
+	struct left_open **at = tfind(file_id, &p->open, by_id);
+	if (!at)
+		return;
+	struct left_open *l = *at;
+	tdelete(l, &p->open, by_id);
+	free(l);
+}
+
+static errint_t follow_open(struct replay *p, const struct audit_record *r)
+{
+	switch (r->kind) {
+	case RECORD_CREATE:
+	case RECORD_WRITE_OPEN:
+		return opened(p, r);
+	case RECORD_CLOSE:
+	case RECORD_UNLINK:
+	case RECORD_EXPIRE:
+	case RECORD_DESTROY:
+		closed(p, r->file_id);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* ---- reading the log ------------------------------------------------------------------------------------------------------------- */
+
+static void subject_of(struct replay *p, const struct audit_record *r, struct subject *ret)
+{
+	*ret = (struct subject){
+		.uid = r->uid,
+		.login_uid = r->login_uid,
+		.real_uid = r->real_uid,
+		.gid = r->gid,
+		.pid = r->pid,
+		.unidentified = r->flags & RECORD_FLAG_UNIDENTIFIED,
+	};
+	const struct user_groups *g = ret->unidentified ? NULL : groups_of(&p->users, r->uid);
+	if (g) {
+		ret->groups = g->group;
+		ret->group_count = g->count;
+	}
+}
+
+static void count_again(struct replay *p, const struct audit_record *r)
+{
+	struct guard *guard = p->archive->gate->guard;
+	bool charged = r->kind == RECORD_OPEN && !r->error && !(r->flags & RECORD_FLAG_OWN) &&
+		       (r->decision == DECISION_PERMIT || r->decision == DECISION_ALERT) && r->trusted_ns >= p->charged_since_ns;
+	bool created = r->kind == RECORD_CREATE && r->trusted_ns >= p->created_since_ns;
+	struct subject who;
+	if (!charged && !created)
+		return;
+	subject_of(p, r, &who);
+	if (charged)
+		guard_replay(guard, &who, r->rule, r->file_id, r->bytes, r->trusted_ns / 1000000);
+	else
+		guard_created(guard, &who, r->file_id, r->trusted_ns / 1000000);
+}
+
+static errint_t on_record(void *ctx, const struct audit_record *r)
+{
+	struct replay *p = ctx;
+	count_again(p, r);
+	return r->sequence >= p->open_since ? follow_open(p, r) : 0;
+}
+
+static bool begins_or_ends(void *ctx, const struct audit_record *r)
+{
+	return r->kind == RECORD_MOUNT || (r->kind == RECORD_UMOUNT && !strcmp(r->text, TEXT_CLEAN));
+}
+
+/* Since when files open for writing are to be followed: the last mount and what it carried over just before its record, unless all ended well. */
+static errint_t last_session(struct replay *p, int64_t *ret_since_ns)
+{
+	struct audit_record r;
+	errint_t e = audit_last(p->archive->audit, begins_or_ends, NULL, &r);
+	*ret_since_ns = INT64_MIN;
+	p->open_since = 0;
+	if (e)
+		return e == -ENOENT ? 0 : e;
+	*ret_since_ns = r.kind == RECORD_MOUNT ? r.trusted_ns : INT64_MAX;
+	p->open_since = r.kind == RECORD_MOUNT && r.bytes < r.sequence ? r.sequence - r.bytes : r.sequence;
+	return 0;
+}
+
+/* ---- carrying over --------------------------------------------------------------------------------------------------------------- */
+
+static errint_t append(struct replay *p, enum record_kind kind, const struct left_open *l, const char *text)
+{
+	struct audit_record r;
+	gate_fill(p->archive, &r, kind, NULL, NULL, NULL, l ? l->place : NULL, text);
+	if (l)
+		memcpy(r.file_id, l->file_id, FILE_ID_BYTES);
+	r.trusted_ns = p->trusted_ns; /* one time for all of them: last_session finds them by the mount's */
+	r.bytes = l ? 0 : p->carried;
+	return audit_append(p->archive->audit, &r);
+}
+
+static void carry(const void *node, VISIT which, void *ctx)
+{
+	struct replay *p = ctx;
+	const struct left_open *l = *(struct left_open *const *)node;
+	struct open_table *t = p->archive->unclean;
+	if ((which != postorder && which != leaf) || p->error)
+		return;
+	p->error = open_table_add(t, l->file_id);
+	if (!p->error)
+		p->error = open_table_add(t, l->place);
+	if (!p->error && !p->archive->observe)
+		p->error = append(p, RECORD_WRITE_OPEN, l, "left open by an earlier session");
+	p->carried++;
+}
+
+static errint_t begin_session(struct replay *p)
+{
+	struct archive *a = p->archive;
+	if (p->open && (p->error = open_table_new(&a->unclean)))
+		return p->error;
+	p->trusted_ns = tclock_trusted_ns(a->clock);
+	twalk_r(p->open, carry, p);
+	if (p->error || a->observe)
+		return p->error;
+	errint_t r = append(p, RECORD_MOUNT, NULL, LAPSE_VERSION);
+	return r ? r : audit_sync(a->audit);
+}
+
+errint_t gate_replay(struct archive *a, struct fault *f)
+{
+	struct gate *g = a->gate;
+	struct replay p = {.archive = a};
+	int64_t now = tclock_trusted_ns(a->clock), since;
+	errint_t r = guard_new(&g->guard);
+	if (!r)
+		r = guard_set_policy(g->guard, g->now.policy);
+	if (r)
+		return r;
+	int64_t horizon_ns = guard_horizon_ms(g->guard) * 1000000;
+	p.charged_since_ns = now > horizon_ns ? now - horizon_ns : 0;
+	p.created_since_ns = now > OWN_NS ? now - OWN_NS : 0;
+	r = last_session(&p, &since);
+	if (!r) {
+		int64_t counted = p.charged_since_ns < p.created_since_ns ? p.charged_since_ns : p.created_since_ns;
+		r = audit_each(a->audit, since < counted ? since : counted, on_record, &p);
+	}
+	if (r == -EBADMSG)
+		fault_set(f, r, "the audit log is damaged where the budgets are counted from it, or a segment is missing: restore .lapse/audit");
+	if (!r && (r = begin_session(&p)))
+		fault_set(f, r, "the mount could not be recorded in the audit log: %s", strerror(-r));
+	tdestroy(p.open, free);
+	users_free(&p.users);
+	return r;
+}
+
+void gate_all_seen(struct archive *a)
+{
+	atomic_store(&a->gate->all_seen, true);
+}
+
+void gate_end(struct archive *a)
+{
+	bool resolved = !a->unclean || !open_table_count(a->unclean) || atomic_load(&a->gate->all_seen);
+	bool clean = resolved && !open_table_count(a->gate->writing);
+	gate_record(a, RECORD_UMOUNT, NULL, NULL, NULL, clean ? TEXT_CLEAN : "unresolved");
+}
