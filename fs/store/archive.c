@@ -1,0 +1,261 @@
+#include "store/archive.h"
+
+#include "base/log.h"
+#include "base/secret.h"
+#include "store/core.h"
+#include "store/open.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- opening ------------------------------------------------------------------------------------------------------------------ */
+
+/* What every write of the anchor takes along: the log must not end before what the anchor names. */
+static bool take_mark(void *ctx, struct anchor_mark *ret)
+{
+	struct archive *a = ctx;
+	ret->trusted_ns = tclock_trusted_ns(a->clock);
+	audit_head(a->audit, &ret->log_sequence, ret->log_head);
+	if (audit_sync(a->audit))
+		ret->log_sequence = 0;
+	return true;
+}
+
+static errint_t open_log(struct archive *a, struct fault *f)
+{
+	struct anchor_status s;
+	anchor_get_status(a->anchor, &s);
+	if (a->observe)
+		return audit_observe(a->audit_fd, &a->keys->log, a->uuid, s.log_id, s.log_sequence, s.log_head, &a->audit, f);
+	return audit_open(a->audit_fd, &a->keys->log, a->uuid, s.log_id, s.log_sequence, s.log_head, 200, &a->audit, f);
+}
+
+static errint_t open_clock(struct archive *a, struct fault *f)
+{
+	struct anchor_status s;
+	struct audit_status l;
+	anchor_get_status(a->anchor, &s);
+	audit_get_status(a->audit, &l);
+	struct policy *p = gate_policy(a);
+	const struct policy_settings *ps = policy_settings(p);
+	errint_t r = tclock_open(&a->clock, s.trusted_ns > l.last_trusted_ns ? s.trusted_ns : l.last_trusted_ns, ps);
+	audit_fsync_ms(a->audit, ps->audit_fsync_ms);
+	policy_unref(p);
+	return r ? fault_set(f, r, "the trusted clock could not be started: %s", strerror(-r)) : 0;
+}
+
+static errint_t open_core(struct archive *a, struct fault *f)
+{
+	bool rebuild;
+	errint_t r = inode_tables_new(a);
+	if (!r)
+		r = dir_cache_new(a);
+	if (!r)
+		r = (a->observe ? catalogue_open_observe : catalogue_open)(a->lapse_fd, a->keys, a->uuid, &a->catalogue, &rebuild, f);
+	if (!r && (r = root_open(a)))
+		fault_set(f, r, "the archive's own directory record (" DIR_FILE_NAME ") cannot be opened: %s", strerror(-r));
+	return r;
+}
+
+static errint_t open_steps(struct archive *a, const struct archive_open *o, struct fault *f)
+{
+	errint_t r = store_open_dirs(a, o->path, f);
+	if (!r)
+		r = store_unlock(a, o, f);
+	if (!r)
+		r = open_log(a, f);
+	if (!r)
+		r = gate_open(a, f);
+	if (!r)
+		r = open_clock(a, f);
+	if (!r)
+		r = open_core(a, f);
+	if (!r)
+		r = gate_replay(a, f);
+	if (r || a->observe)
+		return r;
+	a->begun = true;
+	anchor_set_mark(a->anchor, take_mark, a);
+	store_empty_staging(a);
+	return 0;
+}
+
+errint_t archive_open(const struct archive_open *o, struct archive **ret, struct fault *f)
+{
+	struct archive *a = calloc(1, sizeof *a);
+	if (!a)
+		return -ENOMEM;
+	a->root_fd = a->lapse_fd = a->staging_fd = a->audit_fd = -1;
+	a->observe = o->observe;
+	pthread_mutex_init(&a->key_lock, NULL);
+	pthread_rwlock_init(&a->tree, NULL);
+	errint_t r = open_steps(a, o, f);
+	if (r) {
+		archive_close(a);
+		return fault_set(f, r, "%s could not be opened: %s", o->path, strerror(-r));
+	}
+	*ret = a;
+	return 0;
+}
+
+errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
+{
+	if (hooks)
+		a->hooks = *hooks;
+	errint_t r = audit_start(a->audit);
+	if (!r)
+		r = sweeper_start(a);
+	return r ? r : scan_start(a);
+}
+
+errint_t archive_catch_up(struct archive *a)
+{
+	return sweeper_run_once(a);
+}
+
+/* ---- closing ------------------------------------------------------------------------------------------------------------------ */
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/* The last records and the anchor that names them. */
+static void end_session(struct archive *a)
+{
+	if (!a->begun)
+		return;
+	tclock_tick(a->clock);
+	gate_end(a);
+	errint_t r = anchor_update(a->anchor, NULL, NULL);
+	if (r)
+		log_line(LOG_LEVEL_ERROR, "anchor: the last write failed: %s", strerror(-r));
+}
+
+void archive_close(struct archive *a)
+{
+	if (!a)
+		return;
+	if (a->scan)
+		scan_stop(a);
+	if (a->sweeper)
+		sweeper_stop(a);
+	if (a->root)
+		inode_unref(a, a->root);
+	catalogue_close(a->catalogue);
+	end_session(a);
+	dir_cache_free(a);
+	inode_tables_free(a);
+	gate_close(a);
+	tclock_close(a->clock);
+	anchor_close(a->anchor);
+	audit_close(a->audit);
+	open_table_free(a->unclean);
+	secret_free(a->keys, sizeof *a->keys);
+	secret_free(a->secrets, sizeof *a->secrets);
+	close_fd(a->audit_fd);
+	close_fd(a->staging_fd);
+	close_fd(a->lapse_fd);
+	close_fd(a->root_fd);
+	free(a->path);
+	pthread_mutex_destroy(&a->key_lock);
+	pthread_rwlock_destroy(&a->tree);
+	free(a);
+}
+
+/* ---- telling about it ------------------------------------------------------------------------------------------------------------ */
+
+int archive_root_fd(const struct archive *a)
+{
+	return a->root_fd;
+}
+
+const char *archive_path(const struct archive *a)
+{
+	return a->path;
+}
+
+bool archive_memory_backed(const struct archive *a) { return a->memory_backed; }
+
+void archive_uuid(const struct archive *a, uint8_t out[static UUID_BYTES])
+{
+	memcpy(out, a->uuid, UUID_BYTES);
+}
+
+void archive_anchor_status(struct archive *a, struct anchor_status *ret)
+{
+	anchor_get_status(a->anchor, ret);
+}
+
+void archive_each_usage(struct archive *a, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx)
+{
+	gate_each_usage(a, cb, ctx);
+}
+
+static void log_status(struct archive *a, struct archive_status *ret)
+{
+	struct audit_status l;
+	audit_get_status(a->audit, &l);
+	ret->log_records = l.records;
+	ret->log_bytes = l.bytes;
+	ret->log_error = l.error;
+}
+
+static void anchor_summary(struct archive *a, struct archive_status *ret)
+{
+	struct anchor_status s;
+	anchor_get_status(a->anchor, &s);
+	ret->inplace_backing = a->in_place;
+	for (size_t i = 0; i < s.copies; i++) {
+		ret->anchor_error = ret->anchor_error ? ret->anchor_error : s.copy[i].error;
+		ret->inplace_backing = ret->inplace_backing && (s.copy[i].error || s.copy[i].in_place);
+	}
+}
+
+static void clock_status(struct archive *a, struct archive_status *ret)
+{
+	ret->trusted_ns = tclock_trusted_ns(a->clock);
+	ret->wall_ns = tclock_wall_ns(a->clock);
+	ret->doubt = tclock_doubt(a->clock, &ret->doubt_by_ns);
+	ret->synchronised = tclock_synchronised();
+}
+
+static void queue_status(struct archive *a, struct archive_status *ret)
+{
+	ret->files = catalogue_count(a->catalogue);
+	ret->catalogue_complete = catalogue_is_complete(a->catalogue);
+	ret->next_deadline = catalogue_next(a->catalogue, ret->trusted_ns / 1000000000);
+	if (a->sweeper) {
+		ret->overdue = sweeper_overdue(a);
+		ret->shred_lag_s = sweeper_shred_lag(a);
+	}
+	if (a->scan)
+		ret->scanned = scan_seen(a);
+}
+
+void archive_get_status(struct archive *a, struct archive_status *ret)
+{
+	*ret = (struct archive_status){.block_size = a->block_size, .epoch_seconds = a->epoch_seconds};
+	snprintf(ret->path, sizeof ret->path, "%s", a->path);
+	uuid_text(a->uuid, ret->uuid);
+	snprintf(ret->suite, sizeof ret->suite, "%s", suite_name(a->suite));
+	memcpy(ret->backing_type, a->backing_type, sizeof ret->backing_type);
+	clock_status(a, ret);
+	log_status(a, ret);
+	anchor_summary(a, ret);
+	queue_status(a, ret);
+	gate_status(a, ret);
+	ret->foreign_files = atomic_load(&a->foreign);
+	ret->damaged_files = atomic_load(&a->damaged);
+	ret->recovered_files = atomic_load(&a->recovered);
+	ret->expired_total = atomic_load(&a->expired_total);
+	ret->last_shred_lag_s = atomic_load(&a->last_shred_lag);
+	ret->reads_permitted = atomic_load(&a->reads_permitted);
+	ret->reads_denied = atomic_load(&a->reads_denied);
+	ret->reads_alerted = atomic_load(&a->reads_alerted);
+	ret->open_files = atomic_load(&a->open_files);
+	ret->inodes = atomic_load(&a->inodes);
+	ret->dir_fds = dir_cache_count(a);
+	ret->secret_unlocked = secret_unlocked();
+}

@@ -1,0 +1,11 @@
+/* open.h - the first steps of opening an archive. Private to archive.c. */
+#pragma once
+
+#include "store/internal.h"
+#include "store/place.h"
+
+/* path, descriptors, lock, what the backing filesystem is. */
+errint_t store_open_dirs(struct archive *a, const char *path, struct fault *f);
+void store_empty_staging(struct archive *a);
+/* keyring, secrets, keys, anchor. */
+errint_t store_unlock(struct archive *a, const struct archive_open *o, struct fault *f);
