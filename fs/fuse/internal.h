@@ -98,8 +98,7 @@ extern const struct archive_hooks notify_hooks; /* ctx: the session */
 errint_t mountpoint_resolve(const char *path, char out[static PATH_MAX], struct fault *f);
 /* The device number of what is mounted there, without asking its daemon. */
 errint_t mountpoint_device(const char *path, dev_t *ret);
-/* Unmounts if it is still the one of that device number: cleanly if nobody uses it, else by aborting its
- * connection and detaching it. */
+/* Unmounts if it is still the one of that device number: cleanly, or if somebody uses it, by detaching it. */
 void mountpoint_release(const char *path, dev_t device);
 /* Ends the connection: everything that waits for it fails, nothing waits any more. Best effort. */
 void connection_abort(dev_t device);

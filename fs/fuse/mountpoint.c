@@ -83,8 +83,6 @@ void mountpoint_release(const char *path, dev_t device)
 		return;
 	if (umount2(path, UMOUNT_NOFOLLOW) == 0)
 		return;
-	if (errno == EBUSY)
-		connection_abort(device);
 	error = detach(path);
 	if (error)
 		log_line(LOG_LEVEL_WARNING, "cannot unmount %s: %s", path, strerror(-error));
@@ -181,11 +179,12 @@ errint_t session_clear_dead(const char *mountpoint, struct fault *f)
 {
 	for (int stacked = 0; stacked < 16; stacked++) {
 		char place[PATH_MAX];
-		struct stat st;
+		struct statx stx;
 		dev_t device;
 		errint_t error;
 
-		if (stat(mountpoint, &st) == 0 || errno != ENOTCONN)
+		/* The kernel remembers attributes of the dead for an hour. */
+		if (statx(AT_FDCWD, mountpoint, AT_STATX_FORCE_SYNC, STATX_MODE, &stx) == 0 || errno != ENOTCONN)
 			return 0;
 		if (mountpoint_device(mountpoint, &device) || !find_mount(device, place))
 			return fault_set(f, -ENOTCONN,

@@ -50,7 +50,8 @@ static errint_t loop(struct session *s)
 	fuse_loop_cfg_set_max_threads(config, s->memory_backed ? DEVICE_MEMORY : WORKERS_DISK);
 	error = fuse_session_loop_mt(s->se, config);
 	fuse_loop_cfg_destroy(config);
-	return error > 0 ? 0 : error; /* positive: the signal that ended it */
+	/* Positive: a signal. The others: unmounted, or aborted from outside. */
+	return error > 0 || error == -ENODEV || error == -ECONNABORTED ? 0 : error;
 }
 
 static void attach_store(struct session *s)
