@@ -1,8 +1,6 @@
 #include "fuse/internal.h"
 #include "fuse/ops.h"
 
-#include <stdio.h>
-
 struct counters *session_counters(struct session *s)
 {
 	static _Atomic unsigned threads;
@@ -33,22 +31,4 @@ void session_get_stats(struct session *s, struct session_stats *ret)
 		ret->written_bytes += atomic_load_explicit(&c->written_bytes, memory_order_relaxed);
 	}
 	ret->transport = ret->by_uring ? "io_uring" : ret->by_device ? "/dev/fuse" : "none yet";
-}
-
-void session_each_stat(struct session *s, void (*put)(void *put_ctx, const char *name, uint64_t value), void *put_ctx)
-{
-	struct session_stats st;
-
-	session_get_stats(s, &st);
-	for (int op = 0; op < SESSION_OPS; op++) {
-		char name[48];
-
-		snprintf(name, sizeof(name), "requests-%s", session_op_name((enum session_op)op));
-		put(put_ctx, name, st.requests[op]);
-	}
-	put(put_ctx, "by-uring", st.by_uring);
-	put(put_ctx, "by-device", st.by_device);
-	put(put_ctx, "handed-off", st.handed_off);
-	put(put_ctx, "read-bytes", st.read_bytes);
-	put(put_ctx, "written-bytes", st.written_bytes);
 }

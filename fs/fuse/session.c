@@ -141,7 +141,8 @@ errint_t session_new(const struct session_options *o, struct session **ret, stru
 	struct session *s;
 	errint_t error;
 
-	if (o->name && (strlen(o->name) > NAME_MAX || strchr(o->name, '/') || o->name[0] == '.' || !o->name[0]))
+	if (o->name && (strlen(o->name) > NAME_MAX || strchr(o->name, '/') || !o->name[0] || !strcmp(o->name, ".") ||
+			       !strcmp(o->name, "..")))
 		return fault_set(f, -EINVAL, "'%s' is no name for an archive: it must be one path component", o->name);
 	s = aligned_alloc(_Alignof(struct session), sizeof(*s));
 	if (!s)

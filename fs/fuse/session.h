@@ -94,5 +94,3 @@ struct session_stats {
 };
 /* At any time after session_new(), from any thread. */
 void session_get_stats(struct session *s, struct session_stats *ret);
-/* The same by name: "requests-open" …, "by-uring", "by-device", "handed-off", "read-bytes", "written-bytes". */
-void session_each_stat(struct session *s, void (*put)(void *put_ctx, const char *name, uint64_t value), void *put_ctx);
