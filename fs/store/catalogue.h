@@ -57,6 +57,9 @@ void catalogue_retry(struct catalogue *c, const struct catalogue_row *row, int64
 /* Called (from the writer's thread, no lock held) when catalogue_next became earlier. With cb NULL: none is running any more on return. */
 void catalogue_on_earlier(struct catalogue *c, void (*cb)(void *ctx), void *ctx);
 
-/* Every row, in no order, or (sorted) by expires_at; cb != 0 ends. Reads through a connection of its own. */
+/* Every row, in no order; cb != 0 ends it and is returned. No lock is held in the callback; what changes meanwhile is seen or not. */
 errint_t catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
+/* Every row with expires_at < before, ascending by (expires_at, place), in bounded memory. */
+errint_t catalogue_each_by_deadline(struct catalogue *c, int64_t before, errint_t (*cb)(void *ctx, const struct catalogue_row *row),
+				    void *ctx);
 uint64_t catalogue_count(struct catalogue *c);

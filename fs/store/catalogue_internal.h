@@ -1,0 +1,100 @@
+/* catalogue_internal.h - what catalogue.c (callers' side) and catalogue_writer.c (the writer's thread) share.
+ *
+ * A put goes into the ring, which the writer empties into the table in batches, and then, if it is due before the horizon, into the near queue. The
+ * horizon moves on by a load, in this order: it is published, the ring is emptied of what was put before that, the table is read. So every row
+ * before the horizon is in the near queue, whichever way it came. What a load adds may be stale (removed or replaced meanwhile): whoever takes a row
+ * looks at the file before acting. Locks: all leaves, never two at a time; the listener is called under its own. */
+#pragma once
+
+#include "store/catalogue_db.h"
+#include "store/catalogue_near.h"
+#include "store/catalogue_rows.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#define RING      8192
+#define BATCH     2000
+#define BATCH_MS  500
+#define NEAR_MAX  524288 /* rows in memory, some 250 bytes each */
+#define STEP_ROWS 1000   /* read or removed between two batches */
+
+enum op_kind { OP_PUT, OP_REMOVE, OP_PUT_DIR, OP_REMOVE_DIR, OP_SCAN, OP_COMPLETE };
+struct op {
+	enum op_kind kind;
+	uint16_t len;
+	uint8_t key[HOME_BYTES];
+	int64_t expires_at;
+	uint8_t body[ROW_BODY_MAX];
+};
+
+struct catalogue {
+	int dirfd;
+	bool observe;
+	const struct master_keys *keys;
+	uint8_t uuid[UUID_BYTES];
+	pthread_t thread;
+
+	pthread_mutex_t reader_lock;
+	struct cdb *reader;
+
+	pthread_mutex_t lock; /* the ring */
+	pthread_cond_t work, space, flushed;
+	struct op *ring;
+	uint64_t head, done;         /* numbers of ops: put, and committed or given up */
+	uint64_t flush_to, dir_head; /* dir_head: up to the last one about a directory */
+	bool kicked, stop;
+	errint_t error; /* of the last batch */
+
+	pthread_mutex_t near_lock;
+	pthread_cond_t loaded;
+	struct near near;
+	size_t near_max;
+	struct near_key horizon;
+	int64_t ready;     /* every row that expires before this is or was in the near queue */
+	int64_t now;       /* the latest time that a caller named */
+	int64_t announced; /* the head of the queue as the listener knows it */
+	bool earlier;      /* it is to be called */
+
+	pthread_mutex_t listener_lock;
+	void (*listener)(void *ctx);
+	void *listener_ctx;
+
+	_Atomic uint64_t count;
+	_Atomic bool complete;
+	_Atomic bool lost;    /* something that was put since the scan began is not in the table, or unreadable */
+	_Atomic bool corrupt; /* the database is damaged: removed at close */
+
+	/* the writer's alone (before it starts: the opener's) */
+	struct cdb *db;
+	int64_t scan;
+	struct timespec batch_until; /* tv_sec 0: nothing waits */
+	struct hours hours;
+	struct {
+		bool active, drained;
+		uint64_t drain_to;
+		struct near_key from;
+		int64_t hour; /* being read, or the first to be looked at */
+		bool reading;
+		struct cdb_cursor cursor;
+	} load;
+	struct {
+		bool active, dirs;
+		struct cdb_cursor cursor;
+	} prune;
+};
+
+void *catalogue_writer(void *catalogue);
+/* Wakes the writer to look at what it has to do. */
+void catalogue_kick(struct catalogue *c);
+/* Waits until the op that *which counts to is committed; read under the lock. */
+errint_t catalogue_flush_to(struct catalogue *c, const uint64_t *which);
+/* Notes the hours that have rows, through `db`, with `lock` (may be NULL) held in steps. -EBADMSG if a row cannot be opened (the others are noted). */
+errint_t catalogue_find_hours(struct catalogue *c, struct cdb *db, pthread_mutex_t *lock, struct hours *hours);
+/* For tests: how many rows may be in memory (NEAR_MAX). */
+void catalogue_limit_near(struct catalogue *c, size_t rows);
+/* Reads the rows that come first into the near queue; for catalogues without a writer. */
+void catalogue_load_all(struct catalogue *c);
+errint_t catalogue_row_open(struct catalogue *c, const uint8_t key[static HOME_BYTES], const uint8_t *sealed,
+	size_t sealed_len, struct catalogue_row *ret);

@@ -1,0 +1,429 @@
+#include "store/catalogue_internal.h"
+
+#include "base/log.h"
+#include "policy/policy.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define ATTEMPTS 20
+
+void catalogue_kick(struct catalogue *c)
+{
+	if (c->observe)
+		return;
+	pthread_mutex_lock(&c->lock);
+	c->kicked = true;
+	pthread_cond_signal(&c->work);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static int key_compare(int64_t at, const uint8_t *place, const struct near_key *k)
+{
+	return at != k->at ? (at < k->at ? -1 : 1) : memcmp(place, k->place, HOME_BYTES);
+}
+
+static void note_hour(struct catalogue *c, int64_t expires_at)
+{
+	if (hours_add(&c->hours, hour_of(expires_at)))
+		atomic_store(&c->lost, true);
+}
+
+static int64_t bucket_of(const struct catalogue *c, int64_t hour)
+{
+	return catalogue_bucket(c->keys, hour);
+}
+
+/* ---- batches ------------------------------------------------------------------------------------------------------------------ */
+
+static errint_t apply_put(struct catalogue *c, const struct op *op)
+{
+	uint8_t sealed[ROW_SEALED_MAX];
+	bool is_new = false;
+	int64_t bucket = bucket_of(c, hour_of(op->expires_at));
+	row_seal(c->keys, c->uuid, ROW_FILE, op->key, op->body, op->len, sealed);
+	errint_t r = cdb_put_file(c->db, op->key, op->expires_at == POLICY_NEVER ? NULL : &bucket, c->scan, sealed,
+		SMALL_TAG_BYTES + op->len, &is_new);
+	if (!r && is_new)
+		atomic_fetch_add(&c->count, 1);
+	return r;
+}
+
+static errint_t apply_remove(struct catalogue *c, const struct op *op)
+{
+	bool removed = false;
+	errint_t r = cdb_remove_file(c->db, op->key, &removed);
+	if (removed)
+		atomic_fetch_sub(&c->count, 1);
+	return r;
+}
+
+static errint_t apply_put_dir(struct catalogue *c, const struct op *op)
+{
+	uint8_t sealed[ROW_SEALED_MAX];
+	row_seal(c->keys, c->uuid, ROW_DIR, op->key, op->body, op->len, sealed);
+	return cdb_put_dir(c->db, op->key, c->scan, sealed, SMALL_TAG_BYTES + op->len);
+}
+
+static errint_t apply(struct catalogue *c, const struct op *op)
+{
+	switch (op->kind) {
+	case OP_PUT:
+		return apply_put(c, op);
+	case OP_REMOVE:
+		return apply_remove(c, op);
+	case OP_PUT_DIR:
+		return apply_put_dir(c, op);
+	case OP_REMOVE_DIR:
+		return cdb_remove_dir(c->db, op->key);
+	case OP_SCAN:
+		c->prune.active = false;
+		atomic_store(&c->lost, false);
+		return cdb_set_number(c->db, "scan", ++c->scan);
+	case OP_COMPLETE:
+		memset(&c->prune, 0, sizeof c->prune);
+		c->prune.active = true;
+		return 0;
+	}
+	abort();
+}
+
+static errint_t commit(struct catalogue *c, uint64_t from, size_t n)
+{
+	uint64_t count = atomic_load(&c->count);
+	int64_t scan = c->scan;
+	errint_t r = cdb_begin(c->db, false);
+	for (size_t i = 0; !r && i < n; i++)
+		r = apply(c, &c->ring[(from + i) % RING]);
+	if (!r)
+		r = cdb_commit(c->db);
+	if (r) {
+		cdb_rollback(c->db);
+		atomic_store(&c->count, count);
+		c->scan = scan;
+		c->prune.active = false;
+	}
+	return r;
+}
+
+/* A row beyond the horizon is found again by its hour. While a load waits for the ring to be emptied, so is one that was put before the horizon
+ * moved past it. */
+static void note_hours(struct catalogue *c, uint64_t from, size_t n)
+{
+	bool draining = c->load.active && !c->load.drained;
+	for (size_t i = 0; i < n; i++) {
+		const struct op *op = &c->ring[(from + i) % RING];
+		if (op->kind == OP_PUT && op->expires_at != POLICY_NEVER &&
+			(draining || key_compare(op->expires_at, op->key, &c->horizon) >= 0))
+			note_hour(c, op->expires_at);
+	}
+}
+
+static void monotonic_after(struct timespec *t, long ms)
+{
+	clock_gettime(CLOCK_MONOTONIC, t);
+	t->tv_nsec += ms % 1000 * 1000000;
+	t->tv_sec += ms / 1000 + t->tv_nsec / 1000000000;
+	t->tv_nsec %= 1000000000;
+}
+
+/* A failed batch is tried again while there is room for more, then given up: the files are not lost, only their rows until the next scan. */
+static bool worth_waiting(struct catalogue *c, errint_t error)
+{
+	struct timespec until;
+	if (error == -EBADMSG)
+		return false;
+	monotonic_after(&until, BATCH_MS);
+	pthread_mutex_lock(&c->lock);
+	c->error = error;
+	if (!c->stop)
+		pthread_cond_timedwait(&c->work, &c->lock, &until);
+	bool wait = !c->stop && c->flush_to <= c->done && c->head - c->done < RING / 4 * 3;
+	pthread_mutex_unlock(&c->lock);
+	return wait;
+}
+
+static void write_batch(struct catalogue *c, uint64_t from, size_t n)
+{
+	errint_t r = commit(c, from, n);
+	for (int i = 0; r && i < ATTEMPTS && worth_waiting(c, r); i++)
+		r = commit(c, from, n);
+	if (r && !atomic_exchange(r == -EBADMSG ? &c->corrupt : &c->lost, true))
+		log_line(LOG_LEVEL_ERROR,
+			"the catalogue cannot be written (%s): rows are missing until the next mount completes it",
+			strerror(-r));
+	note_hours(c, from, n);
+	pthread_mutex_lock(&c->lock);
+	c->done += n;
+	c->error = r;
+	pthread_cond_broadcast(&c->space);
+	pthread_cond_broadcast(&c->flushed);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- loading the near queue from the table -------------------------------------------------------------------------------------- */
+
+/* The last hour that is to be in memory: that after the current one, or the first that has any row. */
+static int64_t wanted_hour(struct catalogue *c)
+{
+	int64_t first = c->near.count ? 0 : hours_first(&c->hours, 0);
+	int64_t next = hour_of(c->now) + 1;
+	return first != HOURS_MAX && first > next ? first : next;
+}
+
+static void load_begin(struct catalogue *c)
+{
+	pthread_mutex_lock(&c->near_lock);
+	int64_t end = (wanted_hour(c) + 1) * 3600;
+	bool begin = end > c->horizon.at && (c->near.count < c->near_max / 2);
+	if (begin) {
+		memset(&c->load, 0, sizeof c->load);
+		c->load.active = true;
+		c->load.from = c->horizon;
+		c->load.hour = hour_of(c->horizon.at);
+		c->horizon = (struct near_key){.at = end};
+	}
+	pthread_mutex_unlock(&c->near_lock);
+	if (!begin)
+		return;
+	pthread_mutex_lock(&c->lock);
+	c->load.drain_to = c->head;
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void load_end(struct catalogue *c)
+{
+	c->load.active = false;
+	pthread_mutex_lock(&c->near_lock);
+	c->ready = c->horizon.at;
+	pthread_cond_broadcast(&c->loaded);
+	pthread_mutex_unlock(&c->near_lock);
+}
+
+static void load_row(
+	void *ctx, const uint8_t key[static HOME_BYTES], int64_t seen, const uint8_t *sealed, size_t sealed_len)
+{
+	struct catalogue *c = ctx;
+	struct catalogue_row row;
+	uint8_t body[ROW_BODY_MAX];
+	size_t len;
+	errint_t r = row_open(c->keys, c->uuid, ROW_FILE, key, sealed, sealed_len, body, &len);
+	if (!r)
+		r = row_decode(key, body, len, &row);
+	if (r) { /* forged: the scan of the next mount replaces it */
+		atomic_store(&c->lost, true);
+		return;
+	}
+	if (row.expires_at == POLICY_NEVER || key_compare(row.expires_at, key, &c->load.from) < 0)
+		return;
+	if (key_compare(row.expires_at, key, &c->horizon) >= 0) {
+		note_hour(c, row.expires_at);
+		return;
+	}
+	pthread_mutex_lock(&c->near_lock);
+	if (!near_has(&c->near, key) && near_put(&c->near, key, row.expires_at, false, body, len))
+		atomic_store(&c->lost, true);
+	if (near_top(&c->near) < c->announced) {
+		c->announced = near_top(&c->near);
+		c->earlier = true;
+	}
+	pthread_mutex_unlock(&c->near_lock);
+}
+
+static void load_step(struct catalogue *c)
+{
+	if (!c->load.active)
+		load_begin(c);
+	if (!c->load.active)
+		return;
+	if (!c->load.drained && c->load.drain_to > c->done)
+		return; /* `done` is changed by this thread only */
+	c->load.drained = true;
+	if (!c->load.reading) {
+		c->load.hour = hours_first(&c->hours, c->load.hour);
+		if (c->load.hour == HOURS_MAX || c->load.hour * 3600 >= c->horizon.at) {
+			load_end(c);
+			load_begin(c); /* there was nothing: on to the first hour that has rows */
+			return;
+		}
+		hours_drop(&c->hours, c->load.hour);
+		c->load.reading = true;
+		c->load.cursor = (struct cdb_cursor){0};
+	}
+	size_t count = 0;
+	errint_t r = cdb_each_in_bucket(
+		c->db, bucket_of(c, c->load.hour), &c->load.cursor, STEP_ROWS, load_row, c, &count);
+	if (r && !atomic_exchange(r == -EBADMSG ? &c->corrupt : &c->lost, true))
+		log_line(LOG_LEVEL_ERROR, "the catalogue cannot be read: %s", strerror(-r));
+	if (r || count < STEP_ROWS) {
+		c->load.reading = false;
+		c->load.hour++;
+	}
+}
+
+static void note_dropped(void *ctx, int64_t due)
+{
+	note_hour(ctx, due);
+}
+
+void catalogue_limit_near(struct catalogue *c, size_t rows)
+{
+	pthread_mutex_lock(&c->near_lock);
+	c->near_max = rows;
+	pthread_mutex_unlock(&c->near_lock);
+	catalogue_kick(c);
+}
+
+/* More rows than memory is meant to hold: the horizon comes nearer. */
+static void limit_near(struct catalogue *c)
+{
+	pthread_mutex_lock(&c->near_lock);
+	struct near_key first;
+	if (c->near.count > c->near_max && near_prune(&c->near, c->near_max / 2, &first, note_dropped, c)) {
+		c->horizon = first;
+		if (c->ready > first.at)
+			c->ready = first.at;
+	}
+	pthread_mutex_unlock(&c->near_lock);
+}
+
+void catalogue_load_all(struct catalogue *c)
+{
+	do {
+		load_step(c);
+		limit_near(c);
+	} while (c->load.active);
+}
+
+/* ---- dropping what a complete scan has not seen ----------------------------------------------------------------------------------- */
+
+struct stale {
+	int64_t scan;
+	size_t count;
+	uint8_t key[STEP_ROWS][HOME_BYTES];
+};
+
+static void note_stale(void *ctx, const uint8_t key[static HOME_BYTES], int64_t seen, const uint8_t *sealed, size_t len)
+{
+	struct stale *s = ctx;
+	if (seen != s->scan)
+		memcpy(s->key[s->count++], key, HOME_BYTES);
+}
+
+static errint_t drop_stale(struct catalogue *c, const struct stale *s)
+{
+	uint64_t dropped = 0;
+	errint_t r = s->count ? cdb_begin(c->db, false) : 0;
+	for (size_t i = 0; !r && i < s->count; i++) {
+		bool removed = true;
+		r = c->prune.dirs ? cdb_remove_dir(c->db, s->key[i]) : cdb_remove_file(c->db, s->key[i], &removed);
+		dropped += removed && !c->prune.dirs;
+	}
+	if (!r && s->count)
+		r = cdb_commit(c->db);
+	if (r)
+		cdb_rollback(c->db);
+	else
+		atomic_fetch_sub(&c->count, dropped);
+	return r;
+}
+
+static void prune_step(struct catalogue *c)
+{
+	if (!c->prune.active)
+		return;
+	struct stale s = {.scan = c->scan};
+	size_t count = 0;
+	errint_t r = c->prune.dirs ? cdb_each_dir(c->db, &c->prune.cursor, STEP_ROWS, note_stale, &s, &count)
+				   : cdb_each_file(c->db, &c->prune.cursor, STEP_ROWS, note_stale, &s, &count);
+	if (!r)
+		r = drop_stale(c, &s);
+	if (r) {
+		atomic_store(r == -EBADMSG ? &c->corrupt : &c->lost, true);
+		c->prune.active = false;
+	} else if (count < STEP_ROWS && !c->prune.dirs) {
+		c->prune.dirs = true;
+		c->prune.cursor = (struct cdb_cursor){0};
+	} else if (count < STEP_ROWS) {
+		c->prune.active = false;
+		atomic_store(&c->complete, true);
+	}
+}
+
+/* ---- the thread ------------------------------------------------------------------------------------------------------------------- */
+
+static bool busy(const struct catalogue *c)
+{
+	return c->load.active || c->prune.active;
+}
+
+/* The number of ops to write now; 0 with something else to do. */
+static size_t wait_for_work(struct catalogue *c, bool *ret_stop)
+{
+	size_t n = 0;
+	pthread_mutex_lock(&c->lock);
+	for (;;) {
+		uint64_t waiting = c->head - c->done;
+		if (waiting && !c->batch_until.tv_sec)
+			monotonic_after(&c->batch_until, BATCH_MS);
+		int late = 0;
+		if (waiting >= BATCH || c->stop || c->flush_to > c->done || busy(c)) {
+			n = min_size(waiting, BATCH);
+			break;
+		}
+		if (c->kicked)
+			break;
+		if (waiting)
+			late = pthread_cond_timedwait(&c->work, &c->lock, &c->batch_until);
+		else
+			pthread_cond_wait(&c->work, &c->lock);
+		if (late == ETIMEDOUT) {
+			n = min_size(c->head - c->done, BATCH);
+			break;
+		}
+	}
+	c->kicked = false;
+	*ret_stop = c->stop;
+	pthread_mutex_unlock(&c->lock);
+	if (n)
+		c->batch_until.tv_sec = 0;
+	return n;
+}
+
+static void tell_listener(struct catalogue *c)
+{
+	pthread_mutex_lock(&c->near_lock);
+	bool tell = c->earlier;
+	c->earlier = false;
+	pthread_mutex_unlock(&c->near_lock);
+	if (!tell)
+		return;
+	pthread_mutex_lock(&c->listener_lock);
+	if (c->listener)
+		c->listener(c->listener_ctx);
+	pthread_mutex_unlock(&c->listener_lock);
+}
+
+void *catalogue_writer(void *catalogue)
+{
+	struct catalogue *c = catalogue;
+	bool stop = false;
+	load_step(c);
+	for (;;) {
+		size_t n = wait_for_work(c, &stop);
+		if (n)
+			write_batch(c, c->done, n);
+		load_step(c);
+		limit_near(c);
+		prune_step(c);
+		tell_listener(c);
+		if (stop && !n && !c->prune.active)
+			break;
+	}
+	/* Nobody waits for a load any more. */
+	pthread_mutex_lock(&c->near_lock);
+	c->ready = POLICY_NEVER;
+	pthread_cond_broadcast(&c->loaded);
+	pthread_mutex_unlock(&c->near_lock);
+	return NULL;
+}
