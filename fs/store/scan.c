@@ -1,0 +1,370 @@
+/* The background walk over the tree. When the catalogue may lack rows it looks at every file (and so recovers those that the last session left
+ * open) and completes it; else it only opens names, to count what does not belong here. */
+#include "store/core.h"
+
+#include "base/log.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#define NICE           10
+#define RESCAN_SECONDS 3600 /* until a catalogue that is still, or again, incomplete is scanned anew */
+#define ATTEMPTS       5    /* at a walk that no moving directory disturbs */
+#define FOREIGN_DEPTH  64
+
+struct scan {
+	struct archive *a;
+	pthread_t thread;
+	pthread_mutex_t lock; /* leaf */
+	pthread_cond_t wake;
+	_Atomic bool stop;
+	_Atomic uint64_t seen;
+};
+
+/* One directory on the way down, and its subdirectories still to be walked: backing names, each with its NUL. */
+struct level {
+	struct level *up;
+	struct inode *dir;
+	char *names;
+	size_t len, cap, at;
+};
+
+struct walk {
+	struct scan *s;
+	struct archive *a;
+	bool full;
+	struct level *level;
+	bool moved;
+	uint64_t seen, foreign, failed;
+};
+
+static errint_t remember(struct level *l, const char *backing)
+{
+	size_t len = strlen(backing) + 1;
+	if (l->cap - l->len < len) {
+		size_t cap = 2 * l->cap + 4096;
+		char *names = realloc(l->names, cap);
+		if (!names)
+			return -ENOMEM;
+		l->names = names;
+		l->cap = cap;
+	}
+	memcpy(l->names + l->len, backing, len);
+	l->len += len;
+	return 0;
+}
+
+/* Ours, but no entry: records, their temporary files, the full names of long ones. */
+static bool is_companion(const char *backing)
+{
+	size_t len = strlen(backing), suffix = strlen(NAME_COMPANION_SUFFIX);
+	if (!strncmp(backing, DIR_FILE_NAME, strlen(DIR_FILE_NAME)))
+		return true;
+	return backing[0] == NAME_LONG_PREFIX && len > suffix && !strcmp(backing + len - suffix, NAME_COMPANION_SUFFIX);
+}
+
+static bool is_dots(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..");
+}
+
+static mode_t type_of(int dirfd, const struct dirent *e)
+{
+	struct stat st;
+	if (e->d_type != DT_UNKNOWN)
+		return DTTOIF(e->d_type);
+	return fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) ? 0 : st.st_mode & S_IFMT;
+}
+
+/* ---- foreign files --------------------------------------------------------------------------------------------------------------- */
+
+/* Whatever lies below a directory that is not ours. */
+static void count_foreign(struct walk *w, int dirfd, const char *name, unsigned depth)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	struct dirent *e;
+	while (!atomic_load(&w->s->stop) && (e = readdir(d))) {
+		if (is_dots(e->d_name))
+			continue;
+		if (type_of(fd, e) != S_IFDIR)
+			w->foreign++;
+		else if (depth < FOREIGN_DEPTH)
+			count_foreign(w, fd, e->d_name, depth + 1);
+	}
+	closedir(d);
+}
+
+/* ---- entries --------------------------------------------------------------------------------------------------------------------- */
+
+/* The row is put under the directory's lock, so that it does not come after a removal that it knows nothing of. */
+static void scan_file(struct walk *w, struct dir_use *u, const char *backing, const char *name, size_t len)
+{
+	struct file_header h = {.expires_at = POLICY_NEVER};
+	struct catalogue_row row;
+	int slot;
+	errint_t r = file_header_at(w->a, u, backing, name, len, &h, &slot, NULL);
+	/* A file left open whose key is gone is not recovered, but is to be unlinked: its header says so. */
+	if (r == -EKEYEXPIRED && h.expires_at != POLICY_NEVER)
+		r = 0;
+	if (!r) {
+		row_fill(w->a, &row, &h, u->dir->dir->record.dir_id, name, len, backing);
+		catalogue_put(w->a->catalogue, &row);
+	} else if (r != -ENOENT && r != -EBADMSG && r != -EINVAL) {
+		w->failed++; /* damaged ones are reported where they are read */
+	}
+}
+
+static void scan_entry(struct walk *w, struct inode *dir, int dirfd, const struct dirent *e)
+{
+	struct dir_use u;
+	char name[NAME_PLAIN_MAX + 1];
+	size_t len;
+	if (is_dots(e->d_name) || is_companion(e->d_name) ||
+		(dir == w->a->root && !strcmp(e->d_name, ARCHIVE_DIR_NAME)))
+		return;
+	mode_t type = type_of(dirfd, e);
+	if (!type)
+		return;
+	if (dir_enter(w->a, dir, false, &u)) {
+		w->failed++;
+		return;
+	}
+	errint_t r = backing_name_open(w->a, &u, e->d_name, name, &len);
+	if (!r && type == S_IFREG && w->full)
+		scan_file(w, &u, e->d_name, name, len);
+	dir_leave(w->a, &u);
+	if (r && type == S_IFDIR)
+		count_foreign(w, dirfd, e->d_name, 0);
+	else if (r == -EBADMSG)
+		w->foreign++;
+	else if (r || (type == S_IFDIR && remember(w->level, e->d_name)))
+		w->failed++;
+	else if (type == S_IFREG) {
+		w->seen++;
+		atomic_store(&w->s->seen, w->seen);
+	}
+}
+
+static errint_t list(struct walk *w, struct inode *dir)
+{
+	struct dir_use u;
+	errint_t r = dir_pin(w->a, dir, &u);
+	if (r)
+		return r;
+	int fd = openat(u.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	r = d ? 0 : -errno;
+	if (!d && fd >= 0)
+		close(fd);
+	while (d && !atomic_load(&w->s->stop)) {
+		errno = 0;
+		struct dirent *e = readdir(d);
+		if (!e) {
+			r = -errno;
+			break;
+		}
+		scan_entry(w, dir, fd, e);
+	}
+	if (d)
+		closedir(d);
+	dir_leave(w->a, &u);
+	return r;
+}
+
+/* ---- directories ----------------------------------------------------------------------------------------------------------------- */
+
+static errint_t push(struct walk *w, struct inode *dir)
+{
+	struct level *l = calloc(1, sizeof *l);
+	if (!l)
+		return -ENOMEM;
+	l->dir = dir;
+	l->up = w->level;
+	w->level = l;
+	return 0;
+}
+
+static void pop(struct walk *w)
+{
+	struct level *l = w->level;
+	w->level = l->up;
+	inode_unref(w->a, l->dir);
+	free(l->names);
+	free(l);
+}
+
+static errint_t child_of(struct archive *a, struct inode *dir, const char *backing, struct inode **ret)
+{
+	struct dir_use u;
+	struct stat st;
+	char name[NAME_PLAIN_MAX + 1];
+	size_t len;
+	errint_t r = dir_enter(a, dir, false, &u);
+	if (r)
+		return r;
+	if (fstatat(u.fd, backing, &st, AT_SYMLINK_NOFOLLOW))
+		r = -errno;
+	else if (!S_ISDIR(st.st_mode))
+		r = -ENOENT;
+	if (!r)
+		r = backing_name_open(a, &u, backing, name, &len);
+	if (!r)
+		r = inode_intern(a, st.st_ino, S_IFDIR, dir, name, len, ret);
+	dir_leave(a, &u);
+	return r;
+}
+
+static void note_dir(struct walk *w, struct inode *parent, struct inode *dir, const char *backing)
+{
+	struct dir_use u;
+	if (dir_pin(w->a, dir, &u)) /* loads its id */
+		return;
+	catalogue_put_dir(w->a->catalogue, dir->dir->record.dir_id, parent->dir->record.dir_id, backing);
+	dir_leave(w->a, &u);
+}
+
+static void descend(struct walk *w, const char *backing)
+{
+	struct inode *parent = w->level->dir, *dir;
+	errint_t r = child_of(w->a, parent, backing, &dir);
+	if (r == -ENOENT)
+		return; /* moved or removed meanwhile */
+	if (!r && (r = push(w, dir)))
+		inode_unref(w->a, dir);
+	if (!r && w->full)
+		note_dir(w, parent, dir, backing);
+	if (!r)
+		r = list(w, dir);
+	w->failed += r && r != -ENOENT;
+}
+
+/* True if every directory was listed and every file looked at. */
+static bool walk_tree(struct walk *w)
+{
+	inode_ref(w->a->root);
+	if (push(w, w->a->root)) {
+		inode_unref(w->a, w->a->root);
+		return false;
+	}
+	w->failed += list(w, w->a->root) != 0;
+	while (w->level && !atomic_load(&w->s->stop)) {
+		struct level *l = w->level;
+		if (l->at == l->len) {
+			pop(w);
+			continue;
+		}
+		const char *backing = l->names + l->at;
+		l->at += strlen(backing) + 1;
+		descend(w, backing);
+	}
+	bool all = !w->level && !w->failed;
+	while (w->level)
+		pop(w);
+	return all;
+}
+
+/* A directory that moves meanwhile may be missed where it was and where it is: then the walk says nothing about what is not there. */
+static bool walk_undisturbed(struct walk *w)
+{
+	struct archive *a = w->a;
+	uint64_t before = atomic_load(&a->dir_moves);
+	bool all = walk_tree(w);
+	if (before % 2 || atomic_load(&a->dir_moves) != before)
+		w->moved = true;
+	return all;
+}
+
+static void scan_once(struct scan *s, bool full)
+{
+	struct archive *a = s->a;
+	struct walk w;
+	bool all;
+	if (full)
+		catalogue_scan_begin(a->catalogue);
+	for (int i = 0;; i++) {
+		w = (struct walk){.s = s, .a = a, .full = full};
+		all = walk_undisturbed(&w);
+		if (atomic_load(&s->stop))
+			return;
+		if (!full || !w.moved || i == ATTEMPTS)
+			break;
+	}
+	atomic_store(&a->foreign, w.foreign);
+	if (full && all && !w.moved) {
+		catalogue_complete(a->catalogue);
+		gate_all_seen(a);
+	} else if (full) {
+		log_line(LOG_LEVEL_WARNING,
+			"the catalogue is not complete: %s; the files are looked at again in an hour",
+			all ? "directories were moved all the while" : "some directories or files could not be read");
+	}
+}
+
+static void *scan_main(void *scan)
+{
+	struct scan *s = scan;
+	struct archive *a = s->a;
+	setpriority(PRIO_PROCESS, 0, NICE); /* of this thread */
+	scan_once(s, !catalogue_is_complete(a->catalogue) || (a->unclean && open_table_count(a->unclean)));
+	pthread_mutex_lock(&s->lock);
+	while (!atomic_load(&s->stop)) {
+		struct timespec until;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += RESCAN_SECONDS;
+		if (pthread_cond_clockwait(&s->wake, &s->lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
+			continue;
+		pthread_mutex_unlock(&s->lock);
+		if (!catalogue_is_complete(a->catalogue))
+			scan_once(s, true);
+		pthread_mutex_lock(&s->lock);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+errint_t scan_start(struct archive *a)
+{
+	struct scan *s = calloc(1, sizeof *s);
+	if (!s)
+		return -ENOMEM;
+	s->a = a;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->wake, NULL);
+	errint_t r = -pthread_create(&s->thread, NULL, scan_main, s);
+	if (r) {
+		free(s);
+		return r;
+	}
+	a->scan = s;
+	return 0;
+}
+
+void scan_stop(struct archive *a)
+{
+	struct scan *s = a->scan;
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	atomic_store(&s->stop, true);
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->thread, NULL);
+	a->scan = NULL;
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->wake);
+	free(s);
+}
+
+uint64_t scan_seen(struct archive *a)
+{
+	return a->scan ? atomic_load(&a->scan->seen) : 0;
+}

@@ -1,0 +1,178 @@
+#include "store/sweep.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define RETRY      10  /* seconds until a file that could not be unlinked is tried again */
+#define RETRY_HELD 600 /* until a held one, or one whose directory is not known yet, is looked at again */
+
+struct sweep *sweep_new(struct archive *a)
+{
+	struct sweep *w = malloc(sizeof *w);
+	if (!w)
+		return NULL;
+	w->a = a;
+	w->count = 0;
+	w->dir = NULL;
+	w->dir_known = false;
+	return w;
+}
+
+void sweep_forget_dir(struct sweep *w)
+{
+	if (w->dir)
+		inode_unref(w->a, w->dir);
+	w->dir = NULL;
+	w->dir_known = false;
+}
+
+void sweep_free(struct sweep *w)
+{
+	if (!w)
+		return;
+	sweep_forget_dir(w);
+	free(w);
+}
+
+static int by_directory(const void *a, const void *b)
+{
+	const struct catalogue_row *x = a, *y = b;
+	return memcmp(x->dir_id, y->dir_id, DIR_ID_BYTES);
+}
+
+void sweep_sort(struct sweep *w)
+{
+	qsort(w->row, w->count, sizeof *w->row, by_directory);
+}
+
+static errint_t enter(struct sweep *w, const struct catalogue_row *row, bool write, struct dir_use *u)
+{
+	if (!w->dir_known || memcmp(w->dir_id, row->dir_id, DIR_ID_BYTES)) {
+		sweep_forget_dir(w);
+		w->dir_error = dir_by_id(w->a, row->dir_id, &w->dir);
+		if (w->dir_error)
+			w->dir = NULL;
+		memcpy(w->dir_id, row->dir_id, DIR_ID_BYTES);
+		w->dir_known = true;
+	}
+	return w->dir_error ? w->dir_error : dir_enter(w->a, w->dir, write, u);
+}
+
+struct found {
+	struct stat st;
+	char name[NAME_PLAIN_MAX + 1];
+	size_t len;
+	struct file_header h;
+};
+
+/* The row's file and its authentic header. -ENOENT: there is none of that name. */
+static errint_t look(struct archive *a, struct dir_use *u, const struct catalogue_row *row, struct found *f)
+{
+	int slot;
+	if (fstatat(u->fd, row->backing, &f->st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	errint_t r = backing_name_open(a, u, row->backing, f->name, &f->len);
+	if (r)
+		return r;
+	f->h.expires_at = POLICY_NEVER;
+	r = file_header_at(a, u, row->backing, f->name, f->len, &f->h, &slot, NULL);
+	/* A file that the last session left open and that cannot be recovered because its key is gone: its header is authentic all the same. */
+	return r == -EKEYEXPIRED && f->h.expires_at != POLICY_NEVER ? 0 : r;
+}
+
+void sweep_deny(struct sweep *w, const struct catalogue_row *row, int64_t now)
+{
+	struct dir_use u;
+	struct stat st;
+	struct found f;
+	struct archive *a = w->a;
+	if (enter(w, row, false, &u))
+		return;
+	/* What the kernel holds, it holds under an inode that is in memory. */
+	struct inode *i = fstatat(u.fd, row->backing, &st, AT_SYMLINK_NOFOLLOW) ? NULL : inode_find(a, st.st_ino);
+	bool drop = i && !look(a, &u, row, &f) && policy_expired(f.h.expires_at, now);
+	if (drop)
+		atomic_store(&i->expires_at, f.h.expires_at); /* before the kernel is told: a reader may come between */
+	dir_leave(a, &u);
+	if (drop && a->hooks.drop_pages && atomic_load(&i->lookups))
+		a->hooks.drop_pages(a->hooks.ctx, i);
+	if (i)
+		inode_unref(a, i);
+}
+
+static bool is_held(const struct file_header *h)
+{
+	for (size_t i = 0; i < HEADER_HOLDS; i++)
+		if (h->holds[i])
+			return true;
+	return false;
+}
+
+static bool come_again(struct sweep *w, const struct catalogue_row *row, int64_t when)
+{
+	catalogue_retry(w->a->catalogue, row, when);
+	return false;
+}
+
+static bool drop_row(struct sweep *w, const struct catalogue_row *row)
+{
+	catalogue_remove(w->a->catalogue, row->place);
+	return true;
+}
+
+static void entomb(struct sweep *w, const struct catalogue_row *row, struct inode *child, const struct found *f)
+{
+	struct archive *a = w->a;
+	char class_[64], text[128];
+	unsigned line = 0;
+	if (a->hooks.entry_gone)
+		a->hooks.entry_gone(a->hooks.ctx, w->dir, child, f->name);
+	gate_class_name(a, f->h.class_fp, class_, &line);
+	snprintf(text, sizeof text, "class %s, line %u of the policy", class_[0] ? class_ : "?", line);
+	gate_record_at(a, RECORD_EXPIRE, NULL, &f->h, row->dir_id, row->place, text);
+	atomic_fetch_add(&a->expired_total, 1);
+}
+
+/* The directory of the row is entered for writing; left here, because nothing may be told to the kernel under a lock. */
+static bool unlink_entered(struct sweep *w, struct dir_use *u, const struct catalogue_row *row, int64_t now)
+{
+	struct found f;
+	struct archive *a = w->a;
+	struct inode *child = NULL;
+	errint_t r = look(a, u, row, &f);
+	bool overdue = !r && policy_expired(f.h.expires_at, now), held = overdue && is_held(&f.h);
+	if (overdue && !held) {
+		child = inode_find(a, f.st.st_ino);
+		r = file_expire_at(a, u, row->backing, f.name, &f.h);
+	} else if (!r && !overdue) {
+		struct catalogue_row right;
+		row_fill(a, &right, &f.h, row->dir_id, f.name, f.len, row->backing);
+		catalogue_put(a->catalogue, &right);
+	}
+	dir_leave(a, u);
+	if (overdue && !held && !r)
+		entomb(w, row, child, &f);
+	if (child)
+		inode_unref(a, child);
+	if (held)
+		return come_again(w, row, now + RETRY_HELD), true;
+	if (r == -ENOENT || r == -EINVAL)
+		return drop_row(w, row);
+	/* A damaged file is nobody's to delete: it has been reported, and the row stays for the next mount. */
+	return !r || r == -EBADMSG ? true : come_again(w, row, now + RETRY);
+}
+
+bool sweep_unlink(struct sweep *w, const struct catalogue_row *row, int64_t now)
+{
+	struct dir_use u;
+	errint_t r = enter(w, row, true, &u);
+	if (!r)
+		return unlink_entered(w, &u, row, now);
+	if (r == -ENOENT && catalogue_is_complete(w->a->catalogue))
+		return drop_row(w, row);
+	if (r == -EBADMSG)
+		return true;
+	return come_again(w, row, now + (r == -ENOENT ? RETRY_HELD : RETRY)), r == -ENOENT;
+}
