@@ -185,10 +185,12 @@ void tree_lock_write(struct archive *a)
 {
 	pthread_rwlock_wrlock(&a->tree);
 	tree_held = true;
+	atomic_fetch_add(&a->dir_moves, 1);
 }
 
 void tree_unlock_write(struct archive *a)
 {
+	atomic_fetch_add(&a->dir_moves, 1);
 	tree_held = false;
 	pthread_rwlock_unlock(&a->tree);
 }
