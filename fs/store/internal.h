@@ -50,6 +50,7 @@ struct archive {
 	struct archive_hooks hooks;
 
 	pthread_rwlock_t tree; /* read: building paths, reopening directories; write: moving a directory */
+	_Atomic uint64_t dir_moves; /* odd while a directory is being moved: a walk that was overtaken by one is not complete */
 	struct inode_shard shard[INODE_SHARDS];
 	struct inode *root;
 	struct dir_cache *dir_cache;
