@@ -21,8 +21,9 @@ static void print_state(const struct ctl_line *s)
 {
 	char text[2 * HUMAN_BYTES], span[HUMAN_BYTES];
 	int64_t now = ctl_num(s, "trusted-ns", 0) / 1000000000, length = ctl_num(s, "epoch-seconds", 0);
-	printf("Written %s, sequence %" PRId64 "\n", human_when(ctl_num(s, "last-write-ns", 0) / 1000000000, now, text),
-		ctl_num(s, "sequence", 0));
+	int64_t written = ctl_num(s, "last-write-ns", 0) / 1000000000;
+	printf("Sequence %" PRId64 "%s%s\n", ctl_num(s, "sequence", 0), written ? ", written " : "",
+		written ? human_when(written, now, text) : "");
 	printf("Keys of all that expired before %s are destroyed (epochs of %s)\n",
 		human_time(ctl_num(s, "next-epoch", 0) * length, text), human_span(length, span));
 	printf("%" PRId64 " tree%s with %" PRId64 " nodes, %" PRId64 " holds, %" PRId64 " barriers\n\n",

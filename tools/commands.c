@@ -58,7 +58,7 @@ static void help(void)
 	for (size_t i = 0; commands[i]; i++) {
 		char left[64];
 		snprintf(left, sizeof left, "%s %s", commands[i]->name, commands[i]->operands);
-		printf("  %-32s %.*s\n", left, (int)strcspn(commands[i]->summary, ":;,."), commands[i]->summary);
+		printf("  %-32s %.*s\n", left, (int)strcspn(commands[i]->summary, ":;."), commands[i]->summary);
 	}
 	printf("\nlapse COMMAND --help tells the options of a command; lapse(8) tells everything.\n"
 	       "Exit status: 0 done, 1 done and something needs attention, 2 usage, 3 error.\n");

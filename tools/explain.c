@@ -1,5 +1,6 @@
 #include "tools/command.h"
 #include "tools/human.h"
+#include "tools/json.h"
 #include "tools/rows.h"
 #include "tools/say.h"
 #include "tools/target.h"
@@ -8,7 +9,6 @@
 
 #include <grp.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -178,23 +178,11 @@ static int print_file(const struct view *v)
 
 static int print_json(const struct view *v)
 {
-	json_t *o = json_object();
-	for (size_t i = 0; i < v->f->count; i++) {
-		int64_t n;
-		const struct ctl_field *field = &v->f->field[i];
-		bool text = !strcmp(field->key, "path") || !strcmp(field->key, "class-now") ||
-			    !strcmp(field->key, "class-then");
-		bool is_number = !text && ctl_i64(v->f, field->key, &n) == 0;
-		json_t *value = is_number ? n == INT64_MAX || n == INT64_MIN ? json_null() : json_integer(n)
-					  : json_string(field->value);
-		json_object_set_new(o, field->key, value ? value : json_null());
-	}
+	json_t *o = json_row(v->f);
 	int64_t gone = v->file ? shredded_at(v) : INT64_MAX;
-	json_object_set_new(o, "shredded", gone == INT64_MAX ? json_null() : json_integer(gone));
-	bool failed = json_dumpf(o, stdout, JSON_INDENT(2)) != 0;
-	putchar('\n');
-	json_decref(o);
-	return failed ? say_error("cannot print: the output is closed") : EXIT_DONE;
+	if (o)
+		json_object_set_new(o, "shredded", gone == INT64_MAX ? json_null() : json_integer(gone));
+	return json_print(o);
 }
 
 static int show(const struct args *a, const struct rows *rows, const char *shown)
@@ -299,7 +287,7 @@ const struct command command_explain = {
 	.operands = "PATH",
 	.min = 1,
 	.max = 1,
-	.summary = "Say of one file: its class and why, when it expires, when its key goes, what happens next, and "
+	.summary = "Explain one file: its class and why, when it expires, when its key goes, what happens next, and "
 		   "whether you may read it.",
 	.details = "Nothing is read or charged. Exit status: 1 if the file's header is damaged.",
 	.options = {options, unlock_options},

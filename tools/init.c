@@ -305,6 +305,7 @@ static void tell_recovery(const struct plan *p)
 static void tell(const struct plan *p, const uint8_t uuid[static UUID_BYTES], const uint8_t log_public[static 32])
 {
 	char size[HUMAN_BYTES], span[HUMAN_BYTES], id[37];
+	const char *key = args_value(p->args, "key-file");
 	const char *why = args_has(p->args, "suite")   ? "as you asked"
 			  : p->suite == SUITE_AEGIS256 ? "this CPU has AES instructions"
 						       : "this CPU has no AES instructions";
@@ -326,7 +327,8 @@ static void tell(const struct plan *p, const uint8_t uuid[static UUID_BYTES], co
 	printf("\n             the audit log's first public key: keep it elsewhere, it proves the log and is no "
 	       "secret\n");
 	tell_recovery(p);
-	printf("\nNext:\n  lapse mount %s\n  lapse status\n  lapse queue\n", p->path);
+	printf("\nNext:\n  lapse mount %s%s%s\n  lapse status\n  lapse queue\n", p->path, key ? " --key-file " : "",
+		key ? key : "");
 	if (!p->policy_from)
 		printf("  lapse policy show >policy.ini, edit it, lapse policy apply policy.ini\n");
 }

@@ -24,6 +24,7 @@ struct daemon {
 	const struct mount_request *request;
 	char archive[CTL_PATH_MAX], mountpoint[CTL_PATH_MAX];
 	int ready_fd;
+	bool served;
 	struct archive *store;
 	struct session *session;
 	struct ctl_place place;
@@ -82,6 +83,7 @@ static void on_serving(void *ctx)
 	if (r)
 		log_line(LOG_LEVEL_ERROR, "control socket: %s; the archive is served, but commands will not find it",
 			strerror(-r));
+	d->served = true;
 	if (!d->request->foreground)
 		log_to_syslog();
 	notify_manager("READY=1");
@@ -209,7 +211,7 @@ static int end_with(const struct daemon *d, errint_t r, const struct fault *f)
 		return EXIT_USAGE;
 	if (r == SAID_ERROR)
 		return EXIT_ERROR;
-	return r ? say_fault(f, r, d->archive) : EXIT_DONE;
+	return r ? say_open_fault(f, r, d->archive) : EXIT_DONE;
 }
 
 /* ---- the command --------------------------------------------------------------------------------------------------------------- */
@@ -247,7 +249,7 @@ static int mount_here(struct daemon *d)
 		return r ? end_with(d, r, &f) : set_flags(d);
 	r = serve(d, &f);
 	if (!d->request->foreground) {
-		if (r && r != SAID_USAGE && r != SAID_ERROR)
+		if (r && d->served) /* before, the parent says it */
 			log_line(LOG_LEVEL_ERROR, "%s: %s", d->archive, f.text[0] ? f.text : strerror(-r));
 		_exit(r ? EXIT_ERROR : EXIT_DONE);
 	}
@@ -302,7 +304,7 @@ const struct command command_mount = {
 	.operands = "ARCHIVE [MOUNTPOINT]",
 	.min = 1,
 	.max = 2,
-	.summary = "Mount an archive at MOUNTPOINT, or over itself, so that programs keep their paths.",
+	.summary = "Mount an archive at MOUNTPOINT, or over itself: then programs keep their paths.",
 	.details = "Returns when the archive is being served. Root mounts for everyone, other users for themselves.\n"
 		   "Where neither option names a key: $CREDENTIALS_DIRECTORY/lapse.key or lapse.passphrase, else it is "
 		   "asked for.",

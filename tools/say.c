@@ -84,6 +84,16 @@ int say_fault(const struct fault *f, errint_t error, const char *what)
 	return EXIT_ERROR;
 }
 
+int say_open_fault(const struct fault *f, errint_t error, const char *archive)
+{
+	int e = say_fault(f, error, archive);
+	if (error == -ENOKEY)
+		fprintf(stderr,
+			"'lapse key list %s' shows what opens it; a recovery key can be given wherever a key is.\n",
+			archive);
+	return e;
+}
+
 void say_diag(const char *file, unsigned line, bool warning, const char *text)
 {
 	fprintf(stderr, "%s:%u: %s%s\n", file, line, warning ? "warning: " : "", text);

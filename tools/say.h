@@ -12,6 +12,8 @@ int say_usage(const char *format, ...) __attribute__((format(printf, 1, 2))); /*
 int say_error(const char *format, ...) __attribute__((format(printf, 1, 2))); /* EXIT_ERROR */
 /* EXIT_ERROR: the fault's sentence, or `what` and the error's name; for errors that ask for it, what to do. */
 int say_fault(const struct fault *f, errint_t error, const char *what);
+/* The same for opening an archive: what to do about a wrong key is said too. */
+int say_open_fault(const struct fault *f, errint_t error, const char *archive);
 /* A sentence for the errnos that mean something of their own here. */
 const char *say_errno(errint_t error);
 /* Each as FILE:LINE: text. */

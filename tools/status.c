@@ -1,11 +1,11 @@
 #include "tools/command.h"
 #include "tools/human.h"
+#include "tools/json.h"
 #include "tools/rows.h"
 #include "tools/say.h"
 #include "tools/target.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -221,22 +221,6 @@ static void print_report(const struct report *r)
 
 /* ---- for programs ----------------------------------------------------------------------------------------------------------- */
 
-/* Digits become numbers; these are the rows' own keys, documented in lapse.8. */
-static json_t *json_row(const struct ctl_line *l)
-{
-	json_t *o = json_object();
-	for (size_t i = 0; o && i < l->count; i++) {
-		int64_t v;
-		bool text = !strcmp(l->field[i].key, "archive") || !strcmp(l->field[i].key, "path") ||
-			    !strcmp(l->field[i].key, "budget");
-		json_t *value = !text && ctl_i64(l, l->field[i].key, &v) == 0
-					? v == INT64_MAX ? json_null() : json_integer(v)
-					: json_string(l->field[i].value);
-		json_object_set_new(o, l->field[i].key, value ? value : json_null());
-	}
-	return o;
-}
-
 static json_t *json_rows(const struct report *r, const char *kind)
 {
 	json_t *array = json_array();
@@ -256,10 +240,7 @@ static int print_json(const struct report *r)
 	json_object_set_new(root, "copies", json_rows(r, "copy"));
 	json_object_set_new(root, "usage", json_rows(r, "usage"));
 	json_object_set_new(root, "attention", list);
-	bool failed = json_dumpf(root, stdout, JSON_INDENT(2)) != 0;
-	putchar('\n');
-	json_decref(root);
-	return failed ? say_error("cannot print the status: the output is closed") : EXIT_DONE;
+	return json_print(root);
 }
 
 /* ---- the command ---------------------------------------------------------------------------------------------------------- */

@@ -1,12 +1,12 @@
 #include "tools/table.h"
 
+#include "tools/json.h"
 #include "tools/nearest.h"
 #include "tools/say.h"
 
 #include <assert.h>
 #include <ctype.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <libsmartcols.h>
 #include <stdio.h>
 #include <string.h>
@@ -177,22 +177,6 @@ static void cell_text(struct table *t, size_t column, const char *text)
 {
 	if (scols_line_set_data(t->line, (size_t)t->place[column], text))
 		t->bad = true;
-}
-
-/* Names are bytes; JSON is UTF-8: what is not becomes \xNN. */
-static json_t *json_bytes(const char *text)
-{
-	json_t *plain = json_string(text);
-	if (plain)
-		return plain;
-	cleanup_free char *escaped = malloc(strlen(text) * 4 + 1);
-	if (!escaped)
-		return NULL;
-	char *p = escaped;
-	for (; *text; text++)
-		p += (unsigned char)*text >= 0x80 ? sprintf(p, "\\x%02x", (unsigned char)*text)
-						  : sprintf(p, "%c", *text);
-	return json_string(escaped);
 }
 
 void table_text(struct table *t, size_t column, const char *text)

@@ -63,7 +63,7 @@ static int open_here(const struct args *a, const char *verb, struct target *t)
 	if (!r)
 		return EXIT_DONE;
 	unlock_free(&t->unlock);
-	return say_fault(&f, r, t->path);
+	return say_open_fault(&f, r, t->path);
 }
 
 static errint_t find_without_operand(struct target *t, struct fault *f)

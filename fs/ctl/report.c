@@ -263,7 +263,7 @@ static errint_t put_explanation(struct ctl_call *c, const char *path, const stru
 	ctl_put_i64(t, "header-errno", -e->header_error);
 	ctl_put(t, "class-now", e->class_now);
 	ctl_put(t, "class-then", e->class_then);
-	ctl_put_u64(t, "class-line", e->class_line);
+	ctl_put_u64(t, "class-line", class_ ? class_->line : e->class_line);
 	ctl_put(t, "lifetime", class_ ? policy_expire_text(class_) : "");
 	ctl_put(t, "basis-kind",
 		class_ && class_->basis == POLICY_BASIS_MODIFIED   ? "modified"

@@ -1,0 +1,150 @@
+#include "ctl/runtime.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Everything here happens as an ordinary user with a runtime directory of its own. */
+static char base[64];
+
+static void become_user(void)
+{
+	snprintf(base, sizeof base, "/tmp/lapse-runtime.XXXXXX");
+	cr_assert_not_null(mkdtemp(base));
+	setenv("XDG_RUNTIME_DIR", base, 1);
+	if (geteuid() == 0) {
+		cr_assert_eq(chown(base, 65534, 65534), 0);
+		cr_assert_eq(seteuid(65534), 0);
+	}
+}
+
+static void clean(void)
+{
+	char command[128];
+	cr_assert_eq(seteuid(getuid()), 0);
+	snprintf(command, sizeof command, "rm -rf %s", base);
+	cr_assert_eq(system(command), 0);
+}
+
+/* Nothing of ours; daemons of root may live on this machine, and then it is said that they are closed to us. */
+static bool finds_nothing(const char *path)
+{
+	struct ctl_daemon d;
+	errint_t r = ctl_find(path, &d, NULL, NULL);
+	return r == -ENOENT || (r == -EACCES && getuid() == 0);
+}
+
+TestSuite(runtime, .init = become_user, .fini = clean);
+
+static void announce(struct ctl_place *p, const char *archive, const char *mountpoint)
+{
+	struct ctl_daemon d = {.pid = getpid()};
+	snprintf(d.archive, sizeof d.archive, "%s", archive);
+	snprintf(d.mountpoint, sizeof d.mountpoint, "%s", mountpoint);
+	cr_assert_eq(ctl_place_announce(p, &d), 0);
+}
+
+static bool exists(const char *dir, const char *name)
+{
+	char path[CTL_PATH_MAX + 16];
+	struct stat st;
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	return lstat(path, &st) == 0;
+}
+
+Test(runtime, names_are_unique_among_the_living)
+{
+	struct ctl_place a, b, c;
+	struct stat st;
+	cr_assert_eq(ctl_place_claim("/srv/plates", &a, NULL), 0);
+	cr_assert_eq(ctl_place_claim("/mnt/plates", &b, NULL), 0);
+	cr_assert_eq(ctl_place_claim("/srv/.odd name\n", &c, NULL), 0);
+	cr_assert_str_eq(a.name, "plates");
+	cr_assert_str_eq(b.name, "plates-2");
+	cr_assert_str_eq(c.name, "_odd_name_");
+	cr_assert_eq(stat(a.dir, &st), 0);
+	cr_assert_eq(st.st_mode & 07777, 0700u);
+	ctl_place_release(&a);
+	cr_assert_not(exists(base, "lapse/plates"));
+	cr_assert_eq(ctl_place_claim("/srv/plates", &a, NULL), 0);
+	cr_assert_str_eq(a.name, "plates");
+	ctl_place_release(&a);
+	ctl_place_release(&b);
+	ctl_place_release(&c);
+}
+
+Test(runtime, what_the_dead_left_is_taken_over_and_cleaned)
+{
+	struct ctl_place dead, next;
+	cr_assert_eq(ctl_place_claim("/srv/plates", &dead, NULL), 0);
+	announce(&dead, "/srv/plates", "/srv/plates");
+	close(dead.listen_fd); /* as kill -9 would */
+	cr_assert_eq(ctl_place_claim("/srv/plates", &next, NULL), 0);
+	cr_assert_str_eq(next.name, "plates");
+	cr_assert_not(exists(next.dir, "info"));
+	announce(&next, "/srv/plates", "/srv/plates");
+	close(next.listen_fd);
+	cr_assert(finds_nothing("/srv/plates/a"));
+	cr_assert_not(exists(base, "lapse/plates"));
+}
+
+Test(runtime, the_longest_prefix_wins)
+{
+	struct ctl_place a, b;
+	struct ctl_daemon d;
+	const char *below;
+	cr_assert(finds_nothing(NULL));
+	cr_assert_eq(ctl_place_claim("/srv/a", &a, NULL), 0);
+	announce(&a, "/srv/a", "/srv/a");
+	cr_assert_eq(ctl_find(NULL, &d, &below, NULL), 0);
+	cr_assert_str_eq(d.archive, "/srv/a");
+	cr_assert_eq(ctl_place_claim("/srv/store with\ttab", &b, NULL), 0);
+	announce(&b, "/srv/store with\ttab", "/srv/a/sub");
+	cr_assert_eq(ctl_find(NULL, &d, &below, NULL), -ENOTUNIQ);
+	cr_assert_eq(ctl_find("/srv/a/sub/x/y.jpg", &d, &below, NULL), 0);
+	cr_assert_str_eq(d.archive, "/srv/store with\ttab");
+	cr_assert_str_eq(below, "x/y.jpg");
+	cr_assert_eq(ctl_find("/srv/a/subway", &d, &below, NULL), 0);
+	cr_assert_str_eq(d.archive, "/srv/a");
+	cr_assert_str_eq(below, "subway");
+	cr_assert_eq(ctl_find("/srv/a", &d, &below, NULL), 0);
+	cr_assert_str_eq(below, "");
+	cr_assert_eq(ctl_find("/srv/store with\ttab/AbC", &d, &below, NULL), 0);
+	cr_assert_null(below, "a path in the backing store is not one below the mountpoint");
+	cr_assert_eq(d.pid, getpid());
+	cr_assert(finds_nothing("/srv"));
+	ctl_place_release(&a);
+	ctl_place_release(&b);
+}
+
+Test(runtime, a_base_that_others_can_write_to_is_not_trusted)
+{
+	struct ctl_place p;
+	struct fault f = {0};
+	char path[96];
+	snprintf(path, sizeof path, "%s/lapse", base);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	cr_assert_eq(chmod(path, 0777), 0);
+	cr_assert_eq(ctl_place_claim("/srv/a", &p, &f), -EPERM);
+	cr_assert(f.text[0]);
+}
+
+Test(runtime, a_directory_name_too_long_for_a_socket_address_works)
+{
+	struct ctl_place p;
+	struct ctl_daemon d;
+	char path[512];
+	int fd;
+	snprintf(path, sizeof path, "%s/%0150d", base, 7);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	setenv("XDG_RUNTIME_DIR", path, 1);
+	cr_assert_eq(ctl_place_claim("/srv/a", &p, NULL), 0);
+	announce(&p, "/srv/a", "/srv/a");
+	cr_assert_eq(ctl_find("/srv/a", &d, NULL, NULL), 0);
+	cr_assert_eq(ctl_connect(&d, &fd), 0);
+	cr_assert_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+	close(fd);
+	ctl_place_release(&p);
+}

@@ -1,0 +1,13 @@
+/* json.h - a reply's row as a JSON object. */
+#pragma once
+
+#include "ctl/protocol.h"
+
+#include <jansson.h>
+
+/* Numbers become numbers, "never" and "none" null, yes and no booleans; keys as in fs/PROTOCOL.md. NULL: out of memory. */
+json_t *json_row(const struct ctl_line *l);
+/* The text, with bytes that are not UTF-8 as \xNN. */
+json_t *json_bytes(const char *text);
+/* Prints and drops it. EXIT_DONE, or EXIT_ERROR after a message. */
+int json_print(json_t *root);
