@@ -163,6 +163,9 @@ errint_t fs_setattr(struct archive *a, struct inode *i, struct handle *h, const 
 	if (r)
 		return r;
 	if (!(r = target_open(a, i, false, &t))) {
+		/* Not between the two halves of a header write, which puts back the times it found. */
+		if (t.of)
+			pthread_rwlock_wrlock(&t.of->lock);
 		if (what & (FS_SET_UID | FS_SET_GID))
 			r = change_owner(&t, in, what);
 		if (!r && (what & FS_SET_MODE))
@@ -171,6 +174,8 @@ errint_t fs_setattr(struct archive *a, struct inode *i, struct handle *h, const 
 			r = change_times(&t, in, what);
 		if (!r)
 			r = target_stat(&t, ret);
+		if (t.of)
+			pthread_rwlock_unlock(&t.of->lock);
 	}
 	target_close(a, &t);
 	return r ? r : stat_fix(a, i, ret);

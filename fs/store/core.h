@@ -24,7 +24,7 @@ struct dirstate {
 
 struct inode {
 	struct inode *hash_next;
-	uint64_t ino;
+	_Atomic uint64_t ino; /* changes only under the locks of both shards */
 	_Atomic uint64_t lookups; /* counted by the kernel; > 0 holds one reference */
 	_Atomic uint32_t refs;
 	mode_t type; /* S_IFMT bits */
@@ -34,6 +34,9 @@ struct inode {
 	struct link *links;
 	struct dirstate *dir;	 /* directories */
 	struct ofile *of;	 /* regular files while open */
+	pthread_mutex_t seen_lock; /* leaf */
+	struct seen_blocks *seen;  /* regular files once read */
+	_Atomic uint64_t bad;	   /* generation whose content root did not come out; 0: none */
 	_Atomic int64_t expires_at; /* as last seen in its header; INT64_MAX before */
 };
 
@@ -48,8 +51,10 @@ errint_t inode_intern(struct archive *a, uint64_t ino, mode_t type, struct inode
 errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, size_t len);
 /* `last`: no name is left on disk; the number may be reused. */
 void inode_drop_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, size_t len, bool last);
-/* Its backing number is another file's from now on; the kernel may still name it. */
+/* Its backing number may be another file's from now on; the kernel may still name it. */
 void inode_unhash(struct archive *a, struct inode *i);
+/* It lies under another backing number now. */
+void inode_renumber(struct archive *a, struct inode *i, uint64_t ino);
 /* Turns the caller's reference into one counted lookup. */
 void inode_count_lookup(struct archive *a, struct inode *i);
 /* Enters a directory that the inode has a name in; *ret is that name, valid until dir_leave. -ESTALE if it has none. */

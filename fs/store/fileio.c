@@ -78,29 +78,55 @@ static errint_t damaged(struct archive *a, const struct ofile *of, uint64_t bloc
 	return -EBADMSG;
 }
 
-/* Counts what a handle has seen; when that is everything, the content root must come out. */
-static errint_t whole_add(struct archive *a, const struct ofile *of, struct whole_read *w, uint64_t block,
-			  const uint8_t leaf[static LEAF_BYTES])
+errint_t content_differs(struct archive *a, const struct ofile *of)
 {
-	errint_t r = 0;
-	pthread_mutex_lock(&w->lock);
-	uint64_t *bits = w->bits ? w->bits : &w->inline_bits;
-	if (of->dirty || of->h.generation != w->generation)
-		w->off = true;
-	if (!w->off && block < w->blocks && !(bits[block / 64] >> (block % 64) & 1)) {
-		bits[block / 64] |= 1ull << (block % 64);
-		xor_leaf(w->sum, leaf);
-		if (++w->seen_count == w->blocks && !crypt_equal(w->sum, of->h.root, LEAF_BYTES))
-			w->bad = true;
+	gate_damage(a, of->h.dir_id, NULL, of->h.file_id, -1, -EBADMSG, "content root differs: a block was put back from an earlier version");
+	return -EBADMSG;
+}
+
+/* seen_lock held. The table for this generation; NULL while the file is being written, or without memory. */
+static struct seen_blocks *seen_for(struct archive *a, const struct ofile *of)
+{
+	struct inode *i = of->inode;
+	struct seen_blocks *s = i->seen;
+	if (of->dirty)
+		return NULL;
+	if (!s || s->generation != of->h.generation) {
+		uint64_t blocks = block_count(a, of->size);
+		free(s);
+		i->seen = s = calloc(1, sizeof *s + blocks * LEAF_BYTES);
+		if (s) {
+			s->generation = of->h.generation;
+			s->blocks = blocks;
+		}
 	}
-	if (w->bad)
-		r = -EBADMSG;
-	pthread_mutex_unlock(&w->lock);
-	return r ? damaged(a, of, block, "content root differs: a block was put back from an earlier version") : 0;
+	return s;
+}
+
+static errint_t seen_add(struct archive *a, const struct ofile *of, uint64_t block, const uint8_t leaf[static LEAF_BYTES])
+{
+	static const uint8_t none[LEAF_BYTES];
+	struct inode *i = of->inode;
+	bool differs = false;
+	pthread_mutex_lock(&i->seen_lock);
+	struct seen_blocks *s = seen_for(a, of);
+	if (s && block < s->blocks) {
+		s->count += !memcmp(s->leaf[block], none, LEAF_BYTES);
+		xor_leaf(s->sum, s->leaf[block]);
+		xor_leaf(s->sum, leaf);
+		memcpy(s->leaf[block], leaf, LEAF_BYTES);
+		differs = s->count == s->blocks && !crypt_equal(s->sum, of->h.root, LEAF_BYTES);
+	}
+	pthread_mutex_unlock(&i->seen_lock);
+	if (!differs)
+		return 0;
+	atomic_store(&i->bad, of->h.generation);
+	sweeper_drop_pages(a, i);
+	return content_differs(a, of);
 }
 
 /* Whole blocks [first, first + n) of the current size into `out`, opened in place. */
-static errint_t read_run(struct archive *a, struct ofile *of, uint64_t first, size_t n, uint8_t *out, struct whole_read *w)
+static errint_t read_run(struct archive *a, struct ofile *of, uint64_t first, size_t n, uint8_t *out)
 {
 	const size_t nonce = suite_nonce_bytes(a->suite), tag = suite_tag_bytes(a->suite);
 	uint8_t meta[SPAN_MAX][BLOCK_NONCE_MAX + BLOCK_TAG_MAX];
@@ -130,29 +156,29 @@ static errint_t read_run(struct archive *a, struct ofile *of, uint64_t first, si
 			memset(out, 0, at + len);
 			return damaged(a, of, first + i, "block does not authenticate");
 		}
-		if (w && !w->off) {
-			block_leaf(of->keys, first + i, meta[i], t, leaf);
-			errint_t r = whole_add(a, of, w, first + i, leaf);
-			if (r)
-				return r;
-		}
+		block_leaf(of->keys, first + i, meta[i], t, leaf);
+		errint_t r = seen_add(a, of, first + i, leaf);
+		if (r)
+			return r;
 		at += len;
 	}
 	return 0;
 }
 
 /* One block's plaintext into `out`, from the tail kept in memory or from disk. */
-static errint_t load_block(struct archive *a, struct ofile *of, uint64_t index, uint8_t *out, struct whole_read *w)
+static errint_t load_block(struct archive *a, struct ofile *of, uint64_t index, uint8_t *out)
 {
 	if (of->tail && of->tail_len && of->tail_index == index) {
 		memcpy(out, of->tail, of->tail_len);
 		return 0;
 	}
-	return read_run(a, of, index, 1, out, w);
+	return read_run(a, of, index, 1, out);
 }
 
-ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, uint64_t off, struct whole_read *w)
+ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, uint64_t off)
 {
+	if (atomic_load(&of->inode->bad) == of->h.generation)
+		return content_differs(a, of);
 	const uint32_t B = a->block_size;
 	uint8_t *to = out;
 	uint64_t size = of->size;
@@ -169,12 +195,12 @@ ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, u
 			while (n < SPAN_MAX && bytes < RUN_BYTES && bytes < len - done &&
 			       len - done - bytes >= block_len(a, size, index + n))
 				bytes += block_len(a, size, index + n++);
-			r = read_run(a, of, index, n, to + done, w);
+			r = read_run(a, of, index, n, to + done);
 			done += r ? 0 : bytes;
 		} else {
 			uint8_t *block = scratch_get(a);
 			size_t part = min_size(len - done, have - skip);
-			r = block ? load_block(a, of, index, block, w) : -ENOMEM;
+			r = block ? load_block(a, of, index, block) : -ENOMEM;
 			if (!r)
 				memcpy(to + done, block + skip, part);
 			done += r ? 0 : part;
@@ -291,7 +317,7 @@ static errint_t write_run(struct archive *a, struct ofile *of, const uint8_t *in
 		if (!r && (from > start || to - start < old)) {
 			/* Part of the block is kept. (There is one block at each end at most; the second overwrites the first, which is sealed.) */
 			if (old)
-				r = load_block(a, of, i, block, NULL);
+				r = load_block(a, of, i, block);
 			memcpy(block + (from - start), in + (from - off), (size_t)(to - from));
 			plain = block;
 		}
@@ -366,7 +392,7 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 	for (uint64_t i = keep; size && !r && i < count; i++)
 		if (!(r = leaf_on_disk(a, of, i, leaf)))
 			xor_leaf(gone, leaf);
-	if (!r && rest && !(r = load_block(a, of, keep, block, NULL)))
+	if (!r && rest && !(r = load_block(a, of, keep, block)))
 		run_add(a, of, &run, keep, block, rest);
 	if (!r && rest)
 		r = io_pwrite(of->fd, run.sealed, run.len, (off_t)block_offset(a->suite, B, keep));

@@ -22,27 +22,12 @@ static errint_t handle_new(struct inode *i, struct ofile *of, int flags, struct 
 	h->of = of;
 	h->flags = flags;
 	h->writer = writes(flags);
-	pthread_mutex_init(&h->whole.lock, NULL);
 	*ret = h;
 	return 0;
 }
 
-/* What a handle must have seen before the content root can be judged. */
-static void whole_begin(struct archive *a, struct handle *h)
-{
-	struct whole_read *w = &h->whole;
-	struct ofile *of = h->of;
-	w->generation = of->h.generation;
-	w->blocks = of->size / a->block_size + (of->size % a->block_size != 0);
-	w->off = of->dirty || h->writer || !w->blocks;
-	if (!w->off && w->blocks > 64 && !(w->bits = calloc((w->blocks + 63) / 64, sizeof *w->bits)))
-		w->off = true;
-}
-
 static void handle_free(struct archive *a, struct handle *h)
 {
-	free(h->whole.bits);
-	pthread_mutex_destroy(&h->whole.lock);
 	inode_unref(a, h->inode);
 	free(h);
 }
@@ -56,6 +41,8 @@ static errint_t open_checks(struct archive *a, struct inode *i, struct ofile *of
 	errint_t r = tclock_check(a->clock, h.expires_at);
 	if (!r)
 		r = of->keys ? 0 : of->key_error;
+	if (!r && atomic_load(&i->bad) == h.generation)
+		r = content_differs(a, of);
 	pthread_rwlock_unlock(&of->lock);
 	if (r)
 		return r;
@@ -77,11 +64,8 @@ errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct cal
 		r = ofile_truncate(a, of, 0);
 		pthread_rwlock_unlock(&of->lock);
 	}
-	if (!r && !(r = handle_new(i, of, flags, ret))) {
-		pthread_rwlock_rdlock(&of->lock);
-		whole_begin(a, *ret);
-		pthread_rwlock_unlock(&of->lock);
-	}
+	if (!r)
+		r = handle_new(i, of, flags, ret);
 	if (r)
 		ofile_release(a, of, writes(flags));
 	return r;
@@ -137,8 +121,8 @@ errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_
 	if (!r && !(r = ofile_install(a, i, fd, &h, file_key, place, &of)))
 		fd = -1; /* its own now */
 	secret_wipe(file_key, sizeof file_key);
-	if (!r && !(r = handle_new(i, of, flags | O_TRUNC, ret_handle)))
-		(*ret_handle)->whole.off = true;
+	if (!r)
+		r = handle_new(i, of, flags | O_TRUNC, ret_handle);
 	if (r && of)
 		ofile_release(a, of, true);
 	if (r && fd >= 0)
@@ -164,7 +148,7 @@ ssize_t fs_read(struct archive *a, struct handle *h, void *out, size_t len, off_
 	pthread_rwlock_rdlock(&of->lock);
 	ssize_t r = tclock_check(a->clock, of->h.expires_at);
 	if (!r)
-		r = ofile_read(a, of, out, len, (uint64_t)off, &h->whole);
+		r = ofile_read(a, of, out, len, (uint64_t)off);
 	pthread_rwlock_unlock(&of->lock);
 	return r;
 }

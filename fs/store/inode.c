@@ -34,6 +34,18 @@ void inode_tables_free(struct archive *a)
 	}
 }
 
+/* The shard that an inode is in, locked: its number may change until then (a symlink sealed anew). */
+static struct inode_shard *shard_lock(struct archive *a, const struct inode *i)
+{
+	for (;;) {
+		struct inode_shard *s = shard_of(a, i->ino);
+		pthread_mutex_lock(&s->lock);
+		if (s == shard_of(a, i->ino))
+			return s;
+		pthread_mutex_unlock(&s->lock);
+	}
+}
+
 static void shard_grow(struct inode_shard *s)
 {
 	size_t n = s->buckets * 2;
@@ -98,6 +110,7 @@ static struct inode *inode_alloc(struct archive *a, uint64_t ino, mode_t type)
 	i->refs = 1;
 	i->expires_at = INT64_MAX;
 	pthread_mutex_init(&i->lock, NULL);
+	pthread_mutex_init(&i->seen_lock, NULL);
 	atomic_fetch_add(&a->inodes, 1);
 	return i;
 }
@@ -123,6 +136,8 @@ static struct inode *inode_destroy(struct archive *a, struct inode *i)
 	if (i->dir)
 		dirstate_free(a, i);
 	pthread_mutex_destroy(&i->lock);
+	pthread_mutex_destroy(&i->seen_lock);
+	free(i->seen);
 	free(i);
 	atomic_fetch_sub(&a->inodes, 1);
 	return parent;
@@ -136,8 +151,7 @@ void inode_unref(struct archive *a, struct inode *i)
 			if (atomic_compare_exchange_weak(&i->refs, &refs, refs - 1))
 				return;
 		/* Perhaps the last: only under the shard's lock, where inode_find takes its references. */
-		struct inode_shard *s = shard_of(a, i->ino);
-		pthread_mutex_lock(&s->lock);
+		struct inode_shard *s = shard_lock(a, i);
 		bool last = atomic_fetch_sub(&i->refs, 1) == 1;
 		if (last)
 			shard_remove(s, i);
@@ -204,10 +218,27 @@ errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, si
 
 void inode_unhash(struct archive *a, struct inode *i)
 {
-	struct inode_shard *s = shard_of(a, i->ino);
-	pthread_mutex_lock(&s->lock);
+	struct inode_shard *s = shard_lock(a, i);
 	shard_remove(s, i);
 	pthread_mutex_unlock(&s->lock);
+}
+
+void inode_renumber(struct archive *a, struct inode *i, uint64_t ino)
+{
+	/* One renumbering at a time: its directories are locked. */
+	struct inode_shard *from = shard_of(a, i->ino), *to = shard_of(a, ino);
+	pthread_mutex_lock(from < to ? &from->lock : &to->lock);
+	if (from != to)
+		pthread_mutex_lock(from < to ? &to->lock : &from->lock);
+	shard_remove(from, i);
+	i->ino = ino;
+	struct inode *other = shard_find(to, ino);
+	if (other)
+		shard_remove(to, other);
+	shard_insert(to, i);
+	pthread_mutex_unlock(&from->lock);
+	if (from != to)
+		pthread_mutex_unlock(&to->lock);
 }
 
 void inode_drop_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, size_t len, bool last)

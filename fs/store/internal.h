@@ -28,6 +28,7 @@ struct archive {
 	int root_fd;  /* the backing root, opened before anything is mounted over it; holds the flock of .lapse */
 	int lapse_fd, staging_fd, audit_fd;
 	bool observe;
+	int64_t anchor_named_ns; /* when the log last named the anchor's sequence; under the anchor's write lock */
 	bool begun;	    /* the mount is on the record */
 	bool in_place;	    /* the backing filesystem overwrites in place */
 	bool memory_backed; /* tmpfs: nothing ever waits for a disk */
@@ -71,6 +72,8 @@ errint_t gate_open(struct archive *a, struct fault *f); /* loads the sealed poli
 errint_t gate_replay(struct archive *a, struct fault *f);
 /* The record of the end: `clean` if no file is left that was open for writing in this session or an earlier one. */
 void gate_end(struct archive *a);
+/* A record that names the anchor's sequence: an older anchor is refused by it. */
+void gate_record_anchor(struct archive *a, enum record_kind kind, const char *text);
 /* The scan has seen every file: what is still unclean does not exist any more, or was closed and only its record was lost. */
 void gate_all_seen(struct archive *a);
 void gate_close(struct archive *a);
@@ -128,6 +131,8 @@ void sweeper_stop(struct archive *a);
 /* Everything that is overdue now: deny, advance the anchor, unlink. Used at mount and by the thread. */
 errint_t sweeper_run_once(struct archive *a);
 void sweeper_kick(struct archive *a);
+/* Has the kernel forget the inode's pages, soon, from the sweeper's thread. Any lock may be held but the sweeper's. */
+void sweeper_drop_pages(struct archive *a, struct inode *i);
 int64_t sweeper_shred_lag(struct archive *a);
 uint64_t sweeper_overdue(struct archive *a);
 

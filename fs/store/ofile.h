@@ -26,13 +26,12 @@ struct ofile {
 	uint8_t tail_leaf[LEAF_BYTES];
 };
 
-/* What a handle has read, to check the content root when it has read everything. */
-struct whole_read {
-	pthread_mutex_t lock; /* leaf */
-	uint64_t generation, blocks, seen_count;
-	uint64_t inline_bits, *bits;
+/* The parts of the content root of the blocks that were read since the kernel knows this inode. It belongs to the inode, not to a handle: what one reader
+ * left in the page cache another does not read again. Once every block has been seen, each read is held against the root. */
+struct seen_blocks {
+	uint64_t generation, blocks, count;
 	uint8_t sum[LEAF_BYTES];
-	bool off, bad;
+	uint8_t leaf[][LEAF_BYTES]; /* all zero: not seen */
 };
 
 struct handle {
@@ -40,7 +39,6 @@ struct handle {
 	struct ofile *of;
 	int flags;
 	bool writer;
-	struct whole_read whole;
 };
 
 /* The ofile of an inode, opened if it is not yet; counts one reference and, with `write`, one writer. */
@@ -60,7 +58,8 @@ errint_t ofile_begin_write(struct archive *a, struct ofile *of);
 errint_t ofile_seal(struct archive *a, struct ofile *of);
 
 /* fileio.c: lock held by the caller. */
-ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, uint64_t off, struct whole_read *w);
+errint_t content_differs(struct archive *a, const struct ofile *of); /* says so; -EBADMSG */
+ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, uint64_t off);
 errint_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off);
 errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size);
 errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only);

@@ -135,8 +135,9 @@ static errint_t prepare_dir(struct archive *a, struct inode *i, const struct end
 }
 
 /* A symlink's target is bound to its place: it is sealed anew there. */
-static errint_t move_symlink(struct archive *a, struct end *from, struct end *to)
+static errint_t move_symlink(struct archive *a, struct inode *i, struct end *from, struct end *to)
 {
+	struct stat st;
 	char target[4096], tmp[33];
 	errint_t r = symlink_read(a, &from->u, from->n.backing, from->name, from->len, target);
 	if (r)
@@ -151,10 +152,13 @@ static errint_t move_symlink(struct archive *a, struct end *from, struct end *to
 		r = -errno;
 	if (!r && renameat(a->staging_fd, tmp, to->u.fd, to->n.backing))
 		r = -errno;
-	if (!r && unlinkat(from->u.fd, from->n.backing, 0))
-		r = -errno;
-	if (r)
+	if (r) {
 		unlinkat(a->staging_fd, tmp, 0);
+		return r;
+	}
+	if (unlinkat(from->u.fd, from->n.backing, 0) || fstatat(to->u.fd, to->n.backing, &st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	inode_renumber(a, i, st.st_ino);
 	return r;
 }
 
@@ -176,8 +180,6 @@ static void moved(struct archive *a, struct inode *i, struct end *from, struct e
 {
 	uint8_t old[HOME_BYTES];
 	struct catalogue_row row;
-	if (S_ISLNK(from->st.st_mode))
-		inode_unhash(a, i);
 	inode_drop_link(a, i, from->dir, from->name, from->len, false);
 	inode_add_link(i, to->dir, to->name, to->len);
 	if (S_ISDIR(from->st.st_mode))
@@ -249,7 +251,7 @@ static errint_t replace(struct archive *a, struct move *m)
 			r = companion_write(&m->to.u, &m->to.n);
 	}
 	if (!r && S_ISLNK(m->from.st.st_mode))
-		r = move_symlink(a, &m->from, &m->to);
+		r = move_symlink(a, i, &m->from, &m->to);
 	else if (!r && renameat2(m->from.u.fd, m->from.n.backing, m->to.u.fd, m->to.n.backing, 0))
 		r = -errno;
 	if (r && !m->to.exists)

@@ -10,6 +10,7 @@
 #define SECOND        INT64_C(1000000000)
 #define IDLE_WRITE    (60 * SECOND) /* the anchor is written at least this often */
 #define CATCH_UP_ROWS 16384         /* unlinked before serving; the rest, unreadable anyway, in the background */
+#define DROPS_MAX     256
 #define PAUSE         10            /* seconds, after a batch that mostly failed */
 
 struct sweeper {
@@ -28,6 +29,8 @@ struct sweeper {
 		uint32_t epoch; /* the newest epoch that has such files … */
 		int64_t newest; /* … and the oldest of them */
 	} denied;
+	struct inode *drop[DROPS_MAX]; /* references; found damaged, their pages are to go */
+	size_t drops;
 };
 
 static errint_t sweeper_new(struct archive *a)
@@ -210,6 +213,21 @@ static bool sweep_batch(struct sweeper *s, struct sweep *w, bool *ret_failing)
 	return true;
 }
 
+static void drop_damaged(struct sweeper *s)
+{
+	struct archive *a = s->a;
+	for (;;) {
+		pthread_mutex_lock(&s->lock);
+		struct inode *i = s->drops ? s->drop[--s->drops] : NULL;
+		pthread_mutex_unlock(&s->lock);
+		if (!i)
+			return;
+		if (a->hooks.drop_pages)
+			a->hooks.drop_pages(a->hooks.ctx, i);
+		inode_unref(a, i);
+	}
+}
+
 static void *sweeper_main(void *sweeper)
 {
 	struct sweeper *s = sweeper;
@@ -217,6 +235,7 @@ static void *sweeper_main(void *sweeper)
 	struct sweep *w = sweep_new(a);
 	for (;;) {
 		bool failing = false;
+		drop_damaged(s);
 		while (!failing && !stopping(s) && sweep_batch(s, w, &failing))
 			continue;
 		int64_t now = now_of(a);
@@ -243,6 +262,22 @@ void sweeper_kick(struct archive *a)
 	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
+	s->kicked = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void sweeper_drop_pages(struct archive *a, struct inode *i)
+{
+	struct sweeper *s = a->sweeper;
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	/* Beyond the limit only handles opened before can see those pages, until they are closed: new opens are refused. */
+	if (s->drops < DROPS_MAX) {
+		inode_ref(i);
+		s->drop[s->drops++] = i;
+	}
 	s->kicked = true;
 	pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
@@ -310,6 +345,8 @@ void sweeper_stop(struct archive *a)
 		pthread_join(s->thread, NULL);
 		pthread_join(s->passer, NULL);
 	}
+	while (s->drops)
+		inode_unref(a, s->drop[--s->drops]);
 	a->sweeper = NULL;
 	pthread_cond_destroy(&s->wake);
 	pthread_cond_destroy(&s->tick);
