@@ -49,10 +49,12 @@ void inode_tables_free(struct archive *a);
 errint_t inode_intern(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
 		      struct inode **ret);
 errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, size_t len);
-/* `last`: no name is left on disk; the number may be reused. */
+/* Before a name is removed from disk: the inode behind it (a reference, or NULL), taken out of the table if that is its last name, since its number
+ * may be another file's at once. Put back if the removal failed. */
+struct inode *inode_set_aside(struct archive *a, const struct stat *st);
+void inode_put_back(struct archive *a, struct inode *i);
+/* `last`: no name is left on disk. */
 void inode_drop_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, size_t len, bool last);
-/* Its backing number may be another file's from now on; the kernel may still name it. */
-void inode_unhash(struct archive *a, struct inode *i);
 /* It lies under another backing number now. */
 void inode_renumber(struct archive *a, struct inode *i, uint64_t ino);
 /* Turns the caller's reference into one counted lookup. */

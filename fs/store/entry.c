@@ -283,19 +283,24 @@ errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const ch
 	return r;
 }
 
-/* A name is gone from disk: forget it in memory and in the queue. */
-void entry_forget(struct archive *a, struct dir_use *u, const char *name, const struct stat *st)
+errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n, const struct stat *st,
+		      errint_t (*take)(void *ctx), void *ctx)
 {
 	uint8_t place[HOME_BYTES];
-	struct inode *i = inode_find(a, st->st_ino);
+	struct inode *i = inode_set_aside(a, st);
+	errint_t r = take ? take(ctx) : unlinkat(u->fd, n->backing, 0) ? -errno : 0;
 	if (i) {
-		inode_drop_link(a, i, u->dir, name, strlen(name), S_ISDIR(st->st_mode) || st->st_nlink <= 1);
+		if (r)
+			inode_put_back(a, i);
+		else
+			inode_drop_link(a, i, u->dir, name, strlen(name), S_ISDIR(st->st_mode) || st->st_nlink <= 1);
 		inode_unref(a, i);
 	}
-	if (S_ISREG(st->st_mode)) {
+	if (!r && S_ISREG(st->st_mode)) {
 		home_compute(place, a->keys, u->dir->dir->record.dir_id, name, strlen(name));
 		catalogue_remove(a->catalogue, place);
 	}
+	return r;
 }
 
 static errint_t unlink_header(struct archive *a, struct dir_use *u, const char *backing, const char *name, struct file_header *h,
@@ -324,11 +329,10 @@ errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const
 		r = -EISDIR;
 	else if (S_ISREG(st.st_mode))
 		r = unlink_header(a, &u, n.backing, name, &h, &known);
-	if (!r && unlinkat(u.fd, n.backing, 0))
-		r = -errno;
+	if (!r)
+		r = entry_remove(a, &u, name, &n, &st, NULL, NULL);
 	if (!r) {
 		companion_remove(&u, &n);
-		entry_forget(a, &u, name, &st);
 		home_compute(place, a->keys, dir->dir->record.dir_id, name, strlen(name));
 		gate_record_at(a, RECORD_UNLINK, c ? c->subject : NULL, known && st.st_nlink <= 1 ? &h : NULL,
 			       dir->dir->record.dir_id, place, NULL);
@@ -347,9 +351,7 @@ errint_t file_expire_at(struct archive *a, struct dir_use *u, const char *backin
 		return r;
 	if (strcmp(n.backing, backing) || fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW))
 		return -ENOENT;
-	if (unlinkat(u->fd, backing, 0))
-		return -errno;
-	companion_remove(u, &n);
-	entry_forget(a, u, plain, &st);
-	return 0;
+	if (!(r = entry_remove(a, u, plain, &n, &st, NULL, NULL)))
+		companion_remove(u, &n);
+	return r;
 }

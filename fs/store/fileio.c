@@ -78,6 +78,12 @@ static errint_t damaged(struct archive *a, const struct ofile *of, uint64_t bloc
 	return -EBADMSG;
 }
 
+bool content_bad(const struct ofile *of)
+{
+	uint64_t bad = atomic_load(&of->inode->bad);
+	return bad && bad == of->h.generation;
+}
+
 errint_t content_differs(struct archive *a, const struct ofile *of)
 {
 	gate_damage(a, of->h.dir_id, NULL, of->h.file_id, -1, -EBADMSG, "content root differs: a block was put back from an earlier version");
@@ -177,7 +183,7 @@ static errint_t load_block(struct archive *a, struct ofile *of, uint64_t index, 
 
 ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, uint64_t off)
 {
-	if (atomic_load(&of->inode->bad) == of->h.generation)
+	if (content_bad(of))
 		return content_differs(a, of);
 	const uint32_t B = a->block_size;
 	uint8_t *to = out;
@@ -237,10 +243,9 @@ static errint_t leaf_on_disk(struct archive *a, struct ofile *of, uint64_t index
 static void tail_keep(struct archive *a, struct ofile *of, uint64_t index, const uint8_t *plain, size_t len,
 		      const uint8_t leaf[static LEAF_BYTES])
 {
-	if (len == a->block_size) {
-		of->tail_len = 0;
+	of->tail_len = 0;
+	if (len == a->block_size)
 		return;
-	}
 	if (!of->tail && !(of->tail = malloc(a->block_size)))
 		return;
 	if (of->tail != plain)

@@ -41,7 +41,7 @@ static errint_t open_checks(struct archive *a, struct inode *i, struct ofile *of
 	errint_t r = tclock_check(a->clock, h.expires_at);
 	if (!r)
 		r = of->keys ? 0 : of->key_error;
-	if (!r && atomic_load(&i->bad) == h.generation)
+	if (!r && content_bad(of))
 		r = content_differs(a, of);
 	pthread_rwlock_unlock(&of->lock);
 	if (r)

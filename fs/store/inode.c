@@ -216,10 +216,26 @@ errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, si
 	return r;
 }
 
-void inode_unhash(struct archive *a, struct inode *i)
+static void inode_unhash(struct archive *a, struct inode *i)
 {
 	struct inode_shard *s = shard_lock(a, i);
 	shard_remove(s, i);
+	pthread_mutex_unlock(&s->lock);
+}
+
+struct inode *inode_set_aside(struct archive *a, const struct stat *st)
+{
+	struct inode *i = inode_find(a, st->st_ino);
+	if (i && (S_ISDIR(st->st_mode) || st->st_nlink <= 1))
+		inode_unhash(a, i);
+	return i;
+}
+
+void inode_put_back(struct archive *a, struct inode *i)
+{
+	struct inode_shard *s = shard_lock(a, i);
+	if (!i->hashed && !shard_find(s, i->ino))
+		shard_insert(s, i);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -254,8 +270,6 @@ void inode_drop_link(struct archive *a, struct inode *i, struct inode *dir, cons
 	if (last)
 		i->gone = true;
 	pthread_mutex_unlock(&i->lock);
-	if (last)
-		inode_unhash(a, i);
 	if (found) {
 		inode_unref(a, found->dir);
 		free(found);

@@ -58,6 +58,7 @@ errint_t ofile_begin_write(struct archive *a, struct ofile *of);
 errint_t ofile_seal(struct archive *a, struct ofile *of);
 
 /* fileio.c: lock held by the caller. */
+bool content_bad(const struct ofile *of); /* its root did not come out in this generation */
 errint_t content_differs(struct archive *a, const struct ofile *of); /* says so; -EBADMSG */
 ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, uint64_t off);
 errint_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off);
@@ -80,7 +81,9 @@ errint_t header_load(struct archive *a, const struct dir_use *u, int fd, const c
 errint_t companion_write(struct dir_use *u, const struct sealed_name *n);
 void companion_remove(struct dir_use *u, const struct sealed_name *n);
 errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *backing, const struct caller *c, mode_t mode);
-void entry_forget(struct archive *a, struct dir_use *u, const char *name, const struct stat *st);
+/* Removes a name from disk, memory and queue, in the order that keeps a reused inode number apart. `take` does it on disk; NULL: unlink. */
+errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n, const struct stat *st,
+		      errint_t (*take)(void *ctx), void *ctx);
 errint_t backing_create(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c,
 			int *ret_fd, struct stat *st);
 errint_t fd_kill_suidgid(int fd);

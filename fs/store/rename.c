@@ -237,6 +237,21 @@ static errint_t check_target(struct archive *a, struct move *m)
 	return 0;
 }
 
+struct step {
+	struct archive *a;
+	struct inode *i;
+	struct move *m;
+};
+
+static errint_t move_on_disk(void *ctx)
+{
+	struct step *s = ctx;
+	struct move *m = s->m;
+	if (S_ISLNK(m->from.st.st_mode))
+		return move_symlink(s->a, s->i, &m->from, &m->to);
+	return renameat2(m->from.u.fd, m->from.n.backing, m->to.u.fd, m->to.n.backing, 0) ? -errno : 0;
+}
+
 static errint_t replace(struct archive *a, struct move *m)
 {
 	struct inode *i = NULL;
@@ -250,16 +265,16 @@ static errint_t replace(struct archive *a, struct move *m)
 		if (!(r = dir_take_away(a, &m->to.u, &m->to.n, m->to.name, &m->to.st)))
 			r = companion_write(&m->to.u, &m->to.n);
 	}
-	if (!r && S_ISLNK(m->from.st.st_mode))
-		r = move_symlink(a, i, &m->from, &m->to);
-	else if (!r && renameat2(m->from.u.fd, m->from.n.backing, m->to.u.fd, m->to.n.backing, 0))
-		r = -errno;
+	if (!r) {
+		struct step step = {.a = a, .i = i, .m = m};
+		r = m->to.exists && !S_ISDIR(m->to.st.st_mode)
+			    ? entry_remove(a, &m->to.u, m->to.name, &m->to.n, &m->to.st, move_on_disk, &step)
+			    : move_on_disk(&step);
+	}
 	if (r && !m->to.exists)
 		companion_remove(&m->to.u, &m->to.n);
 	if (!r) {
 		companion_remove(&m->from.u, &m->from.n);
-		if (m->to.exists && !S_ISDIR(m->to.st.st_mode))
-			entry_forget(a, &m->to.u, m->to.name, &m->to.st);
 		moved(a, i, &m->from, &m->to, &h);
 	}
 	if (i)

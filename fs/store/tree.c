@@ -132,25 +132,38 @@ static errint_t dir_is_empty(int parent_fd, const char *backing)
 	return r;
 }
 
+struct taking {
+	struct archive *a;
+	struct dir_use *u;
+	const struct sealed_name *n;
+};
+
+static errint_t take_dir(void *ctx)
+{
+	struct taking *t = ctx;
+	char tmp[33];
+	staging_name(tmp);
+	if (renameat2(t->u->fd, t->n->backing, t->a->staging_fd, tmp, RENAME_NOREPLACE))
+		return -errno;
+	companion_remove(t->u, t->n);
+	staging_remove_dir(t->a, tmp);
+	return 0;
+}
+
 /* Takes an empty directory out of its place. The parent is entered for writing. */
 errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed_name *n, const char *name, const struct stat *st)
 {
-	char tmp[33];
+	struct taking t = {.a = a, .u = u, .n = n};
 	errint_t r = dir_is_empty(u->fd, n->backing);
 	if (r)
 		return r;
-	staging_name(tmp);
-	if (renameat2(u->fd, n->backing, a->staging_fd, tmp, RENAME_NOREPLACE))
-		return -errno;
-	companion_remove(u, n);
-	staging_remove_dir(a, tmp);
 	struct inode *i = inode_find(a, st->st_ino);
-	if (i && i->dir && i->dir->loaded)
+	r = entry_remove(a, u, name, n, st, take_dir, &t);
+	if (i && !r && i->dir && i->dir->loaded)
 		catalogue_remove_dir(a->catalogue, i->dir->record.dir_id);
 	if (i)
 		inode_unref(a, i);
-	entry_forget(a, u, name, st);
-	return 0;
+	return r;
 }
 
 errint_t fs_rmdir(struct archive *a, struct inode *dir, const char *name, const struct caller *c)
