@@ -72,7 +72,7 @@ except OSError as e:
     assert e.errno in (errno.EKEYEXPIRED, errno.ENOENT), e
 print(f"expired {gone:.2f}", flush=True)
 P
-deadline=$("$LAPSE" queue "$MNT" --json --class short | python3 -c 'import json,sys; print(max(int(f["expires_at"]) for f in json.load(sys.stdin)["files"]))')
+deadline=$("$LAPSE" queue "$MNT" --json --class short | python3 -c 'import json,sys; print(max(int(f["expires"]) for f in json.load(sys.stdin)["queue"]))')
 CHECK_TIMEOUT=40 check "holder of a handle and two mappings" python3 "$TEST_TMP/holder.py" "$MNT/short/a.jpg" >"$TEST_TMP/held"
 cat "$TEST_TMP/held"
 python3 - "$TEST_TMP/held" "$deadline" <<'P'
@@ -84,7 +84,7 @@ P
 wait_until 15 test ! -e "$MNT/short/b.jpg"
 wait_until 15 sh -c "[ -z \"\$(ls -A '$MNT/short')\" ]"
 check "the other class lives" cmp "$TEST_TMP/image" "$MNT/keep/linked.jpg"
-[ "$("$LAPSE" queue "$MNT" --class short --json | python3 -c 'import json,sys; print(len(json.load(sys.stdin)["files"]))')" = 0 ] || die "still in the queue"
+[ "$("$LAPSE" queue "$MNT" --class short --json | python3 -c 'import json,sys; print(len(json.load(sys.stdin)["queue"]))')" = 0 ] || die "still in the queue"
 
 note "the old copy of the store with today's keys: what lives opens, what expired does not"
 umount_archive

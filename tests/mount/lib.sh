@@ -8,6 +8,9 @@
 #   check WHAT COMMAND…                         fails the test unless the command succeeds
 #   refuse ERRNO-TEXT COMMAND…                  … unless it fails and says so
 #   wait_until SECONDS COMMAND…                 polls for an event that nothing announces
+#   transports                                  the names that this kernel has: device, io_uring
+#   mount_by TRANSPORT [options…]               mounts over that one, and sees that requests really take it
+#   requests NAME                               how many of that name the daemon has had (stats.py lists them)
 #   as USER COMMAND…                            runs as one of the test's users (t1, t2: made on first use)
 #
 # The daemon runs in the foreground of a job of the shell; what it says goes to $DAEMON_LOG, and a line that no test announced with `expect_log RE`
@@ -19,6 +22,7 @@ SRC=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 ARC=$TEST_TMP/archive MNT=$TEST_TMP/mnt KEY=$TEST_TMP/key DAEMON_LOG=$TEST_TMP/daemon.log DAEMON=
 export XDG_STATE_HOME=$TEST_TMP/state
 expected_log=()
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin # what other users can run, too
 ANCHORS=()
 
 [ "$(id -u)" -eq 0 ] || { echo "this test needs root" >&2; exit 1; }
@@ -89,18 +93,47 @@ kill_daemon() {
 	umount -l "$MNT" 2>/dev/null || true
 }
 
+URING=/sys/module/fuse/parameters/enable_uring
+uring_was=
+transports() {
+	echo device
+	[ -e "$URING" ] && echo io_uring
+	return 0
+}
+
+mount_by() {
+	local transport=$1 says=/dev/fuse
+	shift
+	if [ "$transport" = io_uring ]; then
+		says=io_uring
+		[ -n "$uring_was" ] || uring_was=$(cat "$URING")
+		echo Y >"$URING"
+		mount_archive "$@"
+	else
+		mount_archive --transport device "$@"
+	fi
+	ls "$MNT" >/dev/null
+	[ "$("$LAPSE" status "$MNT" --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["transport"])')" = $says ] ||
+		die "requests do not take $says"
+}
+
+requests() { python3 "$SRC/tests/mount/stats.py" "$MNT" "$1"; }
+
 expect_log() { expected_log+=("$1"); }
+
+# `as` has its own limit of time, and is no program.
+limited() { if [ "$1" = as ]; then "$@"; else timeout "${CHECK_TIMEOUT:-60}" "$@"; fi; }
 
 check() {
 	local what=$1
 	shift
-	timeout "${CHECK_TIMEOUT:-60}" "$@" || die "$what: exit status $?: $*"
+	limited "$@" || die "$what: exit status $?: $*"
 }
 
 refuse() {
 	local text=$1 out status=0
 	shift
-	out=$(LC_ALL=C timeout "${CHECK_TIMEOUT:-60}" "$@" 2>&1 >/dev/null) || status=$?
+	out=$(LC_ALL=C limited "$@" 2>&1 >/dev/null) || status=$?
 	[ $status -ne 0 ] || die "should have been refused ($text): $*"
 	[[ $out == *"$text"* ]] || die "should have said '$text', but said '$out': $*"
 }
@@ -126,6 +159,7 @@ finish() {
 	local status=$? re line bad=
 	trap - EXIT
 	set +e
+	[ -z "$uring_was" ] || echo "$uring_was" >"$URING"
 	if [ -n "$DAEMON" ]; then
 		timeout 20 "$LAPSE" umount "$MNT" >/dev/null 2>&1 || { umount -l "$MNT" 2>/dev/null; kill -TERM "$DAEMON" 2>/dev/null; }
 		daemon_gone >/dev/null 2>&1 || { kill -KILL "$DAEMON" 2>/dev/null; umount -l "$MNT" 2>/dev/null; }
