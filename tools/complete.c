@@ -8,24 +8,18 @@ static bool begins(const char *word, const char *prefix)
 	return !strncmp(word, prefix, strlen(prefix));
 }
 
-/* The n-th word of the commands' names that begin with the words before it. */
+/* First words of the commands' names, each once; or the second words of those that begin with argv[0]. */
 static void offer_names(int argc, char *const *argv)
 {
-	const char *prefix = argc ? argv[argc - 1] : "", *last = "";
+	const char *prefix = argc ? argv[argc - 1] : "";
+	char before[32] = "";
 	for (size_t i = 0; commands[i]; i++) {
-		char name[64], *second;
-		snprintf(name, sizeof name, "%s", commands[i]->name);
-		second = strchr(name, ' ');
-		if (second)
-			*second++ = '\0';
-		const char *offer = argc <= 1 ? name : argc == 2 && second && !strcmp(name, argv[0]) ? second : NULL;
-		if (offer && begins(offer, prefix) && strcmp(offer, last))
+		char first[32] = "", second[32] = "";
+		sscanf(commands[i]->name, "%31s %31s", first, second);
+		const char *offer = argc < 2 ? first : !strcmp(first, argv[0]) && argc == 2 ? second : "";
+		if (*offer && begins(offer, prefix) && strcmp(offer, before))
 			puts(offer);
-		last = argc <= 1 ? commands[i]->name : "";
-		if (argc <= 1 && second)
-			while (commands[i + 1] && begins(commands[i + 1]->name, name) &&
-				commands[i + 1]->name[strlen(name)] == ' ')
-				i++;
+		strcpy(before, offer);
 	}
 }
 

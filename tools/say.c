@@ -66,6 +66,8 @@ const char *say_errno(errint_t error)
 		       "both)";
 	case EBADMSG:
 		return "it is damaged or has been tampered with";
+	case ENOTCONN:
+		return "the daemon that served this mount has died; lapse umount clears it away, then mount it again";
 	case ENOSPC:
 		return "no space is left on the disk; make room and try again, nothing was half done";
 	case EPROTONOSUPPORT:

@@ -168,45 +168,10 @@ static int say_failed(const char *mountpoint, errint_t r)
 	return say_error("cannot unmount %s: %s", mountpoint, strerror(-r));
 }
 
-/* mountinfo writes blanks and backslashes as octal. */
-static void octal_decode(char *text)
-{
-	char *out = text;
-	for (char *in = text; *in; in++) {
-		unsigned value;
-		if (*in == '\\' && sscanf(in + 1, "%3o", &value) == 1) {
-			*out++ = (char)value;
-			in += 3;
-		} else {
-			*out++ = *in;
-		}
-	}
-	*out = '\0';
-}
-
-static bool is_mountpoint_of_ours(const char *path)
-{
-	cleanup_free char *line = NULL;
-	size_t cap = 0;
-	bool found = false;
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	while (f && !found && getline(&line, &cap, f) > 0) {
-		char target[CTL_PATH_MAX], type[64];
-		char *dash = strstr(line, " - ");
-		if (!dash || sscanf(line, "%*s %*s %*s %*s %4095s", target) != 1 || sscanf(dash, " - %63s", type) != 1)
-			continue;
-		octal_decode(target);
-		found = !strcmp(target, path) && !strcmp(type, "fuse.lapse");
-	}
-	if (f)
-		fclose(f);
-	return found;
-}
-
 /* No daemon answers for it: what a dead one left, or nothing at all. */
 static int unmount_orphan(const char *operand, const char *path)
 {
-	if (!is_mountpoint_of_ours(path))
+	if (!ctl_mounted(path, true))
 		return say_error("no archive is mounted at %s", operand);
 	errint_t r = unmount(path);
 	return r ? say_failed(path, r) : EXIT_DONE;
@@ -228,6 +193,8 @@ static int umount_run(const struct args *a)
 	if (r)
 		return say_error("the daemon of %s does not answer: %s", t.daemon.archive, strerror(-r));
 	cleanup_fd int pidfd = pidfd_of(&t);
+	if (chdir("/")) /* else this process itself might keep it busy */
+		return say_error("/: %s", strerror(errno));
 	r = unmount(t.daemon.mountpoint);
 	if (r == -EINVAL)
 		r = ask_daemon(&t);

@@ -300,7 +300,7 @@ errint_t ctl_find(const char *path, struct ctl_daemon *ret, const char **ret_bel
 		search_base(&s, ROOT_BASE);
 	if (!path && s.count > 1)
 		return fault_set(f, -ENOTUNIQ, "%zu archives are mounted: name the one you mean", s.count);
-	if (!s.best_len && s.closed)
+	if (!s.best_len && s.closed && (!path || ctl_mounted(path, false)))
 		return fault_set(f, -EACCES,
 			"No archive of yours is mounted%s%s; about one that root mounted, only root may ask",
 			path ? " at " : "", path ? path : "");

@@ -39,3 +39,5 @@ void ctl_place_release(struct ctl_place *p);
 errint_t ctl_find(const char *path, struct ctl_daemon *ret, const char **ret_below, struct fault *f);
 /* Connected, or -errno. */
 errint_t ctl_connect(const struct ctl_daemon *d, int *ret_fd);
+/* Is `path` (absolute, resolved) a mountpoint of lapse, or (unless `exactly`) below one, whoever mounted it? */
+bool ctl_mounted(const char *path, bool exactly);
