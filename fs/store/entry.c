@@ -303,12 +303,28 @@ errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, co
 	return r;
 }
 
-static errint_t unlink_header(struct archive *a, struct dir_use *u, const char *backing, const char *name, struct file_header *h,
+/* What the record of a deletion needs, and whether it is allowed; as little reading as that takes. A damaged file may be removed by its owner. */
+static errint_t unlink_header(struct archive *a, struct dir_use *u, const char *backing, const struct stat *st, struct file_header *h,
 			      bool *ret_known)
 {
+	uint8_t head[FILE_HEADER_BYTES];
 	int slot;
-	*ret_known = !file_header_at(a, u, backing, name, strlen(name), h, &slot, NULL);
-	/* A damaged file may be removed by its owner; a committed one may not. */
+	struct inode *i = inode_find(a, st->st_ino);
+	*ret_known = false;
+	if (i) {
+		pthread_mutex_lock(&i->lock);
+		if (i->of) {
+			*h = i->of->h; /* what is told here does not change while it is open */
+			*ret_known = true;
+		}
+		pthread_mutex_unlock(&i->lock);
+		inode_unref(a, i);
+	}
+	if (!*ret_known) {
+		cleanup_fd int fd = openat(u->fd, backing, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | (a->root_daemon ? O_NOATIME : 0));
+		*ret_known = fd >= 0 && io_pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head &&
+			     !header_choose(a->keys, a->uuid, a->suite, head, h, &slot);
+	}
 	return *ret_known && h->state == HEADER_COMMITTED && !policy_modifiable(h->retain_until, tclock_trusted(a->clock)) ? -EPERM : 0;
 }
 
@@ -328,7 +344,7 @@ errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const
 	else if (S_ISDIR(st.st_mode))
 		r = -EISDIR;
 	else if (S_ISREG(st.st_mode))
-		r = unlink_header(a, &u, n.backing, name, &h, &known);
+		r = unlink_header(a, &u, n.backing, &st, &h, &known);
 	if (!r)
 		r = entry_remove(a, &u, name, &n, &st, NULL, NULL);
 	if (!r) {
