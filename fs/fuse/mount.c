@@ -93,8 +93,9 @@ static errint_t check_device(struct fault *f)
 			"cannot mount: there is no /dev/fuse here; load the kernel's fuse module (modprobe fuse), or "
 			"give "
 			"the container that device");
-	if (geteuid() == 0 && access("/dev/fuse", R_OK | W_OK) < 0)
-		return fault_set(f, -errno, "cannot mount: /dev/fuse: %s", strerror(errno));
+	if (access("/dev/fuse", R_OK | W_OK) < 0)
+		return fault_set(f, -errno, "cannot mount: /dev/fuse: %s%s", strerror(errno),
+			geteuid() == 0 ? "" : "; here only root may mount (elsewhere it has mode 0666: chmod 666 /dev/fuse, as root)");
 	return 0;
 }
 
