@@ -38,6 +38,7 @@ struct anchor {
 		errint_t error;
 		bool in_place;
 	} shown[ANCHOR_COPIES_MAX]; /* of each copy, for anchor_get_status */
+	uint64_t written; /* the highest sequence that a copy has */
 	int64_t last_write_ns;
 	bool (*mark)(void *ctx, struct anchor_mark *ret);
 	void *mark_ctx;
@@ -129,6 +130,8 @@ static errint_t save(struct anchor *a)
 	}
 	if (all)
 		a->last_write_ns = wall_ns();
+	if (!r)
+		a->written = sequence;
 	pthread_mutex_unlock(&a->lock);
 	return r;
 }
@@ -330,6 +333,8 @@ static errint_t open_with(const char *const *path, size_t count, const uint8_t u
 	}
 	for (size_t i = 0; !r && i < a->count; i++)
 		show(a, i);
+	if (!r)
+		a->written = a->state->sequence;
 	if (!r && !readonly)
 		r = save(a);
 	if (r) {
@@ -460,6 +465,7 @@ void anchor_get_status(struct anchor *a, struct anchor_status *ret)
 	pthread_mutex_lock(&a->lock);
 	const struct anchor_state *s = a->state;
 	ret->sequence = s->sequence;
+	ret->written = a->written;
 	ret->trusted_ns = s->trusted_ns;
 	ret->epoch_seconds = s->epoch_seconds;
 	ret->trees = (uint32_t)s->tree_count;

@@ -49,7 +49,7 @@ errint_t anchor_pass(struct anchor *a, uint32_t next, int64_t trusted_ns);
 
 /* Reads a copy of the plain (non-secret) part. */
 struct anchor_status {
-	uint64_t sequence;
+	uint64_t sequence, written; /* in memory; the highest that is on disk */
 	int64_t trusted_ns;
 	uint32_t epoch_seconds, next_epoch, trees, holds, barriers;
 	size_t cover_nodes;

@@ -10,11 +10,17 @@
 
 /* ---- opening ------------------------------------------------------------------------------------------------------------------ */
 
+#define NAME_ANCHOR_NS (INT64_C(3600) * 1000000000)
+
 /* What every write of the anchor takes along: the log must not end before what the anchor names. */
 static bool take_mark(void *ctx, struct anchor_mark *ret)
 {
 	struct archive *a = ctx;
 	ret->trusted_ns = tclock_trusted_ns(a->clock);
+	if (ret->trusted_ns - a->anchor_named_ns >= NAME_ANCHOR_NS) {
+		gate_record_anchor(a, RECORD_ANCHOR, NULL);
+		a->anchor_named_ns = ret->trusted_ns;
+	}
 	audit_head(a->audit, &ret->log_sequence, ret->log_head);
 	if (audit_sync(a->audit))
 		ret->log_sequence = 0;
@@ -75,6 +81,7 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 	if (r || a->observe)
 		return r;
 	a->begun = true;
+	a->anchor_named_ns = tclock_trusted_ns(a->clock);
 	anchor_set_mark(a->anchor, take_mark, a);
 	store_empty_staging(a);
 	return 0;

@@ -142,6 +142,21 @@ errint_t gate_record(struct archive *a, enum record_kind kind, const struct subj
 	return gate_record_at(a, kind, who, h, dir_id, NULL, text);
 }
 
+uint64_t gate_anchor_sequence(struct archive *a)
+{
+	struct anchor_status s;
+	anchor_get_status(a->anchor, &s);
+	return s.written;
+}
+
+void gate_record_anchor(struct archive *a, enum record_kind kind, const char *text)
+{
+	struct audit_record r;
+	gate_fill(a, &r, kind, NULL, NULL, NULL, NULL, text);
+	r.generation = gate_anchor_sequence(a);
+	audit_append(a->audit, &r);
+}
+
 bool gate_may_say(struct gate *g, int64_t now_ns, unsigned *ret_unsaid)
 {
 	pthread_mutex_lock(&g->say_lock);

@@ -81,6 +81,7 @@ struct replay {
 	struct archive *archive;
 	struct users users;
 	int64_t charged_since_ns, created_since_ns;
+	uint64_t anchor_sequence; /* the highest that the log names */
 	uint64_t open_since; /* sequence from which files open for writing are followed */
 	void *open;	     /* tree of struct left_open, by id */
 	/* carrying over */
@@ -178,6 +179,10 @@ static errint_t on_record(void *ctx, const struct audit_record *r)
 
 static bool begins_or_ends(void *ctx, const struct audit_record *r)
 {
+	struct replay *p = ctx;
+	bool names_anchor = r->kind == RECORD_MOUNT || r->kind == RECORD_UMOUNT || r->kind == RECORD_ANCHOR;
+	if (names_anchor && r->generation > p->anchor_sequence)
+		p->anchor_sequence = r->generation;
 	return r->kind == RECORD_MOUNT || (r->kind == RECORD_UMOUNT && !strcmp(r->text, TEXT_CLEAN));
 }
 
@@ -185,7 +190,7 @@ static bool begins_or_ends(void *ctx, const struct audit_record *r)
 static errint_t last_session(struct replay *p, int64_t *ret_since_ns)
 {
 	struct audit_record r;
-	errint_t e = audit_last(p->archive->audit, begins_or_ends, NULL, &r);
+	errint_t e = audit_last(p->archive->audit, begins_or_ends, p, &r);
 	*ret_since_ns = INT64_MIN;
 	p->open_since = 0;
 	if (e)
@@ -205,6 +210,7 @@ static errint_t append(struct replay *p, enum record_kind kind, const struct lef
 		memcpy(r.file_id, l->file_id, FILE_ID_BYTES);
 	r.trusted_ns = p->trusted_ns; /* one time for all of them: last_session finds them by the mount's */
 	r.bytes = l ? 0 : p->carried;
+	r.generation = l ? 0 : gate_anchor_sequence(p->archive);
 	return audit_append(p->archive->audit, &r);
 }
 
@@ -236,6 +242,20 @@ static errint_t begin_session(struct replay *p)
 	return r ? r : audit_sync(a->audit);
 }
 
+/* The log names the anchor's sequence from time to time: one that was put back from before is told by it. */
+static errint_t check_anchor(struct replay *p, struct fault *f)
+{
+	struct anchor_status s;
+	anchor_get_status(p->archive->anchor, &s);
+	if (s.sequence >= p->anchor_sequence)
+		return 0;
+	return fault_set(f, -EBADMSG,
+		"the anchor is older than the audit log knows (sequence %" PRIu64 ", the log names %" PRIu64
+		"): it was put back from an earlier time, and would open files that have expired. This version cannot accept that "
+		"(`fsck --accept-rollback` comes later); put the newer anchor in its place",
+		s.sequence, p->anchor_sequence);
+}
+
 errint_t gate_replay(struct archive *a, struct fault *f)
 {
 	struct gate *g = a->gate;
@@ -250,6 +270,8 @@ errint_t gate_replay(struct archive *a, struct fault *f)
 	p.charged_since_ns = now > horizon_ns ? now - horizon_ns : 0;
 	p.created_since_ns = now > OWN_NS ? now - OWN_NS : 0;
 	r = last_session(&p, &since);
+	if (!r)
+		r = check_anchor(&p, f);
 	if (!r) {
 		int64_t counted = p.charged_since_ns < p.created_since_ns ? p.charged_since_ns : p.created_since_ns;
 		r = audit_each(a->audit, since < counted ? since : counted, on_record, &p);
@@ -272,5 +294,5 @@ void gate_end(struct archive *a)
 {
 	bool resolved = !a->unclean || !open_table_count(a->unclean) || atomic_load(&a->gate->all_seen);
 	bool clean = resolved && !open_table_count(a->gate->writing);
-	gate_record(a, RECORD_UMOUNT, NULL, NULL, NULL, clean ? TEXT_CLEAN : "unresolved");
+	gate_record_anchor(a, RECORD_UMOUNT, clean ? TEXT_CLEAN : "unresolved");
 }
