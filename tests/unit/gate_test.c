@@ -1,0 +1,443 @@
+/* The gate: budgets are exact under threads and survive a killed daemon; what the log says was left open is not lost. */
+#include "archive_fixture.h"
+#include "store/internal.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#define BUDGET 100
+
+static const char policy[] = "[policy]\nversion = 1\ndefault-class = images\n"
+			     "[class short]\nmatch = short/**\nexpire-after = 1h\n"
+			     "[class images]\nmatch = **\nexpire-after = 30d\n"
+			     "[rule nobody]\neffect = deny\nusers = 4444\n"
+			     "[rule all]\neffect = permit\nbudget = reader\n"
+			     "[budget reader]\nper = user\nfiles = 100/24h\non-exceed = deny\n";
+
+static void setup(void)
+{
+	archive_setup();
+	make_archive(policy);
+}
+
+TestSuite(gate, .init = setup, .fini = place_teardown);
+
+static const struct subject alice = {.uid = 1000, .login_uid = 1000, .real_uid = 1000, .gid = 1000};
+static const struct subject bob = {.uid = 1001, .login_uid = 1001, .real_uid = 1001, .gid = 1001};
+static const struct subject barred = {.uid = 4444, .login_uid = 4444, .real_uid = 4444, .gid = 4444};
+
+static struct file_header file(uint32_t number)
+{
+	struct file_header h = {.generation = 1, .expires_at = INT64_MAX, .key_kind = KEY_KIND_ARCHIVE};
+	memcpy(h.file_id, &number, sizeof number);
+	h.file_id[15] = 1;
+	return h;
+}
+
+static errint_t read_file(struct archive *a, const struct subject *who, uint32_t number)
+{
+	struct file_header h = file(number);
+	return gate_read(a, who, "x.jpg", &h, 1000, O_RDONLY);
+}
+
+static uint32_t read_until_refused(struct archive *a, const struct subject *who, uint32_t from)
+{
+	uint32_t n = 0;
+	while (n < 10 * BUDGET && !read_file(a, who, from + n))
+		n++;
+	return n;
+}
+
+/* ---- budgets ------------------------------------------------------------------------------------------------------------------------- */
+
+Test(gate, a_budget_ends_and_what_was_read_may_be_read_again)
+{
+	struct archive_status *s = malloc(sizeof *s);
+	struct archive *a = open_archive();
+	cr_assert_eq(read_until_refused(a, &alice, 0), BUDGET);
+	cr_assert_eq(read_file(a, &alice, BUDGET), -EDQUOT);
+	struct file_header h = file(BUDGET);
+	cr_assert_eq(gate_read(a, &alice, "x.jpg", &h, 1000, O_RDWR), -EACCES);
+	cr_assert_eq(read_file(a, &alice, 5), 0);
+	cr_assert_eq(read_file(a, &bob, BUDGET), 0, "another reader");
+	cr_assert_eq(read_file(a, &barred, 0), -EACCES);
+	archive_get_status(a, s);
+	cr_assert_eq(s->reads_permitted, BUDGET + 2);
+	cr_assert_eq(s->reads_denied, 4);
+	archive_close(a);
+	free(s);
+}
+
+#define THREADS 8
+
+struct reader {
+	struct archive *a;
+	uint32_t from;
+	unsigned permitted;
+};
+
+static void *read_many(void *p)
+{
+	struct reader *r = p;
+	for (uint32_t i = 0; i < BUDGET / 2; i++)
+		r->permitted += !read_file(r->a, &alice, r->from + i);
+	return NULL;
+}
+
+static errint_t count_permits(void *ctx, const struct audit_record *r)
+{
+	unsigned *n = ctx;
+	*n += r->kind == RECORD_OPEN && r->decision == DECISION_PERMIT;
+	return 0;
+}
+
+Test(gate, a_budget_is_exact_under_eight_threads)
+{
+	struct archive *a = open_archive();
+	struct reader r[THREADS];
+	pthread_t t[THREADS];
+	unsigned permitted = 0, recorded = 0;
+	cr_assert_eq(audit_start(a->audit), 0);
+	for (uint32_t i = 0; i < THREADS; i++) {
+		r[i] = (struct reader){.a = a, .from = i * BUDGET};
+		cr_assert_eq(pthread_create(&t[i], NULL, read_many, &r[i]), 0);
+	}
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(t[i], NULL);
+		permitted += r[i].permitted;
+	}
+	cr_assert_eq(permitted, BUDGET);
+	cr_assert_eq(audit_each(a->audit, 0, count_permits, &recorded), 0);
+	cr_assert_eq(recorded, BUDGET);
+	archive_close(a);
+}
+
+static struct archive *reopen(struct archive *a)
+{
+	archive_close(a);
+	return open_archive();
+}
+
+Test(gate, a_restart_refills_nothing)
+{
+	struct archive *a = open_archive();
+	cr_assert_eq(read_until_refused(a, &alice, 0), BUDGET);
+	a = reopen(a);
+	cr_assert_eq(read_until_refused(a, &alice, 1000), 0);
+	cr_assert_eq(read_file(a, &alice, 5), 0);
+	cr_assert_eq(read_until_refused(a, &bob, 0), BUDGET);
+	archive_close(a);
+}
+
+/* Runs `work` in a process that ends like a killed daemon. */
+static void in_killed_process(void (*work)(struct archive *a))
+{
+	pid_t pid = fork();
+	cr_assert_geq(pid, 0);
+	if (!pid) {
+		work(open_archive());
+		_exit(0);
+	}
+	int status;
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status) && !WEXITSTATUS(status));
+}
+
+static void use_up(struct archive *a)
+{
+	if (read_until_refused(a, &alice, 0) != BUDGET)
+		_exit(1);
+}
+
+Test(gate, a_killed_daemon_refills_nothing)
+{
+	in_killed_process(use_up);
+	struct archive *a = open_archive();
+	cr_assert_eq(read_until_refused(a, &alice, 1000), 0);
+	archive_close(a);
+}
+
+Test(gate, what_a_reader_wrote_is_free_and_stays_so)
+{
+	struct archive *a = open_archive();
+	struct file_header h = file(7777);
+	cr_assert_eq(gate_record(a, RECORD_CREATE, &alice, &h, NULL, NULL), 0);
+	gate_created(a, &alice, h.file_id);
+	cr_assert_eq(gate_record(a, RECORD_CLOSE, NULL, &h, NULL, NULL), 0);
+	cr_assert_eq(read_until_refused(a, &alice, 0), BUDGET);
+	cr_assert_eq(read_file(a, &alice, 7777), 0);
+	a = reopen(a);
+	cr_assert_eq(read_file(a, &alice, 7777), 0);
+	cr_assert_eq(read_until_refused(a, &alice, 1000), 0);
+	archive_close(a);
+}
+
+Test(gate, what_cannot_be_recorded_is_not_read)
+{
+	struct rlimit whole, small;
+	struct stat st;
+	char path[2 * PATH_MAX];
+	struct archive *a = open_archive();
+	snprintf(path, sizeof path, "%s/.lapse/audit/0000000000000001.seg", root);
+	cr_assert_eq(stat(path, &st), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(getrlimit(RLIMIT_FSIZE, &whole), 0);
+	small = whole;
+	small.rlim_cur = (rlim_t)st.st_size + 10;
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+	cr_assert_eq(read_file(a, &alice, 1), -EIO);
+	cr_assert_eq(gate_list(a, &alice, "", file(1).dir_id), -EIO);
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &whole), 0);
+	cr_assert_eq(read_file(a, &alice, 1), 0);
+	archive_close(a);
+}
+
+/* ---- files left open ---------------------------------------------------------------------------------------------------------------------- */
+
+static uint8_t place_of(uint32_t number, uint8_t out[static HOME_BYTES])
+{
+	memset(out, 0x40 + (int)number, HOME_BYTES);
+	return out[0];
+}
+
+static void record(struct archive *a, enum record_kind kind, uint32_t number)
+{
+	uint8_t place[HOME_BYTES];
+	struct file_header h = file(number);
+	place_of(number, place);
+	if (gate_record_at(a, kind, &alice, &h, NULL, place, NULL))
+		abort();
+}
+
+static bool is_unclean(struct archive *a, uint32_t number)
+{
+	uint8_t place[HOME_BYTES];
+	struct file_header h = file(number);
+	place_of(number, place);
+	bool by_id = a->unclean && open_table_has(a->unclean, h.file_id);
+	bool by_place = a->unclean && open_table_has(a->unclean, place);
+	cr_assert_eq(by_id, by_place);
+	return by_id;
+}
+
+static void leave_open(struct archive *a)
+{
+	for (uint32_t n = 0; n < 6; n++)
+		record(a, n % 2 ? RECORD_CREATE : RECORD_WRITE_OPEN, n);
+	record(a, RECORD_CLOSE, 0);
+	record(a, RECORD_EXPIRE, 1);
+	record(a, RECORD_UNLINK, 2);
+	record(a, RECORD_CLOSE, 3);
+	record(a, RECORD_WRITE_OPEN, 3);
+}
+
+static void do_nothing(struct archive *a)
+{
+}
+
+Test(gate, files_open_at_a_crash_are_found_and_carried_over_until_they_are_resolved)
+{
+	in_killed_process(leave_open);
+	in_killed_process(do_nothing);
+	struct archive *a = open_archive();
+	for (uint32_t n = 0; n < 6; n++)
+		cr_assert_eq(is_unclean(a, n), n >= 3, "%u", n);
+	record(a, RECORD_CLOSE, 4);
+	a = reopen(a);
+	for (uint32_t n = 0; n < 6; n++)
+		cr_assert_eq(is_unclean(a, n), n == 3 || n == 5, "%u", n);
+	record(a, RECORD_CLOSE, 3);
+	record(a, RECORD_UNLINK, 5);
+	a = reopen(a);
+	cr_assert_null(a->unclean);
+	archive_close(a);
+}
+
+Test(gate, a_file_that_stays_open_at_the_end_makes_it_unclean)
+{
+	struct archive *a = open_archive();
+	record(a, RECORD_CREATE, 1);
+	record(a, RECORD_CREATE, 2);
+	record(a, RECORD_CLOSE, 2);
+	a = reopen(a);
+	cr_assert(is_unclean(a, 1));
+	cr_assert_not(is_unclean(a, 2));
+	/* the scan has seen everything: there is no such file */
+	gate_all_seen(a);
+	a = reopen(a);
+	cr_assert_null(a->unclean);
+	archive_close(a);
+}
+
+/* ---- the policy ----------------------------------------------------------------------------------------------------------------------------- */
+
+static errint_t apply(struct archive *a, const char *text, bool force, uint64_t *expiring)
+{
+	struct policy_diags diags = {0};
+	struct fault f = {{0}};
+	errint_t r = archive_policy_apply(a, text, strlen(text), force, &alice, expiring, &diags, &f);
+	cr_assert(r == 0 || f.text[0] || diags.errors);
+	policy_diags_free(&diags);
+	return r;
+}
+
+static uint64_t generation(struct archive *a)
+{
+	char *text;
+	size_t len;
+	uint64_t g;
+	int64_t at;
+	cr_assert_eq(archive_policy_text(a, &text, &len, &g, &at), 0);
+	cr_assert_eq(text[len], 0);
+	cr_assert_eq(strlen(text), len);
+	free(text);
+	return g;
+}
+
+static char shut[sizeof policy + 64];
+
+static const char *shut_policy(void)
+{
+	snprintf(shut, sizeof shut, "%.*s[rule all]\neffect = deny\n", (int)(strstr(policy, "[rule nobody]") - policy), policy);
+	return shut;
+}
+
+Test(gate, a_policy_is_swapped_in_and_stays)
+{
+	uint64_t expiring;
+	struct archive *a = open_archive();
+	cr_assert_eq(generation(a), 1);
+	cr_assert_eq(read_file(a, &alice, 1), 0);
+	cr_assert_eq(apply(a, "[policy]\nversion = 1\nnonsense = 3\n", false, &expiring), -EINVAL);
+	cr_assert_eq(apply(a, shut_policy(), false, &expiring), 0);
+	cr_assert_eq(generation(a), 2);
+	cr_assert_eq(read_file(a, &alice, 1), -EACCES);
+	a = reopen(a);
+	cr_assert_eq(generation(a), 2);
+	cr_assert_eq(read_file(a, &alice, 1), -EACCES);
+	cr_assert_eq(apply(a, policy, false, &expiring), 0);
+	cr_assert_eq(read_file(a, &alice, 1), 0);
+	cr_assert_eq(read_until_refused(a, &alice, 1000), BUDGET - 1, "a policy change refills nothing");
+	archive_close(a);
+}
+
+Test(gate, every_crash_point_of_an_apply_leaves_a_policy)
+{
+	uint64_t expiring;
+	errint_t r = -1;
+	uint64_t last = 1;
+	for (long n = 0; r; n++) {
+		struct archive *a = open_archive();
+		cr_assert_eq(generation(a), last);
+		crash_begin(n, n % 2);
+		r = apply(a, shut_policy(), false, &expiring);
+		cr_assert_eq(generation(a), last + !r);
+		archive_close(a);
+		crash_end();
+		a = open_archive();
+		cr_assert(generation(a) == last + 1 || (r && generation(a) == last));
+		last = generation(a);
+		archive_close(a);
+	}
+}
+
+Test(gate, a_policy_put_back_from_before_is_refused)
+{
+	uint64_t expiring;
+	char old[PATH_MAX], sealed[2 * PATH_MAX];
+	snprintf(sealed, sizeof sealed, "%s/.lapse/policy", root);
+	copy_file(sealed, in_dir(old, "old"));
+	struct archive *a = open_archive();
+	cr_assert_eq(apply(a, shut_policy(), false, &expiring), 0);
+	archive_close(a);
+	copy_file(old, sealed);
+	cr_assert_eq(open_error(key_a), -EBADMSG);
+	cr_assert_said("policy");
+}
+
+Test(gate, a_policy_that_would_expire_files_asks_first)
+{
+	uint64_t expiring = 0;
+	char short_policy[sizeof policy + 16];
+	struct catalogue_row row = {.generation = 1, .state = HEADER_CLOSED, .key_kind = KEY_KIND_EPOCH, .backing = "x"};
+	struct archive *a = open_archive();
+	struct file_header h = {.basis_at = tclock_trusted(a->clock) - 7200};
+	cr_assert_eq(gate_classify(a, "a.jpg", tclock_trusted(a->clock), &h), 0);
+	memcpy(row.class_fp, h.class_fp, CLASS_FP_BYTES);
+	row.basis_at = h.basis_at;
+	row.expires_at = h.expires_at;
+	for (uint8_t i = 0; i < 3; i++) {
+		row.place[0] = row.file_id[0] = (uint8_t)(i + 1);
+		catalogue_put(a->catalogue, &row);
+	}
+	cr_assert_eq(catalogue_flush(a->catalogue), 0);
+	const char *at = strstr(policy, "30d");
+	snprintf(short_policy, sizeof short_policy, "%.*s1h%s", (int)(at - policy), policy, at + 3);
+	cr_assert_eq(apply(a, short_policy, false, &expiring), -EBUSY);
+	cr_assert_eq(expiring, 3);
+	cr_assert_eq(generation(a), 1);
+	cr_assert_eq(apply(a, short_policy, true, &expiring), 0);
+	cr_assert_eq(generation(a), 2);
+	archive_close(a);
+}
+
+/* ---- classes --------------------------------------------------------------------------------------------------------------------------------- */
+
+Test(gate, a_file_is_classified_by_its_path_and_its_basis_stays)
+{
+	char name[64];
+	unsigned line;
+	struct archive *a = open_archive();
+	struct file_header h = {.basis_at = 0};
+	int64_t now = tclock_trusted(a->clock);
+	cr_assert(gate_needs_path(a));
+	cr_assert_eq(gate_classify(a, "a.jpg", now, &h), 0);
+	cr_assert_eq(h.created_at, now);
+	cr_assert_eq(h.basis_at, now);
+	cr_assert_eq(h.basis_kind, POLICY_BASIS_CREATED);
+	cr_assert_eq(h.expires_at, now + 30 * 86400);
+	cr_assert_eq(h.settles_at, now + 120);
+	cr_assert_eq(h.retain_until, INT64_MIN);
+	cr_assert_eq(h.key_kind, KEY_KIND_EPOCH);
+	cr_assert_eq(h.epoch, (h.expires_at - 1) / 60);
+	gate_class_name(a, h.class_fp, name, &line);
+	cr_assert_str_eq(name, "images");
+	cr_assert_eq(line, 7);
+	archive_close(a);
+}
+
+Test(gate, a_file_that_is_moved_before_it_settles_is_of_its_new_class)
+{
+	char name[64];
+	struct archive *a = open_archive();
+	int64_t now = tclock_trusted(a->clock);
+	struct file_header h = {.created_at = now - 100, .basis_at = now - 100, .basis_kind = POLICY_BASIS_CREATED};
+	cr_assert_eq(gate_classify(a, "short/a.jpg", now, &h), 0);
+	cr_assert_eq(h.created_at, now - 100);
+	cr_assert_eq(h.expires_at, now - 100 + 3600);
+	gate_class_name(a, h.class_fp, name, NULL);
+	cr_assert_str_eq(name, "short");
+	memset(h.class_fp, 0, sizeof h.class_fp);
+	gate_class_name(a, h.class_fp, name, NULL);
+	cr_assert_str_eq(name, "");
+	archive_close(a);
+}
+
+Test(gate, a_preview_charges_nothing)
+{
+	struct guard_verdict v;
+	struct archive *a = open_archive();
+	for (uint32_t i = 0; i < 3 * BUDGET; i++) {
+		struct file_header h = file(i);
+		gate_preview(a, &alice, "x.jpg", &h, 1000, &v);
+		cr_assert_eq(v.error, 0);
+	}
+	cr_assert_eq(read_until_refused(a, &alice, 0), BUDGET);
+	struct file_header h = file(5000);
+	gate_preview(a, &alice, "x.jpg", &h, 1000, &v);
+	cr_assert_eq(v.error, -EDQUOT);
+	cr_assert_str_eq(v.budget, "reader");
+	archive_close(a);
+}
