@@ -1,4 +1,4 @@
-#include "store/core.h"
+#include "store/ofile.h"
 
 #include <assert.h>
 #include <string.h>
@@ -46,6 +46,23 @@ static struct inode_shard *shard_lock(struct archive *a, const struct inode *i)
 	}
 }
 
+static void list_push(struct inode **head, struct inode *i)
+{
+	i->hash_next = *head;
+	i->hash_prev = head;
+	if (*head)
+		(*head)->hash_prev = &i->hash_next;
+	*head = i;
+}
+
+static void list_remove(struct inode *i)
+{
+	*i->hash_prev = i->hash_next;
+	if (i->hash_next)
+		i->hash_next->hash_prev = i->hash_prev;
+	i->hash_prev = NULL;
+}
+
 static void shard_grow(struct inode_shard *s)
 {
 	size_t n = s->buckets * 2;
@@ -56,9 +73,7 @@ static void shard_grow(struct inode_shard *s)
 	for (size_t i = 0; i < s->buckets; i++)
 		for (struct inode *p = s->bucket[i], *next; p; p = next) {
 			next = p->hash_next;
-			size_t b = bucket_of(&bigger, p->ino);
-			p->hash_next = bucket[b];
-			bucket[b] = p;
+			list_push(&bucket[bucket_of(&bigger, p->ino)], p);
 		}
 	free(s->bucket);
 	s->bucket = bucket;
@@ -77,23 +92,27 @@ static void shard_insert(struct inode_shard *s, struct inode *i)
 {
 	if (s->count >= s->buckets * 2)
 		shard_grow(s);
-	size_t b = bucket_of(s, i->ino);
-	i->hash_next = s->bucket[b];
-	s->bucket[b] = i;
+	list_push(&s->bucket[bucket_of(s, i->ino)], i);
 	i->hashed = true;
 	s->count++;
 }
 
-static void shard_remove(struct inode_shard *s, struct inode *i)
+/* Out of the table; what the kernel or a handle still knows of it stays in the list beside it. */
+static void shard_set_aside(struct inode_shard *s, struct inode *i)
 {
 	if (!i->hashed)
 		return;
-	struct inode **p = &s->bucket[bucket_of(s, i->ino)];
-	while (*p != i)
-		p = &(*p)->hash_next;
-	*p = i->hash_next;
+	list_remove(i);
+	list_push(&s->aside, i);
 	i->hashed = false;
 	s->count--;
+}
+
+static void shard_remove(struct inode_shard *s, struct inode *i)
+{
+	list_remove(i);
+	s->count -= i->hashed;
+	i->hashed = false;
 }
 
 static struct inode *inode_alloc(struct archive *a, uint64_t ino, mode_t type)
@@ -162,6 +181,47 @@ void inode_unref(struct archive *a, struct inode *i)
 	}
 }
 
+/* Frees an inode that nobody will name again, whatever its counts say. */
+static void inode_abandon(struct archive *a, struct inode *i)
+{
+	for (struct link *l = i->links, *next; l; l = next) {
+		next = l->next;
+		free(l);
+	}
+	i->links = NULL;
+	inode_destroy(a, i);
+}
+
+static void each_inode(struct archive *a, void (*f)(struct archive *a, struct inode *i))
+{
+	for (size_t k = 0; k < INODE_SHARDS; k++) {
+		struct inode_shard *s = &a->shard[k];
+		for (size_t b = 0; s->bucket && b < s->buckets; b++)
+			for (struct inode *i = s->bucket[b], *next; i; i = next) {
+				next = i->hash_next;
+				f(a, i);
+			}
+		for (struct inode *i = s->aside, *next; i; i = next) {
+			next = i->hash_next;
+			f(a, i);
+		}
+	}
+}
+
+void inode_close_all(struct archive *a)
+{
+	each_inode(a, ofile_close_last);
+	each_inode(a, inode_abandon);
+	for (size_t k = 0; k < INODE_SHARDS; k++) {
+		struct inode_shard *s = &a->shard[k];
+		if (s->bucket)
+			memset(s->bucket, 0, s->buckets * sizeof *s->bucket);
+		s->aside = NULL;
+		s->count = 0;
+	}
+	a->root = NULL;
+}
+
 struct inode *inode_find(struct archive *a, uint64_t ino)
 {
 	struct inode_shard *s = shard_of(a, ino);
@@ -219,7 +279,7 @@ errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, si
 static void inode_unhash(struct archive *a, struct inode *i)
 {
 	struct inode_shard *s = shard_lock(a, i);
-	shard_remove(s, i);
+	shard_set_aside(s, i);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -234,8 +294,10 @@ struct inode *inode_set_aside(struct archive *a, const struct stat *st)
 void inode_put_back(struct archive *a, struct inode *i)
 {
 	struct inode_shard *s = shard_lock(a, i);
-	if (!i->hashed && !shard_find(s, i->ino))
+	if (!i->hashed && !shard_find(s, i->ino)) {
+		shard_remove(s, i);
 		shard_insert(s, i);
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -250,7 +312,7 @@ void inode_renumber(struct archive *a, struct inode *i, uint64_t ino)
 	i->ino = ino;
 	struct inode *other = shard_find(to, ino);
 	if (other)
-		shard_remove(to, other);
+		shard_set_aside(to, other);
 	shard_insert(to, i);
 	pthread_mutex_unlock(&from->lock);
 	if (from != to)
@@ -286,7 +348,7 @@ errint_t inode_intern(struct archive *a, uint64_t ino, mode_t type, struct inode
 		inode_ref(i);
 	} else {
 		if (i)
-			shard_remove(s, i); /* the number was reused behind our back */
+			shard_set_aside(s, i); /* the number was reused behind our back */
 		i = inode_alloc(a, ino, type);
 		if (i)
 			shard_insert(s, i);

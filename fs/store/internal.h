@@ -20,6 +20,7 @@
 struct inode_shard {
 	pthread_mutex_t lock;
 	struct inode **bucket;
+	struct inode *aside; /* gone from the table, but not yet forgotten */
 	size_t buckets, count;
 };
 

@@ -353,6 +353,17 @@ void ofile_release(struct archive *a, struct ofile *of, bool write)
 	inode_unref(a, i);
 }
 
+void ofile_close_last(struct archive *a, struct inode *i)
+{
+	struct ofile *of = i->of;
+	if (!of)
+		return;
+	if (of->dirty && !i->gone && !ofile_seal(a, of))
+		put_row(a, of);
+	i->of = NULL;
+	ofile_free(a, of);
+}
+
 void row_fill(struct archive *a, struct catalogue_row *row, const struct file_header *h, const uint8_t dir_id[static DIR_ID_BYTES],
 	      const char *plain, size_t plain_len, const char *backing)
 {

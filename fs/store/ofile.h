@@ -57,6 +57,9 @@ errint_t ofile_begin_write(struct archive *a, struct ofile *of);
 /* Size and root into the header, state closed, row, log. Lock held for writing. */
 errint_t ofile_seal(struct archive *a, struct ofile *of);
 
+/* At the end of the session: seals and closes what was left open. */
+void ofile_close_last(struct archive *a, struct inode *i);
+
 /* fileio.c: lock held by the caller. */
 bool content_bad(const struct ofile *of); /* its root did not come out in this generation */
 errint_t content_differs(struct archive *a, const struct ofile *of); /* says so; -EBADMSG */
