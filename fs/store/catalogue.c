@@ -374,6 +374,10 @@ void catalogue_complete(struct catalogue *c)
 	if (c->observe)
 		return;
 	op_ready(c, next_op(c, OP_COMPLETE));
+	pthread_mutex_lock(&c->lock);
+	c->flush_to = c->head; /* nobody needs to wait for more */
+	pthread_cond_signal(&c->work);
+	pthread_mutex_unlock(&c->lock);
 }
 
 bool catalogue_is_complete(const struct catalogue *c)

@@ -14,11 +14,12 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#define RING      8192
-#define BATCH     2000
-#define BATCH_MS  500
-#define NEAR_MAX  524288 /* rows in memory, some 250 bytes each */
-#define STEP_ROWS 1000   /* read or removed between two batches */
+#define RING        8192
+#define BATCH       2000
+#define BATCH_SLOTS 4096 /* a power of two, above twice BATCH */
+#define BATCH_MS    500
+#define NEAR_MAX    524288 /* rows in memory, some 250 bytes each */
+#define STEP_ROWS   1000   /* read or removed between two batches */
 
 enum op_kind { OP_PUT, OP_REMOVE, OP_PUT_DIR, OP_REMOVE_DIR, OP_SCAN, OP_COMPLETE };
 struct op {
@@ -69,6 +70,7 @@ struct catalogue {
 	/* the writer's alone (before it starts: the opener's) */
 	struct cdb *db;
 	int64_t scan;
+	uint16_t last[BATCH_SLOTS];  /* of a batch: where the last op about each key is, +1 */
 	struct timespec batch_until; /* tv_sec 0: nothing waits */
 	struct hours hours;
 	struct {

@@ -88,13 +88,43 @@ static errint_t apply(struct catalogue *c, const struct op *op)
 	abort();
 }
 
+static bool has_key(const struct op *op)
+{
+	return op->kind != OP_SCAN && op->kind != OP_COMPLETE;
+}
+
+/* The slot of a key among the ops of this batch: free, or of the last op about it so far. Keys are keyed hashes. */
+static uint16_t *slot_of(struct catalogue *c, uint64_t from, const uint8_t *key)
+{
+	size_t i;
+	memcpy(&i, key, sizeof i);
+	for (i %= BATCH_SLOTS; c->last[i]; i = (i + 1) % BATCH_SLOTS)
+		if (!memcmp(c->ring[(from + c->last[i] - 1) % RING].key, key, HOME_BYTES))
+			break;
+	return &c->last[i];
+}
+
+/* A file that is created, closed and renamed is put or removed several times within a moment: only the last one of each place is written. */
+static void find_last(struct catalogue *c, uint64_t from, size_t n)
+{
+	memset(c->last, 0, sizeof c->last);
+	for (size_t i = 0; i < n; i++) {
+		const struct op *op = &c->ring[(from + i) % RING];
+		if (has_key(op))
+			*slot_of(c, from, op->key) = (uint16_t)(i + 1);
+	}
+}
+
 static errint_t commit(struct catalogue *c, uint64_t from, size_t n)
 {
 	uint64_t count = atomic_load(&c->count);
 	int64_t scan = c->scan;
 	errint_t r = cdb_begin(c->db, false);
-	for (size_t i = 0; !r && i < n; i++)
-		r = apply(c, &c->ring[(from + i) % RING]);
+	for (size_t i = 0; !r && i < n; i++) {
+		const struct op *op = &c->ring[(from + i) % RING];
+		if (!has_key(op) || *slot_of(c, from, op->key) == i + 1)
+			r = apply(c, op);
+	}
 	if (!r)
 		r = cdb_commit(c->db);
 	if (r) {
@@ -145,6 +175,7 @@ static bool worth_waiting(struct catalogue *c, errint_t error)
 
 static void write_batch(struct catalogue *c, uint64_t from, size_t n)
 {
+	find_last(c, from, n);
 	errint_t r = commit(c, from, n);
 	for (int i = 0; r && i < ATTEMPTS && worth_waiting(c, r); i++)
 		r = commit(c, from, n);
