@@ -246,6 +246,18 @@ static errint_t mark_linked(struct archive *a, struct inode *i)
 	return r;
 }
 
+/* Each name has its row, so that each goes when the file expires. */
+static void put_row(struct archive *a, struct dir_use *u, const char *backing, const char *name)
+{
+	struct file_header h;
+	struct catalogue_row row;
+	int slot;
+	if (file_header_at(a, u, backing, name, strlen(name), &h, &slot, NULL))
+		return;
+	row_fill(a, &row, &h, u->dir->dir->record.dir_id, name, strlen(name), backing);
+	catalogue_put(a->catalogue, &row);
+}
+
 errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret)
 {
 	struct dir_use from, to;
@@ -273,6 +285,8 @@ errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const ch
 			if (r != -EEXIST)
 				companion_remove(&to, &new);
 		}
+		if (!r && S_ISREG(i->type))
+			put_row(a, &to, new.backing, name);
 		if (!r)
 			r = entry_get(a, &to, new.backing, name, ret);
 		dir_leave(a, &to);

@@ -123,6 +123,11 @@ errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_
 	secret_wipe(file_key, sizeof file_key);
 	if (!r)
 		r = handle_new(i, of, flags | O_TRUNC, ret_handle);
+	if (!r) { /* its deadline may come before its last close */
+		struct catalogue_row row;
+		row_fill(a, &row, &h, h.dir_id, name, strlen(name), sealed.backing);
+		catalogue_put(a->catalogue, &row);
+	}
 	if (r && of)
 		ofile_release(a, of, true);
 	if (r && fd >= 0)
