@@ -2,17 +2,19 @@
 
 #include "base/log.h"
 
-#include <poll.h>
 #include <signal.h>
-#include <sys/signalfd.h>
 
 /* Signals, and what must not be done by a thread that serves. */
 
-void control_event(struct session *s, uint64_t event)
+/* Also from a signal handler. */
+void control_event(struct session *s, unsigned event)
 {
-	ssize_t n = write(s->event_fd, &event, sizeof(event));
+	uint64_t one = 1;
+	ssize_t n;
 
-	(void)n; /* the counter cannot overflow with these */
+	atomic_fetch_or(&s->events, event);
+	n = write(s->event_fd, &one, sizeof(one));
+	(void)n; /* cannot fail before 2^64 of them are waiting */
 }
 
 void session_stop(struct session *s)
@@ -38,70 +40,79 @@ static void tell_ready(struct session *s)
 }
 
 /* Unmounting by ourselves first lets the kernel write back what it holds while everything is still served. */
-static void end_by_request(struct session *s)
+void session_end(struct session *s)
 {
+	if (atomic_exchange(&s->ending, true))
+		return;
 	mountpoint_release(s->mountpoint, s->device);
 	fuse_session_exit(s->se);
+}
+
+static void stop(struct session *s, bool by_signal)
+{
+	if (by_signal)
+		log_line(LOG_LEVEL_INFO, "told by a signal to end: unmounting");
+	atomic_store(&s->stop_wanted, true);
+	if (atomic_load(&s->mounted))
+		session_end(s);
 }
 
 static void *control(void *arg)
 {
 	struct session *s = arg;
-	struct pollfd fds[2] = {{.fd = s->signal_fd, .events = POLLIN}, {.fd = s->event_fd, .events = POLLIN}};
-	bool ended = false, stopped = false;
+	unsigned events = 0;
 
-	while (!ended) {
-		struct signalfd_siginfo info;
-		uint64_t events = 0;
-		bool stop = false;
+	while (!(events & EVENT_END)) {
+		uint64_t count;
 
-		if (poll(fds, 2, -1) < 0)
+		if (read(s->event_fd, &count, sizeof(count)) < 0)
 			continue;
-		if (fds[1].revents && read(s->event_fd, &events, sizeof(events)) != sizeof(events))
-			events = 0;
-		if (fds[0].revents && read(s->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-			log_line(LOG_LEVEL_INFO, "signal %u: unmounting", info.ssi_signo);
-			stop = true;
-		}
-		if (events & 0xff)
+		events = atomic_exchange(&s->events, 0);
+		if (events & EVENT_SERVING)
 			tell_ready(s);
-		if (events & 0xff00)
+		if (events & EVENT_FIRST)
 			read_ahead_raise(s->device);
-		ended = events >> 32;
-		if ((stop || events & 0xff0000) && !stopped && !ended) {
-			stopped = true;
-			end_by_request(s);
-		}
+		if (events & (EVENT_STOP | EVENT_SIGNAL))
+			stop(s, events & EVENT_SIGNAL);
 	}
 	return NULL;
 }
 
+static struct session *_Atomic signalled;
+
+static void on_signal(int signal_no)
+{
+	struct session *s = atomic_load(&signalled);
+	int saved = errno;
+
+	if (s)
+		control_event(s, EVENT_SIGNAL);
+	errno = saved;
+}
+
 errint_t control_start(struct session *s)
 {
-	sigset_t set;
-	int error;
+	struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	int error = pthread_create(&s->control, NULL, control, s);
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL); /* here, and so in every thread made from now on */
+	if (error)
+		return -error;
+	s->controlled = true;
+	pthread_setname_np(s->control, "lapse-control");
+	atomic_store(&signalled, s);
+	sigaction(SIGTERM, &act, NULL);
+	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGHUP, &act, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
-	if (s->signal_fd < 0)
-		return -errno;
-	error = pthread_create(&s->control, NULL, control, s);
-	if (!error)
-		pthread_setname_np(s->control, "lapse-control");
-	return -error;
+	return 0;
 }
 
 void control_end(struct session *s)
 {
-	if (s->signal_fd < 0)
+	if (!s->controlled)
 		return;
+	atomic_store(&signalled, NULL);
 	control_event(s, EVENT_END);
 	pthread_join(s->control, NULL);
-	close(s->signal_fd);
-	s->signal_fd = -1;
+	s->controlled = false;
 }

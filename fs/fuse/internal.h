@@ -114,16 +114,18 @@ void session_leave_terminal(void);
 
 /* ---- control.c: a thread for signals, and for what must not be done by one that serves ------- */
 
-/* Events, added up in session.event_fd. */
 #define EVENT_SERVING 1u
-#define EVENT_FIRST   (1u << 8)
-#define EVENT_STOP    (1u << 16)
-#define EVENT_END     (UINT64_C(1) << 32)
+#define EVENT_FIRST   2u
+#define EVENT_STOP    4u
+#define EVENT_SIGNAL  8u
+#define EVENT_END     16u
 
-/* Takes the signals for itself: before any other thread is made. */
+/* Takes SIGTERM, SIGINT and SIGHUP for itself. */
 errint_t control_start(struct session *s);
 void control_end(struct session *s);
-void control_event(struct session *s, uint64_t event);
+void control_event(struct session *s, unsigned event);
+/* Unmounts and ends the loop, once. */
+void session_end(struct session *s);
 /* A request has come: the kernel has taken the reply to INIT. */
 void session_first_request(struct session *s);
 
@@ -154,7 +156,7 @@ struct session {
 	bool memory_backed;
 	struct fuse_session *se;
 	dev_t device; /* of the mount */
-	bool mounted, store_attached;
+	bool store_attached, controlled;
 	struct pool *pool; /* NULL: nothing is handed off */
 	struct buffers *buffers;
 	struct subjects *subjects;
@@ -162,8 +164,10 @@ struct session {
 	struct dirref *dirs;
 	_Atomic uint32_t stat_hint[STAT_HINTS]; /* lookups by parent, hashed: do programs look at what they list? */
 	_Atomic bool uring_negotiated, first_seen, notify;
+	_Atomic bool mounted, stop_wanted, ending;
 	pthread_t control;
-	int signal_fd, event_fd;
+	int event_fd;
+	_Atomic unsigned events;
 	_Atomic int ready_fd;
 	struct archive_hooks hooks;
 	struct counters counters[COUNTER_SHARDS];

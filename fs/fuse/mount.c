@@ -95,7 +95,9 @@ static errint_t check_device(struct fault *f)
 			"the container that device");
 	if (access("/dev/fuse", R_OK | W_OK) < 0)
 		return fault_set(f, -errno, "cannot mount: /dev/fuse: %s%s", strerror(errno),
-			geteuid() == 0 ? "" : "; here only root may mount (elsewhere it has mode 0666: chmod 666 /dev/fuse, as root)");
+			geteuid() == 0 ? ""
+				       : "; here only root may mount (elsewhere it has mode 0666: chmod 666 /dev/fuse, "
+					 "as root)");
 	return 0;
 }
 
@@ -176,8 +178,11 @@ errint_t session_mount(struct session *s, struct fault *f)
 			why.text[0] ? why.text : "not permitted", hint);
 	}
 	mount_fault = NULL;
-	if (!error)
-		error = mountpoint_device(s->mountpoint, &s->device);
-	s->mounted = !error;
+	if (error)
+		return error;
+	error = mountpoint_device(s->mountpoint, &s->device);
+	if (error)
+		fuse_session_unmount(s->se);
+	atomic_store(&s->mounted, !error);
 	return error;
 }

@@ -91,6 +91,8 @@ static errint_t serve(struct session *s, struct fault *f)
 	error = archive_start(s->archive, &s->hooks);
 	if (error)
 		return fault_set(f, error, "cannot start serving %s: %s", archive_path(s->archive), strerror(-error));
+	if (atomic_load(&s->stop_wanted))
+		session_end(s);
 	error = loop(s);
 	return error ? fault_set(f, error, "serving %s ended: %s", s->mountpoint, strerror(-error)) : 0;
 }
@@ -101,8 +103,8 @@ static errint_t serve(struct session *s, struct fault *f)
 static void take_down(struct session *s)
 {
 	atomic_store(&s->notify, false);
-	if (s->mounted) {
-		mountpoint_release(s->mountpoint, s->device);
+	if (atomic_load(&s->mounted)) {
+		session_end(s);
 		connection_abort(s->device);
 	}
 	pool_stop(s->pool);
@@ -111,10 +113,10 @@ static void take_down(struct session *s)
 	dirs_close_all(s);
 	archive_close(s->archive);
 	s->archive = NULL;
+	control_end(s);
 	if (s->se)
 		fuse_session_destroy(s->se);
 	s->se = NULL;
-	control_end(s);
 	if (s->store_attached)
 		store_detach(s->name);
 }
@@ -154,7 +156,6 @@ errint_t session_new(const struct session_options *o, struct session **ret, stru
 		strcpy(s->name, o->name);
 	s->hooks = notify_hooks;
 	s->hooks.ctx = s;
-	s->signal_fd = -1;
 	s->ready_fd = o->ready_fd;
 	pthread_mutex_init(&s->dirs_lock, NULL);
 	s->event_fd = eventfd(0, EFD_CLOEXEC);

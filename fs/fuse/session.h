@@ -42,8 +42,7 @@ struct session_options {
 errint_t session_new(const struct session_options *o, struct session **ret, struct fault *f);
 /* Mounts, catches up with what has expired, serves until unmounted from outside, by SIGTERM, SIGINT, SIGHUP or by
  * session_stop(), unmounts if the mount is still ours. The archive is closed when it returns, whatever it returns.
- * 0 after an orderly end. -ENOTDIR, -ENOENT, -EPERM, -ENODEV (no /dev/fuse) … with a sentence. Once per session;
- * call it in the main thread, before any thread that may take the signals named. */
+ * 0 after an orderly end. -ENOTDIR, -ENOENT, -EPERM, -ENODEV (no /dev/fuse) … with a sentence. Once per session. */
 errint_t session_run(struct session *s, struct fault *f);
 /* From any thread: ask the session to end as SIGTERM does. Returns at once. */
 void session_stop(struct session *s);

@@ -90,7 +90,7 @@ for transport in $(transports); do
 	printf '#!/bin/sh\necho run\n' >"$MNT/tool"
 	chmod 755 "$MNT/tool"
 	check "run" "$MNT/tool" >/dev/null
-	wait_until 20 sh -c "! '$MNT/tool' 2>/dev/null"
+	wait_until 20 sh -c "! '$MNT/tool' >/dev/null 2>&1"
 	wait_until 20 test ! -e "$MNT/image.jpg"
 	umount_archive
 done

@@ -4,8 +4,8 @@
 archive_new
 
 cat >"$TEST_TMP/count.py" <<'P'
-import os, subprocess, sys, time
-tool, mnt = sys.argv[1:3]
+import os, random, subprocess, sys, time
+tool, mnt, stage = sys.argv[1:]
 def counters():
     out = subprocess.run([sys.executable, tool, mnt], check=True, capture_output=True, text=True).stdout
     return {n: int(v) for n, v in (l.split() for l in out.splitlines())}
@@ -26,42 +26,57 @@ def expect(what, act, **want):
     got = {n: after[n] - before[n] for n in after if n not in BESIDE and after[n] != before[n]}
     assert got == want, f"{what}: {got}, not {want}"
     print(f"-- {what}: {sum(got.values())} requests")
-data = os.urandom(60000)
-def create():
-    fd = os.open(mnt + "/d/a.jpg", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
+data = random.Random(1).randbytes(60000)
+d = mnt + "/d"
+def create(path):
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
     assert os.write(fd, data) == len(data)
     os.close(fd)
-def read():
-    fd = os.open(mnt + "/d/a.jpg", os.O_RDONLY)
+def read(path):
+    fd = os.open(path, os.O_RDONLY)
     assert os.read(fd, 1 << 20) == data and os.read(fd, 1 << 20) == b""
     os.close(fd)
-def missing():
-    assert not os.path.exists(mnt + "/d/none.jpg")
-def small_writes():
-    with open(mnt + "/d/a.jpg", "r+b", buffering=os.stat(mnt + "/d/a.jpg").st_blksize) as f:
+def small_writes(path):
+    with open(path, "r+b", buffering=os.stat(path).st_blksize) as f:
         for at in range(0, 60000, 1000):
             f.write(data[at : at + 1000])
-stage = sys.argv[3]
-if stage == "fresh":
-    os.mkdir(mnt + "/d")
-    expect("create, write 60,000 bytes, close", create, lookup=1, create=1, getxattr=1, write=1, flush=1, release=1)
-    expect("a name that is not there", missing, lookup=1)
-    expect("and again", missing)
-    expect("60,000 bytes through stdio", small_writes, getattr=1, open=1, write=1, flush=1, release=1)
+def fresh(path):
+    os.stat(d)
+    expect("create, write 60,000 bytes, close", lambda: create(path), lookup=1, create=1, getxattr=1, write=1, flush=1, release=1)
+    # The kernel forgets the attributes of a directory that has changed, and asks for its mode.
+    expect("the next one", lambda: create(path + "2"), getattr=1, lookup=1, create=1, getxattr=1, write=1, flush=1, release=1)
+    os.stat(d)
+    expect("a name that is not there", lambda: os.path.exists(path + "3"), lookup=1)
+    expect("and again", lambda: os.path.exists(path + "3"))
+    expect("60,000 bytes through stdio", lambda: small_writes(path), getattr=1, open=1, getxattr=1, write=1, flush=1, release=1)
+def cold(path):
+    os.stat(d)
+    expect("stat", lambda: os.stat(path), lookup=1)
+    expect("and again", lambda: os.stat(path))
+    expect("open, read, close", lambda: read(path), open=1, read=1, release=1)
+    expect("and again, from the page cache", lambda: read(path), open=1, release=1)
+os.makedirs(d, exist_ok=True)
+# Whoever drops the machine's caches meanwhile makes the kernel ask again.
+for attempt in range(3):
+    try:
+        {"fresh": fresh, "cold": cold}[stage](f"{d}/{stage}{attempt}" if stage == "fresh" else f"{d}/cold{attempt}.jpg")
+        break
+    except AssertionError as e:
+        print("--", e)
 else:
-    os.stat(mnt + "/d")
-    expect("stat", lambda: os.stat(mnt + "/d/a.jpg"), lookup=1)
-    expect("and again", lambda: os.stat(mnt + "/d/a.jpg"))
-    expect("open, read, close", read, open=1, read=1, release=1)
-    expect("and again, from the page cache", read, open=1, release=1)
+    raise SystemExit("three times over")
+if stage == "fresh":
+    for attempt in range(3):
+        create(f"{d}/cold{attempt}.jpg")
 P
+count() { check "requests of a $1 file" python3 "$TEST_TMP/count.py" "$SRC/tests/mount/stats.py" "$MNT" "$1"; }
 for transport in $(transports); do
 	note "$transport"
 	mount_by "$transport"
-	check "requests of a new file" python3 "$TEST_TMP/count.py" "$SRC/tests/mount/stats.py" "$MNT" fresh
+	count fresh
 	umount_archive
 	mount_by "$transport"
-	check "requests of a file the kernel does not know" python3 "$TEST_TMP/count.py" "$SRC/tests/mount/stats.py" "$MNT" cold
+	count cold
 	rm -r "$MNT/d"
 	if [ "$transport" = io_uring ]; then
 		[ "$(requests by-device)" -le "$(requests by-uring)" ] || die "most requests come by the device"
@@ -90,3 +105,4 @@ for e in os.scandir(sys.argv[1]):
 assert n == 1500, n
 P
 [ "$(requests lookup)" -lt 300 ] || die "$(requests lookup) lookups: the listing did not bring the attributes"
+umount_archive
