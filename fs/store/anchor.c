@@ -38,7 +38,7 @@ struct anchor {
 		errint_t error;
 		bool in_place;
 	} shown[ANCHOR_COPIES_MAX]; /* of each copy, for anchor_get_status */
-	uint64_t written; /* the highest sequence that a copy has */
+	uint64_t written;           /* the highest sequence that a copy has */
 	int64_t last_write_ns;
 	bool (*mark)(void *ctx, struct anchor_mark *ret);
 	void *mark_ctx;
@@ -52,7 +52,7 @@ static int64_t wall_ns(void)
 }
 
 errint_t anchor_create(const char *const *path, size_t count, const struct anchor_state *s, const struct small_key *key,
-		       struct fault *f)
+	struct fault *f)
 {
 	size_t len, made = 0;
 	if (!count || count > ANCHOR_COPIES_MAX)
@@ -223,7 +223,7 @@ static void swap_naming(struct anchor *a, struct naming *n)
 }
 
 errint_t anchor_rekey(struct anchor *a, const struct small_key *key, uint64_t keyring_generation,
-		      const uint8_t keyring_digest[static DIGEST_BYTES])
+	const uint8_t keyring_digest[static DIGEST_BYTES])
 {
 	struct naming n = {.key = *key, .generation = keyring_generation};
 	if (a->readonly)
@@ -301,14 +301,18 @@ static errint_t find_state(struct anchor *a, struct fault *f)
 	if (a->state && other_key <= a->state->sequence)
 		return 0;
 	if (a->state)
-		return fault_set(f, -EBADMSG, "a copy of the anchor is newer than the keyring (sequence %llu): the keyring in the archive "
-			"is an older one", (unsigned long long)other_key);
+		return fault_set(f, -EBADMSG,
+			"a copy of the anchor is newer than the keyring (sequence %llu): the keyring in the archive "
+			"is an older one",
+			(unsigned long long)other_key);
 	return fault_set(f, failure, "no copy of the anchor can be opened; %s: %s", where,
-		failure == -EBADMSG ? "not of this archive, damaged, or from another keyring than the one in the archive" : strerror(-failure));
+		failure == -EBADMSG
+			? "not of this archive, damaged, or from another keyring than the one in the archive"
+			: strerror(-failure));
 }
 
-static errint_t open_with(const char *const *path, size_t count, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
-			  bool readonly, struct anchor **ret, struct fault *f)
+static errint_t open_with(const char *const *path, size_t count, const uint8_t uuid[static UUID_BYTES],
+	const struct small_key *key, bool readonly, struct anchor **ret, struct fault *f)
 {
 	if (!count || count > ANCHOR_COPIES_MAX)
 		return fault_set(f, -EINVAL, "an anchor has 1 to %d copies, not %zu", ANCHOR_COPIES_MAX, count);
@@ -345,14 +349,14 @@ static errint_t open_with(const char *const *path, size_t count, const uint8_t u
 	return 0;
 }
 
-errint_t anchor_open(const char *const *path, size_t count, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
-		     struct anchor **ret, struct fault *f)
+errint_t anchor_open(const char *const *path, size_t count, const uint8_t uuid[static UUID_BYTES],
+	const struct small_key *key, struct anchor **ret, struct fault *f)
 {
 	return open_with(path, count, uuid, key, false, ret, f);
 }
 
-errint_t anchor_observe(const char *const *path, size_t count, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
-			struct anchor **ret, struct fault *f)
+errint_t anchor_observe(const char *const *path, size_t count, const uint8_t uuid[static UUID_BYTES],
+	const struct small_key *key, struct anchor **ret, struct fault *f)
 {
 	return open_with(path, count, uuid, key, true, ret, f);
 }
@@ -423,7 +427,7 @@ static errint_t hold_key(struct anchor *a, uint32_t number, uint8_t out[static K
 }
 
 errint_t anchor_wrap_key(struct anchor *a, const uint8_t archive_wrap[static KEY_BYTES], const struct file_header *h,
-			 uint8_t out[static KEY_BYTES])
+	uint8_t out[static KEY_BYTES])
 {
 	switch (h->key_kind) {
 	case KEY_KIND_ARCHIVE:

@@ -16,8 +16,8 @@
 
 #define TAG_NAME "CACHEDIR.TAG"
 /* The signature is that of the Cache Directory Tagging Specification (bford.info/cachedir). */
-#define TAG_TEXT \
-	"Signature: 8a477f597d28d172789f06886806bc55\n" \
+#define TAG_TEXT                                                                                         \
+	"Signature: 8a477f597d28d172789f06886806bc55\n"                                                  \
 	"# The anchor of a lapse archive. A copy of it in a backup brings expired files back to life:\n" \
 	"# `lapse anchor backup` writes one that does not.\n"
 
@@ -152,8 +152,8 @@ static void take(struct anchor_found *found, struct anchor_state *s)
 	found->state = s;
 }
 
-static errint_t look(struct anchor_copy *c, const uint8_t *file, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
-		     struct anchor_found *ret)
+static errint_t look(struct anchor_copy *c, const uint8_t *file, const uint8_t uuid[static UUID_BYTES],
+	const struct small_key *key, struct anchor_found *ret)
 {
 	bool ours = false;
 	unsigned other = 0;
@@ -185,8 +185,8 @@ static errint_t look(struct anchor_copy *c, const uint8_t *file, const uint8_t u
 	return ours ? 0 : -EBADMSG;
 }
 
-errint_t anchor_copy_open(struct anchor_copy *c, bool readonly, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
-			  struct anchor_found *ret)
+errint_t anchor_copy_open(struct anchor_copy *c, bool readonly, const uint8_t uuid[static UUID_BYTES],
+	const struct small_key *key, struct anchor_found *ret)
 {
 	struct stat st;
 	*ret = (struct anchor_found){0};
@@ -236,7 +236,8 @@ static errint_t write_slot(struct anchor_copy *c, unsigned slot, uint8_t *image,
 	return r;
 }
 
-errint_t anchor_copy_write(struct anchor_copy *c, uint8_t image[static ANCHOR_SLOT_BYTES], size_t len, uint64_t sequence)
+errint_t anchor_copy_write(
+	struct anchor_copy *c, uint8_t image[static ANCHOR_SLOT_BYTES], size_t len, uint64_t sequence)
 {
 	unsigned older = c->sequence[0] <= c->sequence[1] ? 0 : 1;
 	errint_t r = write_slot(c, older, image, len, sequence);

@@ -5,11 +5,11 @@
 
 struct anchor_copy {
 	char *path;
-	int fd;		      /* -1: not open */
-	errint_t error;	      /* of the last attempt to open or write it */
+	int fd;         /* -1: not open */
+	errint_t error; /* of the last attempt to open or write it */
 	bool in_place;
 	uint64_t sequence[2]; /* that each slot holds; 0: nothing certain */
-	size_t used[2];	      /* bytes of each slot beyond which all is zero */
+	size_t used[2];       /* bytes of each slot beyond which all is zero */
 };
 
 /* A new file of ANCHOR_FILE_BYTES, every byte of it written, both slots holding `image` (its tail is zeroed here), on disk with its name. -EEXIST. */
@@ -18,12 +18,13 @@ errint_t anchor_copy_create(const char *path, uint8_t image[static ANCHOR_SLOT_B
 /* What a copy holds when it is opened. */
 struct anchor_found {
 	struct anchor_state *state; /* of the higher valid sequence; NULL: none opens under the key */
-	uint64_t other_key;	    /* the lower sequence of two slots of this archive that both do not open; 0: not so */
-	errint_t error;		    /* why state is NULL */
+	uint64_t other_key; /* the lower sequence of two slots of this archive that both do not open; 0: not so */
+	errint_t error;     /* why state is NULL */
 };
 /* Opens the file and reads both slots. Fails for a file that is not an anchor of this archive: it is never written then. */
-errint_t anchor_copy_open(struct anchor_copy *c, bool readonly, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
-			  struct anchor_found *ret);
+errint_t anchor_copy_open(struct anchor_copy *c, bool readonly, const uint8_t uuid[static UUID_BYTES],
+	const struct small_key *key, struct anchor_found *ret);
 void anchor_copy_close(struct anchor_copy *c);
 /* Writes the image to the older slot, syncs, to the other, syncs; zeroes what the slots held beyond it. */
-errint_t anchor_copy_write(struct anchor_copy *c, uint8_t image[static ANCHOR_SLOT_BYTES], size_t len, uint64_t sequence);
+errint_t anchor_copy_write(
+	struct anchor_copy *c, uint8_t image[static ANCHOR_SLOT_BYTES], size_t len, uint64_t sequence);

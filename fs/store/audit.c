@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define SEGMENT_BYTES (64ull << 20)
-#define RESERVE_NAME "reserve"
+#define RESERVE_NAME  "reserve"
 #define RESERVE_BYTES (4 << 20)
 #define RESERVE_RETRY 30 /* seconds */
 
@@ -271,7 +271,8 @@ static errint_t attach(struct audit *l, const struct audit_found *found, struct 
 		return -errno;
 	off_t size = lseek(l->fd, 0, SEEK_END);
 	if (size > found->end) {
-		log_line(LOG_LEVEL_NOTICE, "audit: %lld bytes after record %" PRIu64 " were torn by a crash and are cut off",
+		log_line(LOG_LEVEL_NOTICE,
+			"audit: %lld bytes after record %" PRIu64 " were torn by a crash and are cut off",
 			(long long)(size - found->end), found->chain.next - 1);
 		if (ftruncate(l->fd, found->end))
 			return -errno;
@@ -281,7 +282,8 @@ static errint_t attach(struct audit *l, const struct audit_found *found, struct 
 }
 
 static errint_t open_log(int dirfd, const struct segment_keys *k, uint64_t anchor_sequence,
-			 const uint8_t anchor_head[static DIGEST_BYTES], int64_t fsync_ms, bool readonly, struct audit **ret, struct fault *f)
+	const uint8_t anchor_head[static DIGEST_BYTES], int64_t fsync_ms, bool readonly, struct audit **ret,
+	struct fault *f)
 {
 	struct audit_found found;
 	struct audit *l = calloc(1, sizeof *l);
@@ -320,9 +322,9 @@ static errint_t open_log(int dirfd, const struct segment_keys *k, uint64_t ancho
 	return 0;
 }
 
-errint_t audit_open(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
-		    uint64_t anchor_sequence, const uint8_t anchor_head[static DIGEST_BYTES], int64_t fsync_ms, struct audit **ret,
-		    struct fault *f)
+errint_t audit_open(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES],
+	const uint8_t log_id[static 16], uint64_t anchor_sequence, const uint8_t anchor_head[static DIGEST_BYTES],
+	int64_t fsync_ms, struct audit **ret, struct fault *f)
 {
 	struct segment_keys k = {.log = (struct small_key *)log_key};
 	memcpy(k.uuid, uuid, UUID_BYTES);
@@ -331,8 +333,8 @@ errint_t audit_open(int dirfd, const struct small_key *log_key, const uint8_t uu
 }
 
 errint_t audit_observe(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES],
-		       const uint8_t log_id[static 16], uint64_t anchor_sequence, const uint8_t anchor_head[static DIGEST_BYTES],
-		       struct audit **ret, struct fault *f)
+	const uint8_t log_id[static 16], uint64_t anchor_sequence, const uint8_t anchor_head[static DIGEST_BYTES],
+	struct audit **ret, struct fault *f)
 {
 	struct segment_keys k = {.log = (struct small_key *)log_key};
 	memcpy(k.uuid, uuid, UUID_BYTES);

@@ -13,11 +13,11 @@ struct audit {
 	struct segment_keys keys;
 
 	pthread_mutex_t sync_lock; /* one fdatasync at a time; taken before `lock` */
-	pthread_mutex_t lock;	   /* what follows; leaf */
-	pthread_cond_t wake;	   /* of the syncing thread */
-	int fd;			   /* of the last segment */
-	off_t end;		   /* of its last frame */
-	bool ragged;		   /* something may lie behind `end` */
+	pthread_mutex_t lock;      /* what follows; leaf */
+	pthread_cond_t wake;       /* of the syncing thread */
+	int fd;                    /* of the last segment */
+	off_t end;                 /* of its last frame */
+	bool ragged;               /* something may lie behind `end` */
 	struct audit_chain chain;
 	uint64_t synced; /* records up to this one are on disk */
 	uint64_t first, segments, closed_bytes, segment_max;
@@ -35,12 +35,12 @@ struct audit {
 /* What audit_recover finds at the end of the log. */
 struct audit_found {
 	struct audit_chain chain;
-	uint64_t segment;  /* first sequence of the last segment; 0: there is none */
-	off_t end;	   /* of its last whole frame; less than the file's size: a torn tail */
+	uint64_t segment;   /* first sequence of the last segment; 0: there is none */
+	off_t end;          /* of its last whole frame; less than the file's size: a torn tail */
 	uint64_t torn_head; /* a last segment that has no whole head; 0: none */
 	uint64_t first, segments, closed_bytes;
 	int64_t last_trusted_ns;
 };
 /* Walks the log from the segment that the anchor names and checks it against the anchor. Changes nothing. */
 errint_t audit_recover(int dirfd, const struct segment_keys *k, uint64_t anchor_sequence,
-		       const uint8_t anchor_head[static DIGEST_BYTES], struct audit_found *ret, struct fault *f);
+	const uint8_t anchor_head[static DIGEST_BYTES], struct audit_found *ret, struct fault *f);

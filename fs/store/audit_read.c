@@ -21,20 +21,23 @@ static errint_t cut_short(const struct walk *w, uint64_t sequence)
 {
 	return fault_set(w->fault, -EBADMSG,
 		"the audit log is damaged or cut off at record %" PRIu64 ", and the anchor names record %" PRIu64
-		": it was changed outside lapse. This version cannot go on from a changed log (`fsck --accept-rollback` comes later); restore "
+		": it was changed outside lapse. This version cannot go on from a changed log (`fsck "
+		"--accept-rollback` comes later); restore "
 		".lapse/audit from where it was taken",
 		sequence, w->anchor_sequence);
 }
 
 static bool names_head(const struct walk *w, const struct audit_chain *c)
 {
-	return c->next - 1 != w->anchor_sequence || !w->anchor_sequence || crypt_equal(c->head, w->anchor_head, DIGEST_BYTES);
+	return c->next - 1 != w->anchor_sequence || !w->anchor_sequence ||
+	       crypt_equal(c->head, w->anchor_head, DIGEST_BYTES);
 }
 
 static errint_t other_history(const struct walk *w)
 {
 	return fault_set(w->fault, -EBADMSG,
-		"the audit log's record %" PRIu64 " is not the one that the anchor names: the log, or the anchor, is from another time",
+		"the audit log's record %" PRIu64
+		" is not the one that the anchor names: the log, or the anchor, is from another time",
 		w->anchor_sequence);
 }
 
@@ -50,7 +53,8 @@ static errint_t walk_segment(struct walk *w, uint64_t first, bool last)
 	}
 	if (e)
 		return e == -ENODATA || e == -EBADMSG ? cut_short(w, first) : e;
-	if (w->found->segment && (r.chain.next != w->found->chain.next || !crypt_equal(r.chain.head, w->found->chain.head, DIGEST_BYTES))) {
+	if (w->found->segment && (r.chain.next != w->found->chain.next ||
+					 !crypt_equal(r.chain.head, w->found->chain.head, DIGEST_BYTES))) {
 		segment_close(&r);
 		return cut_short(w, w->found->chain.next);
 	}
@@ -90,10 +94,15 @@ static errint_t sum_sizes(struct walk *w, const uint64_t *first, size_t count)
 }
 
 errint_t audit_recover(int dirfd, const struct segment_keys *k, uint64_t anchor_sequence,
-		       const uint8_t anchor_head[static DIGEST_BYTES], struct audit_found *ret, struct fault *f)
+	const uint8_t anchor_head[static DIGEST_BYTES], struct audit_found *ret, struct fault *f)
 {
 	struct fault own = {{0}};
-	struct walk w = {.dirfd = dirfd, .keys = k, .anchor_sequence = anchor_sequence, .anchor_head = anchor_head, .found = ret, .fault = &own};
+	struct walk w = {.dirfd = dirfd,
+		.keys = k,
+		.anchor_sequence = anchor_sequence,
+		.anchor_head = anchor_head,
+		.found = ret,
+		.fault = &own};
 	cleanup_free uint64_t *first = NULL;
 	size_t count, at = 0;
 	*ret = (struct audit_found){.chain.next = 1};
@@ -179,7 +188,8 @@ static errint_t each_in_segment(struct audit *l, uint64_t first, struct each *e)
 	return err;
 }
 
-errint_t audit_each(struct audit *l, int64_t since_ns, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx)
+errint_t audit_each(
+	struct audit *l, int64_t since_ns, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx)
 {
 	struct each e = {.since_ns = since_ns, .limit = next_sequence(l), .cb = cb, .ctx = ctx};
 	cleanup_free uint64_t *first = NULL;
@@ -212,7 +222,8 @@ static errint_t keep_last(void *ctx, const struct audit_record *r)
 	return 0;
 }
 
-errint_t audit_last(struct audit *l, bool (*wanted)(void *ctx, const struct audit_record *r), void *ctx, struct audit_record *ret)
+errint_t audit_last(
+	struct audit *l, bool (*wanted)(void *ctx, const struct audit_record *r), void *ctx, struct audit_record *ret)
 {
 	struct last last = {.wanted = wanted, .ctx = ctx, .ret = ret};
 	uint64_t limit = next_sequence(l);

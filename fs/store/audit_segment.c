@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHUNK (256u << 10)
+#define CHUNK       (256u << 10)
 #define NAME_DIGITS 16
 #define NAME_SUFFIX ".seg"
 

@@ -22,7 +22,7 @@ struct segment_reader {
 	const struct segment_keys *keys;
 	int fd;
 	struct audit_chain chain; /* after what was read */
-	off_t at;		  /* of the next frame in the file */
+	off_t at;                 /* of the next frame in the file */
 	uint8_t *buf;
 	size_t have, used;
 	bool end_of_file;

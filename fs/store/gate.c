@@ -46,7 +46,8 @@ bool gate_needs_path(struct archive *a)
 	return needs;
 }
 
-void gate_class_name(struct archive *a, const uint8_t fp[static CLASS_FP_BYTES], char out[static 64], unsigned *ret_line)
+void gate_class_name(
+	struct archive *a, const uint8_t fp[static CLASS_FP_BYTES], char out[static 64], unsigned *ret_line)
 {
 	struct gate *g = a->gate;
 	out[0] = 0;
@@ -78,8 +79,8 @@ static void fill_subject(struct audit_record *r, const struct subject *who)
 		r->flags |= RECORD_FLAG_UNIDENTIFIED;
 }
 
-void gate_fill(struct archive *a, struct audit_record *r, enum record_kind kind, const struct subject *who, const struct file_header *h,
-	       const uint8_t *dir_id, const uint8_t *place, const char *text)
+void gate_fill(struct archive *a, struct audit_record *r, enum record_kind kind, const struct subject *who,
+	const struct file_header *h, const uint8_t *dir_id, const uint8_t *place, const char *text)
 {
 	audit_record_clear(r);
 	r->kind = kind;
@@ -125,8 +126,8 @@ static errint_t track(struct archive *a, enum record_kind kind, const struct fil
 	}
 }
 
-errint_t gate_record_at(struct archive *a, enum record_kind kind, const struct subject *who, const struct file_header *h,
-			const uint8_t *dir_id, const uint8_t *place, const char *text)
+errint_t gate_record_at(struct archive *a, enum record_kind kind, const struct subject *who,
+	const struct file_header *h, const uint8_t *dir_id, const uint8_t *place, const char *text)
 {
 	struct audit_record r;
 	if (a->observe)
@@ -137,7 +138,7 @@ errint_t gate_record_at(struct archive *a, enum record_kind kind, const struct s
 }
 
 errint_t gate_record(struct archive *a, enum record_kind kind, const struct subject *who, const struct file_header *h,
-		     const uint8_t *dir_id, const char *text)
+	const uint8_t *dir_id, const char *text)
 {
 	return gate_record_at(a, kind, who, h, dir_id, NULL, text);
 }
@@ -183,8 +184,8 @@ static void hex(char *out, const uint8_t *in, size_t len)
 		snprintf(out + 2 * i, 3, "%02x", in[i]);
 }
 
-void gate_damage(struct archive *a, const uint8_t *dir_id, const char *backing, const uint8_t *file_id, int64_t block, errint_t error,
-		 const char *reason)
+void gate_damage(struct archive *a, const uint8_t *dir_id, const char *backing, const uint8_t *file_id, int64_t block,
+	errint_t error, const char *reason)
 {
 	struct file_header h = {.class_fp = {0}};
 	char text[RECORD_TEXT_MAX], where[32] = "", id[2 * FILE_ID_BYTES + 1] = "?", dir[2 * DIR_ID_BYTES + 1] = "?";
@@ -207,12 +208,14 @@ void gate_damage(struct archive *a, const uint8_t *dir_id, const char *backing, 
 		hex(id, file_id, FILE_ID_BYTES);
 	if (dir_id)
 		hex(dir, dir_id, DIR_ID_BYTES);
-	log_line(LOG_LEVEL_ERROR, "damaged: file %s, %s in directory %s: %s (%s)", id, backing ? backing : "?", dir, text, strerror(-error));
+	log_line(LOG_LEVEL_ERROR, "damaged: file %s, %s in directory %s: %s (%s)", id, backing ? backing : "?", dir,
+		text, strerror(-error));
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------- */
 
-static void say_refusal(struct archive *a, const struct audit_record *r, const struct guard_verdict *v, int64_t frees_at_ms)
+static void say_refusal(
+	struct archive *a, const struct audit_record *r, const struct guard_verdict *v, int64_t frees_at_ms)
 {
 	char id[2 * FILE_ID_BYTES + 1], more[48] = "", budget[160] = "";
 	unsigned unsaid;
@@ -225,17 +228,19 @@ static void say_refusal(struct archive *a, const struct audit_record *r, const s
 		snprintf(more, sizeof more, " (%u more not shown)", unsaid);
 	if (r->budget[0])
 		snprintf(budget, sizeof budget, ", budget %s at its limit, next free in %" PRId64 " s", r->budget,
-			frees_at_ms > r->trusted_ns / 1000000 ? (frees_at_ms - r->trusted_ns / 1000000 + 999) / 1000 : 0);
-	log_line(LOG_LEVEL_NOTICE, "%s: uid %" PRIu32 ", file %s, rule %s, policy line %u%s%s%s%s", v->error ? "refused" : "over budget",
-		r->uid, id, r->rule[0] ? r->rule : "-", r->line, budget, contact && contact[0] ? ", contact " : "", contact ? contact : "",
-		more);
+			frees_at_ms > r->trusted_ns / 1000000 ? (frees_at_ms - r->trusted_ns / 1000000 + 999) / 1000
+							      : 0);
+	log_line(LOG_LEVEL_NOTICE, "%s: uid %" PRIu32 ", file %s, rule %s, policy line %u%s%s%s%s",
+		v->error ? "refused" : "over budget", r->uid, id, r->rule[0] ? r->rule : "-", r->line, budget,
+		contact && contact[0] ? ", contact " : "", contact ? contact : "", more);
 	policy_unref(p);
 }
 
-static struct guard_request request_for(const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
-					bool wants_write, int64_t now_ns)
+static struct guard_request request_for(const struct subject *who, const char *path, const struct file_header *h,
+	uint64_t size, bool wants_write, int64_t now_ns)
 {
-	struct guard_request q = {.who = who, .path = path, .bytes = size, .wants_write = wants_write, .now_ms = now_ns / 1000000};
+	struct guard_request q = {
+		.who = who, .path = path, .bytes = size, .wants_write = wants_write, .now_ms = now_ns / 1000000};
 	memcpy(q.file_id, h->file_id, FILE_ID_BYTES);
 	return q;
 }
@@ -250,7 +255,8 @@ static void fill_verdict(struct audit_record *r, const struct guard_verdict *v)
 	snprintf(r->budget, sizeof r->budget, "%s", v->budget);
 }
 
-errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size, int flags)
+errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h,
+	uint64_t size, int flags)
 {
 	struct gate *g = a->gate;
 	struct guard_verdict v;
@@ -278,7 +284,8 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 	return 0;
 }
 
-errint_t gate_list(struct archive *a, const struct subject *who, const char *path, const uint8_t dir_id[static DIR_ID_BYTES])
+errint_t gate_list(
+	struct archive *a, const struct subject *who, const char *path, const uint8_t dir_id[static DIR_ID_BYTES])
 {
 	struct audit_record r;
 	gate_fill(a, &r, RECORD_LIST, who, NULL, dir_id, NULL, NULL);
@@ -295,8 +302,8 @@ void gate_created(struct archive *a, const struct subject *who, const uint8_t fi
 	pthread_mutex_unlock(&g->guard_lock);
 }
 
-void gate_preview(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
-		  struct guard_verdict *ret)
+void gate_preview(struct archive *a, const struct subject *who, const char *path, const struct file_header *h,
+	uint64_t size, struct guard_verdict *ret)
 {
 	struct gate *g = a->gate;
 	struct guard_request q = request_for(who, path, h, size, false, tclock_trusted_ns(a->clock));

@@ -46,8 +46,8 @@ struct gate {
 /* gate_policy.c */
 void in_force_free(struct in_force *p);
 /* Times, subject and header's ids. */
-void gate_fill(struct archive *a, struct audit_record *r, enum record_kind kind, const struct subject *who, const struct file_header *h,
-	       const uint8_t *dir_id, const uint8_t *place, const char *text);
+void gate_fill(struct archive *a, struct audit_record *r, enum record_kind kind, const struct subject *who,
+	const struct file_header *h, const uint8_t *dir_id, const uint8_t *place, const char *text);
 uint64_t gate_anchor_sequence(struct archive *a); /* what is on disk */
 /* Whether a line may go to the journal now; *ret_unsaid: how many did not since the last one. */
 bool gate_may_say(struct gate *g, int64_t now_ns, unsigned *ret_unsaid);

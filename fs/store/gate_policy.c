@@ -66,7 +66,8 @@ static int known_group(void *ctx, const char *name, uint32_t *ret)
 }
 
 /* Reads and opens one of the two files. Sets text, len, generation and applied_at. */
-static errint_t read_sealed(struct archive *a, const char *name, struct in_force *ret, uint8_t digest[static DIGEST_BYTES])
+static errint_t read_sealed(
+	struct archive *a, const char *name, struct in_force *ret, uint8_t digest[static DIGEST_BYTES])
 {
 	cleanup_free uint8_t *sealed = NULL;
 	size_t len;
@@ -76,7 +77,8 @@ static errint_t read_sealed(struct archive *a, const char *name, struct in_force
 	cleanup_free char *text = malloc(len + 1);
 	if (!text)
 		return -ENOMEM;
-	r = sealed_policy_decode(a->keys, a->uuid, sealed, len, &ret->generation, &ret->applied_at, (uint8_t *)text, &ret->len, digest);
+	r = sealed_policy_decode(
+		a->keys, a->uuid, sealed, len, &ret->generation, &ret->applied_at, (uint8_t *)text, &ret->len, digest);
 	if (r)
 		return r;
 	text[ret->len] = 0;
@@ -94,7 +96,8 @@ static errint_t find_sealed(struct archive *a, struct in_force *ret, struct faul
 	anchor_get_status(a->anchor, &s);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		errint_t r = read_sealed(a, names[i], ret, digest);
-		if (!r && ret->generation == s.policy_generation && crypt_equal(digest, s.policy_digest, DIGEST_BYTES)) {
+		if (!r && ret->generation == s.policy_generation &&
+			crypt_equal(digest, s.policy_digest, DIGEST_BYTES)) {
 			if (a->observe)
 				return 0;
 			if (i && renameat(a->lapse_fd, POLICY_NEXT, a->lapse_fd, POLICY_NAME))
@@ -108,16 +111,21 @@ static errint_t find_sealed(struct archive *a, struct in_force *ret, struct faul
 		in_force_free(ret);
 	}
 	if (first)
-		return fault_set(f, -EBADMSG, "the sealed policy cannot be opened (%s): .lapse/policy is missing, damaged, or of another archive",
+		return fault_set(f, -EBADMSG,
+			"the sealed policy cannot be opened (%s): .lapse/policy is missing, damaged, or of another "
+			"archive",
 			strerror(-first));
-	return fault_set(f, -EBADMSG, "the sealed policy is not the one that the anchor names: .lapse/policy or the anchor is from another time");
+	return fault_set(f, -EBADMSG,
+		"the sealed policy is not the one that the anchor names: .lapse/policy or the anchor is from another "
+		"time");
 }
 
 static void first_error(const struct policy_diags *d, struct fault *f)
 {
 	for (size_t i = 0; i < d->count; i++)
 		if (!d->item[i].warning) {
-			fault_set(f, -EINVAL, "the sealed policy does not parse, line %u: %s", d->item[i].line, d->item[i].text);
+			fault_set(f, -EINVAL, "the sealed policy does not parse, line %u: %s", d->item[i].line,
+				d->item[i].text);
 			return;
 		}
 }
@@ -169,7 +177,8 @@ struct policy *archive_policy(struct archive *a)
 	return gate_policy(a);
 }
 
-errint_t archive_policy_text(struct archive *a, char **ret, size_t *ret_len, uint64_t *ret_generation, int64_t *ret_applied_at)
+errint_t archive_policy_text(
+	struct archive *a, char **ret, size_t *ret_len, uint64_t *ret_generation, int64_t *ret_applied_at)
 {
 	struct gate *g = a->gate;
 	pthread_mutex_lock(&g->policy_lock);
@@ -200,7 +209,8 @@ static errint_t count_expiring(void *ctx, const struct catalogue_row *row)
 	char name[64];
 	gate_class_name(e->archive, row->class_fp, name, NULL);
 	const struct policy_class *c = name[0] ? policy_class_by_name(e->next, name) : NULL;
-	if (c && !policy_expired(row->expires_at, e->now) && policy_expired(policy_expires_at(c, row->basis_at), e->now))
+	if (c && !policy_expired(row->expires_at, e->now) &&
+		policy_expired(policy_expires_at(c, row->basis_at), e->now))
 		e->count++;
 	return 0;
 }
@@ -228,7 +238,8 @@ static errint_t put_on_disk(struct archive *a, const struct in_force *next)
 	size_t len;
 	if (!sealed)
 		return -ENOMEM;
-	errint_t r = sealed_policy_encode(a->keys, a->uuid, next->generation, next->applied_at, next->text, next->len, sealed, &len, n.digest);
+	errint_t r = sealed_policy_encode(
+		a->keys, a->uuid, next->generation, next->applied_at, next->text, next->len, sealed, &len, n.digest);
 	if (!r)
 		r = io_replace_file(a->lapse_fd, POLICY_NEXT, sealed, len, 0600);
 	if (r)
@@ -239,7 +250,8 @@ static errint_t put_on_disk(struct archive *a, const struct in_force *next)
 		return r;
 	}
 	if (renameat(a->lapse_fd, POLICY_NEXT, a->lapse_fd, POLICY_NAME) || io_fsync_dir(a->lapse_fd))
-		log_line(LOG_LEVEL_WARNING, "policy: the new policy is in force, and its file is still called " POLICY_NEXT);
+		log_line(LOG_LEVEL_WARNING,
+			"policy: the new policy is in force, and its file is still called " POLICY_NEXT);
 	return 0;
 }
 
@@ -265,7 +277,8 @@ static void swap_in(struct archive *a, struct in_force *next)
 	*next = (struct in_force){0};
 }
 
-static errint_t record_apply(struct archive *a, const struct subject *who, uint64_t generation, uint64_t expiring, errint_t error)
+static errint_t record_apply(
+	struct archive *a, const struct subject *who, uint64_t generation, uint64_t expiring, errint_t error)
 {
 	struct audit_record r;
 	char text[128];
@@ -277,21 +290,25 @@ static errint_t record_apply(struct archive *a, const struct subject *who, uint6
 }
 
 /* apply_lock held. */
-static errint_t apply(struct archive *a, struct in_force *next, bool force, const struct subject *who, uint64_t *ret_expiring,
-		      struct fault *f)
+static errint_t apply(struct archive *a, struct in_force *next, bool force, const struct subject *who,
+	uint64_t *ret_expiring, struct fault *f)
 {
 	struct expiring e = {.archive = a, .next = next->policy, .now = tclock_trusted(a->clock)};
 	errint_t r = a->catalogue ? catalogue_each(a->catalogue, count_expiring, &e) : 0;
 	if (r)
-		return fault_set(f, r, "the catalogue could not be read to see what the policy would expire: %s", strerror(-r));
+		return fault_set(
+			f, r, "the catalogue could not be read to see what the policy would expire: %s", strerror(-r));
 	*ret_expiring = e.count;
 	if (e.count && !force)
-		return fault_set(f, -EBUSY, "the policy would expire %" PRIu64 " existing files at once; --force applies it all the same", e.count);
+		return fault_set(f, -EBUSY,
+			"the policy would expire %" PRIu64 " existing files at once; --force applies it all the same",
+			e.count);
 	next->applied_at = tclock_trusted(a->clock);
 	next->generation = atomic_load(&a->gate->generation) + 1;
 	r = name_classes(a, next);
 	if (!r && (r = record_apply(a, who, next->generation, e.count, 0)))
-		return fault_set(f, r, "the change could not be recorded in the audit log, so it is not made: %s", strerror(-r));
+		return fault_set(
+			f, r, "the change could not be recorded in the audit log, so it is not made: %s", strerror(-r));
 	if (r)
 		return r;
 	r = put_on_disk(a, next);
@@ -304,7 +321,7 @@ static errint_t apply(struct archive *a, struct in_force *next, bool force, cons
 }
 
 errint_t archive_policy_apply(struct archive *a, const char *text, size_t len, bool force, const struct subject *who,
-			      uint64_t *ret_expiring, struct policy_diags *diags, struct fault *f)
+	uint64_t *ret_expiring, struct policy_diags *diags, struct fault *f)
 {
 	struct in_force next = {.len = len};
 	*ret_expiring = 0;

@@ -7,9 +7,9 @@
 #include <search.h>
 #include <string.h>
 
-#define OWN_NS (INT64_C(3600) * 1000000000)
+#define OWN_NS     (INT64_C(3600) * 1000000000)
 #define GROUPS_MAX 1024
-#define NSS_BYTES 65536
+#define NSS_BYTES  65536
 #define TEXT_CLEAN "clean"
 
 /* ---- groups: the log has uids, rules may ask for groups -------------------------------------------------------------------- */
@@ -82,8 +82,8 @@ struct replay {
 	struct users users;
 	int64_t charged_since_ns, created_since_ns;
 	uint64_t anchor_sequence; /* the highest that the log names */
-	uint64_t open_since; /* sequence from which files open for writing are followed */
-	void *open;	     /* tree of struct left_open, by id */
+	uint64_t open_since;      /* sequence from which files open for writing are followed */
+	void *open;               /* tree of struct left_open, by id */
 	/* carrying over */
 	int64_t trusted_ns;
 	uint64_t carried;
@@ -158,7 +158,8 @@ static void count_again(struct replay *p, const struct audit_record *r)
 {
 	struct guard *guard = p->archive->gate->guard;
 	bool charged = r->kind == RECORD_OPEN && !r->error && !(r->flags & RECORD_FLAG_OWN) &&
-		       (r->decision == DECISION_PERMIT || r->decision == DECISION_ALERT) && r->trusted_ns >= p->charged_since_ns;
+		       (r->decision == DECISION_PERMIT || r->decision == DECISION_ALERT) &&
+		       r->trusted_ns >= p->charged_since_ns;
 	bool created = r->kind == RECORD_CREATE && r->trusted_ns >= p->created_since_ns;
 	struct subject who;
 	if (!charged && !created)
@@ -251,7 +252,8 @@ static errint_t check_anchor(struct replay *p, struct fault *f)
 		return 0;
 	return fault_set(f, -EBADMSG,
 		"the anchor is older than the audit log knows (sequence %" PRIu64 ", the log names %" PRIu64
-		"): it was put back from an earlier time, and would open files that have expired. This version cannot accept that "
+		"): it was put back from an earlier time, and would open files that have expired. This version cannot "
+		"accept that "
 		"(`fsck --accept-rollback` comes later); put the newer anchor in its place",
 		s.sequence, p->anchor_sequence);
 }
@@ -277,7 +279,9 @@ errint_t gate_replay(struct archive *a, struct fault *f)
 		r = audit_each(a->audit, since < counted ? since : counted, on_record, &p);
 	}
 	if (r == -EBADMSG)
-		fault_set(f, r, "the audit log is damaged where the budgets are counted from it, or a segment is missing: restore .lapse/audit");
+		fault_set(f, r,
+			"the audit log is damaged where the budgets are counted from it, or a segment is missing: "
+			"restore .lapse/audit");
 	if (!r && (r = begin_session(&p)))
 		fault_set(f, r, "the mount could not be recorded in the audit log: %s", strerror(-r));
 	tdestroy(p.open, free);

@@ -48,11 +48,14 @@ static errint_t make_root(struct making *m)
 	if (!faccessat(m->root_fd, ARCHIVE_DIR_NAME "/" KEYRING_NAME, F_OK, 0))
 		return fault_set(m->fault, -EEXIST, "%s is a lapse archive already", path);
 	if (m->before.st_uid != geteuid())
-		return fault_set(m->fault, -EPERM, "%s belongs to uid %u; an archive belongs to who mounts it, uid %u: chown it first", path,
+		return fault_set(m->fault, -EPERM,
+			"%s belongs to uid %u; an archive belongs to who mounts it, uid %u: chown it first", path,
 			(unsigned)m->before.st_uid, (unsigned)geteuid());
 	m->made_record = faccessat(m->root_fd, DIR_FILE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) != 0;
 	if (!m->made_record)
-		return fault_set(m->fault, -EEXIST, "%s has a " DIR_FILE_NAME ": it is part of another archive, or of one whose init did not finish",
+		return fault_set(m->fault, -EEXIST,
+			"%s has a " DIR_FILE_NAME
+			": it is part of another archive, or of one whose init did not finish",
 			path);
 	return fchmod(m->root_fd, 0700) ? failed(m, -errno, "its mode cannot be made 0700") : 0;
 }
@@ -60,8 +63,11 @@ static errint_t make_root(struct making *m)
 static errint_t make_dir(struct making *m, int at, const char *name, int *ret)
 {
 	if (mkdirat(at, name, 0700))
-		return errno == EEXIST ? fault_set(m->fault, -EEXIST, "%s has a %s without a keyring: an init that did not finish, or a lost keyring. "
-						   "If it never was an archive, remove it and begin again", m->o->path, name)
+		return errno == EEXIST ? fault_set(m->fault, -EEXIST,
+						 "%s has a %s without a keyring: an init that did not finish, or a "
+						 "lost keyring. "
+						 "If it never was an archive, remove it and begin again",
+						 m->o->path, name)
 				       : failed(m, -errno, name);
 	*ret = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return *ret < 0 ? failed(m, -errno, name) : 0;
@@ -72,14 +78,18 @@ static errint_t check_names(struct making *m)
 {
 	static const char *const pair[][2] = {{"ProbeName", "probename"}, {"\xc3\xa9", "e\xcc\x81"}};
 	for (size_t i = 0; i < ARRAY_SIZE(pair); i++) {
-		cleanup_fd int fd = openat(m->lapse_fd, pair[i][0], O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		cleanup_fd int fd = openat(
+			m->lapse_fd, pair[i][0], O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (fd < 0)
 			continue;
 		bool same = !faccessat(m->lapse_fd, pair[i][1], F_OK, AT_SYMLINK_NOFOLLOW);
 		unlinkat(m->lapse_fd, pair[i][0], 0);
 		if (same)
-			return fault_set(m->fault, -EINVAL, "%s is on a filesystem that takes different names for the same (case folding, normalisation): "
-				"an archive cannot lie there", m->o->path);
+			return fault_set(m->fault, -EINVAL,
+				"%s is on a filesystem that takes different names for the same (case folding, "
+				"normalisation): "
+				"an archive cannot lie there",
+				m->o->path);
 	}
 	return 0;
 }
@@ -115,7 +125,8 @@ static errint_t make_keys(struct making *m)
 	memcpy(m->keyring.log_public_key, m->anchor->sign_public, sizeof m->keyring.log_public_key);
 	r = keyring_encode(&m->keyring, m->secrets, m->bytes, sizeof m->bytes, &m->len);
 	if (r == -EINVAL)
-		return fault_set(m->fault, r, "block size %u is not a power of two between %u and %u", o->block_size, BLOCK_SIZE_MIN, BLOCK_SIZE_MAX);
+		return fault_set(m->fault, r, "block size %u is not a power of two between %u and %u", o->block_size,
+			BLOCK_SIZE_MIN, BLOCK_SIZE_MAX);
 	if (!r)
 		r = keyring_verify(m->bytes, m->len, m->secrets, m->anchor->keyring_digest);
 	m->anchor->keyring_generation = m->keyring.generation;
@@ -139,7 +150,8 @@ static errint_t write_record(struct making *m)
 	crypt_random(d.name_key, sizeof d.name_key);
 	dir_record_seal(m->keys, m->keyring.uuid, &d, raw);
 	secret_wipe(d.name_key, sizeof d.name_key);
-	return failed(m, io_replace_file(m->root_fd, DIR_FILE_NAME, raw, sizeof raw, 0600), "the directory record cannot be written");
+	return failed(m, io_replace_file(m->root_fd, DIR_FILE_NAME, raw, sizeof raw, 0600),
+		"the directory record cannot be written");
 }
 
 static errint_t write_policy(struct making *m)
@@ -149,8 +161,8 @@ static errint_t write_policy(struct making *m)
 	cleanup_free uint8_t *sealed = malloc(o->policy_len + SEALED_POLICY_OVERHEAD);
 	if (!sealed)
 		return -ENOMEM;
-	errint_t r = sealed_policy_encode(m->keys, m->keyring.uuid, 1, m->now, o->policy_text, o->policy_len, sealed, &len,
-		m->anchor->policy_digest);
+	errint_t r = sealed_policy_encode(m->keys, m->keyring.uuid, 1, m->now, o->policy_text, o->policy_len, sealed,
+		&len, m->anchor->policy_digest);
 	m->anchor->policy_generation = 1;
 	if (!r)
 		r = io_replace_file(m->lapse_fd, "policy", sealed, len, 0600);
@@ -163,7 +175,8 @@ static errint_t write_log(struct making *m)
 	static const uint8_t none[DIGEST_BYTES];
 	struct audit_record rec;
 	struct audit *log;
-	errint_t r = audit_open(m->audit_fd, &m->keys->log, m->keyring.uuid, m->anchor->log_id, 0, none, 0, &log, m->fault);
+	errint_t r = audit_open(
+		m->audit_fd, &m->keys->log, m->keyring.uuid, m->anchor->log_id, 0, none, 0, &log, m->fault);
 	if (r)
 		return r;
 	audit_record_clear(&rec);
@@ -221,7 +234,8 @@ static errint_t write_keyring(struct making *m)
 	struct keyring_secrets *s = r ? NULL : secret_alloc(sizeof *s);
 	if (!r)
 		r = s ? keyring_unlock(&back, &m->o->secret, machine_memory(), s, NULL) : -ENOMEM;
-	if (!r && (!crypt_equal(s->master, m->secrets->master, KEY_BYTES) || !crypt_equal(s->access, m->secrets->access, KEY_BYTES)))
+	if (!r && (!crypt_equal(s->master, m->secrets->master, KEY_BYTES) ||
+			  !crypt_equal(s->access, m->secrets->access, KEY_BYTES)))
 		r = -EIO;
 	secret_free(s, sizeof *s);
 	return failed(m, r, "the keyring cannot be written and read back");
@@ -279,13 +293,14 @@ static void close_fd(int fd)
 		close(fd);
 }
 
-errint_t archive_init(const struct archive_init *o, uint8_t ret_uuid[static UUID_BYTES], uint8_t ret_log_public[static 32],
-		      struct fault *f)
+errint_t archive_init(const struct archive_init *o, uint8_t ret_uuid[static UUID_BYTES],
+	uint8_t ret_log_public[static 32], struct fault *f)
 {
 	struct making *m = calloc(1, sizeof *m);
 	if (!m)
 		return -ENOMEM;
-	*m = (struct making){.o = o, .fault = f, .root_fd = -1, .lapse_fd = -1, .audit_fd = -1, .now = tclock_machine_wall()};
+	*m = (struct making){
+		.o = o, .fault = f, .root_fd = -1, .lapse_fd = -1, .audit_fd = -1, .now = tclock_machine_wall()};
 	m->secrets = secret_alloc(sizeof *m->secrets);
 	m->keys = secret_alloc(sizeof *m->keys);
 	errint_t r = m->secrets && m->keys ? make(m) : -ENOMEM;

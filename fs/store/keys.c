@@ -16,8 +16,11 @@ static size_t slot_infos(const struct keyring *kr, struct key_slot_info out[stat
 {
 	for (size_t i = 0; i < kr->slot_count; i++) {
 		const struct key_slot *s = &kr->slot[i];
-		out[i] = (struct key_slot_info){
-			.number = s->number, .kind = s->kind, .created_at = s->created_at, .passes = s->passes, .memory = s->memory};
+		out[i] = (struct key_slot_info){.number = s->number,
+			.kind = s->kind,
+			.created_at = s->created_at,
+			.passes = s->passes,
+			.memory = s->memory};
 		memcpy(out[i].label, s->label, sizeof out[i].label);
 	}
 	return kr->slot_count;
@@ -31,8 +34,8 @@ size_t archive_keys(struct archive *a, struct key_slot_info out[static KEYRING_S
 	return n;
 }
 
-errint_t archive_keys_offline(const char *path, struct key_slot_info out[static KEYRING_SLOTS], size_t *ret_count, struct keyring *ret,
-			      struct fault *f)
+errint_t archive_keys_offline(const char *path, struct key_slot_info out[static KEYRING_SLOTS], size_t *ret_count,
+	struct keyring *ret, struct fault *f)
 {
 	cleanup_free uint8_t *bytes = NULL;
 	struct keyring kr;
@@ -43,7 +46,9 @@ errint_t archive_keys_offline(const char *path, struct key_slot_info out[static 
 	cleanup_fd int lapse = openat(root, ARCHIVE_DIR_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	errint_t r = lapse < 0 ? -errno : keyring_file_read(lapse, KEYRING_NAME, &kr, &bytes, &len, f);
 	if (r == -ENOENT)
-		return fault_set(f, r, "%s is not a lapse archive (no " ARCHIVE_DIR_NAME "/" KEYRING_NAME "), or it is mounted there", path);
+		return fault_set(f, r,
+			"%s is not a lapse archive (no " ARCHIVE_DIR_NAME "/" KEYRING_NAME "), or it is mounted there",
+			path);
 	if (r)
 		return fault_set(f, r, "%s: %s", path, strerror(-r));
 	*ret_count = slot_infos(&kr, out);
@@ -78,7 +83,8 @@ static errint_t read_back(struct archive *a, struct change *c)
 	if (!s)
 		return -ENOMEM;
 	r = keyring_unlock(&kr, c->added, machine_memory(), s, NULL);
-	if (!r && (!crypt_equal(s->master, c->secrets->master, KEY_BYTES) || !crypt_equal(s->access, c->secrets->access, KEY_BYTES)))
+	if (!r && (!crypt_equal(s->master, c->secrets->master, KEY_BYTES) ||
+			  !crypt_equal(s->access, c->secrets->access, KEY_BYTES)))
 		r = -EIO;
 	secret_free(s, sizeof *s);
 	return r;
@@ -126,12 +132,14 @@ static errint_t record_key(struct archive *a, const char *act, uint32_t number, 
 }
 
 /* key_lock held: first on the record, then on the disk. */
-static errint_t carry_out(struct archive *a, struct change *c, const char *act, uint32_t number, const char *label, struct fault *f)
+static errint_t carry_out(
+	struct archive *a, struct change *c, const char *act, uint32_t number, const char *label, struct fault *f)
 {
 	char failed[64];
 	errint_t r = record_key(a, act, number, label);
 	if (r)
-		return fault_set(f, r, "the change could not be recorded in the audit log, so it is not made: %s", strerror(-r));
+		return fault_set(
+			f, r, "the change could not be recorded in the audit log, so it is not made: %s", strerror(-r));
 	r = put_on_disk(a, c);
 	if (!r)
 		return 0;
@@ -171,15 +179,18 @@ static errint_t authorise(struct archive *a, const struct slot_secret *secret, s
 	return r ? fault_set(f, r, "the key given could not be tried: %s", strerror(-r)) : 0;
 }
 
-static errint_t add_slot(struct archive *a, struct change *c, const char *label, const struct slot_cost *cost, uint32_t *ret_number,
-			 struct fault *f)
+static errint_t add_slot(struct archive *a, struct change *c, const char *label, const struct slot_cost *cost,
+	uint32_t *ret_number, struct fault *f)
 {
 	uint32_t number;
-	errint_t r = keyring_add(&c->keyring, c->secrets, c->added, label, cost, tclock_wall_ns(a->clock) / 1000000000, &number);
+	errint_t r = keyring_add(
+		&c->keyring, c->secrets, c->added, label, cost, tclock_wall_ns(a->clock) / 1000000000, &number);
 	if (r == -ENOSPC)
 		return fault_set(f, r, "all %d key slots are taken: remove one first", KEYRING_SLOTS);
 	if (r == -EINVAL)
-		return fault_set(f, r, "a slot cannot be made of this: a label has at most %d characters, a passphrase at least one, a key file %d bytes",
+		return fault_set(f, r,
+			"a slot cannot be made of this: a label has at most %d characters, a passphrase at least one, "
+			"a key file %d bytes",
 			SLOT_LABEL_MAX, KEY_BYTES);
 	if (r)
 		return fault_set(f, r, "the key slot cannot be made: %s", strerror(-r));
@@ -189,8 +200,8 @@ static errint_t add_slot(struct archive *a, struct change *c, const char *label,
 	return r;
 }
 
-errint_t archive_key_add(struct archive *a, const struct slot_secret *authorisation, const struct slot_secret *added, const char *label,
-			 const struct slot_cost *cost, uint32_t *ret_number, struct fault *f)
+errint_t archive_key_add(struct archive *a, const struct slot_secret *authorisation, const struct slot_secret *added,
+	const char *label, const struct slot_cost *cost, uint32_t *ret_number, struct fault *f)
 {
 	struct change *c;
 	if (a->observe)
@@ -220,7 +231,9 @@ static errint_t remove_slot(struct archive *a, struct change *c, uint32_t number
 	if (r == -ENOENT)
 		return fault_set(f, r, "there is no key slot %u", number);
 	if (r == -EBUSY)
-		return fault_set(f, r, "key slot %u is the last: without it nobody could open the archive again. Add another first", number);
+		return fault_set(f, r,
+			"key slot %u is the last: without it nobody could open the archive again. Add another first",
+			number);
 	if (r)
 		return fault_set(f, r, "key slot %u cannot be removed: %s", number, strerror(-r));
 	return carry_out(a, c, "removed", number, label_of(&a->keyring, number), f);

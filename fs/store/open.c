@@ -22,10 +22,13 @@ static errint_t check_private(int fd, const char *path, const char *what, struct
 	if (fstat(fd, &st))
 		return -errno;
 	if (st.st_uid != geteuid())
-		return fault_set(f, -EPERM, "%s%s belongs to uid %u and this is uid %u: only its owner opens an archive", path, what,
+		return fault_set(f, -EPERM,
+			"%s%s belongs to uid %u and this is uid %u: only its owner opens an archive", path, what,
 			(unsigned)st.st_uid, (unsigned)geteuid());
 	if (st.st_mode & 077)
-		return fault_set(f, -EPERM, "%s%s has mode %03o; others must not look into the store: chmod 700 it, and find out who changed it",
+		return fault_set(f, -EPERM,
+			"%s%s has mode %03o; others must not look into the store: chmod 700 it, and find out who "
+			"changed it",
 			path, what, (unsigned)st.st_mode & 07777);
 	return 0;
 }
@@ -43,10 +46,13 @@ static errint_t open_root(struct archive *a, const char *path, struct fault *f)
 	struct fs_info info = fs_info_of(a->root_fd);
 	a->lapse_fd = openat(a->root_fd, ARCHIVE_DIR_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (a->lapse_fd < 0 && info.fuse)
-		return fault_set(f, -EBUSY, "%s is a FUSE mount: if it is this archive, it is mounted already (`lapse status`)", whole);
+		return fault_set(f, -EBUSY,
+			"%s is a FUSE mount: if it is this archive, it is mounted already (`lapse status`)", whole);
 	if (a->lapse_fd < 0 || (faccessat(a->lapse_fd, KEYRING_NAME, F_OK, AT_SYMLINK_NOFOLLOW) && errno == ENOENT))
-		return fault_set(f, -ENOENT, "%s is not a lapse archive (no " ARCHIVE_DIR_NAME "/" KEYRING_NAME "); `lapse init %s` makes one", whole,
-			whole);
+		return fault_set(f, -ENOENT,
+			"%s is not a lapse archive (no " ARCHIVE_DIR_NAME "/" KEYRING_NAME
+			"); `lapse init %s` makes one",
+			whole, whole);
 	memcpy(a->backing_type, info.name, strlen(info.name) + 1);
 	a->in_place = info.in_place;
 	a->memory_backed = info.memory;
@@ -68,9 +74,11 @@ errint_t store_open_dirs(struct archive *a, const char *path, struct fault *f)
 		return r;
 	/* A reader shares the lock with other readers: what it sees must not be written meanwhile. */
 	if (flock(a->lapse_fd, (a->observe ? LOCK_SH : LOCK_EX) | LOCK_NB))
-		return errno == EWOULDBLOCK
-			       ? fault_set(f, -EBUSY, "%s is in use: it is mounted already, or another lapse command works on it (`lapse status`)", a->path)
-			       : fault_set(f, -errno, "%s cannot be locked: %s", a->path, strerror(errno));
+		return errno == EWOULDBLOCK ? fault_set(f, -EBUSY,
+						      "%s is in use: it is mounted already, or another lapse command "
+						      "works on it (`lapse status`)",
+						      a->path)
+					    : fault_set(f, -errno, "%s cannot be locked: %s", a->path, strerror(errno));
 	if ((r = open_dir_in(a->lapse_fd, "audit", &a->audit_fd, f)))
 		return r;
 	return open_dir_in(a->lapse_fd, "staging", &a->staging_fd, f);
@@ -95,7 +103,8 @@ void store_empty_staging(struct archive *a)
 		if (sub >= 0)
 			unlinkat(sub, DIR_FILE_NAME, 0);
 		if (unlinkat(a->staging_fd, e->d_name, AT_REMOVEDIR))
-			log_line(LOG_LEVEL_WARNING, ARCHIVE_DIR_NAME "/staging: %s was left by a crash and is not empty", e->d_name);
+			log_line(LOG_LEVEL_WARNING,
+				ARCHIVE_DIR_NAME "/staging: %s was left by a crash and is not empty", e->d_name);
 	}
 	closedir(d);
 }
@@ -107,7 +116,9 @@ static errint_t explain_unlock(const struct archive *a, errint_t r, struct fault
 	if (r == -ENOKEY)
 		return fault_set(f, r, "no key slot of %s opens with this key", a->path);
 	if (r == -ERANGE)
-		return fault_set(f, r, "a key slot of %s asks for more work or memory than is allowed here (at most half of this machine's memory)",
+		return fault_set(f, r,
+			"a key slot of %s asks for more work or memory than is allowed here (at most half of this "
+			"machine's memory)",
 			a->path);
 	return fault_set(f, r, "%s could not be unlocked: %s", a->path, strerror(-r));
 }
@@ -123,9 +134,11 @@ static errint_t open_anchor(struct archive *a, const struct anchor_paths *paths,
 	errint_t r = (a->observe ? anchor_observe : anchor_open)(path, paths->count, a->uuid, key, &a->anchor, &why);
 	secret_free(key, sizeof *key);
 	if (r == -ENOENT)
-		return fault_set(f, r, "the anchor of %s is not at %s%s: without it no file that expires can be read. If it lies elsewhere, "
-			"name it with --anchor; if it is lost, only a copy made by `lapse anchor backup` helps", a->path, paths->path[0],
-			paths->count > 1 ? " nor at its other places" : "");
+		return fault_set(f, r,
+			"the anchor of %s is not at %s%s: without it no file that expires can be read. If it lies "
+			"elsewhere, "
+			"name it with --anchor; if it is lost, only a copy made by `lapse anchor backup` helps",
+			a->path, paths->path[0], paths->count > 1 ? " nor at its other places" : "");
 	return r ? fault_set(f, r, "%s", why.text[0] ? why.text : strerror(-r)) : 0;
 }
 
@@ -135,13 +148,18 @@ static errint_t check_naming(struct archive *a, const uint8_t digest[static DIGE
 	struct anchor_status s;
 	anchor_get_status(a->anchor, &s);
 	if (s.epoch_seconds != a->keyring.epoch_seconds)
-		return fault_set(f, -EBADMSG, "keyring and anchor differ in the length of an epoch: they are not of one archive");
+		return fault_set(f, -EBADMSG,
+			"keyring and anchor differ in the length of an epoch: they are not of one archive");
 	if (s.keyring_generation == a->keyring.generation && crypt_equal(digest, s.keyring_digest, DIGEST_BYTES))
 		return 0;
-	return fault_set(f, -EBADMSG, "the %s is older than the %s knows (keyring generation %" PRIu64 ", the anchor names %" PRIu64 "): one of "
-		"them was put back from an earlier time. This version cannot accept that (`fsck --accept-rollback` comes later); restore the newer one",
+	return fault_set(f, -EBADMSG,
+		"the %s is older than the %s knows (keyring generation %" PRIu64 ", the anchor names %" PRIu64
+		"): one of "
+		"them was put back from an earlier time. This version cannot accept that (`fsck --accept-rollback` "
+		"comes later); restore the newer one",
 		a->keyring.generation < s.keyring_generation ? "keyring" : "anchor",
-		a->keyring.generation < s.keyring_generation ? "anchor" : "keyring", a->keyring.generation, s.keyring_generation);
+		a->keyring.generation < s.keyring_generation ? "anchor" : "keyring", a->keyring.generation,
+		s.keyring_generation);
 }
 
 static errint_t try_keyring(struct archive *a, const char *name, const struct archive_open *o, struct fault *f)

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define COPIES_NAME "copies"
+#define COPIES_NAME      "copies"
 #define COPIES_MAX_BYTES (ANCHOR_COPIES_MAX * (PATH_MAX + 1))
 
 void uuid_text(const uint8_t uuid[static UUID_BYTES], char out[static 37])

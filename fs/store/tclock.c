@@ -124,7 +124,8 @@ bool tclock_synchronised(void)
 
 static struct clock_sample sample(void)
 {
-	return (struct clock_sample){.boot_ns = boot_now(), .wall_ns = wall_now(), .synchronised = tclock_synchronised()};
+	return (struct clock_sample){
+		.boot_ns = boot_now(), .wall_ns = wall_now(), .synchronised = tclock_synchronised()};
 }
 
 int64_t tclock_machine_wall(void)

@@ -3,7 +3,7 @@
 
 #include <sys/file.h>
 
-#define NOW INT64_C(1700000000)
+#define NOW   INT64_C(1700000000)
 #define EPOCH 60
 
 static const uint8_t uuid[UUID_BYTES] = {1, 2, 3}, other_uuid[UUID_BYTES] = {9};
@@ -88,7 +88,8 @@ static struct file_header file_at(struct anchor *a, int64_t expires_at, uint8_t 
 static errint_t puncture_many(struct anchor_state *s, void *ctx)
 {
 	for (uint32_t i = 0; i < 40; i++) {
-		errint_t r = epoch_tree_puncture(&s->tree[0], s->uuid, s->tree[0].next + 1 + i * 3, (uint16_t)(i * 1000));
+		errint_t r = epoch_tree_puncture(
+			&s->tree[0], s->uuid, s->tree[0].next + 1 + i * 3, (uint16_t)(i * 1000));
 		if (r)
 			return r;
 	}
@@ -180,10 +181,22 @@ static void crash_points(size_t copies, bool torn)
 	cr_assert_eq(n, (long)copies * 4 + 1, "a write and a sync for each slot of each copy");
 }
 
-Test(anchor_store, every_crash_point_of_one_copy) { crash_points(1, false); }
-Test(anchor_store, every_torn_write_of_one_copy) { crash_points(1, true); }
-Test(anchor_store, every_crash_point_of_two_copies) { crash_points(2, false); }
-Test(anchor_store, every_torn_write_of_two_copies) { crash_points(2, true); }
+Test(anchor_store, every_crash_point_of_one_copy)
+{
+	crash_points(1, false);
+}
+Test(anchor_store, every_torn_write_of_one_copy)
+{
+	crash_points(1, true);
+}
+Test(anchor_store, every_crash_point_of_two_copies)
+{
+	crash_points(2, false);
+}
+Test(anchor_store, every_torn_write_of_two_copies)
+{
+	crash_points(2, true);
+}
 
 Test(anchor_store, a_shorter_state_leaves_no_tail_of_the_longer)
 {
@@ -427,7 +440,8 @@ Test(anchor_store, every_crash_point_of_a_rekey_leaves_a_key_that_opens)
 			bool old = open_error(2, &key) == 0;
 			cr_assert(old || open_error(2, &other_key) == 0);
 			if (old)
-				cr_assert_neq(open_error(2, &other_key), 0, "the old key's mount takes every copy back");
+				cr_assert_neq(
+					open_error(2, &other_key), 0, "the old key's mount takes every copy back");
 			cr_assert(r || !old, "done is done");
 			unlink(path[0]);
 			unlink(path[1]);
@@ -473,7 +487,8 @@ Test(anchor_store, wrap_keys_are_those_of_the_tree_until_their_epoch_is_passed)
 	uint8_t first[KEY_BYTES], again[KEY_BYTES], other[KEY_BYTES];
 	create(1);
 	struct anchor *a = open_it(1);
-	struct file_header h = file_at(a, NOW + 100, 1), near = file_at(a, NOW + 100, 2), late = file_at(a, NOW + 1000000, 1);
+	struct file_header h = file_at(a, NOW + 100, 1), near = file_at(a, NOW + 100, 2),
+			   late = file_at(a, NOW + 1000000, 1);
 	cr_assert_eq(h.key_kind, KEY_KIND_EPOCH);
 	cr_assert_eq(h.epoch, (NOW + 99) / EPOCH);
 	cr_assert_eq(h.tree, 1);

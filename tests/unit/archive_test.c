@@ -144,7 +144,8 @@ Test(archive, an_archive_is_not_made_twice)
 
 Test(archive, uuids_are_written_as_usual)
 {
-	const uint8_t uuid[UUID_BYTES] = {0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff};
+	const uint8_t uuid[UUID_BYTES] = {
+		0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff};
 	char text[37];
 	uuid_text(uuid, text);
 	cr_assert_str_eq(text, "00112233-4455-6677-8899-aabbccddeeff");
@@ -238,7 +239,8 @@ static void flip(const char *path, size_t at)
 
 Test(archive, a_changed_keyring_policy_log_or_record)
 {
-	static const char *const files[] = {".lapse/keyring", ".lapse/policy", ".lapse/audit/0000000000000001.seg", ".lapse-dir"};
+	static const char *const files[] = {
+		".lapse/keyring", ".lapse/policy", ".lapse/audit/0000000000000001.seg", ".lapse-dir"};
 	static const size_t at[] = {90, 70, 150, 200};
 	make_archive(plain_policy);
 	for (size_t i = 0; i < 4; i++) {
@@ -322,7 +324,8 @@ Test(archive, who_only_looks_writes_nothing)
 	archive_get_status(a, s);
 	cr_assert_eq(archive_key_add(a, NULL, &b, "b", NULL, NULL, NULL), -EROFS);
 	cr_assert_eq(archive_key_remove(a, 1, NULL), -EROFS);
-	cr_assert_eq(archive_policy_apply(a, plain_policy, strlen(plain_policy), false, NULL, &expiring, &diags, NULL), -EROFS);
+	cr_assert_eq(archive_policy_apply(a, plain_policy, strlen(plain_policy), false, NULL, &expiring, &diags, NULL),
+		-EROFS);
 	archive_close(a);
 	struct print after = print_of(dir);
 	cr_assert_eq(before.files, after.files);
@@ -455,8 +458,14 @@ static void crash_before_rename(bool removal)
 	cr_assert_eq(open_error(key_c), removal ? -ENOKEY : 0);
 }
 
-Test(archive, a_removal_cut_short_before_the_rename_is_completed) { crash_before_rename(true); }
-Test(archive, an_addition_cut_short_before_the_rename_is_completed) { crash_before_rename(false); }
+Test(archive, a_removal_cut_short_before_the_rename_is_completed)
+{
+	crash_before_rename(true);
+}
+Test(archive, an_addition_cut_short_before_the_rename_is_completed)
+{
+	crash_before_rename(false);
+}
 
 Test(archive, every_crash_point_of_a_removal_leaves_an_archive_that_opens)
 {

@@ -516,7 +516,7 @@ Test(audit, on_a_full_disk_acts_that_free_space_are_still_recorded)
 }
 
 #define THREADS 8
-#define EACH 300
+#define EACH    300
 
 static void *append_many(void *log)
 {

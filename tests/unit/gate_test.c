@@ -300,7 +300,8 @@ static char shut[sizeof policy + 64];
 
 static const char *shut_policy(void)
 {
-	snprintf(shut, sizeof shut, "%.*s[rule all]\neffect = deny\n", (int)(strstr(policy, "[rule nobody]") - policy), policy);
+	snprintf(shut, sizeof shut, "%.*s[rule all]\neffect = deny\n", (int)(strstr(policy, "[rule nobody]") - policy),
+		policy);
 	return shut;
 }
 
@@ -361,7 +362,8 @@ Test(gate, a_policy_that_would_expire_files_asks_first)
 {
 	uint64_t expiring = 0;
 	char short_policy[sizeof policy + 16];
-	struct catalogue_row row = {.generation = 1, .state = HEADER_CLOSED, .key_kind = KEY_KIND_EPOCH, .backing = "x"};
+	struct catalogue_row row = {
+		.generation = 1, .state = HEADER_CLOSED, .key_kind = KEY_KIND_EPOCH, .backing = "x"};
 	struct archive *a = open_archive();
 	struct file_header h = {.basis_at = tclock_trusted(a->clock) - 7200};
 	cr_assert_eq(gate_classify(a, "a.jpg", tclock_trusted(a->clock), &h), 0);

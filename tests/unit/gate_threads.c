@@ -8,14 +8,14 @@
 #include <string.h>
 
 #define READERS 8
-#define FILES 1500
-#define BUDGET 150
-#define REFUSE(what) \
-	do { \
-		if (what) { \
+#define FILES   1500
+#define BUDGET  150
+#define REFUSE(what)                                                                     \
+	do {                                                                             \
+		if (what) {                                                              \
 			fprintf(stderr, "gate_threads: line %d: %s\n", __LINE__, #what); \
-			exit(1); \
-		} \
+			exit(1);                                                         \
+		}                                                                        \
 	} while (0)
 
 static const char policy[] = "[policy]\nversion = 1\ndefault-class = images\n"
@@ -110,8 +110,15 @@ static void make(void)
 	snprintf(root, sizeof root, "%s/archive", base);
 	snprintf(anchor, sizeof anchor, "%s/anchor", base);
 	struct slot_secret secret = {.kind = SLOT_KEY_FILE, .bytes = key, .len = sizeof key};
-	struct archive_init o = {.path = root, .secret = secret, .label = "", .suite = SUITE_XCHACHA20POLY1305, .block_size = 4096,
-		.epoch_seconds = 60, .anchor = anchors, .policy_text = policy, .policy_len = strlen(policy)};
+	struct archive_init o = {.path = root,
+		.secret = secret,
+		.label = "",
+		.suite = SUITE_XCHACHA20POLY1305,
+		.block_size = 4096,
+		.epoch_seconds = 60,
+		.anchor = anchors,
+		.policy_text = policy,
+		.policy_len = strlen(policy)};
 	struct archive_open oo = {.path = root, .secret = secret};
 	REFUSE(archive_init(&o, uuid, public, NULL));
 	REFUSE(archive_open(&oo, &a, NULL));

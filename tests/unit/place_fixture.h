@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SECOND INT64_C(1000000000)
+#define SECOND    INT64_C(1000000000)
 #define NAME_ROOM 64
 
 static char dir[PATH_MAX - NAME_ROOM];

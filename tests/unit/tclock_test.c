@@ -6,7 +6,8 @@
 
 #define DAY INT64_C(86400)
 
-static const struct policy_settings settings = {.max_step_seconds = DAY, .max_offline_seconds = 30 * DAY, .require_sync = true};
+static const struct policy_settings settings = {
+	.max_step_seconds = DAY, .max_offline_seconds = 30 * DAY, .require_sync = true};
 
 TestSuite(tclock, .init = place_setup, .fini = place_teardown);
 
