@@ -39,13 +39,10 @@ static void notes(struct table *t, const struct ctl_line *s)
 		table_note(t, keys[i], ctl_num(s, keys[i], 0));
 }
 
-static int show(const struct args *a, const struct rows *rows)
+static int show(const struct args *a, struct table *t, const struct rows *rows)
 {
 	const struct ctl_line *s = rows_nth(rows, "anchor", 0), *copy;
-	struct table *t = table_new(a, "copies", columns, ARRAY_SIZE(columns));
 	bool degraded = false;
-	if (!t)
-		return EXIT_USAGE;
 	for (size_t i = 0; (copy = rows_nth(rows, "copy", i)); i++) {
 		int error = (int)ctl_num(copy, "errno", 0);
 		degraded |= error != 0;
@@ -59,7 +56,6 @@ static int show(const struct args *a, const struct rows *rows)
 	else if (s && !args_has(a, "raw") && !args_has(a, "noheadings"))
 		print_state(s);
 	int e = table_print(t);
-	table_free(t);
 	return e == EXIT_DONE && degraded ? EXIT_FINDING : e;
 }
 
@@ -68,15 +64,17 @@ static int status_run(const struct args *a)
 	struct ctl_request q;
 	struct target t;
 	struct rows rows = {0};
-	int e = target_open(a, args_operand(a, 0), "anchor-status", &t);
-	if (e != EXIT_DONE)
-		return e;
-	ctl_request_begin(&q, "anchor-status");
-	e = target_ask(&t, &q, rows_keep, &rows);
-	if (e == EXIT_DONE)
-		e = show(a, &rows);
+	struct table *table = table_new(a, "copies", columns, ARRAY_SIZE(columns));
+	int e = table ? target_open(a, args_operand(a, 0), "anchor-status", &t) : EXIT_USAGE;
+	if (e == EXIT_DONE) {
+		ctl_request_begin(&q, "anchor-status");
+		e = target_ask(&t, &q, rows_keep, &rows);
+		target_close(&t);
+		if (e == EXIT_DONE)
+			e = show(a, table, &rows);
+	}
 	rows_free(&rows);
-	target_close(&t);
+	table_free(table);
 	return e;
 }
 

@@ -8,8 +8,10 @@
 
 #include "base/io.h"
 #include "base/secret.h"
+#include "crypt/name.h"
 #include "store/anchor.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +41,28 @@ struct plan {
 };
 
 /* ---- what was asked for ------------------------------------------------------------------------------------------------ */
+
+/* What lies there already would be neither encrypted nor shown. An archive is told as such by archive_init. */
+static int plan_place(struct plan *p)
+{
+	DIR *d = opendir(p->path);
+	const char *found = NULL;
+	int e = EXIT_DONE;
+	if (!d && errno == ENOENT)
+		return EXIT_DONE;
+	if (!d)
+		return say_error("%s: %s", p->path, strerror(errno));
+	for (struct dirent *entry; !found && (entry = readdir(d));)
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") && strcmp(entry->d_name, "lost+found"))
+			found = entry->d_name;
+	if (found && faccessat(dirfd(d), ARCHIVE_DIR_NAME, F_OK, AT_SYMLINK_NOFOLLOW))
+		e = say_error("%s is not empty (%s): make the archive in a new directory, mount it, and copy the files "
+			      "into it. (Taking in "
+			      "files where they lie comes with a later version)",
+			p->path, found);
+	closedir(d);
+	return e;
+}
 
 static int plan_suite(struct plan *p)
 {
@@ -174,7 +198,7 @@ static int plan_key(struct plan *p)
 static int plan_make(struct plan *p)
 {
 	static int (*const step[])(struct plan *) = {
-		plan_suite, plan_sizes, plan_anchors, plan_policy, plan_recovery, plan_key};
+		plan_place, plan_suite, plan_sizes, plan_anchors, plan_policy, plan_recovery, plan_key};
 	if (!path_resolve(p->args->operand[0], p->path))
 		return say_error("%s: the directory above it must exist", p->args->operand[0]);
 	for (size_t i = 0; i < ARRAY_SIZE(step); i++) {

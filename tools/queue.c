@@ -248,49 +248,30 @@ static int put_filters(const struct args *a, struct ctl_request *q)
 	return EXIT_DONE;
 }
 
-static int finish(struct list *l, const char *nothing)
+static struct table *table_by(const struct args *a, const char *by)
 {
-	if (!table_rows(l->table) && !table_json(l->table))
-		fprintf(stderr, "%s\n", nothing);
-	int e = table_print(l->table);
-	if (!l->complete)
-		say_warning("the queue is being completed from the files; some may be missing yet");
-	return e;
+	if (!by)
+		return table_new(a, "queue", list_columns, ARRAY_SIZE(list_columns));
+	return !strcmp(by, "class") ? table_new(a, "classes", class_columns, ARRAY_SIZE(class_columns))
+				    : table_new(a, "days", day_columns, ARRAY_SIZE(day_columns));
 }
 
-static int run_list(const struct args *a, struct target *t, struct ctl_request *q)
+static int ask_and_print(struct target *t, struct ctl_request *q, struct sums *s, const char *by)
 {
-	struct list l = {.table = table_new(a, "queue", list_columns, ARRAY_SIZE(list_columns)), .complete = true};
-	if (!l.table) {
-		ctl_request_free(q);
-		return EXIT_USAGE;
-	}
-	if (table_shows(l.table, "PATH"))
+	struct table *table = s->list.table;
+	if (by)
+		ctl_put(&q->line, "by", !strcmp(by, "class") ? "class" : "slice");
+	else if (table_shows(table, "PATH"))
 		ctl_put(&q->line, "paths", "1");
-	int e = target_ask(t, q, list_row, &l);
-	if (e == EXIT_DONE)
-		e = finish(&l, "No file in the queue is of that kind.");
-	table_free(l.table);
-	return e;
-}
-
-static int run_sums(const struct args *a, struct target *t, struct ctl_request *q, bool by_class)
-{
-	struct sums s = {.list = {.complete = true}};
-	s.list.table = by_class ? table_new(a, "classes", class_columns, ARRAY_SIZE(class_columns))
-				: table_new(a, "days", day_columns, ARRAY_SIZE(day_columns));
-	if (!s.list.table) {
-		ctl_request_free(q);
-		return EXIT_USAGE;
-	}
-	ctl_put(&q->line, "by", by_class ? "class" : "slice");
-	int e = target_ask(t, q, sums_row, &s);
-	if (e == EXIT_DONE) {
-		sums_table(&s);
-		e = finish(&s.list, "No file in the queue is of that kind.");
-	}
-	table_free(s.list.table);
-	free(s.item);
+	int e = by ? target_ask(t, q, sums_row, s) : target_ask(t, q, list_row, &s->list);
+	if (e != EXIT_DONE)
+		return e;
+	sums_table(s);
+	if (!table_rows(table) && !table_json(table))
+		fprintf(stderr, "No file in the queue is of that kind.\n");
+	e = table_print(table);
+	if (!s->list.complete)
+		say_warning("the queue is being completed from the files; some may be missing yet");
 	return e;
 }
 
@@ -298,19 +279,22 @@ static int queue_run(const struct args *a)
 {
 	struct ctl_request q;
 	struct target t;
+	struct sums s = {.list.complete = true};
 	const char *by = args_value(a, "by");
 	if (by && strcmp(by, "day") && strcmp(by, "class"))
 		return say_usage("--by takes day or class, not '%s'", by);
 	ctl_request_begin(&q, "queue");
-	int e = put_filters(a, &q);
+	s.list.table = table_by(a, by);
+	int e = s.list.table ? put_filters(a, &q) : EXIT_USAGE;
 	if (e == EXIT_DONE)
 		e = target_open(a, args_operand(a, 0), "queue", &t);
-	if (e != EXIT_DONE) {
-		ctl_request_free(&q);
-		return e;
+	if (e == EXIT_DONE) {
+		e = ask_and_print(&t, &q, &s, by);
+		target_close(&t);
 	}
-	e = by ? run_sums(a, &t, &q, !strcmp(by, "class")) : run_list(a, &t, &q);
-	target_close(&t);
+	ctl_request_free(&q);
+	table_free(s.list.table);
+	free(s.item);
 	return e;
 }
 
