@@ -72,7 +72,7 @@ static errint_t walk_segment(struct walk *w, uint64_t first, bool last)
 	segment_close(&r);
 	if (whole)
 		return 0;
-	if (torn && last && w->found->chain.next > w->anchor_sequence)
+	if (torn && last) /* audit_recover sees whether it lies past the anchor's record */
 		return 0;
 	return torn ? cut_short(w, w->found->chain.next) : e;
 }

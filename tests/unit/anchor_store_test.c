@@ -198,6 +198,25 @@ Test(anchor_store, every_torn_write_of_two_copies)
 	crash_points(2, true);
 }
 
+Test(anchor_store, after_a_failure_the_slot_that_holds_less_is_written_first)
+{
+	struct anchor_status st;
+	create(1);
+	struct anchor *a = open_it(1);
+	anchor_get_status(a, &st);
+	uint64_t before = st.sequence;
+	crash_begin(2, false); /* one slot gets through */
+	cr_assert_eq(anchor_update(a, NULL, NULL), -EIO);
+	crash_begin(0, true);
+	cr_assert_eq(anchor_update(a, NULL, NULL), -EIO);
+	crash_end();
+	anchor_close(a);
+	a = open_it(1);
+	anchor_get_status(a, &st);
+	cr_assert_eq(st.sequence, before + 1, "what got through is there");
+	anchor_close(a);
+}
+
 Test(anchor_store, a_shorter_state_leaves_no_tail_of_the_longer)
 {
 	uint64_t sequence;
