@@ -132,7 +132,7 @@ static errint_t change_size(struct archive *a, struct inode *i, struct handle *h
 	else if ((r = ofile_acquire(a, i, true, &of)))
 		return r;
 	pthread_rwlock_wrlock(&of->lock);
-	if (!(r = tclock_check(a->clock, of->h.expires_at)))
+	if (!(r = h ? handle_may_write(a, h) : tclock_check(a->clock, of->h.expires_at)))
 		r = of->keys ? 0 : of->key_error;
 	if (!r && kill)
 		r = fd_kill_suidgid(of->fd);

@@ -38,8 +38,9 @@ struct handle {
 	struct inode *inode; /* a reference is held */
 	struct ofile *of;
 	int flags;
-	bool writer;
+	bool writer, creating;
 };
+errint_t handle_may_write(struct archive *a, const struct handle *h); /* of->lock held */
 
 /* The ofile of an inode, opened if it is not yet; counts one reference and, with `write`, one writer. */
 errint_t ofile_acquire(struct archive *a, struct inode *i, bool write, struct ofile **ret);

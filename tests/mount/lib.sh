@@ -122,7 +122,7 @@ requests() { python3 "$SRC/tests/mount/stats.py" "$MNT" "$1"; }
 expect_log() { expected_log+=("$1"); }
 
 # `as` has its own limit of time, and is no program.
-limited() { if [ "$1" = as ]; then "$@"; else timeout "${CHECK_TIMEOUT:-60}" "$@"; fi; }
+limited() { if [ "$(type -t "$1")" = function ]; then "$@"; else timeout "${CHECK_TIMEOUT:-60}" "$@"; fi; }
 
 check() {
 	local what=$1
