@@ -47,7 +47,7 @@ static errint_t walk_segment(struct walk *w, uint64_t first, bool last)
 	struct segment_reader r;
 	struct audit_record rec;
 	errint_t e = segment_open(&r, w->dirfd, w->keys, first);
-	if ((e == -ENODATA || e == -EBADMSG) && last && first > w->anchor_sequence + 1) {
+	if (e == -ENODATA && last && first > w->anchor_sequence) {
 		w->found->torn_head = first;
 		return 0;
 	}
@@ -138,8 +138,10 @@ static errint_t segment_since(struct audit *l, const uint64_t *first, size_t cou
 	for (size_t i = count; i-- > 1;) {
 		struct segment_reader r;
 		errint_t e = segment_open(&r, l->dirfd, &l->keys, first[i]);
+		if (e == -ENODATA)
+			continue; /* torn by a crash, and only looked at: it has no records */
 		if (e)
-			return e == -ENODATA ? -EBADMSG : e;
+			return e;
 		e = segment_next(&r, &rec);
 		segment_close(&r);
 		if (e && e != -ENODATA)

@@ -89,7 +89,8 @@ errint_t segment_open(struct segment_reader *r, int dirfd, const struct segment_
 	ssize_t n = io_pread(fd, head, sizeof head, 0);
 	if (n < 0)
 		return (errint_t)n;
-	if (n < (ssize_t)sizeof head)
+	static const uint8_t zeros[SEGMENT_HEAD_BYTES];
+	if (n < (ssize_t)sizeof head || !memcmp(head, zeros, sizeof head))
 		return -ENODATA;
 	errint_t e = segment_head_open(k->log, k->uuid, head, &r->chain);
 	if (e)
