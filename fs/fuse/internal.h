@@ -21,6 +21,7 @@
 
 /* ---- jobs (dispatch.c) ----------------------------------------------------------------------- */
 
+struct fileref;
 struct dirref;
 
 struct job {
@@ -36,7 +37,7 @@ struct job {
 	 * returns, and nothing is handed off; on a ring it stays until the reply, and is where the reply goes, so
 	 * run() has done with it before it writes there. */
 	struct inode *inode, *to_inode;
-	struct handle *handle;
+	struct fileref *file;
 	struct dirref *dir;
 	const char *name, *to_name;
 	const void *data;
@@ -146,7 +147,14 @@ struct counters {
 };
 struct counters *session_counters(struct session *s); /* this thread's */
 
-#define STAT_HINTS 256
+#define STAT_HINTS  256
+#define FILE_SHARDS 16
+
+/* Handles that the kernel holds. */
+struct file_shard {
+	_Alignas(64) pthread_mutex_t lock;
+	struct fileref *first;
+};
 
 struct session {
 	struct session_options options;
@@ -160,6 +168,7 @@ struct session {
 	struct pool *pool; /* NULL: nothing is handed off */
 	struct buffers *buffers;
 	struct subjects *subjects;
+	struct file_shard files[FILE_SHARDS];
 	pthread_mutex_t dirs_lock; /* dirs */
 	struct dirref *dirs;
 	_Atomic uint32_t stat_hint[STAT_HINTS]; /* lookups by parent, hashed: do programs look at what they list? */

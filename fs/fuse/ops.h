@@ -33,6 +33,17 @@ void run_rename(struct job *j);
 void run_statfs(struct job *j);
 void reply_statfs(struct job *j);
 
+/* A handle as the kernel knows it. Listed, so that what an unmount leaves open can be released. */
+struct fileref {
+	struct handle *handle;
+	struct fileref *next, *prev;
+};
+static inline struct fileref *fileref_of(const struct fuse_file_info *fi)
+{
+	return (struct fileref *)(uintptr_t)fi->fh;
+}
+void files_close_all(struct session *s);
+
 void run_create(struct job *j);
 void run_open(struct job *j);
 void run_read(struct job *j);

@@ -4,19 +4,56 @@
 
 #include <fcntl.h>
 
-static struct handle *handle_of(const struct fuse_file_info *fi)
-{
-	return (struct handle *)(uintptr_t)fi->fh;
-}
-
 static bool reads(int flags)
 {
 	return (flags & O_ACCMODE) != O_WRONLY;
 }
 
-static void count(struct job *j, _Atomic uint64_t *bytes, size_t n)
+static void count(_Atomic uint64_t *bytes, size_t n)
 {
 	atomic_fetch_add_explicit(bytes, n, memory_order_relaxed);
+}
+
+static struct file_shard *shard_of(struct session *s, const struct fileref *r)
+{
+	return &s->files[((uintptr_t)r >> 5) % FILE_SHARDS];
+}
+
+/* Into the list; the handle is `r`'s from now on. */
+static void fileref_add(struct session *s, struct fileref *r, struct handle *h)
+{
+	struct file_shard *sh = shard_of(s, r);
+
+	r->handle = h;
+	pthread_mutex_lock(&sh->lock);
+	r->next = sh->first;
+	if (r->next)
+		r->next->prev = r;
+	sh->first = r;
+	pthread_mutex_unlock(&sh->lock);
+}
+
+static void fileref_release(struct session *s, struct fileref *r)
+{
+	struct file_shard *sh = shard_of(s, r);
+
+	pthread_mutex_lock(&sh->lock);
+	if (r->next)
+		r->next->prev = r->prev;
+	if (r->prev)
+		r->prev->next = r->next;
+	else
+		sh->first = r->next;
+	pthread_mutex_unlock(&sh->lock);
+	fs_release(s->archive, r->handle);
+	free(r);
+}
+
+void files_close_all(struct session *s)
+{
+	for (size_t i = 0; i < FILE_SHARDS; i++)
+		while (s->files[i].first)
+			fileref_release(s, s->files[i].first);
 }
 
 /* ---- open, create, release ------------------------------------------------------------------- */
@@ -32,19 +69,29 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 void run_create(struct job *j)
 {
 	struct caller c = job_caller(j);
+	cleanup_free struct fileref *r = calloc(1, sizeof(*r));
+	struct handle *h;
 	struct who who;
 
+	if (!r) {
+		j->error = -ENOMEM;
+		return;
+	}
 	subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, &who);
 	c.subject = &who.subject;
-	j->error = fs_create(j->session->archive, j->inode, j->name, j->mode, j->flags, &c, &j->entry, &j->handle);
+	j->error = fs_create(j->session->archive, j->inode, j->name, j->mode, j->flags, &c, &j->entry, &h);
 	subject_put(&who);
+	if (j->error)
+		return;
+	j->file = steal_ptr(&r);
+	fileref_add(j->session, j->file, h);
 }
 
 /* Data that was cached at an earlier open is still right: only the daemon writes the store, and it invalidates
  * what it changes. */
 static struct fuse_file_info opened(const struct job *j)
 {
-	struct fuse_file_info fi = {.flags = j->flags, .fh = (uintptr_t)j->handle, .keep_cache = 1};
+	struct fuse_file_info fi = {.flags = j->flags, .fh = (uintptr_t)j->file, .keep_cache = 1};
 
 	fi.noflush = (j->flags & O_ACCMODE) == O_RDONLY;
 	return fi;
@@ -63,7 +110,7 @@ void reply_create(struct job *j)
 	fi = opened(j);
 	entry_param(s, &j->entry, &e);
 	if (fuse_reply_create(j->req, &e, &fi) == -ENOENT) {
-		fs_release(s->archive, j->handle);
+		fileref_release(s, j->file);
 		fs_forget(s->archive, j->entry.inode, 1);
 	}
 }
@@ -78,14 +125,24 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void run_open(struct job *j)
 {
 	struct caller c = job_caller(j);
+	cleanup_free struct fileref *r = calloc(1, sizeof(*r));
+	struct handle *h;
 	struct who who = {.groups = NULL};
 
+	if (!r) {
+		j->error = -ENOMEM;
+		return;
+	}
 	if (reads(j->flags)) {
 		subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, &who);
 		c.subject = &who.subject;
 	}
-	j->error = fs_open(j->session->archive, j->inode, j->flags, &c, &j->handle);
+	j->error = fs_open(j->session->archive, j->inode, j->flags, &c, &h);
 	subject_put(&who);
+	if (j->error)
+		return;
+	j->file = steal_ptr(&r);
+	fileref_add(j->session, j->file, h);
 }
 
 void reply_open(struct job *j)
@@ -98,26 +155,26 @@ void reply_open(struct job *j)
 	}
 	fi = opened(j);
 	if (fuse_reply_open(j->req, &fi) == -ENOENT)
-		fs_release(j->session->archive, j->handle);
+		fileref_release(j->session, j->file);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct job j = {.handle = handle_of(fi)};
+	struct job j = {.file = fileref_of(fi)};
 
 	dispatch(req, SESSION_RELEASE, &j);
 }
 
 void run_release(struct job *j)
 {
-	fs_release(j->session->archive, j->handle);
+	fileref_release(j->session, j->file);
 }
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct job j = {.handle = handle_of(fi), .size = size, .off = off};
+	struct job j = {.file = fileref_of(fi), .size = size, .off = off};
 
 	dispatch(req, SESSION_READ, &j);
 }
@@ -127,32 +184,32 @@ void run_read(struct job *j)
 	ssize_t n = job_space(j, j->size);
 
 	if (n == 0)
-		n = fs_read(j->session->archive, j->handle, j->buf, j->size, j->off);
+		n = fs_read(j->session->archive, j->file->handle, j->buf, j->size, j->off);
 	if (n < 0) {
 		j->error = (errint_t)n;
 		return;
 	}
 	j->len = (size_t)n;
-	count(j, &session_counters(j->session)->read_bytes, j->len);
+	count(&session_counters(j->session)->read_bytes, j->len);
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct job j = {.handle = handle_of(fi), .data = data, .size = size, .off = off, .what = fi->kill_suidgid};
+	struct job j = {.file = fileref_of(fi), .data = data, .size = size, .off = off, .what = fi->kill_suidgid};
 
 	dispatch(req, SESSION_WRITE, &j);
 }
 
 void run_write(struct job *j)
 {
-	ssize_t n = fs_write(j->session->archive, j->handle, j->data, j->size, j->off, j->what);
+	ssize_t n = fs_write(j->session->archive, j->file->handle, j->data, j->size, j->off, j->what);
 
 	if (n < 0) {
 		j->error = (errint_t)n;
 		return;
 	}
 	j->len = (size_t)n;
-	count(j, &session_counters(j->session)->written_bytes, j->len);
+	count(&session_counters(j->session)->written_bytes, j->len);
 }
 
 void reply_write(struct job *j)
@@ -165,36 +222,36 @@ void reply_write(struct job *j)
 
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct job j = {.handle = handle_of(fi)};
+	struct job j = {.file = fileref_of(fi)};
 
 	dispatch(req, SESSION_FLUSH, &j);
 }
 
 void run_flush(struct job *j)
 {
-	j->error = fs_flush(j->session->archive, j->handle);
+	j->error = fs_flush(j->session->archive, j->file->handle);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	struct job j = {.handle = handle_of(fi), .what = datasync != 0};
+	struct job j = {.file = fileref_of(fi), .what = datasync != 0};
 
 	dispatch(req, SESSION_FSYNC, &j);
 }
 
 void run_fsync(struct job *j)
 {
-	j->error = fs_fsync(j->session->archive, j->handle, j->what);
+	j->error = fs_fsync(j->session->archive, j->file->handle, j->what);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
 {
-	struct job j = {.handle = handle_of(fi), .flags = mode, .off = off, .size = (size_t)len};
+	struct job j = {.file = fileref_of(fi), .flags = mode, .off = off, .size = (size_t)len};
 
 	dispatch(req, SESSION_FALLOCATE, &j);
 }
 
 void run_fallocate(struct job *j)
 {
-	j->error = fs_fallocate(j->session->archive, j->handle, j->flags, j->off, (off_t)j->size);
+	j->error = fs_fallocate(j->session->archive, j->file->handle, j->flags, j->off, (off_t)j->size);
 }

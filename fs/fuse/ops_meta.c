@@ -52,21 +52,16 @@ void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forg
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
-static struct handle *handle_of(const struct fuse_file_info *fi)
-{
-	return fi ? (struct handle *)(uintptr_t)fi->fh : NULL;
-}
-
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct job j = {.inode = session_inode(fuse_req_userdata(req), ino), .handle = handle_of(fi)};
+	struct job j = {.inode = session_inode(fuse_req_userdata(req), ino), .file = fi ? fileref_of(fi) : NULL};
 
 	dispatch(req, SESSION_GETATTR, &j);
 }
 
 void run_getattr(struct job *j)
 {
-	j->error = fs_getattr(j->session->archive, j->inode, j->handle, &j->attr);
+	j->error = fs_getattr(j->session->archive, j->inode, j->file ? j->file->handle : NULL, &j->attr);
 }
 
 static unsigned setattr_what(int to_set)
@@ -96,7 +91,7 @@ static unsigned setattr_what(int to_set)
 
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
-	struct job j = {.inode = session_inode(fuse_req_userdata(req), ino), .handle = handle_of(fi)};
+	struct job j = {.inode = session_inode(fuse_req_userdata(req), ino), .file = fi ? fileref_of(fi) : NULL};
 
 	j.what = setattr_what(to_set);
 	j.attr = *attr;
@@ -108,8 +103,9 @@ void run_setattr(struct job *j)
 {
 	struct caller c = job_caller(j);
 	struct stat in = j->attr;
+	struct handle *h = j->file ? j->file->handle : NULL;
 
-	j->error = fs_setattr(j->session->archive, j->inode, j->handle, &in, j->what, &c, &j->attr);
+	j->error = fs_setattr(j->session->archive, j->inode, h, &in, j->what, &c, &j->attr);
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */

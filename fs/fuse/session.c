@@ -111,6 +111,7 @@ static void take_down(struct session *s)
 	if (s->options.stopping)
 		s->options.stopping(s->options.ctx);
 	dirs_close_all(s);
+	files_close_all(s);
 	archive_close(s->archive);
 	s->archive = NULL;
 	control_end(s);
@@ -158,6 +159,8 @@ errint_t session_new(const struct session_options *o, struct session **ret, stru
 	s->hooks.ctx = s;
 	s->ready_fd = o->ready_fd;
 	pthread_mutex_init(&s->dirs_lock, NULL);
+	for (size_t i = 0; i < FILE_SHARDS; i++)
+		pthread_mutex_init(&s->files[i].lock, NULL);
 	s->event_fd = eventfd(0, EFD_CLOEXEC);
 	error = s->event_fd < 0 || !s->options.mountpoint ? -errno : buffers_new(&s->buffers);
 	if (!error)
