@@ -137,14 +137,14 @@ static int parse(struct helper *h, int argc, char *const *argv)
 	const char *operand[2] = {NULL};
 	size_t operands = 0;
 	for (int i = 1; i < argc; i++) {
-		const char *word = argv[i];
+		char *word = argv[i];
 		if (word[0] != '-' || !word[1]) {
 			if (operands == 2)
 				return usage();
 			operand[operands++] = word;
 			continue;
 		}
-		for (const char *c = word + 1; *c; c++) {
+		for (char *c = word + 1; *c; c++) {
 			if (!strchr("sfnvNto", *c))
 				return usage();
 			h->sloppy |= *c == 's';
@@ -152,10 +152,8 @@ static int parse(struct helper *h, int argc, char *const *argv)
 			h->verbose |= *c == 'v';
 			if (!strchr("Nto", *c))
 				continue;
-			char *value = c[1] ? strdup(c + 1) : i + 1 < argc ? strdup(argv[++i]) : NULL;
-			int e = !value      ? usage()
-				: *c == 'o' ? options(h, value)
-					    : MOUNT_DONE; /* what it points to stays: never freed */
+			char *value = c[1] ? c + 1 : i + 1 < argc ? argv[++i] : NULL;
+			int e = !value ? usage() : *c == 'o' ? options(h, value) : MOUNT_DONE;
 			if (e != MOUNT_DONE)
 				return e;
 			break;

@@ -131,7 +131,7 @@ static int policy_of_file(struct plan *p, const char *file)
 
 static int policy_of_lifetime(struct plan *p, const char *lifetime)
 {
-	struct policy_duration d;
+	struct policy_duration d = {0};
 	const char *why = "";
 	if (policy_duration_parse(lifetime, &d, &why))
 		return say_usage("'%s' is no lifetime: %s. Write 12h, 30d, 6mo, 10y or never", lifetime, why);

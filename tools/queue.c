@@ -227,7 +227,7 @@ static void sums_table(struct sums *s)
 static int put_filters(const struct args *a, struct ctl_request *q)
 {
 	const char *within = args_value(a, "within"), *limit = args_value(a, "limit"), *class_ = args_value(a, "class");
-	struct policy_duration d;
+	struct policy_duration d = {0};
 	const char *why = "";
 	uint64_t n;
 	if (within) {

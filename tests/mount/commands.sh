@@ -1,5 +1,6 @@
 #!/bin/bash
 # What people see of the commands: exit statuses, messages that say what to do, tables and JSON, keys, policies, fstab's helper, unmounting.
+# ci: asan
 # timeout: 240
 # shellcheck disable=SC2086 # $without_terminal is two words
 . "$(dirname "$0")/lib.sh"
