@@ -1,8 +1,9 @@
 #!/bin/bash
-# The documents suffice: a second reader, written from fs/FORMAT.md and fs/KEYS.md alone, reads what lapse wrote, notices damage, and has no key to what has expired.
+# The documents suffice: a second reader, written from FORMAT.md and KEYS.md alone, reads what lapse wrote, notices damage, and has no key to what has expired.
 # timeout: 240
 . "$(dirname "$0")/lib.sh"
 PYTHON=/usr/bin/python3 # the distribution's, whose PyNaCl the reader uses
+export PYTHONDONTWRITEBYTECODE=1
 READER=$SRC/tests/reader/reader.py
 
 # reads WHAT STATUS options…: runs the reader; output in $TEST_TMP/read, problems in $TEST_TMP/problems.
@@ -112,14 +113,41 @@ damaged "two files in each other's place" "not at home here"
 rm "$(find "$ARC" -name '~*.n' -type f | head -n 1)"
 damaged "no companion" "name: no companion"
 flip "$ARC/.lapse/audit/0000000000000001.seg" 3000
-damaged "a bit of the log" "problem: log: record .* does not authenticate"
+damaged "a bit of the log" "problem: log: .*record .* does not authenticate"
 truncate -s 3000 "$ARC/.lapse/audit/0000000000000001.seg"
 damaged "a log that was cut" "problem: log: ends with record"
+(printf '\x80\0\0\0torn'; head -c 4000 /dev/zero) >>"$ARC/.lapse/audit/0000000000000001.seg"
+reads "a log with a torn end, behind what the anchor names" 0 "$ARC" --key-file "$KEY" --anchor "$TEST_TMP/anchor"
 flip "$ARC/.lapse/policy" 60
 damaged "a bit of the policy" "problem: policy: "
 flip "$ARC/.lapse/keyring" 90
 reads "a bit of the keyring" 3 "$ARC" --key-file "$KEY" --anchor "$TEST_TMP/anchor"
 rm -rf "$ARC" "$TEST_TMP/pristine" "$TEST_TMP/out" "$TEST_TMP"/anchor*
+
+note "what is authentic and wrong is refused by both"
+archive_new
+mount_archive
+mkdir "$MNT/headers" "$MNT/directories"
+mapfile -t forged < <("$PYTHON" "$SRC/tests/reader/forge.py")
+for f in "${forged[@]}"; do
+	case $f in
+	headers/*) head -c 50000 "$TEST_TMP/noise" >"$MNT/$f" ;;
+	*) mkdir "$MNT/$f" && echo x >"$MNT/$f/x" ;;
+	esac
+done
+umount_archive
+reads "before" 0 "$ARC" --key-file "$KEY" --anchor "$TEST_TMP/anchor"
+check "forge" "$PYTHON" "$SRC/tests/reader/forge.py" "$ARC" "$KEY" "$TEST_TMP/anchor"
+reads "forged" 1 "$ARC" --key-file "$KEY" --anchor "$TEST_TMP/anchor"
+[ "$(grep -ac '^unreadable ' "$TEST_TMP/read")" = "${#forged[@]}" ] || { grep -a '^ok' "$TEST_TMP/read"; die "the reader accepted some of it"; }
+expect_log '^lapse: damaged: '
+mount_archive
+for f in "${forged[@]}"; do
+	[ "${f%%/*}" = headers ] || f=$f/x
+	refuse "Input/output error" cat "$MNT/$f"
+done
+umount_archive
+rm -rf "$ARC" "$TEST_TMP/anchor"
 
 note "XChaCha20-Poly1305, small blocks, a passphrase and a recovery key"
 printf 'correct horse battery staple\n' >"$TEST_TMP/passphrase"
@@ -133,7 +161,7 @@ rm -rf "$ARC" "$TEST_TMP/anchor"
 
 note "expiry: a copy of the store, with the anchor of then and the anchor of now"
 KEY=$TEST_TMP/key
-cat >"$TEST_TMP/policy.ini" <<'E2'
+cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]
 version = 1
 default-class = keep
@@ -149,7 +177,7 @@ expire-after = 1d
 [rule everyone]
 effect = permit
 budget = none
-E2
+E
 archive_new "$TEST_TMP/policy.ini" --epoch 2s
 mount_archive
 mkdir "$MNT/short" "$MNT/keep" "$TEST_TMP/went-in"
@@ -163,23 +191,20 @@ cp -a "$ARC" "$TEST_TMP/copy"
 [ "$(find "$MNT/short" -type f | wc -l)" = 5 ] || die "expired before the copy was made"
 wait_until 30 sh -c "[ -z \"\$(ls -A '$MNT/short')\" ]"
 umount_archive
-rm -rf "$TEST_TMP/went-in-keep"
-cp -a "$TEST_TMP/went-in" "$TEST_TMP/went-in-keep"
-rm "$TEST_TMP/went-in-keep"/short/*.jpg
-now=(--key-file "$KEY" --anchor "$TEST_TMP/anchor")
-then=(--key-file "$KEY" --anchor "$TEST_TMP/anchor-of-then")
-reads "the store of now" 0 "$ARC" "${now[@]}"
+anchor_of_now=(--key-file "$KEY" --anchor "$TEST_TMP/anchor")
+anchor_of_then=(--key-file "$KEY" --anchor "$TEST_TMP/anchor-of-then")
+reads "the store of now" 0 "$ARC" "${anchor_of_now[@]}"
 [ "$(grep -ac '^ok keep/' "$TEST_TMP/read")" = 5 ] || die "not all of keep/ was read"
 ! grep -aq 'short/' "$TEST_TMP/read" || die "short/ is not empty"
-reads "the copy, anchor of now" 1 "$TEST_TMP/copy" "${now[@]}"
+reads "the copy, anchor of now" 1 "$TEST_TMP/copy" "${anchor_of_now[@]}"
 says "problem: log: ends with record"
-reads "the copy, anchor of now, and no clock in the way" 0 "$TEST_TMP/copy" "${now[@]}" --accept-rollback --ignore-deadlines --expect-expired 'short/*' \
+reads "the copy, anchor of now, and no clock in the way" 0 "$TEST_TMP/copy" "${anchor_of_now[@]}" --accept-rollback --ignore-deadlines --expect-expired 'short/*' \
 	--compare "$TEST_TMP/went-in"
 [ "$(grep -ac '^ok keep/' "$TEST_TMP/read")" = 5 ] || die "not all of keep/ was read from the copy"
 [ "$(grep -acE '^expired short/[1-5].jpg: key cannot be derived$' "$TEST_TMP/read")" = 5 ] || die "not all of short/ is dark"
-reads "the copy, anchor of then" 0 "$TEST_TMP/copy" "${then[@]}" --ignore-deadlines --compare "$TEST_TMP/went-in"
+reads "the copy, anchor of then" 0 "$TEST_TMP/copy" "${anchor_of_then[@]}" --ignore-deadlines --compare "$TEST_TMP/went-in"
 [ "$(grep -acE '^ok (short|keep)/' "$TEST_TMP/read")" = 10 ] || die "the anchor of then should have opened all of it"
-reads "the same, by the clock" 0 "$TEST_TMP/copy" "${then[@]}"
+reads "the same, by the clock" 0 "$TEST_TMP/copy" "${anchor_of_then[@]}"
 [ "$(grep -acE '^denied short/' "$TEST_TMP/read")" = 5 ] || die "a reader denies what has expired by the clock"
-reads "the same must fail the expectation" 1 "$TEST_TMP/copy" "${then[@]}" --expect-expired 'short/*'
+reads "the same must fail the expectation" 1 "$TEST_TMP/copy" "${anchor_of_then[@]}" --expect-expired 'short/*'
 says "problem: short/1.jpg: should be expired, and is ok"
