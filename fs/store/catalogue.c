@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "policy/policy.h"
 
-#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -127,6 +126,7 @@ static errint_t new_catalogue(
 	pthread_condattr_t monotonic;
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_mutex_init(&c->turn, NULL);
 	pthread_mutex_init(&c->reader_lock, NULL);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_mutex_init(&c->near_lock, NULL);
@@ -157,6 +157,7 @@ static void free_catalogue(struct catalogue *c)
 	near_free(&c->near);
 	hours_free(&c->hours);
 	free(c->ring);
+	pthread_mutex_destroy(&c->turn);
 	pthread_mutex_destroy(&c->reader_lock);
 	pthread_mutex_destroy(&c->lock);
 	pthread_mutex_destroy(&c->near_lock);
@@ -178,14 +179,11 @@ errint_t catalogue_open(int lapse_dirfd, const struct master_keys *k, const uint
 	errint_t r = new_catalogue(lapse_dirfd, k, uuid, false, &c);
 	if (!r)
 		r = open_or_replace(c, &clean, f);
-	if (!r) {
-		atomic_store(&c->complete, clean);
-		r = -pthread_create(&c->thread, NULL, catalogue_writer, c);
-	}
 	if (r) {
 		free_catalogue(c);
 		return r;
 	}
+	atomic_store(&c->complete, clean);
 	*ret_rebuild = !clean;
 	*ret = c;
 	return 0;
@@ -227,6 +225,18 @@ errint_t catalogue_open_observe(int lapse_dirfd, const struct master_keys *k, co
 	return 0;
 }
 
+errint_t catalogue_start(struct catalogue *c)
+{
+	errint_t r = 0;
+	pthread_mutex_lock(&c->turn);
+	if (!c->observe && !atomic_load(&c->started)) {
+		r = -pthread_create(&c->thread, NULL, catalogue_writer, c);
+		atomic_store(&c->started, !r);
+	}
+	pthread_mutex_unlock(&c->turn);
+	return r;
+}
+
 /* With nothing queued any more and the writer gone. */
 static void mark_clean(struct catalogue *c)
 {
@@ -243,15 +253,17 @@ static void mark_clean(struct catalogue *c)
 
 void catalogue_close(struct catalogue *c)
 {
-	if (c && !c->observe) {
+	if (c && atomic_load(&c->started)) {
 		pthread_mutex_lock(&c->lock);
 		c->stop = true;
 		pthread_cond_signal(&c->work);
 		pthread_mutex_unlock(&c->lock);
 		pthread_join(c->thread, NULL);
-		if (atomic_load(&c->complete) && !atomic_load(&c->lost) && !atomic_load(&c->corrupt))
-			mark_clean(c);
+	} else if (c && !c->observe) {
+		catalogue_finish(c);
 	}
+	if (c && !c->observe && catalogue_is_complete(c))
+		mark_clean(c);
 	free_catalogue(c);
 }
 
@@ -262,7 +274,7 @@ static struct op *next_op(struct catalogue *c, enum op_kind kind)
 {
 	pthread_mutex_lock(&c->lock);
 	while (c->head - c->done == RING)
-		pthread_cond_wait(&c->space, &c->lock);
+		catalogue_await(c, &c->space, &c->lock);
 	struct op *op = &c->ring[c->head % RING];
 	op->kind = kind;
 	op->len = 0;
@@ -277,17 +289,6 @@ static void op_ready(struct catalogue *c, const struct op *op)
 	if (waiting == 1 || waiting == BATCH)
 		pthread_cond_signal(&c->work);
 	pthread_mutex_unlock(&c->lock);
-}
-
-/* near_lock held. True if the writer is to be woken to tell the listener. */
-static bool head_moved(struct catalogue *c)
-{
-	int64_t top = near_top(&c->near);
-	if (top >= c->announced)
-		return false;
-	c->announced = top;
-	c->earlier = true;
-	return true;
 }
 
 static bool before_horizon(const struct catalogue *c, int64_t at, const uint8_t *place)
@@ -315,7 +316,7 @@ void catalogue_put(struct catalogue *c, const struct catalogue_row *row)
 	else if (near_put(&c->near, row->place, row->expires_at, false, body, len))
 		atomic_store(&c->lost, true);
 	else
-		kick = head_moved(c);
+		kick = catalogue_head_moved(c);
 	pthread_mutex_unlock(&c->near_lock);
 	if (kick)
 		catalogue_kick(c);
@@ -396,7 +397,7 @@ errint_t catalogue_flush_to(struct catalogue *c, const uint64_t *which)
 		pthread_cond_signal(&c->work);
 	}
 	while (c->done < to)
-		pthread_cond_wait(&c->flushed, &c->lock);
+		catalogue_await(c, &c->flushed, &c->lock);
 	errint_t r = c->error;
 	pthread_mutex_unlock(&c->lock);
 	return r;
@@ -405,89 +406,4 @@ errint_t catalogue_flush_to(struct catalogue *c, const uint64_t *which)
 errint_t catalogue_flush(struct catalogue *c)
 {
 	return catalogue_flush_to(c, &c->head);
-}
-
-/* ---- the near queue ----------------------------------------------------------------------------------------------------------- */
-
-int64_t catalogue_next(struct catalogue *c, int64_t now)
-{
-	pthread_mutex_lock(&c->near_lock);
-	if (now > c->now)
-		c->now = now;
-	int64_t top = near_top(&c->near);
-	c->announced = top;
-	/* The hour of `now` and the next are to be in memory. */
-	bool load = c->ready <= (hour_of(c->now) + 1) * 3600;
-	pthread_mutex_unlock(&c->near_lock);
-	if (load)
-		catalogue_kick(c);
-	return top;
-}
-
-/* There may be overdue rows in the table that are not in memory, and there is room for them. */
-static bool must_load(const struct catalogue *c, int64_t now)
-{
-	return near_top(&c->near) > now && c->ready <= now && c->near.count < c->near_max / 2;
-}
-
-size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max)
-{
-	size_t count = 0;
-	pthread_mutex_lock(&c->near_lock);
-	if (now > c->now)
-		c->now = now;
-	while (must_load(c, now)) {
-		pthread_mutex_unlock(&c->near_lock);
-		catalogue_kick(c);
-		pthread_mutex_lock(&c->near_lock);
-		if (must_load(c, now))
-			pthread_cond_wait(&c->loaded, &c->near_lock);
-	}
-	while (count < max) {
-		struct near_entry *e = near_take(&c->near, now);
-		if (!e)
-			break;
-		errint_t r = row_decode(e->place, e->body, e->len, &out[count++]);
-		assert(!r); /* it was encoded here, or opened */
-		free(e);
-	}
-	bool empty = !c->near.count;
-	pthread_mutex_unlock(&c->near_lock);
-	if (count && empty)
-		catalogue_kick(c);
-	return count;
-}
-
-size_t catalogue_overdue(struct catalogue *c, int64_t now)
-{
-	pthread_mutex_lock(&c->near_lock);
-	size_t n = near_overdue(&c->near, now);
-	pthread_mutex_unlock(&c->near_lock);
-	return n;
-}
-
-void catalogue_retry(struct catalogue *c, const struct catalogue_row *row, int64_t when)
-{
-	uint8_t body[ROW_BODY_MAX];
-	size_t len = row_encode(row, body);
-	bool kick = false;
-	pthread_mutex_lock(&c->near_lock);
-	/* What was put meanwhile is newer. */
-	if (!near_has(&c->near, row->place)) {
-		if (near_put(&c->near, row->place, when, true, body, len))
-			atomic_store(&c->lost, true);
-		else
-			kick = head_moved(c);
-	}
-	pthread_mutex_unlock(&c->near_lock);
-	if (kick)
-		catalogue_kick(c);
-}
-
-void catalogue_on_earlier(struct catalogue *c, void (*cb)(void *ctx), void *ctx)
-{
-	pthread_mutex_lock(&c->listener_lock);
-	c->listener = cb;
-	c->listener_ctx = ctx;
-	pthread_mutex_unlock(&c->listener_lock);
 }

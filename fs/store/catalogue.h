@@ -22,7 +22,10 @@ struct catalogue_row {
  * session did not close it cleanly (rows are kept then). */
 errint_t catalogue_open(int lapse_dirfd, const struct master_keys *k, const uint8_t uuid[static UUID_BYTES], struct catalogue **ret,
 			bool *ret_rebuild, struct fault *f);
-/* The same of an archive that is not mounted: nothing is written, puts and removals do nothing, there is no thread. *ret_rebuild: rows may be missing
+/* Starts the writer's thread; may be called again. Before that, whoever waits for the writer does its work, so that an archive can catch up
+ * before the daemon confines itself. */
+errint_t catalogue_start(struct catalogue *c);
+/* For an archive that is not mounted: nothing is written, puts and removals do nothing, there is no thread. *ret_rebuild: rows may be missing
  * (it was not closed cleanly, or there is none: then there are no rows). */
 errint_t catalogue_open_observe(int lapse_dirfd, const struct master_keys *k, const uint8_t uuid[static UUID_BYTES], struct catalogue **ret,
 				bool *ret_rebuild, struct fault *f);

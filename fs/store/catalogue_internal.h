@@ -3,7 +3,7 @@
  * A put goes into the ring, which the writer empties into the table in batches, and then, if it is due before the horizon, into the near queue. The
  * horizon moves on by a load, in this order: it is published, the ring is emptied of what was put before that, the table is read. So every row
  * before the horizon is in the near queue, whichever way it came. What a load adds may be stale (removed or replaced meanwhile): whoever takes a row
- * looks at the file before acting. Locks: all leaves, never two at a time; the listener is called under its own. */
+ * looks at the file before acting. Locks: all leaves, never two at a time, but for `turn`; the listener is called under its own. */
 #pragma once
 
 #include "store/catalogue_db.h"
@@ -36,6 +36,9 @@ struct catalogue {
 	const struct master_keys *keys;
 	uint8_t uuid[UUID_BYTES];
 	pthread_t thread;
+	_Atomic bool started;
+	pthread_mutex_t
+		turn; /* before that: whose turn it is to be the writer; the only lock that others are taken under */
 
 	pthread_mutex_t reader_lock;
 	struct cdb *reader;
@@ -67,7 +70,7 @@ struct catalogue {
 	_Atomic bool lost;    /* something that was put since the scan began is not in the table, or unreadable */
 	_Atomic bool corrupt; /* the database is damaged: removed at close */
 
-	/* the writer's alone (before it starts: the opener's) */
+	/* the writer's alone */
 	struct cdb *db;
 	int64_t scan;
 	uint16_t last[BATCH_SLOTS];  /* of a batch: where the last op about each key is, +1 */
@@ -88,6 +91,14 @@ struct catalogue {
 };
 
 void *catalogue_writer(void *catalogue);
+/* Does some of the writer's work if there is no writer yet. */
+void catalogue_turn(struct catalogue *c);
+/* As pthread_cond_wait, if there is a writer to signal it; else a turn. */
+void catalogue_await(struct catalogue *c, pthread_cond_t *cond, pthread_mutex_t *lock);
+/* near_lock held. True if the writer is to be woken to tell the listener. */
+bool catalogue_head_moved(struct catalogue *c);
+/* Does all that is queued; without a writer. */
+void catalogue_finish(struct catalogue *c);
 /* Wakes the writer to look at what it has to do. */
 void catalogue_kick(struct catalogue *c);
 /* Waits until the op that *which counts to is committed; read under the lock. */

@@ -254,10 +254,7 @@ static void load_row(
 	pthread_mutex_lock(&c->near_lock);
 	if (!near_has(&c->near, key) && near_put(&c->near, key, row.expires_at, false, body, len))
 		atomic_store(&c->lost, true);
-	if (near_top(&c->near) < c->announced) {
-		c->announced = near_top(&c->near);
-		c->earlier = true;
-	}
+	catalogue_head_moved(c);
 	pthread_mutex_unlock(&c->near_lock);
 }
 
@@ -388,31 +385,29 @@ static bool busy(const struct catalogue *c)
 	return c->load.active || c->prune.active;
 }
 
+/* lock held. Is there a reason not to wait for more? */
+static bool is_urgent(const struct catalogue *c)
+{
+	return c->head - c->done >= BATCH || c->stop || c->flush_to > c->done || busy(c);
+}
+
 /* The number of ops to write now; 0 with something else to do. */
 static size_t wait_for_work(struct catalogue *c, bool *ret_stop)
 {
+	bool late = false;
 	size_t n = 0;
 	pthread_mutex_lock(&c->lock);
-	for (;;) {
-		uint64_t waiting = c->head - c->done;
-		if (waiting && !c->batch_until.tv_sec)
-			monotonic_after(&c->batch_until, BATCH_MS);
-		int late = 0;
-		if (waiting >= BATCH || c->stop || c->flush_to > c->done || busy(c)) {
-			n = min_size(waiting, BATCH);
-			break;
-		}
-		if (c->kicked)
-			break;
-		if (waiting)
-			late = pthread_cond_timedwait(&c->work, &c->lock, &c->batch_until);
-		else
+	while (!late && !is_urgent(c) && !c->kicked) {
+		if (c->head == c->done) {
 			pthread_cond_wait(&c->work, &c->lock);
-		if (late == ETIMEDOUT) {
-			n = min_size(c->head - c->done, BATCH);
-			break;
+			continue;
 		}
+		if (!c->batch_until.tv_sec)
+			monotonic_after(&c->batch_until, BATCH_MS);
+		late = pthread_cond_timedwait(&c->work, &c->lock, &c->batch_until) == ETIMEDOUT;
 	}
+	if (late || is_urgent(c))
+		n = min_size(c->head - c->done, BATCH);
 	c->kicked = false;
 	*ret_stop = c->stop;
 	pthread_mutex_unlock(&c->lock);
@@ -435,18 +430,55 @@ static void tell_listener(struct catalogue *c)
 	pthread_mutex_unlock(&c->listener_lock);
 }
 
+static void work(struct catalogue *c, size_t n)
+{
+	if (n)
+		write_batch(c, c->done, n);
+	load_step(c);
+	limit_near(c);
+	prune_step(c);
+}
+
+void catalogue_turn(struct catalogue *c)
+{
+	pthread_mutex_lock(&c->turn);
+	if (!atomic_load(&c->started)) {
+		pthread_mutex_lock(&c->lock);
+		size_t n = min_size(c->head - c->done, BATCH);
+		pthread_mutex_unlock(&c->lock);
+		work(c, n);
+	}
+	pthread_mutex_unlock(&c->turn);
+}
+
+void catalogue_await(struct catalogue *c, pthread_cond_t *cond, pthread_mutex_t *lock)
+{
+	if (atomic_load(&c->started)) {
+		pthread_cond_wait(cond, lock);
+		return;
+	}
+	pthread_mutex_unlock(lock);
+	catalogue_turn(c);
+	pthread_mutex_lock(lock);
+}
+
+void catalogue_finish(struct catalogue *c)
+{
+	while (c->head != c->done || c->prune.active)
+		catalogue_turn(c);
+}
+
 void *catalogue_writer(void *catalogue)
 {
 	struct catalogue *c = catalogue;
 	bool stop = false;
+	/* Whoever had the last turn has finished. */
+	pthread_mutex_lock(&c->turn);
+	pthread_mutex_unlock(&c->turn);
 	load_step(c);
 	for (;;) {
 		size_t n = wait_for_work(c, &stop);
-		if (n)
-			write_batch(c, c->done, n);
-		load_step(c);
-		limit_near(c);
-		prune_step(c);
+		work(c, n);
 		tell_listener(c);
 		if (stop && !n && !c->prune.active)
 			break;

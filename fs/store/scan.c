@@ -333,13 +333,14 @@ static void *scan_main(void *scan)
 
 errint_t scan_start(struct archive *a)
 {
-	struct scan *s = calloc(1, sizeof *s);
+	errint_t r = catalogue_start(a->catalogue);
+	struct scan *s = r ? NULL : calloc(1, sizeof *s);
 	if (!s)
-		return -ENOMEM;
+		return r ? r : -ENOMEM;
 	s->a = a;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->wake, NULL);
-	errint_t r = -pthread_create(&s->thread, NULL, scan_main, s);
+	r = -pthread_create(&s->thread, NULL, scan_main, s);
 	if (r) {
 		free(s);
 		return r;

@@ -11,7 +11,7 @@
 #define IDLE_WRITE    (60 * SECOND) /* the anchor is written at least this often */
 #define CATCH_UP_ROWS 16384         /* unlinked before serving; the rest, unreadable anyway, in the background */
 #define DROPS_MAX     256
-#define PAUSE         10            /* seconds, after a batch that mostly failed */
+#define PAUSE         10 /* seconds, after a batch that mostly failed */
 
 struct sweeper {
 	struct archive *a;
@@ -317,6 +317,8 @@ static void request_stop(struct sweeper *s)
 errint_t sweeper_start(struct archive *a)
 {
 	errint_t r = sweeper_new(a);
+	if (!r)
+		r = catalogue_start(a->catalogue);
 	if (r)
 		return r;
 	struct sweeper *s = a->sweeper;

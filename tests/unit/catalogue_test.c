@@ -8,6 +8,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -42,12 +44,20 @@ static void teardown(void)
 
 TestSuite(catalogue, .init = setup, .fini = teardown);
 
-static struct catalogue *open_it(void)
+static struct catalogue *open_without_writer(void)
 {
 	struct catalogue *c = NULL;
 	struct fault f = {{0}};
 	errint_t r = catalogue_open(lapse_fd, &keys, uuid, &c, &rebuild, &f);
 	cr_assert_eq(r, 0, "%d: %s", r, f.text);
+	return c;
+}
+
+static struct catalogue *open_it(void)
+{
+	struct catalogue *c = open_without_writer();
+	cr_assert_eq(catalogue_start(c), 0);
+	cr_assert_eq(catalogue_start(c), 0);
 	return c;
 }
 
@@ -345,6 +355,34 @@ Test(catalogue, overdue_rows_come_after_reopening)
 	catalogue_close(c);
 }
 
+/* As at mount: what is overdue is worked off before any thread is there, more than fits the ring. */
+Test(catalogue, works_without_a_writer)
+{
+	enum { ROWS = 3 * RING };
+	static struct catalogue_row out[500];
+	struct catalogue *c = open_without_writer();
+	for (uint32_t n = 0; n < ROWS; n++)
+		put(c, n, NOW - n);
+	close_clean(c);
+	c = open_without_writer();
+	cr_assert(!rebuild);
+	size_t taken = 0;
+	for (size_t n; (n = catalogue_due(c, NOW, out, ARRAY_SIZE(out)));) {
+		for (size_t i = 0; i < n; i++)
+			catalogue_remove(c, out[i].place);
+		taken += n;
+	}
+	cr_assert_eq(taken, ROWS);
+	cr_assert_eq(catalogue_flush(c), 0);
+	cr_assert_eq(catalogue_count(c), 0);
+	put(c, 1, NOW + 5);
+	cr_assert_eq(catalogue_start(c), 0);
+	put(c, 2, NOW + 4);
+	cr_assert_eq(catalogue_due(c, NOW + 5, out, 5), 2);
+	cr_assert_eq(out[0].generation, 2);
+	catalogue_close(c);
+}
+
 struct event {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
@@ -600,6 +638,40 @@ Test(catalogue, observing_writes_nothing)
 	struct catalogue *c = open_it();
 	close_clean(c);
 	check_observer(false, 30);
+}
+
+/* A daemon mounts its archive over itself: from then on the path leads elsewhere (KERNEL.md 26), and only the descriptor leads to the store. */
+static int use_below_a_mount(void)
+{
+	struct catalogue *c;
+	char uncovered[PATH_MAX + 16];
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+		mount("none", dir, "tmpfs", 0, NULL))
+		return errno == EPERM ? 2 : 3;
+	snprintf(uncovered, sizeof uncovered, "%s/catalogue.db", dir);
+	for (uint32_t i = 0; i < 2; i++) {
+		if (catalogue_open(lapse_fd, &keys, uuid, &c, &rebuild, NULL) || catalogue_start(c))
+			return 4;
+		put(c, i, NOW);
+		if (catalogue_flush(c) || catalogue_count(c) != i + 1 || !access(uncovered, F_OK))
+			return 5;
+		catalogue_complete(c);
+		catalogue_close(c);
+	}
+	return faccessat(lapse_fd, "catalogue.db", F_OK, 0) ? 6 : 0;
+}
+
+Test(catalogue, works_below_a_mount)
+{
+	int status;
+	pid_t pid = fork();
+	if (!pid)
+		_exit(use_below_a_mount());
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 2)
+		cr_skip_test("may not mount");
+	cr_assert_eq(WEXITSTATUS(status), 0);
 }
 
 /* ---- what is found instead of a catalogue -------------------------------------------------------------------------------------------- */

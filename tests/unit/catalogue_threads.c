@@ -89,7 +89,7 @@ static size_t sweep(void)
 	return taken;
 }
 
-static void run(int lapse_fd, const struct master_keys *k)
+static void run(int lapse_fd, const struct master_keys *k, bool late_start)
 {
 	uint8_t uuid[UUID_BYTES] = {1};
 	uint32_t from[THREADS];
@@ -100,11 +100,14 @@ static void run(int lapse_fd, const struct master_keys *k)
 	catalogue_on_earlier(c, count_event, &events);
 	catalogue_scan_begin(c);
 	CHECK(catalogue_due(c, NOW - 1, out, 64) == 0);
+	if (!late_start)
+		CHECK(catalogue_start(c) == 0);
 	for (uint32_t i = 0; i < THREADS; i++) {
 		from[i] = i * FILES;
 		CHECK(pthread_create(&thread[i], NULL, put_range, &from[i]) == 0);
 	}
 	CHECK(pthread_create(&reader, NULL, read_all, NULL) == 0);
+	CHECK(catalogue_start(c) == 0); /* into the middle of it, if late */
 	size_t taken = sweep(), count = 0;
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
@@ -135,8 +138,11 @@ int main(void)
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CHECK(fd >= 0);
 	master_keys_derive(&k, master, uuid);
-	run(fd, &k);
-	unlinkat(fd, "catalogue.db", 0);
+	for (int late = 0; late < 2; late++) {
+		run(fd, &k, late);
+		unlinkat(fd, "catalogue.db", 0);
+		atomic_store(&finished, false);
+	}
 	CHECK(rmdir(dir) == 0);
 	return 0;
 }
