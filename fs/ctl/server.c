@@ -36,7 +36,7 @@ struct ctl_server {
 	uint32_t owner;
 	int listen_fd; /* borrowed from the place */
 	int stop_fd;
-	bool started;
+	_Atomic bool started; /* set by the thread that starts it, read by the one that stops it */
 	pthread_t thread;
 	struct client client[CLIENTS_MAX];
 };

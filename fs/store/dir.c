@@ -12,7 +12,8 @@
 struct dir_cache {
 	pthread_mutex_t lock; /* after a directory's fd_lock; eviction only tries those */
 	struct inode *hand;
-	size_t count, limit;
+	_Atomic size_t count; /* written under the lock */
+	size_t limit;
 };
 
 errint_t dir_cache_new(struct archive *a)
@@ -100,11 +101,11 @@ struct dirstate *dirstate_new(void)
 void dirstate_free(struct archive *a, struct inode *i)
 {
 	struct dirstate *d = i->dir;
-	if (d->cache_next) {
-		pthread_mutex_lock(&a->dir_cache->lock);
+	/* Its neighbours, and an eviction, may be at its links until it is out of the ring. */
+	pthread_mutex_lock(&a->dir_cache->lock);
+	if (d->cache_next)
 		cache_remove(a->dir_cache, i);
-		pthread_mutex_unlock(&a->dir_cache->lock);
-	}
+	pthread_mutex_unlock(&a->dir_cache->lock);
 	if (d->fd >= 0)
 		close(d->fd);
 	secret_free(d->keys, sizeof *d->keys);

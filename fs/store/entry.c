@@ -328,7 +328,9 @@ static errint_t unlink_header(struct archive *a, struct dir_use *u, const char *
 	if (i) {
 		pthread_mutex_lock(&i->lock);
 		if (i->of) {
-			*h = i->of->h; /* what is told here does not change while it is open */
+			pthread_rwlock_rdlock(&i->of->lock);
+			*h = i->of->h;
+			pthread_rwlock_unlock(&i->of->lock);
 			*ret_known = true;
 		}
 		pthread_mutex_unlock(&i->lock);

@@ -298,8 +298,11 @@ static void put_row(struct archive *a, struct ofile *of)
 	struct catalogue_row row;
 	if (inode_enter(a, of->inode, false, &u, &l))
 		return;
+	pthread_rwlock_rdlock(&of->lock);
+	struct file_header h = of->h;
+	pthread_rwlock_unlock(&of->lock);
 	if (!name_seal(u.dir->dir->keys, l->name, l->len, &sealed)) {
-		row_fill(a, &row, &of->h, u.dir->dir->record.dir_id, l->name, l->len, sealed.backing);
+		row_fill(a, &row, &h, u.dir->dir->record.dir_id, l->name, l->len, sealed.backing);
 		catalogue_put(a->catalogue, &row);
 	}
 	dir_leave(a, &u);
