@@ -5,8 +5,6 @@
 #include "tools/say.h"
 #include "tools/target.h"
 
-#include "crypt/header.h"
-
 #include <grp.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -62,7 +60,7 @@ static void print_dates(const struct view *v)
 /* When the key goes, and with it every backup. */
 static int64_t shredded_at(const struct view *v)
 {
-	if (number(v, "key-kind") != KEY_KIND_EPOCH)
+	if (strcmp(ctl_str(v->f, "key"), "epoch"))
 		return INT64_MAX;
 	return (number(v, "epoch") + 1) * number(v, "epoch-seconds");
 }
@@ -71,7 +69,7 @@ static void print_key(const struct view *v)
 {
 	char text[2 * HUMAN_BYTES];
 	int64_t gone = shredded_at(v);
-	if (number(v, "key-kind") == KEY_KIND_HOLD)
+	if (!strcmp(ctl_str(v->f, "key"), "hold"))
 		printf("  Key        under a legal hold\n");
 	else if (gone == INT64_MAX)
 		printf("  Key        of the archive: time never destroys it\n");
@@ -83,14 +81,12 @@ static void print_key(const struct view *v)
 
 static void print_state(const struct view *v)
 {
-	static const char *const word[] = {
-		[HEADER_OPEN] = "open, being written", [HEADER_CLOSED] = "closed", [HEADER_COMMITTED] = "committed"};
-	int64_t state = number(v, "state"), settles = number(v, "settles");
+	const char *state = ctl_str(v->f, "state");
+	bool open = !strcmp(state, "open");
+	int64_t settles = number(v, "settles");
 	char size[HUMAN_BYTES], text[2 * HUMAN_BYTES];
-	printf("  State      %s; %s; generation %" PRId64 "\n",
-		state >= HEADER_OPEN && state <= HEADER_COMMITTED ? word[state] : "unknown",
-		state == HEADER_OPEN ? "size not yet known" : human_size((uint64_t)number(v, "size"), size),
-		number(v, "generation"));
+	printf("  State      %s; %s; generation %" PRId64 "\n", open ? "open, being written" : state,
+		open ? "size not yet known" : human_size((uint64_t)number(v, "size"), size), number(v, "generation"));
 	printf("  Id         %s\n", ctl_str(v->f, "id"));
 	if (settles > v->now)
 		printf("  Settles    %s: a rename before that decides its class anew\n",

@@ -3,11 +3,11 @@
 #include "tools/command.h"
 #include "tools/say.h"
 
-#include "crypt/record.h"
-
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define POLICY_FILE_MAX (1u << 20) /* POLICY.md section 1 */
 
 /* Through one descriptor, so that what is checked is what is used; pipes are fine. */
 int policy_file_read(const char *path, char **ret, size_t *ret_len)
@@ -20,17 +20,17 @@ int policy_file_read(const char *path, char **ret, size_t *ret_len)
 		return say_error("policy file %s can be written by everyone; chmod o-w it, and look at what it says "
 				 "before you use it",
 			path);
-	cleanup_free char *text = malloc(POLICY_TEXT_MAX + 1);
+	cleanup_free char *text = malloc(POLICY_FILE_MAX + 1);
 	size_t len = 0;
 	ssize_t n;
 	if (!text)
 		return say_error("out of memory");
-	while (len <= POLICY_TEXT_MAX && (n = read(fd, text + len, POLICY_TEXT_MAX + 1 - len)) != 0) {
+	while (len <= POLICY_FILE_MAX && (n = read(fd, text + len, POLICY_FILE_MAX + 1 - len)) != 0) {
 		if (n < 0 && errno != EINTR)
 			return say_error("cannot read policy file %s: %s", path, strerror(errno));
 		len += n > 0 ? (size_t)n : 0;
 	}
-	if (len > POLICY_TEXT_MAX)
+	if (len > POLICY_FILE_MAX)
 		return say_error("policy file %s is larger than 1 MiB", path);
 	if (len == 0)
 		return say_error("policy file %s is empty", path);

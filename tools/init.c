@@ -8,7 +8,6 @@
 
 #include "base/io.h"
 #include "base/secret.h"
-#include "crypt/name.h"
 #include "store/anchor.h"
 
 #include <dirent.h>
@@ -55,7 +54,7 @@ static int plan_place(struct plan *p)
 	for (struct dirent *entry; !found && (entry = readdir(d));)
 		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") && strcmp(entry->d_name, "lost+found"))
 			found = entry->d_name;
-	if (found && faccessat(dirfd(d), ARCHIVE_DIR_NAME, F_OK, AT_SYMLINK_NOFOLLOW))
+	if (found && faccessat(dirfd(d), ".lapse", F_OK, AT_SYMLINK_NOFOLLOW))
 		e = say_error("%s is not empty (%s): make the archive in a new directory, mount it, and copy the files "
 			      "into it. (Taking in "
 			      "files where they lie comes with a later version)",

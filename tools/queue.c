@@ -5,8 +5,6 @@
 #include "tools/table.h"
 #include "tools/target.h"
 
-#include "crypt/header.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,14 +38,9 @@ struct list {
 
 static int64_t shredded_at(const struct list *l, const struct ctl_line *row)
 {
-	if (ctl_num(row, "key-kind", 0) != KEY_KIND_EPOCH)
+	if (strcmp(ctl_str(row, "key"), "epoch"))
 		return INT64_MAX;
 	return (ctl_num(row, "epoch", 0) + 1) * l->epoch_seconds;
-}
-
-static const char *state_word(int64_t state)
-{
-	return state == HEADER_OPEN ? "open" : state == HEADER_COMMITTED ? "committed" : "closed";
 }
 
 static void time_cell(struct table *t, size_t column, int64_t when)
@@ -89,7 +82,7 @@ static errint_t list_row(void *ctx, const struct ctl_line *row)
 	table_number(t, C_SIZE, size, human_size((uint64_t)size, text));
 	time_cell(t, C_CREATED, ctl_num(row, "created", 0));
 	time_cell(t, C_BASIS, ctl_num(row, "basis", 0));
-	table_text(t, C_STATE, state_word(ctl_num(row, "state", 0)));
+	table_text(t, C_STATE, ctl_str(row, "state"));
 	table_text(t, C_NEXT, expires == INT64_MAX ? "nothing" : overdue ? "shred" : "deny");
 	time_cell(t, C_SHREDDED, shredded_at(l, row));
 	table_number(t, C_EPOCH, ctl_num(row, "epoch", 0), NULL);

@@ -65,16 +65,16 @@ static void attention_files(struct report *r)
 		attention(r,
 			"they are not shown in the mount and not encrypted; move them out of the archive, and copy "
 			"them in through the mount",
-			"%s foreign plain files lie in the archive's directory",
+			"foreign plain files in the archive's directory: %s",
 			human_count((uint64_t)number(r, "foreign-files"), n));
 	if (number(r, "damaged-files"))
 		attention(r, "the journal names them; restore them from a copy of the store",
-			"%s files are damaged or forged", human_count((uint64_t)number(r, "damaged-files"), n));
+			"damaged or forged files: %s", human_count((uint64_t)number(r, "damaged-files"), n));
 	if (number(r, "unknown-classes"))
 		attention(r,
 			"they keep the deadlines they have; put their class back into the policy, or leave them to "
 			"expire",
-			"%s files are of a class that the policy no longer has",
+			"files of a class that the policy no longer has: %s",
 			human_count((uint64_t)number(r, "unknown-classes"), n));
 }
 
@@ -230,6 +230,16 @@ static json_t *json_rows(const struct report *r, const char *kind)
 	return array;
 }
 
+/* The session's counters by name. */
+static json_t *json_stats(const struct report *r)
+{
+	json_t *o = json_object();
+	const struct ctl_line *l;
+	for (size_t i = 0; (l = rows_nth(&r->rows, "stat", i)); i++)
+		json_object_set_new(o, ctl_str(l, "name"), json_integer(ctl_num(l, "value", 0)));
+	return o;
+}
+
 static int print_json(const struct report *r)
 {
 	json_t *root = json_row(r->s), *list = json_array();
@@ -239,6 +249,7 @@ static int print_json(const struct report *r)
 	json_object_set_new(root, "anchor", json_row(r->anchor));
 	json_object_set_new(root, "copies", json_rows(r, "copy"));
 	json_object_set_new(root, "usage", json_rows(r, "usage"));
+	json_object_set_new(root, "stats", json_stats(r));
 	json_object_set_new(root, "attention", list);
 	return json_print(root);
 }
@@ -277,6 +288,10 @@ static int status_run(const struct args *a)
 	struct report *r = calloc(1, sizeof *r);
 	ctl_request_begin(&q, "status");
 	e = r ? target_ask(&t, &q, rows_keep, &r->rows) : say_error("out of memory");
+	if (e == EXIT_DONE && args_has(a, "json")) {
+		ctl_request_begin(&q, "stats");
+		e = target_ask(&t, &q, rows_keep, &r->rows);
+	}
 	if (e == EXIT_DONE)
 		e = report(a, r);
 	if (r)

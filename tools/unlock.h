@@ -1,7 +1,7 @@
 /* unlock.h - where a passphrase or key comes from: an option, a systemd credential, the person. */
 #pragma once
 
-#include "crypt/keyring.h"
+#include "store/archive.h"
 #include "tools/command.h"
 
 /* Zeroed: none. Its bytes are secret memory. */

@@ -28,8 +28,8 @@ static errint_t put_item(void *ctx, const struct queue_item *q)
 	ctl_put(&c->out, "class", q->class_);
 	ctl_put_u64(&c->out, "tree", q->tree);
 	ctl_put_u64(&c->out, "epoch", q->epoch);
-	ctl_put_u64(&c->out, "state", q->state);
-	ctl_put_u64(&c->out, "key-kind", q->key_kind);
+	ctl_put(&c->out, "state", verb_state_word(q->state));
+	ctl_put(&c->out, "key", verb_key_word(q->key_kind));
 	ctl_put(&c->out, "path", q->path);
 	return verb_row(c);
 }

@@ -228,9 +228,8 @@ static void put_verdict(struct ctl_text *t, const struct guard_verdict *v)
 static void put_header(struct ctl_text *t, const struct fs_explanation *e)
 {
 	ctl_put_hex(t, "id", e->file_id, sizeof e->file_id);
-	ctl_put_u64(t, "state", e->state);
-	ctl_put_u64(t, "header-type", e->type);
-	ctl_put_u64(t, "key-kind", e->key_kind);
+	ctl_put(t, "state", verb_state_word(e->state));
+	ctl_put(t, "key", verb_key_word(e->key_kind));
 	ctl_put_u64(t, "flags", e->flags);
 	ctl_put_u64(t, "tree", e->tree);
 	ctl_put_u64(t, "epoch", e->epoch);

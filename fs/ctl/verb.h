@@ -11,6 +11,10 @@ errint_t verb_row(struct ctl_call *c);
 errint_t verb_number(struct ctl_call *c, const char *key, int64_t *ret);
 bool verb_flag(const struct ctl_call *c, const char *key);
 
+/* What people call a header's state and the kind of its key. */
+const char *verb_state_word(unsigned state);
+const char *verb_key_word(unsigned kind);
+
 /* The subject that the peer is, as the kernel tells it; its groups lie in `groups`. */
 void verb_subject(const struct ctl_call *c, struct subject *ret, uint32_t groups[static CTL_GROUPS_MAX]);
 

@@ -1,6 +1,7 @@
 #include "ctl/verb.h"
 
 #include "base/io.h"
+#include "store/anchor.h" /* and what headers say */
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -113,6 +114,20 @@ errint_t verb_number(struct ctl_call *c, const char *key, int64_t *ret)
 {
 	errint_t r = ctl_i64(c->args, key, ret);
 	return r == 0 || r == -ENOENT ? 0 : verb_fail(c, -EINVAL, "The argument '%s' is no number", key);
+}
+
+const char *verb_state_word(unsigned state)
+{
+	static const char *const word[] = {
+		[HEADER_OPEN] = "open", [HEADER_CLOSED] = "closed", [HEADER_COMMITTED] = "committed"};
+	return state < ARRAY_SIZE(word) && word[state] ? word[state] : "unknown";
+}
+
+const char *verb_key_word(unsigned kind)
+{
+	static const char *const word[] = {
+		[KEY_KIND_ARCHIVE] = "archive", [KEY_KIND_EPOCH] = "epoch", [KEY_KIND_HOLD] = "hold"};
+	return kind < ARRAY_SIZE(word) && word[kind] ? word[kind] : "unknown";
 }
 
 bool verb_flag(const struct ctl_call *c, const char *key)

@@ -4,7 +4,7 @@
 # timeout: 240
 # shellcheck disable=SC2086 # $without_terminal is two words
 . "$(dirname "$0")/lib.sh"
-cd "$TEST_TMP"
+cd "$TEST_TMP" || exit
 # These daemons are in the background: lib.sh does not know them.
 over() {
 	local status=$?
