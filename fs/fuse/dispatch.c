@@ -1,5 +1,6 @@
 #include "fuse/internal.h"
 #include "fuse/ops.h"
+#include "fuse/order.h"
 #include "fuse/subject.h"
 
 #include <assert.h>
@@ -72,6 +73,7 @@ static void queue_close(struct queue *q)
 
 static void answer(struct job *j)
 {
+	order_replied(j);
 	op_table[j->op].reply(j);
 	if (j->buf_pooled)
 		buffer_put(j->session->buffers, j->buf);
@@ -198,6 +200,7 @@ void dispatch(fuse_req_t req, enum session_op op, struct job *j)
 	j->session = s;
 	j->op = op;
 	j->uring = fuse_req_is_uring(req);
+	order_received(j);
 	atomic_fetch_add_explicit(&c->requests[op], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(j->uring ? &c->by_uring : &c->by_device, 1, memory_order_relaxed);
 	if (j->uring && s->pool && would_wait(j)) {

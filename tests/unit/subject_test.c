@@ -5,8 +5,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -240,37 +238,6 @@ Test(subject, bounded, .timeout = 120)
 	cr_assert_leq(most, before + 4096);
 	subjects_free(s);
 	cr_assert_leq(open_files(), before);
-}
-
-static struct subjects *shared;
-static _Atomic bool stop;
-static void *ask(void *arg)
-{
-	uint32_t uid = (uint32_t)(uintptr_t)arg;
-	struct who w;
-	uint32_t tid = (uint32_t)gettid();
-
-	while (!stop) {
-		subject_get(shared, tid, uid, 0, &w);
-		cr_assert_not(w.subject.unidentified);
-		cr_assert_eq(w.subject.uid, uid);
-		cr_assert_eq(w.subject.real_uid, getuid());
-		subject_put(&w);
-	}
-	return NULL;
-}
-Test(subject, many_threads)
-{
-	pthread_t t[8];
-
-	shared = make();
-	for (size_t i = 0; i < 8; i++)
-		cr_assert_eq(pthread_create(&t[i], NULL, ask, (void *)i), 0);
-	poll(NULL, 0, 200);
-	stop = true;
-	for (size_t i = 0; i < 8; i++)
-		pthread_join(t[i], NULL);
-	subjects_free(shared);
 }
 
 Test(subject, status_of_hostile_names)
