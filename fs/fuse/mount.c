@@ -23,6 +23,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		fuse_set_feature_flag(conn, wanted[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(unwanted); i++)
 		fuse_unset_feature_flag(conn, unwanted[i]);
+	if (!s->options.want_uring)
+		fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING); /* whatever the environment says */
 	conn->max_write = MAX_REQUEST;
 	conn->max_read = MAX_REQUEST;
 	conn->max_readahead = MAX_REQUEST;

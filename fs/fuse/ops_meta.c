@@ -1,5 +1,6 @@
 #include "fuse/internal.h"
 #include "fuse/ops.h"
+#include "fuse/order.h"
 
 #include <linux/fs.h>
 #include <stdio.h>
@@ -27,8 +28,12 @@ void run_lookup(struct job *j)
 
 static void forget(struct session *s, fuse_ino_t node, uint64_t lookups)
 {
-	if (node != FUSE_ROOT_ID)
-		fs_forget(s->archive, session_inode(s, node), lookups);
+	struct inode *i = session_inode(s, node);
+
+	if (i == s->root)
+		return;
+	order_forgotten(i);
+	fs_forget(s->archive, i, lookups);
 }
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)

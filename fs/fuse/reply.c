@@ -1,6 +1,7 @@
 #include "fuse/internal.h"
 #include "fuse/errmap.h"
 #include "fuse/ops.h"
+#include "fuse/order.h"
 
 void reply_error(struct job *j)
 {
@@ -22,6 +23,7 @@ void entry_param(struct session *s, const struct fs_entry *e, struct fuse_entry_
 		.entry_timeout = CACHE_SECONDS,
 	};
 	attr_dress(&ret->attr);
+	order_given(e->inode);
 }
 
 void reply_entry(struct job *j)
