@@ -88,13 +88,11 @@ void run_create(struct job *j)
 }
 
 /* Data that was cached at an earlier open is still right: only the daemon writes the store, and it invalidates
- * what it changes. */
+ * what it changes. Nothing waits for a FLUSH: write() has told of its errors, what was written through a mapping
+ * comes when that goes, and the last close is RELEASE. */
 static struct fuse_file_info opened(const struct job *j)
 {
-	struct fuse_file_info fi = {.flags = j->flags, .fh = (uintptr_t)j->file, .keep_cache = 1};
-
-	fi.noflush = (j->flags & O_ACCMODE) == O_RDONLY;
-	return fi;
+	return (struct fuse_file_info){.flags = j->flags, .fh = (uintptr_t)j->file, .keep_cache = 1, .noflush = 1};
 }
 
 void reply_create(struct job *j)
