@@ -51,6 +51,8 @@ connection() { stat -c %d "$1" | python3 -c 'import os; print(os.minor(int(input
 control=$TEST_TMP/control
 mkdir "$control"
 mount -t fusectl none "$control"
+exec 9<"$control" # reached through this, so that nothing stays mounted
+umount -l "$control"
 
 for transport in $(transports); do
 	for how in umount lapse-umount lazy term abort; do
@@ -78,7 +80,7 @@ for transport in $(transports); do
 			kill -KILL $load 2>/dev/null || true
 			;;
 		term) kill -TERM "$DAEMON" ;;
-		abort) echo 1 >"$control/$(connection "$MNT")/abort" ;;
+		abort) echo 1 >"/proc/self/fd/9/$(connection "$MNT")/abort" ;;
 		esac
 		daemon_gone || die "the daemon ended with status $?"
 		! mountpoint -q "$MNT" || umount -l "$MNT"
@@ -92,7 +94,6 @@ for transport in $(transports); do
 		umount_archive
 	done
 done
-umount "$control"
 
 note "lazily, with a file open: its holder reads on until it lets go, and then the daemon goes"
 mount_by device
