@@ -8,8 +8,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define SEGMENT_BYTES (64ull << 20)
+#define SEGMENT_NEXT  "next" /* a segment without its head yet */
 #define RESERVE_NAME  "reserve"
 #define RESERVE_BYTES (4 << 20)
 #define RESERVE_RETRY 30 /* seconds */
@@ -58,42 +60,68 @@ static void reserve_release(struct audit *l)
 
 /* ---- segments ----------------------------------------------------------------------------------------------------------- */
 
-/* Begins the segment of the chain's next record; `lock` held. */
-static errint_t segment_begin(struct audit *l)
+/* Under another name until its head is on disk: a segment in the log has a whole head. */
+static errint_t segment_make(struct audit *l, const char *name, int *ret)
 {
-	char name[SEGMENT_NAME_BYTES];
+	struct stat st;
 	uint8_t head[SEGMENT_HEAD_BYTES];
-	segment_name(l->chain.next, name);
-	cleanup_fd int fd = openat(l->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (!fstatat(l->dirfd, name, &st, AT_SYMLINK_NOFOLLOW))
+		return -EEXIST;
+	cleanup_fd int fd =
+		openat(l->dirfd, SEGMENT_NEXT, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	segment_head_seal(l->keys.log, l->keys.uuid, &l->chain, head);
 	errint_t r = io_pwrite(fd, head, sizeof head, 0);
-	if (!r && fsync(fd))
+	if (!r && (fsync(fd) || renameat(l->dirfd, SEGMENT_NEXT, l->dirfd, name)))
 		r = -errno;
-	if (!r)
-		r = io_fsync_dir(l->dirfd);
 	if (r) {
+		unlinkat(l->dirfd, SEGMENT_NEXT, 0);
+		return r;
+	}
+	if ((r = io_fsync_dir(l->dirfd))) {
 		unlinkat(l->dirfd, name, 0);
 		return r;
 	}
+	*ret = steal_fd(&fd);
+	return 0;
+}
+
+/* Begins the segment of the chain's next record; `lock` held. */
+static errint_t segment_begin(struct audit *l)
+{
+	char name[SEGMENT_NAME_BYTES];
+	int fd = -1;
+	segment_name(l->chain.next, name);
+	errint_t r = segment_make(l, name, &fd);
+	if (r)
+		return r;
 	if (l->fd >= 0)
 		close(l->fd);
 	if (l->segments)
 		l->closed_bytes += (uint64_t)l->end;
-	l->fd = steal_fd(&fd);
+	l->fd = fd;
 	l->end = SEGMENT_HEAD_BYTES;
 	l->ragged = false;
 	l->segments++;
 	return 0;
 }
 
-/* A segment that cannot be followed by a new one grows on. */
+/* What a failed write left behind the last frame. */
+static errint_t cut_ragged(struct audit *l)
+{
+	if (l->ragged && ftruncate(l->fd, l->end))
+		return -errno;
+	l->ragged = false;
+	return 0;
+}
+
+/* A segment that cannot be followed by a new one grows on. One that is followed ends with a whole frame. */
 static void rotate(struct audit *l, size_t len)
 {
 	if ((uint64_t)l->end + len <= l->segment_max || l->end == SEGMENT_HEAD_BYTES)
 		return;
-	if (fdatasync(l->fd))
+	if (cut_ragged(l) || fdatasync(l->fd))
 		return;
 	l->synced = l->chain.next - 1;
 	errint_t r = segment_begin(l);
@@ -106,16 +134,17 @@ static void rotate(struct audit *l, size_t len)
 /* One write of one frame at the log's end; what a failed one left is cut off, now or before the next. */
 static errint_t write_frame(struct audit *l, size_t len)
 {
-	if (l->ragged && ftruncate(l->fd, l->end))
-		return -errno;
-	l->ragged = true;
+	errint_t r = cut_ragged(l);
+	if (r)
+		return r;
 	ssize_t n;
 	do
 		n = pwrite(l->fd, l->frame, len, l->end);
 	while (n < 0 && errno == EINTR);
-	errint_t r = n < 0 ? -errno : (size_t)n < len ? -ENOSPC : 0;
-	if (!r || !ftruncate(l->fd, l->end))
-		l->ragged = false;
+	r = n < 0 ? -errno : (size_t)n < len ? -ENOSPC : 0;
+	l->ragged = r != 0;
+	if (r)
+		cut_ragged(l);
 	return r;
 }
 
@@ -255,6 +284,7 @@ void audit_fsync_ms(struct audit *l, int64_t fsync_ms)
 static errint_t attach(struct audit *l, const struct audit_found *found, struct fault *f)
 {
 	char name[SEGMENT_NAME_BYTES];
+	unlinkat(l->dirfd, SEGMENT_NEXT, 0);
 	if (found->torn_head) {
 		segment_name(found->torn_head, name);
 		if (unlinkat(l->dirfd, name, 0))

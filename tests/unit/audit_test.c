@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
@@ -409,6 +410,38 @@ Test(audit, a_segment_that_a_crash_left_without_a_head_is_begun_again)
 	write_whole(torn, zeros, sizeof zeros);
 	cr_assert_eq(open_error(&n), -EBADMSG);
 	cr_assert_eq(access(torn, F_OK), 0);
+}
+
+/* A crash at any moment finds no segment without its head: it gets its name when it has one. */
+Test(audit, a_segment_appears_with_its_head)
+{
+	char events[1 << 16] __attribute__((aligned(8)));
+	size_t renamed = 0;
+	int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	cr_assert_geq(inotify_add_watch(watch, dir, IN_CREATE | IN_MOVED_TO), 0);
+	many_segments(100);
+	ssize_t len = read(watch, events, sizeof events);
+	cr_assert_gt(len, 0);
+	const struct inotify_event *e;
+	for (ssize_t at = 0; at < len; at += (ssize_t)(sizeof *e + e->len)) {
+		e = (const struct inotify_event *)(events + at);
+		if (!strstr(e->name, ".seg"))
+			continue;
+		cr_assert(e->mask & IN_MOVED_TO, "%s was made under its name", e->name);
+		renamed++;
+	}
+	cr_assert_gt(renamed, 10);
+	close(watch);
+	cr_assert_neq(faccessat(fd, "next", F_OK, 0), 0);
+}
+
+Test(audit, a_segment_that_a_crash_left_unnamed_goes)
+{
+	char next[PATH_MAX];
+	struct named n = many_segments(100);
+	write_whole(in_dir(next, "next"), "torn", 4);
+	audit_close(open_named(&n));
+	cr_assert_neq(access(next, F_OK), 0);
 }
 
 static bool is_mount(void *ctx, const struct audit_record *rec)
