@@ -92,6 +92,10 @@ void entry_param(struct session *s, const struct fs_entry *e, struct fuse_entry_
 /* ---- notify.c: what the store asks of the kernel's caches ------------------------------------ */
 
 extern const struct archive_hooks notify_hooks; /* ctx: the session */
+/* The thread that tells of names; once s->se is there. */
+errint_t notifier_start(struct session *s);
+/* After the archive is closed. False: it waits for the kernel still, and goes on using s->se. */
+bool notifier_stop(struct session *s);
 
 /* ---- mountpoint.c: everything about a place in the tree -------------------------------------- */
 
@@ -179,6 +183,7 @@ struct session {
 	_Atomic unsigned events;
 	_Atomic int ready_fd;
 	struct archive_hooks hooks;
+	struct notifier *notifier;
 	struct counters counters[COUNTER_SHARDS];
 };
 

@@ -87,6 +87,9 @@ static errint_t serve(struct session *s, struct fault *f)
 		error = session_mount(s, f);
 	if (error)
 		return fault_set(f, error, "cannot mount on %s: %s", s->mountpoint, strerror(-error));
+	error = notifier_start(s);
+	if (error)
+		return fault_set(f, error, "cannot start a thread: %s", strerror(-error));
 	atomic_store(&s->notify, true);
 	error = archive_start(s->archive, &s->hooks);
 	if (error)
@@ -115,7 +118,7 @@ static void take_down(struct session *s)
 	archive_close(s->archive);
 	s->archive = NULL;
 	control_end(s);
-	if (s->se)
+	if (notifier_stop(s) && s->se)
 		fuse_session_destroy(s->se);
 	s->se = NULL;
 	if (s->store_attached)
