@@ -173,13 +173,9 @@ static bool step(const struct glob *g, uint8_t *next, size_t i, unsigned char c)
 	return true;
 }
 
-bool glob_matches(const struct glob *g, const char *path)
+/* The states after `path` in one of the two sets (both cleared by the caller); NULL if none is left. */
+static uint8_t *follow(const struct glob *g, const char *path, uint8_t *now, uint8_t *next)
 {
-	uint8_t a[POLICY_MAX_GLOB + 2] = {0}, b[POLICY_MAX_GLOB + 2];
-	uint8_t *now = a, *next = b;
-
-	if (glob_is_all(g))
-		return true;
 	enter(g, now, 0);
 	for (; *path; path++) {
 		bool alive = false;
@@ -189,12 +185,42 @@ bool glob_matches(const struct glob *g, const char *path)
 			if (now[i])
 				alive |= step(g, next, i, (unsigned char)*path);
 		if (!alive)
-			return false;
+			return NULL;
 		uint8_t *swap = now;
 		now = next;
 		next = swap;
 	}
-	return now[g->count];
+	return now;
+}
+
+bool glob_matches(const struct glob *g, const char *path)
+{
+	uint8_t a[POLICY_MAX_GLOB + 2] = {0}, b[POLICY_MAX_GLOB + 2], *end;
+
+	if (glob_is_all(g))
+		return true;
+	end = follow(g, path, a, b);
+	return end && end[g->count];
+}
+
+/* The states after `dir` and a slash. */
+static void follow_below(const struct glob *g, const char *dir, uint8_t ret[static POLICY_MAX_GLOB + 2])
+{
+	uint8_t a[POLICY_MAX_GLOB + 2] = {0}, b[POLICY_MAX_GLOB + 2], *end = follow(g, dir, a, b);
+
+	memset(ret, 0, POLICY_MAX_GLOB + 2);
+	for (size_t i = 0; end && i < g->count; i++)
+		if (end[i])
+			step(g, ret, i, '/');
+}
+
+bool glob_alike_below(const struct glob *g, const char *dir, const char *other)
+{
+	uint8_t a[POLICY_MAX_GLOB + 2], b[POLICY_MAX_GLOB + 2];
+
+	follow_below(g, dir, a);
+	follow_below(g, other, b);
+	return glob_is_all(g) || !memcmp(a, b, g->count + 1);
 }
 
 bool policy_glob_match(const char *pattern, const char *path)

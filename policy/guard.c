@@ -222,11 +222,11 @@ static bool path_matches(const struct rule_section *rule, const char *path)
 	return path ? globlist_matches(&rule->paths, path) : rule->paths.all || rule->effect == RULE_DENY;
 }
 
-static const struct rule_section *rule_for(const struct policy *p, const struct guard_request *r, uint32_t uid)
+const struct rule_section *rule_for(const struct policy *p, const struct subject *who, const char *path, uint32_t uid)
 {
 	for (size_t i = 0; i < p->rule_count; i++)
-		if (who_matches(&p->rule[i]->who, r->who, uid, p->rule[i]->effect == RULE_DENY) &&
-			path_matches(p->rule[i], r->path))
+		if (who_matches(&p->rule[i]->who, who, uid, p->rule[i]->effect == RULE_DENY) &&
+			path_matches(p->rule[i], path))
 			return p->rule[i];
 	return NULL;
 }
@@ -265,7 +265,7 @@ static bool judge(const struct policy *p, const struct guard_request *r, struct 
 	const struct rule_section *named = NULL;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct rule_section *rule = rule_for(p, r, uid[i]);
+		const struct rule_section *rule = rule_for(p, r->who, r->path, uid[i]);
 
 		if (!named || !rule || rule->effect == RULE_DENY || (!named->budget_count && rule->budget_count))
 			named = rule;
@@ -314,16 +314,16 @@ void guard_created(
 	}
 }
 
-static bool is_own(const struct guard *g, const struct guard_request *r)
+static bool is_own(const struct guard *g, const struct subject *who, const uint8_t *file_id)
 {
 	uint32_t uid[PRINCIPALS_MAX];
-	size_t n = principals_of(r->who, uid);
+	size_t n = principals_of(who, uid);
 	uint8_t id[POLICY_FILE_ID_BYTES];
 
-	if (r->who->unidentified)
+	if (who->unidentified)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		own_id(id, r->file_id, uid[i]);
+		own_id(id, file_id, uid[i]);
 		uint32_t at = recent_find(&g->own, id);
 
 		if (at == RECENT_NONE || g->own.entry[at].at_ms <= g->now_ms - OWN_MS)
@@ -405,7 +405,7 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 		return;
 	v->effect = GUARD_PERMIT;
 	v->error = 0;
-	v->own = bill.count && is_own(g, r);
+	v->own = bill.count && is_own(g, r->who, r->file_id);
 	if (v->own)
 		return;
 	weigh(g, r, &bill, v);
@@ -424,6 +424,18 @@ void guard_check(struct guard *g, const struct guard_request *r, struct guard_ve
 void guard_preview(struct guard *g, const struct guard_request *r, struct guard_verdict *ret)
 {
 	decide(g, r, false, ret);
+}
+
+bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *file_id, const char *from,
+	const char *to, int64_t now_ms)
+{
+	set_now(g, now_ms);
+	reap(g);
+	if (!g->policy)
+		return false;
+	if (file_id && is_own(g, who, file_id))
+		return true;
+	return policy_may_move(g->policy, who, from, to, !file_id);
 }
 
 /* ---- rebuilding and showing ------------------------------------------------------------------------------------------- */

@@ -272,11 +272,18 @@ struct glob;
 int glob_new(const char *pattern, struct glob **ret, const char **why);
 void glob_free(struct glob *g);
 bool glob_matches(const struct glob *g, const char *path);
+/* Whether it matches the same below both directories, whatever may lie there. False may be said in error, true never. */
+bool glob_alike_below(const struct glob *g, const char *dir, const char *other);
 const char *glob_text(const struct glob *g);
 bool glob_is_all(const struct glob *g);
 /* True only if `a` matches whatever `b` matches; may miss cases. Takes its work from *fuel and says false when that is spent. */
 bool glob_covers(const struct glob *a, const struct glob *b, uint64_t *fuel);
 bool globlist_matches(const struct globlist *l, const char *path);
+
+/* ---- rules (guard.c) ---------------------------------------------------------------------------------------------------- */
+
+/* The first rule about `uid`, one of the subject's, and the path (NULL: not known). NULL if none is. */
+const struct rule_section *rule_for(const struct policy *p, const struct subject *who, const char *path, uint32_t uid);
 
 /* ---- principals (principal.c) ------------------------------------------------------------------------------------------ */
 

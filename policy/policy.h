@@ -173,6 +173,12 @@ bool policy_rules_need_path(const struct policy *p);
 void guard_check(struct guard *g, const struct guard_request *r, struct guard_verdict *ret);
 /* The same decision without charging (for `explain`). */
 void guard_preview(struct guard *g, const struct guard_request *r, struct guard_verdict *ret);
+/* Whether the rules let the subject take a file from one path to another, by a rename or a hard link: not if it may read it there and not here, or on
+ * fewer budgets. `tree`: the paths are of a directory; all that may lie below it. */
+bool policy_may_move(const struct policy *p, const struct subject *who, const char *from, const char *to, bool tree);
+/* The same, and for what the subject created within the hour always true. `file_id` NULL: a directory, for all that may lie below it. */
+bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *file_id, const char *from, const char *to,
+		    int64_t now_ms);
 /* A file was created by this subject: its own re-reads within the hour are free. Bounded memory. */
 void guard_created(struct guard *g, const struct subject *who, const uint8_t file_id[static POLICY_FILE_ID_BYTES],
 		   int64_t now_ms);

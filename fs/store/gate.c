@@ -236,11 +236,13 @@ static void say_refusal(
 	policy_unref(p);
 }
 
+/* Of a file without a name the path is not known: rules that deny by path are about it, those that permit are not. */
 static struct guard_request request_for(const struct subject *who, const char *path, const struct file_header *h,
 	uint64_t size, bool wants_write, int64_t now_ns)
 {
-	struct guard_request q = {
-		.who = who, .path = path, .bytes = size, .wants_write = wants_write, .now_ms = now_ns / 1000000};
+	struct guard_request q = {.who = who, .bytes = size, .wants_write = wants_write, .now_ms = now_ns / 1000000};
+	if (path && *path)
+		q.path = path;
 	memcpy(q.file_id, h->file_id, FILE_ID_BYTES);
 	return q;
 }
@@ -291,6 +293,19 @@ errint_t gate_list(
 	gate_fill(a, &r, RECORD_LIST, who, NULL, dir_id, NULL, NULL);
 	r.decision = DECISION_PERMIT;
 	return audit_append(a->audit, &r) ? -EIO : 0;
+}
+
+errint_t gate_may_move(
+	struct archive *a, const struct subject *who, const struct file_header *h, const char *from, const char *to)
+{
+	struct gate *g = a->gate;
+	int64_t now_ms = tclock_trusted_ns(a->clock) / 1000000;
+	if (!who || !from || !to)
+		return 0;
+	pthread_mutex_lock(&g->guard_lock);
+	bool may = guard_may_move(g->guard, who, h ? h->file_id : NULL, from, to, now_ms);
+	pthread_mutex_unlock(&g->guard_lock);
+	return may ? 0 : -EACCES;
 }
 
 void gate_created(struct archive *a, const struct subject *who, const uint8_t file_id[static FILE_ID_BYTES])

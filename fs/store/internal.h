@@ -90,6 +90,8 @@ bool gate_needs_path(struct archive *a);
 errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
 		   int flags);
 errint_t gate_list(struct archive *a, const struct subject *who, const char *path, const uint8_t dir_id[static DIR_ID_BYTES]);
+/* Whether the rules let `who` (NULL: nobody asks, 0) rename or link a file, or a directory (`h` NULL), from one path to another: 0 or -EACCES. */
+errint_t gate_may_move(struct archive *a, const struct subject *who, const struct file_header *h, const char *from, const char *to);
 void gate_created(struct archive *a, const struct subject *who, const uint8_t file_id[static FILE_ID_BYTES]);
 void gate_preview(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
 		  struct guard_verdict *ret);
