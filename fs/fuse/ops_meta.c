@@ -1,12 +1,23 @@
 #include "fuse/internal.h"
 #include "fuse/ops.h"
 #include "fuse/order.h"
+#include "fuse/subject.h"
 
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 
 #define HEAVY_SIZE (1 << 20) /* extending a file writes sealed zeros */
+
+/* With the subject, which is given back with subject_put. */
+static struct caller caller_of(struct job *j, struct who *who)
+{
+	struct caller c = job_caller(j);
+
+	subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, who);
+	c.subject = &who->subject;
+	return c;
+}
 
 /* ---- lookup, forget -------------------------------------------------------------------------- */
 
@@ -125,9 +136,11 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 
 void run_mknod(struct job *j)
 {
-	struct caller c = job_caller(j);
+	struct who who;
+	struct caller c = caller_of(j, &who);
 
 	j->error = fs_mknod(j->session->archive, j->inode, j->name, j->mode, j->rdev, &c, &j->entry);
+	subject_put(&who);
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -168,9 +181,11 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
 
 void run_link(struct job *j)
 {
-	struct caller c = job_caller(j);
+	struct who who;
+	struct caller c = caller_of(j, &who);
 
 	j->error = fs_link(j->session->archive, j->inode, j->to_inode, j->name, &c, &j->entry);
+	subject_put(&who);
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -182,9 +197,11 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 void run_unlink(struct job *j)
 {
-	struct caller c = job_caller(j);
+	struct who who;
+	struct caller c = caller_of(j, &who);
 
 	j->error = fs_unlink(j->session->archive, j->inode, j->name, &c);
+	subject_put(&who);
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -213,13 +230,16 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t t
 
 void run_rename(struct job *j)
 {
-	struct caller c = job_caller(j);
+	struct caller c;
+	struct who who;
 
 	if (j->what & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) {
 		j->error = -EINVAL;
 		return;
 	}
+	c = caller_of(j, &who);
 	j->error = fs_rename(j->session->archive, j->inode, j->name, j->to_inode, j->to_name, j->what, &c);
+	subject_put(&who);
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */
