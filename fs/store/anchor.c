@@ -246,15 +246,6 @@ errint_t anchor_rekey(struct anchor *a, const struct small_key *key, uint64_t ke
 
 /* ---- opening ---------------------------------------------------------------------------------------------------------- */
 
-static bool better(const struct anchor_state *s, const struct anchor_state *than)
-{
-	if (!than)
-		return true;
-	if (s->sequence != than->sequence)
-		return s->sequence > than->sequence;
-	return s->log_sequence > than->log_sequence;
-}
-
 static errint_t lock_first(struct anchor *a, const struct anchor_copy *c, bool *locked, struct fault *f)
 {
 	if (a->readonly || *locked)
@@ -272,7 +263,7 @@ static errint_t find_state(struct anchor *a, struct fault *f)
 {
 	errint_t failure = -ENOENT;
 	const char *where = a->copy[0].path;
-	uint64_t other_key = 0;
+	struct anchor_best best = {.state = NULL};
 	bool locked = false;
 	for (size_t i = 0; i < a->count; i++) {
 		struct anchor_copy *c = &a->copy[i];
@@ -281,34 +272,21 @@ static errint_t find_state(struct anchor *a, struct fault *f)
 		c->error = r;
 		if (!r) {
 			r = lock_first(a, c, &locked, f);
-			other_key = found.other_key > other_key ? found.other_key : other_key;
 			if (r) {
 				anchor_state_free(found.state);
+				anchor_state_free(best.state);
 				return r;
 			}
 			r = found.state ? 0 : found.error;
+			anchor_best_of(&best, &found);
 		}
-		if (r == -ENOMEM)
-			return r;
 		if (r && (r != -ENOENT || !i))
 			failure = r, where = c->path;
-		if (found.state && better(found.state, a->state)) {
-			anchor_state_free(a->state);
-			a->state = steal_ptr(&found.state);
-		}
-		anchor_state_free(found.state);
+		if (r == -ENOMEM)
+			break;
 	}
-	if (a->state && other_key <= a->state->sequence)
-		return 0;
-	if (a->state)
-		return fault_set(f, -EBADMSG,
-			"a copy of the anchor is newer than the keyring (sequence %llu): the keyring in the archive "
-			"is an older one",
-			(unsigned long long)other_key);
-	return fault_set(f, failure, "no copy of the anchor can be opened; %s: %s", where,
-		failure == -EBADMSG
-			? "not of this archive, damaged, or from another keyring than the one in the archive"
-			: strerror(-failure));
+	a->state = best.state;
+	return failure == -ENOMEM ? failure : anchor_best_check(&best, failure, where, f);
 }
 
 static errint_t open_with(const char *const *path, size_t count, const uint8_t uuid[static UUID_BYTES],
@@ -396,13 +374,19 @@ static errint_t node_key(struct anchor *a, const struct epoch_tree *t, uint32_t 
 	return 0;
 }
 
+/* A tree that is gone took its keys along. One above all others was begun by a later anchor than this. */
+static errint_t no_tree(const struct anchor_state *s, uint32_t number)
+{
+	return number > s->tree[s->tree_count - 1].number ? -EBADMSG : -EKEYEXPIRED;
+}
+
 static errint_t leaf_key(struct anchor *a, const struct file_header *h, uint8_t out[static KEY_BYTES])
 {
 	uint8_t node[KEY_BYTES];
 	uint16_t id = leaf_id(h->file_id);
 	pthread_mutex_lock(&a->lock);
 	struct epoch_tree *t = anchor_tree(a->state, h->tree);
-	errint_t r = t ? node_key(a, t, h->epoch, node) : -EKEYEXPIRED;
+	errint_t r = t ? node_key(a, t, h->epoch, node) : no_tree(a->state, h->tree);
 	bool punctured = r == -ENOKEY;
 	if (punctured)
 		r = epoch_leaf(t, a->uuid, h->epoch, id, out);

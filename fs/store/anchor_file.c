@@ -5,6 +5,7 @@
 #include "base/secret.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <linux/fs.h>
@@ -141,15 +142,20 @@ static size_t used_bytes(const uint8_t *slot)
 	return n;
 }
 
-/* Takes *s if it is better than what was found. */
-static void take(struct anchor_found *found, struct anchor_state *s)
+/* Takes *s if it is better than what was found. Equal states have equal images. */
+static void take(struct anchor_found *found, struct anchor_state *s, const uint8_t *image, size_t len)
 {
+	uint8_t digest[DIGEST_BYTES];
+	crypt_hash(digest, image, len);
+	if (found->state && found->state->sequence == s->sequence && !crypt_equal(digest, found->digest, DIGEST_BYTES))
+		found->split = s->sequence;
 	if (found->state && found->state->sequence >= s->sequence) {
 		anchor_state_free(s);
 		return;
 	}
 	anchor_state_free(found->state);
 	found->state = s;
+	memcpy(found->digest, digest, DIGEST_BYTES);
 }
 
 static errint_t look(struct anchor_copy *c, const uint8_t *file, const uint8_t uuid[static UUID_BYTES],
@@ -171,7 +177,7 @@ static errint_t look(struct anchor_copy *c, const uint8_t *file, const uint8_t u
 		c->sequence[slot] = r ? 0 : s->sequence;
 		ours = ours || named_ours || peeked == -EPROTONOSUPPORT;
 		if (!r) {
-			take(ret, s);
+			take(ret, s, in, used);
 		} else if (r == -ENOMEM) {
 			return r;
 		} else {
@@ -216,6 +222,53 @@ void anchor_copy_close(struct anchor_copy *c)
 	if (c->fd >= 0)
 		close(c->fd);
 	c->fd = -1;
+}
+
+/* ---- several copies ---------------------------------------------------------------------------------------------------- */
+
+void anchor_best_of(struct anchor_best *b, struct anchor_found *found)
+{
+	uint64_t sequence = found->state ? found->state->sequence : 0, best = b->state ? b->state->sequence : 0;
+	b->other_key = found->other_key > b->other_key ? found->other_key : b->other_key;
+	b->split = found->split > b->split ? found->split : b->split;
+	if (sequence && sequence == best && !crypt_equal(found->digest, b->digest, DIGEST_BYTES))
+		b->split = sequence > b->split ? sequence : b->split;
+	if (sequence <= best) {
+		anchor_state_free(found->state);
+	} else {
+		anchor_state_free(b->state);
+		b->state = found->state;
+		memcpy(b->digest, found->digest, DIGEST_BYTES);
+	}
+	found->state = NULL;
+}
+
+errint_t anchor_best_check(const struct anchor_best *b, errint_t failure, const char *where, struct fault *f)
+{
+	if (!b->state && failure == -EBADMSG && b->other_key)
+		return fault_set(f, failure,
+			"no copy of the anchor can be opened (%s): most likely a key was removed between the anchor's "
+			"time and "
+			"that of the keyring in the archive. Put the keyring of the anchor's time in its place; "
+			"without it "
+			"nothing opens this anchor",
+			where);
+	if (!b->state)
+		return fault_set(f, failure, "no copy of the anchor can be opened; %s: %s", where,
+			failure == -EBADMSG ? "not of this archive, or damaged" : strerror(-failure));
+	if (b->other_key > b->state->sequence)
+		return fault_set(f, -EBADMSG,
+			"a copy of the anchor is newer than the keyring (write %" PRIu64
+			"): the keyring in the archive is an "
+			"older one. Put the newer one in its place",
+			b->other_key);
+	if (b->split == b->state->sequence)
+		return fault_set(f, -EBADMSG,
+			"there are two anchors of write %" PRIu64
+			" that differ: the archive went on from each of them. Put away "
+			"the one that is not of this store",
+			b->split);
+	return 0;
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------------- */

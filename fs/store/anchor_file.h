@@ -18,6 +18,8 @@ errint_t anchor_copy_create(const char *path, uint8_t image[static ANCHOR_SLOT_B
 /* What a copy holds when it is opened. */
 struct anchor_found {
 	struct anchor_state *state; /* of the higher valid sequence; NULL: none opens under the key */
+	uint8_t digest[DIGEST_BYTES]; /* of its image */
+	uint64_t split;     /* the sequence of two valid images that differ; 0: there are none */
 	uint64_t other_key; /* the lower sequence of two slots of this archive that both do not open; 0: not so */
 	errint_t error;     /* why state is NULL */
 };
@@ -25,6 +27,18 @@ struct anchor_found {
 errint_t anchor_copy_open(struct anchor_copy *c, bool readonly, const uint8_t uuid[static UUID_BYTES],
 	const struct small_key *key, struct anchor_found *ret);
 void anchor_copy_close(struct anchor_copy *c);
+
+/* What all copies together hold. */
+struct anchor_best {
+	struct anchor_state *state;   /* of the highest sequence */
+	uint8_t digest[DIGEST_BYTES]; /* of its image */
+	uint64_t split, other_key;    /* the highest, as in struct anchor_found */
+};
+/* Takes found->state: kept if it is better, else freed. */
+void anchor_best_of(struct anchor_best *b, struct anchor_found *found);
+/* Whether it is one to go on from; `failure` of the copy `where`: why there is none. */
+errint_t anchor_best_check(const struct anchor_best *b, errint_t failure, const char *where, struct fault *f);
+
 /* Writes the image to the older slot, syncs, to the other, syncs; zeroes what the slots held beyond it. */
 errint_t anchor_copy_write(
 	struct anchor_copy *c, uint8_t image[static ANCHOR_SLOT_BYTES], size_t len, uint64_t sequence);

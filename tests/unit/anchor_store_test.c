@@ -398,6 +398,56 @@ Test(anchor_store, files_of_others_are_never_written)
 	free(text_after);
 }
 
+/* Went on from one state twice: which of them is the store's, only a person can say. */
+Test(anchor_store, two_images_of_one_write_that_differ_are_refused)
+{
+	create(2);
+	struct anchor *a = open_it(1);
+	cr_assert_eq(anchor_pass(a, 30000000, SECOND), 0);
+	anchor_close(a);
+	a = NULL;
+	struct fault f = {{0}};
+	cr_assert_eq(anchor_open(paths + 1, 1, uuid, &key, &a, &f), 0);
+	cr_assert_eq(anchor_pass(a, 30000001, SECOND), 0);
+	anchor_close(a);
+	uint8_t *before = read_whole(path[1], NULL);
+	cr_assert_eq(open_error(2, &key), -EBADMSG);
+	uint8_t *after = read_whole(path[1], NULL);
+	cr_assert_arr_eq(before, after, ANCHOR_FILE_BYTES);
+	free(after);
+	/* in the two slots of a copy as well */
+	uint8_t *mixed = read_whole(path[0], NULL);
+	memcpy(mixed + ANCHOR_SLOT_BYTES, before, ANCHOR_SLOT_BYTES);
+	write_whole(path[0], mixed, ANCHOR_FILE_BYTES);
+	cr_assert_eq(open_error(1, &key), -EBADMSG);
+	/* but not below a newer one */
+	cr_assert_eq(anchor_open(paths + 1, 1, uuid, &key, &a, &f), 0);
+	cr_assert_eq(anchor_update(a, NULL, NULL), 0);
+	anchor_close(a);
+	cr_assert_eq(open_error(2, &key), 0);
+	free(mixed);
+	free(before);
+}
+
+static errint_t renumber_tree(struct anchor_state *s, void *ctx)
+{
+	s->tree[0].number = s->current_tree = 2;
+	return 0;
+}
+
+Test(anchor_store, a_tree_that_is_gone_and_one_of_a_later_anchor)
+{
+	uint8_t under[KEY_BYTES];
+	struct file_header h = {.key_kind = KEY_KIND_EPOCH, .epoch = 40000000};
+	create(1);
+	struct anchor *a = open_it(1);
+	cr_assert_eq(anchor_update(a, renumber_tree, NULL), 0);
+	static const errint_t expected[] = {[1] = -EKEYEXPIRED, [2] = 0, [3] = -EBADMSG};
+	for (h.tree = 1; h.tree <= 3; h.tree++)
+		cr_assert_eq(anchor_wrap_key(a, archive_wrap, &h, under), expected[h.tree], "tree %u", h.tree);
+	anchor_close(a);
+}
+
 Test(anchor_store, who_only_looks_writes_nothing)
 {
 	struct anchor *a, *b;
