@@ -22,6 +22,7 @@ const struct command *const commands[] = {
 	&command_key_add,
 	&command_key_remove,
 	&command_key_change,
+	&command_fsck,
 	NULL,
 };
 

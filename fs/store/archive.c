@@ -4,6 +4,7 @@
 #include "base/secret.h"
 #include "store/core.h"
 #include "store/open.h"
+#include "store/rollback.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,16 +28,22 @@ static bool take_mark(void *ctx, struct anchor_mark *ret)
 	return true;
 }
 
-static errint_t open_log(struct archive *a, struct fault *f)
+errint_t store_open_log(struct archive *a, struct fault *f)
 {
 	struct anchor_status s;
 	anchor_get_status(a->anchor, &s);
+	if (rollback_accepted(a, PART_LOG)) {
+		s.log_sequence = a->accept->accept_behind->log;
+		errint_t r = audit_cut(a->audit_fd, &a->keys->log, a->uuid, s.log_id, s.log_sequence, s.sequence, s.log_head);
+		if (r)
+			return fault_set(f, r, "the audit log could not be cut off behind its last record: %s", strerror(-r));
+	}
 	if (a->observe)
 		return audit_observe(a->audit_fd, &a->keys->log, a->uuid, s.log_id, s.log_sequence, s.log_head, &a->audit, f);
 	return audit_open(a->audit_fd, &a->keys->log, a->uuid, s.log_id, s.log_sequence, s.log_head, 200, &a->audit, f);
 }
 
-static errint_t open_clock(struct archive *a, struct fault *f)
+errint_t store_open_clock(struct archive *a, struct fault *f)
 {
 	struct anchor_status s;
 	struct audit_status l;
@@ -69,15 +76,19 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 	if (!r)
 		r = store_unlock(a, o, f);
 	if (!r)
-		r = open_log(a, f);
+		r = rollback_begin(a, f);
+	if (!r)
+		r = store_open_log(a, f);
 	if (!r)
 		r = gate_open(a, f);
 	if (!r)
-		r = open_clock(a, f);
+		r = store_open_clock(a, f);
 	if (!r)
 		r = open_core(a, f);
 	if (!r)
 		r = gate_replay(a, f);
+	if (!r)
+		r = rollback_finish(a, f);
 	if (r || a->observe)
 		return r;
 	a->begun = true;
@@ -87,15 +98,24 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 	return 0;
 }
 
-errint_t archive_open(const struct archive_open *o, struct archive **ret, struct fault *f)
+struct archive *store_new(const struct archive_open *o)
 {
 	struct archive *a = calloc(1, sizeof *a);
 	if (!a)
-		return -ENOMEM;
+		return NULL;
 	a->root_fd = a->lapse_fd = a->staging_fd = a->audit_fd = -1;
 	a->observe = o->observe;
+	a->accept = o->accept_rollback ? o : NULL;
 	pthread_mutex_init(&a->key_lock, NULL);
 	pthread_rwlock_init(&a->tree, NULL);
+	return a;
+}
+
+errint_t archive_open(const struct archive_open *o, struct archive **ret, struct fault *f)
+{
+	struct archive *a = store_new(o);
+	if (!a)
+		return -ENOMEM;
 	errint_t r = open_steps(a, o, f);
 	if (r) {
 		archive_close(a);

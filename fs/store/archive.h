@@ -41,7 +41,13 @@ struct archive_open {
 	struct slot_secret secret;
 	const char *const *anchor; /* NULL-terminated; NULL: the paths remembered beside the default anchor, or the default place */
 	bool observe; /* for read-only commands on an unmounted archive: shared lock, nothing is written, no threads */
+	/* lapse fsck --accept-rollback: why, for the record (at most ROLLBACK_REASON_MAX bytes of text), by whom, and what archive_check found.
+	 * What is behind is accepted instead of refused. -EAGAIN: the archive has changed since. NULL: nothing is accepted. */
+	const char *accept_rollback;
+	const struct subject *accept_by;
+	const struct archive_behind *accept_behind;
 };
+#define ROLLBACK_REASON_MAX 200
 /* -ENOTDIR/-ENOENT (no archive there), -EBUSY (mounted already), -ENOKEY (wrong key), -EBADMSG, -EPROTONOSUPPORT…: with a sentence. */
 errint_t archive_open(const struct archive_open *o, struct archive **ret, struct fault *f);
 /* Starts sweeper, catalogue writer, background scan: after the mount is ready to take notifications. */
@@ -49,6 +55,35 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks);
 /* Catches up with what expired while unmounted: before the first request is served. */
 errint_t archive_catch_up(struct archive *a);
 void archive_close(struct archive *a); /* stops threads, seals open files, last anchor write; NULL is fine */
+
+/* ---- lapse fsck: keyring, anchor, policy and log name each other (KEYS.md) ---- */
+enum archive_part { PART_KEYRING, PART_ANCHOR, PART_POLICY, PART_LOG, ARCHIVE_PARTS };
+enum part_state {
+	PART_UNSEEN,  /* what is damaged before it keeps it from being looked at */
+	PART_FINE,
+	PART_FLAWED,  /* `why`; keeps nobody from mounting */
+	PART_BEHIND,  /* not of the time that the others know; accept_rollback goes on */
+	PART_DAMAGED, /* `why`; has to be restored */
+};
+/* Generations of keyring and policy, writes of the anchor, records of the log: there, and known to the others. */
+struct archive_behind {
+	unsigned parts; /* bits 1 << enum archive_part */
+	uint64_t keyring, keyring_named, policy, policy_named;
+	uint64_t anchor, anchor_named; /* named by the log */
+	uint64_t log, log_named;       /* last of the log, as far as its chain goes; the anchor's */
+};
+struct archive_check {
+	enum part_state state[ARCHIVE_PARTS];
+	struct fault why[ARCHIVE_PARTS];
+	struct archive_behind behind;
+	size_t slots, copies;
+	int64_t policy_applied_at, anchor_ns, log_ns; /* trusted times: of the anchor's last write, of the log's last record */
+	uint64_t log_first, log_segments, log_rest;   /* bytes behind the last record */
+	bool log_other; /* the log is long enough, and has another record than the one that the anchor names */
+};
+/* Looks at an archive that nobody has open; writes nothing. Errors are those of archive_open that leave nothing to check: no archive, in use, wrong
+ * key. */
+errint_t archive_check(const struct archive_open *o, struct archive_check *ret, struct fault *f);
 
 /* The archive's root and store directories by descriptor, for the transport (bind mounts). Borrowed. */
 int archive_root_fd(const struct archive *a);

@@ -67,8 +67,7 @@ static errint_t segment_make(struct audit *l, const char *name, int *ret)
 	uint8_t head[SEGMENT_HEAD_BYTES];
 	if (!fstatat(l->dirfd, name, &st, AT_SYMLINK_NOFOLLOW))
 		return -EEXIST;
-	cleanup_fd int fd =
-		openat(l->dirfd, SEGMENT_NEXT, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	cleanup_fd int fd = openat(l->dirfd, SEGMENT_NEXT, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	segment_head_seal(l->keys.log, l->keys.uuid, &l->chain, head);

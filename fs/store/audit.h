@@ -39,3 +39,23 @@ struct audit_status {
 void audit_get_status(struct audit *l, struct audit_status *ret);
 /* For tests: a segment is closed before it would grow past this. */
 void audit_segment_bytes(struct audit *l, uint64_t most);
+
+/* ---- for lapse fsck: the log's directory, while nobody has the log open ---- */
+
+struct audit_survey {
+	uint64_t first, last;  /* records that the chain gives from its first segment on; last < first: none */
+	uint64_t segments;     /* that they are in */
+	int64_t last_ns;       /* trusted time of the last one */
+	uint64_t rest;         /* bytes that lie behind it, in this segment and the others */
+	bool broken;           /* they are more than the torn end of the last segment */
+	bool named;            /* the record that the anchor names is one of them, or it names none */
+	uint64_t anchor_named; /* the highest sequence of the anchor that they name */
+};
+/* Reads all of it; changes nothing. */
+errint_t audit_survey(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES],
+		      const uint8_t log_id[static 16], uint64_t anchor_sequence, const uint8_t anchor_head[static DIGEST_BYTES],
+		      struct audit_survey *ret);
+/* Cuts the log off behind record `last` (0: all of it goes), durably. Nothing is thrown away: what lay behind is kept in files whose names end in
+ * ".lost-MARK". ret_head: the chain head behind `last`. -EBADMSG: there is no such record. */
+errint_t audit_cut(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
+		   uint64_t last, uint64_t mark, uint8_t ret_head[static DIGEST_BYTES]);

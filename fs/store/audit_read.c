@@ -17,13 +17,14 @@ struct walk {
 	struct fault *fault;
 };
 
+#define ACCEPT "`lapse fsck ARCHIVE --accept-rollback --reason TEXT` goes on from what is there"
+
 static errint_t cut_short(const struct walk *w, uint64_t sequence)
 {
 	return fault_set(w->fault, -EBADMSG,
 		"the audit log is damaged or cut off at record %" PRIu64 ", and the anchor names record %" PRIu64
-		": it was changed outside lapse. This version cannot go on from a changed log (`fsck "
-		"--accept-rollback` comes later); restore "
-		".lapse/audit from where it was taken",
+		": it was changed outside lapse, or put back from an earlier time. Restore .lapse/audit; if it is "
+		"lost, " ACCEPT,
 		sequence, w->anchor_sequence);
 }
 
@@ -37,7 +38,8 @@ static errint_t other_history(const struct walk *w)
 {
 	return fault_set(w->fault, -EBADMSG,
 		"the audit log's record %" PRIu64
-		" is not the one that the anchor names: the log, or the anchor, is from another time",
+		" is not the one that the anchor names: the log, or the anchor, is from another time. Put those of one "
+		"time together; if they are lost, " ACCEPT,
 		w->anchor_sequence);
 }
 
@@ -131,28 +133,36 @@ static uint64_t next_sequence(struct audit *l)
 	return next;
 }
 
-/* The last segment that begins before since_ns, or the first of all. */
+/* The time of a segment's first record; -ENODATA: it has none. */
+static errint_t begins_at(struct audit *l, uint64_t first, int64_t *ret_ns)
+{
+	struct segment_reader r;
+	struct audit_record rec;
+	errint_t e = segment_open(&r, l->dirfd, &l->keys, first);
+	if (e)
+		return e; /* -ENODATA: torn by a crash, and only looked at */
+	e = segment_next(&r, &rec);
+	segment_close(&r);
+	if (!e)
+		*ret_ns = rec.trusted_ns;
+	return e;
+}
+
+/* The last segment that begins before since_ns, or the first of all. -EBADMSG: that is not the log's first, and records that are wanted lie before it. */
 static errint_t segment_since(struct audit *l, const uint64_t *first, size_t count, int64_t since_ns, size_t *ret)
 {
-	struct audit_record rec;
-	for (size_t i = count; i-- > 1;) {
-		struct segment_reader r;
-		errint_t e = segment_open(&r, l->dirfd, &l->keys, first[i]);
-		if (e == -ENODATA)
-			continue; /* torn by a crash, and only looked at: it has no records */
-		if (e)
-			return e;
-		e = segment_next(&r, &rec);
-		segment_close(&r);
+	int64_t at_ns;
+	for (size_t i = count; i-- > 0 && (i || first[0] > 1);) {
+		errint_t e = begins_at(l, first[i], &at_ns);
 		if (e && e != -ENODATA)
 			return e;
-		if (!e && rec.trusted_ns < since_ns) {
+		if (!e && at_ns < since_ns) {
 			*ret = i;
 			return 0;
 		}
 	}
 	*ret = 0;
-	return 0;
+	return first[0] > 1 ? -EBADMSG : 0;
 }
 
 struct each {

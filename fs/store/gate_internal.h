@@ -1,4 +1,5 @@
-/* gate_internal.h - the policy in force and the guard in memory. Private to gate.c, gate_policy.c and gate_replay.c. */
+/* gate_internal.h - the policy in force and the guard in memory. Private to gate*.c and to lapse fsck
+ * (rollback.c, check.c). */
 #pragma once
 
 #include "store/internal.h"

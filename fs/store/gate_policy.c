@@ -3,6 +3,7 @@
  * A change is written beside the old one (policy.new), then the anchor names it, then it is renamed. Of the two files the one counts that the anchor
  * names, so a crash at any point leaves the old policy or the new one. */
 #include "store/gate_internal.h"
+#include "store/rollback.h"
 
 #include "base/io.h"
 #include "base/log.h"
@@ -115,9 +116,12 @@ static errint_t find_sealed(struct archive *a, struct in_force *ret, struct faul
 			"the sealed policy cannot be opened (%s): .lapse/policy is missing, damaged, or of another "
 			"archive",
 			strerror(-first));
+	if (rollback_goes_on(a, PART_POLICY))
+		return read_sealed(a, POLICY_NAME, ret, digest);
 	return fault_set(f, -EBADMSG,
 		"the sealed policy is not the one that the anchor names: .lapse/policy or the anchor is from another "
-		"time");
+		"time. Restore the newer one; if it is lost: lapse fsck %s --accept-rollback --reason TEXT",
+		a->path);
 }
 
 static void first_error(const struct policy_diags *d, struct fault *f)
@@ -252,6 +256,18 @@ static errint_t put_on_disk(struct archive *a, const struct in_force *next)
 	if (renameat(a->lapse_fd, POLICY_NEXT, a->lapse_fd, POLICY_NAME) || io_fsync_dir(a->lapse_fd))
 		log_line(LOG_LEVEL_WARNING,
 			"policy: the new policy is in force, and its file is still called " POLICY_NEXT);
+	return 0;
+}
+
+errint_t gate_renumber_policy(struct archive *a, uint64_t above)
+{
+	struct in_force *now = &a->gate->now, next = *now;
+	next.generation = (now->generation > above ? now->generation : above) + 1;
+	errint_t r = put_on_disk(a, &next);
+	if (r)
+		return r;
+	now->generation = next.generation;
+	atomic_store(&a->gate->generation, next.generation);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* gate_replay.c - what the log says when an archive is opened: who has read how much, and which files the last session left open. */
 #include "store/gate_internal.h"
+#include "store/rollback.h"
 
 #include <grp.h>
 #include <inttypes.h>
@@ -10,6 +11,9 @@
 #define OWN_NS     (INT64_C(3600) * 1000000000)
 #define GROUPS_MAX 1024
 #define NSS_BYTES  65536
+#define REACHED_NS     \
+	(INT64_C(60) * \
+		1000000000) /* until what was written without fsync has reached the disk; Linux takes some 35 s */
 #define TEXT_CLEAN "clean"
 
 /* ---- groups: the log has uids, rules may ask for groups -------------------------------------------------------------------- */
@@ -83,6 +87,7 @@ struct replay {
 	int64_t charged_since_ns, created_since_ns;
 	uint64_t anchor_sequence; /* the highest that the log names */
 	uint64_t open_since;      /* sequence from which files open for writing are followed */
+	int64_t last_ns;          /* of the last record */
 	void *open;               /* tree of struct left_open, by id */
 	/* carrying over */
 	int64_t trusted_ns;
@@ -125,6 +130,10 @@ static errint_t follow_open(struct replay *p, const struct audit_record *r)
 	case RECORD_WRITE_OPEN:
 		return opened(p, r);
 	case RECORD_CLOSE:
+		/* The record may have reached the disk before the header that it tells of. */
+		if (r->trusted_ns < p->last_ns - REACHED_NS)
+			closed(p, r->file_id);
+		return 0;
 	case RECORD_UNLINK:
 	case RECORD_EXPIRE:
 	case RECORD_DESTROY:
@@ -246,16 +255,16 @@ static errint_t begin_session(struct replay *p)
 /* The log names the anchor's sequence from time to time: one that was put back from before is told by it. */
 static errint_t check_anchor(struct replay *p, struct fault *f)
 {
+	struct archive *a = p->archive;
 	struct anchor_status s;
-	anchor_get_status(p->archive->anchor, &s);
-	if (s.sequence >= p->anchor_sequence)
+	anchor_get_status(a->anchor, &s);
+	if (s.sequence >= p->anchor_sequence || rollback_goes_on(a, PART_ANCHOR))
 		return 0;
 	return fault_set(f, -EBADMSG,
-		"the anchor is older than the audit log knows (sequence %" PRIu64 ", the log names %" PRIu64
-		"): it was put back from an earlier time, and would open files that have expired. This version cannot "
-		"accept that "
-		"(`fsck --accept-rollback` comes later); put the newer anchor in its place",
-		s.sequence, p->anchor_sequence);
+		"the anchor is older than the audit log knows (write %" PRIu64 ", the log names write %" PRIu64
+		"): it was put back from an earlier time, and would open files that have expired. Put the newer anchor "
+		"in its place; if it is lost: lapse fsck %s --accept-rollback --reason TEXT",
+		s.sequence, p->anchor_sequence, a->path);
 }
 
 errint_t gate_replay(struct archive *a, struct fault *f)
@@ -263,6 +272,7 @@ errint_t gate_replay(struct archive *a, struct fault *f)
 	struct gate *g = a->gate;
 	struct replay p = {.archive = a};
 	int64_t now = tclock_trusted_ns(a->clock), since;
+	struct audit_status log;
 	errint_t r = guard_new(&g->guard);
 	if (!r)
 		r = guard_set_policy(g->guard, g->now.policy);
@@ -271,6 +281,8 @@ errint_t gate_replay(struct archive *a, struct fault *f)
 	int64_t horizon_ns = guard_horizon_ms(g->guard) * 1000000;
 	p.charged_since_ns = now > horizon_ns ? now - horizon_ns : 0;
 	p.created_since_ns = now > OWN_NS ? now - OWN_NS : 0;
+	audit_get_status(a->audit, &log);
+	p.last_ns = log.last_trusted_ns;
 	r = last_session(&p, &since);
 	if (!r)
 		r = check_anchor(&p, f);
@@ -280,10 +292,16 @@ errint_t gate_replay(struct archive *a, struct fault *f)
 	}
 	if (r == -EBADMSG)
 		fault_set(f, r,
-			"the audit log is damaged where the budgets are counted from it, or a segment is missing: "
-			"restore .lapse/audit");
-	if (!r && (r = begin_session(&p)))
-		fault_set(f, r, "the mount could not be recorded in the audit log: %s", strerror(-r));
+			"the audit log is damaged where the budgets are counted from it, or a segment is missing. "
+			"Restore .lapse/audit; if it is lost: lapse fsck %s --accept-rollback --reason TEXT",
+			a->path);
+	if (!r) {
+		r = a->accept ? rollback_record(a) : 0;
+		if (!r)
+			r = begin_session(&p);
+		if (r)
+			fault_set(f, r, "the mount could not be recorded in the audit log: %s", strerror(-r));
+	}
 	tdestroy(p.open, free);
 	users_free(&p.users);
 	return r;

@@ -29,8 +29,11 @@ struct archive {
 	int root_fd;  /* the backing root, opened before anything is mounted over it; holds the flock of .lapse */
 	int lapse_fd, staging_fd, audit_fd;
 	bool observe;
+	struct archive_check *check;       /* lapse fsck looks: what is behind is noted, not refused */
+	const struct archive_open *accept; /* … accepts it, while the archive is being opened; else NULL */
 	int64_t anchor_named_ns; /* when the log last named the anchor's sequence; under the anchor's write lock */
 	bool begun;	    /* the mount is on the record */
+	dev_t dev;	    /* that the whole archive lies on */
 	bool in_place;	    /* the backing filesystem overwrites in place */
 	bool memory_backed; /* tmpfs: nothing ever waits for a disk */
 	bool root_daemon;   /* geteuid() == 0: files belong to their callers */
@@ -109,6 +112,11 @@ errint_t gate_record_at(struct archive *a, enum record_kind kind, const struct s
  * id and sealed name, never in clear). */
 void gate_damage(struct archive *a, const uint8_t *dir_id, const char *backing, const uint8_t *file_id, int64_t block,
 		 errint_t error, const char *reason);
+
+/* Puts the policy in force on disk again, named by the anchor, with a generation above `above`. */
+errint_t gate_renumber_policy(struct archive *a, uint64_t above);
+/* keys.c: the same for the keyring. */
+errint_t keys_renumber(struct archive *a, uint64_t above);
 
 /* ---- inode.c, dir.c, ofile.c (the core; see core.h) --------------------------------------------------------------------- */
 

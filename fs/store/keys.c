@@ -167,6 +167,21 @@ static void change_end(struct change *c)
 	free(c);
 }
 
+errint_t keys_renumber(struct archive *a, uint64_t above)
+{
+	struct change *c;
+	pthread_mutex_lock(&a->key_lock);
+	errint_t r = change_begin(a, &c);
+	if (!r) {
+		if (c->keyring.generation < above)
+			c->keyring.generation = above;
+		r = put_on_disk(a, c);
+		change_end(c);
+	}
+	pthread_mutex_unlock(&a->key_lock);
+	return r;
+}
+
 static errint_t authorise(struct archive *a, const struct slot_secret *secret, struct fault *f)
 {
 	struct keyring_secrets *s = secret_alloc(sizeof *s);

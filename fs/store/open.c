@@ -1,5 +1,6 @@
 /* open.c - opening an archive's store: the directory, its lock, the keyring and the anchor that it goes with. */
 #include "store/open.h"
+#include "store/rollback.h"
 
 #include "base/io.h"
 #include "base/log.h"
@@ -142,8 +143,8 @@ static errint_t open_anchor(struct archive *a, const struct anchor_paths *paths,
 	return r ? fault_set(f, r, "%s", why.text[0] ? why.text : strerror(-r)) : 0;
 }
 
-/* Anchor and keyring name each other. */
-static errint_t check_naming(struct archive *a, const uint8_t digest[static DIGEST_BYTES], struct fault *f)
+/* Anchor and keyring name each other. `last`: there is no other keyring that the anchor may name. */
+static errint_t check_naming(struct archive *a, const uint8_t digest[static DIGEST_BYTES], bool last, struct fault *f)
 {
 	struct anchor_status s;
 	anchor_get_status(a->anchor, &s);
@@ -152,17 +153,19 @@ static errint_t check_naming(struct archive *a, const uint8_t digest[static DIGE
 			"keyring and anchor differ in the length of an epoch: they are not of one archive");
 	if (s.keyring_generation == a->keyring.generation && crypt_equal(digest, s.keyring_digest, DIGEST_BYTES))
 		return 0;
+	if (last && rollback_goes_on(a, PART_KEYRING))
+		return 0;
+	bool older = a->keyring.generation <= s.keyring_generation;
 	return fault_set(f, -EBADMSG,
 		"the %s is older than the %s knows (keyring generation %" PRIu64 ", the anchor names %" PRIu64
-		"): one of "
-		"them was put back from an earlier time. This version cannot accept that (`fsck --accept-rollback` "
-		"comes later); restore the newer one",
-		a->keyring.generation < s.keyring_generation ? "keyring" : "anchor",
-		a->keyring.generation < s.keyring_generation ? "anchor" : "keyring", a->keyring.generation,
-		s.keyring_generation);
+		"): it was put back from an earlier time. Restore the newer one; if it is lost: lapse fsck %s "
+		"--accept-rollback --reason TEXT",
+		older ? "keyring" : "anchor", older ? "anchor" : "keyring", a->keyring.generation, s.keyring_generation,
+		a->path);
 }
 
-static errint_t try_keyring(struct archive *a, const char *name, const struct archive_open *o, struct fault *f)
+static errint_t try_keyring(
+	struct archive *a, const char *name, const struct archive_open *o, bool last, struct fault *f)
 {
 	cleanup_free uint8_t *bytes = NULL;
 	struct anchor_paths paths;
@@ -178,11 +181,13 @@ static errint_t try_keyring(struct archive *a, const char *name, const struct ar
 	r = keyring_verify(bytes, len, a->secrets, digest);
 	if (r)
 		return fault_set(f, r, ARCHIVE_DIR_NAME "/%s was changed outside lapse", name);
+	if (a->check)
+		a->check->state[PART_KEYRING] = PART_FINE;
 	if ((r = anchor_paths_find(a->uuid, o->anchor, &paths)))
 		return r;
 	r = open_anchor(a, &paths, f);
 	anchor_paths_free(&paths);
-	if (!r && (r = check_naming(a, digest, f))) {
+	if (!r && (r = check_naming(a, digest, last, f))) {
 		anchor_close(a->anchor);
 		a->anchor = NULL;
 	}
@@ -197,16 +202,18 @@ errint_t store_unlock(struct archive *a, const struct archive_open *o, struct fa
 	a->secrets = secret_alloc(sizeof *a->secrets);
 	if (!a->keys || !a->secrets)
 		return -ENOMEM;
-	errint_t r = try_keyring(a, KEYRING_NAME, o, &first);
+	errint_t r = try_keyring(a, KEYRING_NAME, o, false, &first);
 	if (!r) {
 		if (!a->observe)
 			unlinkat(a->lapse_fd, KEYRING_NEXT, 0);
-	} else if ((r == -ENOKEY || r == -EBADMSG) && !try_keyring(a, KEYRING_NEXT, o, NULL)) {
+	} else if ((r == -ENOKEY || r == -EBADMSG) && !try_keyring(a, KEYRING_NEXT, o, false, NULL)) {
 		r = 0;
 		if (!a->observe && renameat(a->lapse_fd, KEYRING_NEXT, a->lapse_fd, KEYRING_NAME))
 			r = -errno;
 		if (!r && !a->observe)
 			r = io_fsync_dir(a->lapse_fd);
+	} else if (r == -EBADMSG && (a->check || a->accept)) {
+		r = try_keyring(a, KEYRING_NAME, o, true, NULL);
 	}
 	if (r)
 		return fault_set(f, r, "%s", first.text[0] ? first.text : strerror(-r));

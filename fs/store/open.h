@@ -1,4 +1,4 @@
-/* open.h - the first steps of opening an archive. Private to archive.c. */
+/* open.h - the first steps of opening an archive. Private to archive.c and check.c. */
 #pragma once
 
 #include "store/internal.h"
@@ -9,3 +9,7 @@ errint_t store_open_dirs(struct archive *a, const char *path, struct fault *f);
 void store_empty_staging(struct archive *a);
 /* keyring, secrets, keys, anchor. */
 errint_t store_unlock(struct archive *a, const struct archive_open *o, struct fault *f);
+/* archive.c: the structure alone, for archive_close; the log and the clock. */
+struct archive *store_new(const struct archive_open *o);
+errint_t store_open_log(struct archive *a, struct fault *f);
+errint_t store_open_clock(struct archive *a, struct fault *f);

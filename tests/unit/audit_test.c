@@ -372,6 +372,14 @@ Test(audit, a_missing_segment_is_told)
 	cr_assert_eq(each(l, 190 * SECOND, &r), 11);
 	cr_assert_eq(r, 0, "what is not read is not missed");
 	audit_close(l);
+	nth_segment(0, victim);
+	cr_assert_eq(unlink(victim), 0);
+	l = open_named(&n);
+	cr_assert_eq(each(l, 1 * SECOND, &r), 0);
+	cr_assert_eq(r, -EBADMSG, "the first segment");
+	cr_assert_eq(each(l, 190 * SECOND, &r), 11);
+	cr_assert_eq(r, 0);
+	audit_close(l);
 }
 
 Test(audit, the_last_segments_may_not_go)
@@ -400,7 +408,8 @@ Test(audit, a_segment_that_a_crash_left_without_a_head_is_begun_again)
 	in_dir(torn, name);
 	for (size_t len = 0; len < 140; len += 13) {
 		write_whole(torn, zeros, len);
-		l = open_named(len % 2 ? &n : &nothing); /* the anchor's record is the last before it, or an older one */
+		l = open_named(
+			len % 2 ? &n : &nothing); /* the anchor's record is the last before it, or an older one */
 		cr_assert_eq(all(l), 100);
 		audit_close(l);
 		cr_assert_neq(access(torn, F_OK), 0);
