@@ -1,0 +1,121 @@
+#!/bin/bash
+# The mount itself: a loop device and an overlay on top of it, binds, a mount over it, a second daemon, users who want to unmount it, the store beside it, the
+# daemon's memory and its socket.
+. "$(dirname "$0")/../mount/lib.sh"
+as t1 true
+as t2 true
+cat >"$TEST_TMP/policy.ini" <<'E'
+[policy]
+version = 1
+default-class = images
+
+[class images]
+match = **
+expire-after = 1y
+
+[rule denied]
+users = lapse-t2
+paths = secret/**
+effect = deny
+
+[rule everyone]
+effect = permit
+budget = three
+
+[budget three]
+files = 3/10min
+E
+expect_log 'refused: uid'
+archive_new "$TEST_TMP/policy.ini"
+mount_archive "$@"
+mkdir "$MNT/in" "$MNT/secret" "$MNT/secret/deep"
+for i in $(seq 9); do echo "image $i" >"$MNT/in/$i"; echo "image $i" >"$MNT/secret/deep/$i"; done
+chmod -R a+rX "$MNT"
+came() { # came DIR COMMAND…
+	local n=0 i dir=$1
+	shift
+	for i in $(seq 9); do [ "$("$@" "$dir/$i" 2>/dev/null)" != "image $i" ] || n=$((n + 1)); done
+	echo $n
+}
+as_uid() { local u=$1; shift; setpriv --reuid "$u" --regid "$u" --clear-groups -- "$@"; }
+undo() { umount -l "$TEST_TMP"/over/merged "$TEST_TMP/bind" "$TEST_TMP/loop" "$TEST_TMP/again" "$MNT/in" 2>/dev/null || true; return "$1"; }
+trap 'undo $?; finish' EXIT
+
+note "an overlay with the mount below it: its reader pays, not only who mounted it"
+mkdir -p "$TEST_TMP"/over/{upper,work,merged} "$TEST_TMP/bind" "$TEST_TMP/loop"
+if mount -t overlay overlay -o "lowerdir=$MNT,upperdir=$TEST_TMP/over/upper,workdir=$TEST_TMP/over/work" "$TEST_TMP/over/merged" 2>/dev/null; then
+	chmod 755 "$TEST_TMP/over"
+	[ "$(came "$TEST_TMP/over/merged/in" as_uid 43001 cat)" -le 3 ] || die "more than three files by an overlay"
+	[ "$(came "$MNT/in" as_uid 43001 cat)" -le 3 ] || die "more than three files beside the overlay"
+	[ "$(came "$TEST_TMP/over/merged/secret/deep" as t2 cat)" = 0 ] || die "denied files by an overlay"
+	umount "$TEST_TMP/over/merged"
+else
+	note "(no overlay here)"
+fi
+
+note "a subdirectory bound elsewhere: its files keep their paths"
+mount --bind "$MNT/secret/deep" "$TEST_TMP/bind"
+[ "$(came "$TEST_TMP/bind" as t2 cat)" = 0 ] || die "a bind took files out of a rule's paths"
+[ "$(came "$TEST_TMP/bind" as_uid 43002 cat)" = 3 ] || die "a bind's reader"
+[ "$(came "$MNT/secret/deep" as_uid 43002 cat)" = 3 ] || die "the same files, by their own path"
+[ "$(came "$MNT/in" as_uid 43002 cat)" = 0 ] || die "files of both"
+umount "$TEST_TMP/bind"
+ln -s secret/deep "$MNT/way"
+[ "$(came "$MNT/way" as t2 cat)" = 0 ] || die "a symlink took files out of a rule's paths"
+[ "$(came "$MNT/in/../secret//./deep" as t2 cat)" = 0 ] || die "dots and slashes"
+
+note "an image on the mount as a disk: one file, charged to whom attached it, and dark to whom may not open it"
+truncate -s 1M "$MNT/disk"
+if mkfs.ext4 -q "$MNT/disk" 2>/dev/null && mount -o loop "$MNT/disk" "$TEST_TMP/loop" 2>/dev/null; then
+	ls "$TEST_TMP/loop" >/dev/null
+	umount "$TEST_TMP/loop"
+fi
+
+note "something mounted inside it, and let go"
+mount -t tmpfs tmpfs "$MNT/in"
+umount "$MNT/in"
+[ "$(came "$MNT/in" as_uid 43002 cat)" = 0 ] || die "after a mount inside"
+
+note "users: no unmounting, no store, no socket, no memory, no tracing"
+! as t1 fusermount3 -u "$MNT" 2>/dev/null || die "a user unmounted it"
+! as t1 umount "$MNT" 2>/dev/null || die "a user unmounted it"
+refuse "only root" as t1 "$LAPSE" umount "$MNT"
+refuse "only root" as t1 "$LAPSE" queue "$MNT"
+refuse "only root" as t1 "$LAPSE" explain "$MNT/secret/deep/1"
+refuse "only root" as t1 "$LAPSE" policy apply "$TEST_TMP/open.ini" "$MNT"
+for f in "$ARC" /run/lapse/*/ "$ARC/.lapse/keyring"; do ! as t1 ls "$f" >/dev/null 2>&1 || die "a user sees $f"; done
+! as t1 head -c 1 "$TEST_TMP/anchor" >/dev/null 2>&1 || die "a user reads the anchor"
+for f in mem maps environ fd root cwd exe; do ! as t1 sh -c "ls -l /proc/$DAEMON/$f/ >/dev/null 2>&1 || head -c 1 /proc/$DAEMON/$f >/dev/null 2>&1" || die "a user reads /proc/DAEMON/$f"; done
+! as t1 kill -TERM "$DAEMON" 2>/dev/null || die "a user ended the daemon"
+[ "$(awk '/^(VmLck)/ {print $2}' /proc/"$DAEMON"/status)" -gt 0 ] || die "no locked memory for keys"
+[ "$(ulimit -c; awk '/Max core/ {print $5}' /proc/"$DAEMON"/limits | head -n 1)" != unlimited ] || die "a core may be dumped"
+
+note "a second daemon on the same store, by any path"
+mkdir "$TEST_TMP/m2" "$TEST_TMP/again"
+mount --bind "$ARC" "$TEST_TMP/again"
+refuse "" timeout 20 "$LAPSE" mount "$ARC" "$TEST_TMP/m2" --key-file "$KEY"
+refuse "" timeout 20 "$LAPSE" mount "$TEST_TMP/again" "$TEST_TMP/m2" --key-file "$KEY"
+refuse "" timeout 20 "$LAPSE" mount "$TEST_TMP/again" --key-file "$KEY"
+umount "$TEST_TMP/again"
+! mountpoint -q "$TEST_TMP/m2" || die "mounted twice"
+
+note "a copy of the store beside the anchor that is in use"
+cp -a "$ARC" "$TEST_TMP/copy"
+if timeout 20 "$LAPSE" mount "$TEST_TMP/copy" "$TEST_TMP/m2" --key-file "$KEY" >"$TEST_TMP/copy.out" 2>&1; then
+	"$LAPSE" umount "$TEST_TMP/m2"
+	die "two daemons on one anchor"
+fi
+[ "$(came "$MNT/in" as_uid 43002 cat)" = 0 ] || die "after all that"
+
+note "detached while in use: who holds a file reads that one, nobody opens another, and the daemon ends"
+setpriv --reuid 43003 --regid 43003 --clear-groups -- sleep 60 <"$MNT/in/1" &
+sleeper=$!
+umount -l "$MNT"
+[ -z "$(ls "$MNT")" ] || die "something is still mounted"
+[ "$(as_uid 43003 cat /proc/$sleeper/fd/0 2>/dev/null)" != "" ] || note "(not reopened)"
+kill $sleeper
+wait $sleeper 2>/dev/null || true
+daemon_gone || die "the daemon ended with status $?"
+mount_archive "$@"
+[ "$(came "$MNT/in" as_uid 43002 cat)" = 0 ] || die "and mounted again"
+umount_archive
