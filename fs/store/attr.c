@@ -1,6 +1,8 @@
 /* attr.c - attributes, and the filesystem's own. */
 #include "store/ofile.h"
 
+#include "base/secret.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,9 +70,25 @@ errint_t fs_getattr(struct archive *a, struct inode *i, struct handle *h, struct
 	return r ? r : stat_fix(a, i, ret);
 }
 
-static errint_t root_view(struct archive *a, const struct stat *in, unsigned what)
+bool root_view_get(struct archive *a, struct stat *st)
 {
-	struct dir_record d = a->root->dir->record;
+	const struct dir_record *d = &a->root->dir->record;
+	pthread_mutex_lock(&a->root->lock);
+	bool view = d->flags & DIR_FLAG_VIEW;
+	if (view) {
+		st->st_mode = S_IFDIR | (d->mode & 07777);
+		st->st_uid = d->uid;
+		st->st_gid = d->gid;
+	}
+	pthread_mutex_unlock(&a->root->lock);
+	return view;
+}
+
+static errint_t root_view_set(struct archive *a, const struct stat *in, unsigned what)
+{
+	struct dir_record *now = &a->root->dir->record, d;
+	pthread_mutex_lock(&a->root->lock);
+	d = *now;
 	d.flags |= DIR_FLAG_VIEW;
 	if (what & FS_SET_MODE)
 		d.mode = in->st_mode & 07777;
@@ -80,8 +98,15 @@ static errint_t root_view(struct archive *a, const struct stat *in, unsigned wha
 		d.gid = in->st_gid;
 	d.generation++;
 	errint_t r = dir_record_write(a, a->root_fd, &d, false);
-	if (!r)
-		a->root->dir->record = d;
+	if (!r) { /* the id beside them is read without the lock */
+		now->flags = d.flags;
+		now->generation = d.generation;
+		now->mode = d.mode;
+		now->uid = d.uid;
+		now->gid = d.gid;
+	}
+	pthread_mutex_unlock(&a->root->lock);
+	secret_wipe(d.name_key, KEY_BYTES);
 	return r;
 }
 
@@ -157,7 +182,7 @@ errint_t fs_setattr(struct archive *a, struct inode *i, struct handle *h, const 
 	if (what & FS_SET_SIZE)
 		r = change_size(a, i, h, (uint64_t)in->st_size, what & FS_KILL_SUIDGID);
 	if (!r && i == a->root && (what & (FS_SET_MODE | FS_SET_UID | FS_SET_GID))) {
-		r = root_view(a, in, what);
+		r = root_view_set(a, in, what);
 		what &= ~(FS_SET_MODE | FS_SET_UID | FS_SET_GID);
 	}
 	if (r)

@@ -37,6 +37,7 @@ struct inode {
 	pthread_mutex_t seen_lock; /* leaf */
 	struct seen_blocks *seen;  /* regular files once read */
 	_Atomic uint64_t bad;	   /* generation whose content root did not come out; 0: none */
+	_Atomic int64_t made_at;   /* CLOCK_MONOTONIC seconds, of a file made in this session and not yet synced; 0 otherwise */
 	_Atomic int64_t expires_at; /* as last seen in its header; INT64_MAX before */
 };
 
@@ -50,10 +51,12 @@ void inode_close_all(struct archive *a);
  * directory's lock. */
 errint_t inode_intern(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
 		      struct inode **ret);
+/* The same for a file that was made just now: an inode in memory that bears its number was deleted behind our back. */
+errint_t inode_intern_new(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
+			  struct inode **ret);
 errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, size_t len);
-/* Before a name is removed from disk: the inode behind it (a reference, or NULL), taken out of the table if that is its last name, since its number
- * may be another file's at once. Put back if the removal failed. */
-struct inode *inode_set_aside(struct archive *a, const struct stat *st);
+/* Before its last name is removed from disk: out of the table, since its number may be another file's at once. Put back if the removal failed. */
+void inode_set_aside(struct archive *a, struct inode *i);
 void inode_put_back(struct archive *a, struct inode *i);
 /* `last`: no name is left on disk. */
 void inode_drop_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, size_t len, bool last);
@@ -64,6 +67,8 @@ void inode_count_lookup(struct archive *a, struct inode *i);
 /* Enters a directory that the inode has a name in; *ret is that name, valid until dir_leave. -ESTALE if it has none. */
 struct dir_use;
 errint_t inode_enter(struct archive *a, struct inode *i, bool write, struct dir_use *u, struct link **ret);
+/* The same, and `to` is entered for writing as well. */
+errint_t inode_enter_two(struct archive *a, struct inode *i, struct inode *to, struct dir_use *u, struct dir_use *to_use, struct link **ret);
 /* By backing inode number, with a reference, or NULL. */
 struct inode *inode_find(struct archive *a, uint64_t ino);
 
@@ -82,6 +87,9 @@ errint_t dir_pin(struct archive *a, struct inode *dir, struct dir_use *ret);
 void tree_lock_write(struct archive *a);
 void tree_unlock_write(struct archive *a);
 void dir_lock(struct dir_use *u, bool write);
+/* Two pinned ones (of one directory the first alone is locked, for writing if either asks for it). */
+void dir_lock_two(struct dir_use *u, bool write, struct dir_use *v, bool v_write);
+void dir_unlock(struct dir_use *u);
 errint_t dir_enter(struct archive *a, struct inode *dir, bool write, struct dir_use *ret);
 void dir_leave(struct archive *a, struct dir_use *u);
 
@@ -98,10 +106,10 @@ errint_t dir_by_id(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES],
 /* Path of an inode relative to the root, malloc'd; -ESTALE if it has no name. */
 errint_t inode_path(struct archive *a, struct inode *i, const char *child /* may be NULL */, char **ret);
 
-/* Reads and authenticates the header of a backing file by name in an entered directory. Home is checked unless the header says linked. A header in
- * state open is recovered first if the file is in a->unclean. ret_fd may be NULL (then closed again). */
+/* Reads and authenticates the header of a backing file by name in an entered directory. Home is checked unless the header says linked. A file that is in
+ * a->unclean is recovered first. */
 errint_t file_header_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, size_t plain_len,
-			struct file_header *ret, int *ret_slot, int *ret_fd);
+			struct file_header *ret, int *ret_slot);
 /* The catalogue row of a file. */
 void row_fill(struct archive *a, struct catalogue_row *row, const struct file_header *h, const uint8_t dir_id[static DIR_ID_BYTES],
 	      const char *plain, size_t plain_len, const char *backing);

@@ -120,12 +120,12 @@ static errint_t dir_load(struct archive *a, struct inode *dir, int fd, const str
 {
 	struct dirstate *d = dir->dir;
 	uint8_t raw[DIR_RECORD_BYTES], home[HOME_BYTES];
-	cleanup_fd int file = openat(fd, DIR_FILE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_fd int file = openat(fd, DIR_FILE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (file < 0)
-		return errno == ENOENT ? -EBADMSG : -errno;
+		return errno == ENOENT || errno == ELOOP || errno == ENXIO ? -EBADMSG : -errno;
 	ssize_t n = io_pread(file, raw, sizeof raw, 0);
 	if (n < 0)
-		return (errint_t)n;
+		return n == -ESPIPE || n == -EISDIR ? -EBADMSG : (errint_t)n;
 	if (n != (ssize_t)sizeof raw)
 		return -EBADMSG;
 	errint_t r = dir_record_open(a->keys, a->uuid, raw, &d->record);
@@ -147,6 +147,17 @@ static errint_t dir_load(struct archive *a, struct inode *dir, int fd, const str
 	return r;
 }
 
+/* Numbers stand for files, so what lies under a name must be what it was, and on the archive's own filesystem. */
+static errint_t same_directory(struct archive *a, const struct inode *dir, int fd)
+{
+	struct stat st;
+	if (fstat(fd, &st))
+		return -errno;
+	if (st.st_dev != a->dev)
+		return -EBADMSG;
+	return st.st_ino == dir->ino ? 0 : -ESTALE;
+}
+
 /* fd_lock of dir held, tree held for reading: opens the directory through its parent. */
 static errint_t dir_open(struct archive *a, struct inode *dir)
 {
@@ -163,15 +174,18 @@ static errint_t dir_open(struct archive *a, struct inode *dir)
 	int fd = r ? -1 : openat(up.fd, sealed.backing, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (!r && fd < 0)
 		r = errno == ENOTDIR || errno == ELOOP ? -EBADMSG : -errno;
-	if (!r && !d->loaded && (r = dir_load(a, dir, fd, up.dir->dir, l))) {
-		close(fd);
-		if (r == -EBADMSG)
-			gate_damage(a, up.dir->dir->record.dir_id, sealed.backing, NULL, -1, r,
-				    "directory record missing, forged or not at home");
-	}
+	if (!r)
+		r = same_directory(a, dir, fd);
+	if (!r && !d->loaded)
+		r = dir_load(a, dir, fd, up.dir->dir, l);
+	if (r == -EBADMSG)
+		gate_damage(a, up.dir->dir->record.dir_id, sealed.backing, NULL, -1, r, "directory record missing, forged or not at home");
 	dir_leave(a, &up);
-	if (r)
+	if (r) {
+		if (fd >= 0)
+			close(fd);
 		return r;
+	}
 	d->fd = fd;
 	pthread_mutex_lock(&a->dir_cache->lock);
 	cache_insert(a->dir_cache, dir);
@@ -235,6 +249,26 @@ void dir_lock(struct dir_use *u, bool write)
 	u->locked = true;
 }
 
+void dir_unlock(struct dir_use *u)
+{
+	if (u->locked)
+		pthread_rwlock_unlock(&u->dir->dir->lock);
+	u->locked = false;
+}
+
+void dir_lock_two(struct dir_use *u, bool write, struct dir_use *v, bool v_write)
+{
+	if (u->dir == v->dir) {
+		dir_lock(u, write || v_write);
+	} else if ((uintptr_t)u->dir < (uintptr_t)v->dir) {
+		dir_lock(u, write);
+		dir_lock(v, v_write);
+	} else {
+		dir_lock(v, v_write);
+		dir_lock(u, write);
+	}
+}
+
 errint_t dir_enter(struct archive *a, struct inode *dir, bool write, struct dir_use *ret)
 {
 	errint_t r = dir_pin(a, dir, ret);
@@ -246,8 +280,7 @@ errint_t dir_enter(struct archive *a, struct inode *dir, bool write, struct dir_
 void dir_leave(struct archive *a, struct dir_use *u)
 {
 	struct dirstate *d = u->dir->dir;
-	if (u->locked)
-		pthread_rwlock_unlock(&d->lock);
+	dir_unlock(u);
 	pthread_mutex_lock(&d->fd_lock);
 	d->pins--;
 	pthread_mutex_unlock(&d->fd_lock);
@@ -260,6 +293,7 @@ errint_t root_open(struct archive *a)
 	struct stat st;
 	if (fstat(a->root_fd, &st))
 		return -errno;
+	a->dev = st.st_dev;
 	errint_t r = inode_intern(a, st.st_ino, S_IFDIR, NULL, NULL, 0, &a->root);
 	if (r)
 		return r;
@@ -354,11 +388,11 @@ errint_t backing_name_open(struct archive *a, struct dir_use *u, const char *bac
 	uint8_t raw[NAME_RAW_MAX + 1];
 	if ((size_t)snprintf(companion, sizeof companion, "%s" NAME_COMPANION_SUFFIX, backing) >= sizeof companion)
 		return -EBADMSG;
-	cleanup_fd int fd = openat(u->fd, companion, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_fd int fd = openat(u->fd, companion, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return errno == ENOENT ? -EBADMSG : -errno;
+		return errno == ENOENT || errno == ELOOP || errno == ENXIO ? -EBADMSG : -errno;
 	ssize_t n = io_pread(fd, raw, sizeof raw, 0);
 	if (n < 0)
-		return (errint_t)n;
+		return n == -ESPIPE || n == -EISDIR ? -EBADMSG : (errint_t)n;
 	return (size_t)n > NAME_RAW_MAX ? -EBADMSG : name_open_long(k, backing, raw, (size_t)n, out, len);
 }

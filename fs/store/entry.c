@@ -20,16 +20,28 @@ errint_t fd_kill_suidgid(int fd)
 	return fchmod(fd, st.st_mode & 07777 & ~clear) ? -errno : 0;
 }
 
-/* A long name's sealed form lies beside it, written before the name appears and removed after it is gone. */
-errint_t companion_write(struct dir_use *u, const struct sealed_name *n)
+/* A long name's sealed form lies beside it, written before the name appears and removed after it is gone. One that is there already may be that of an
+ * entry: it is never cut short. */
+errint_t companion_write(struct dir_use *u, const struct sealed_name *n, bool *ret_new)
 {
+	uint8_t old[NAME_RAW_MAX + 1];
+	*ret_new = false;
 	if (!n->is_long)
 		return 0;
-	cleanup_fd int fd = openat(u->fd, n->companion, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	errint_t r = io_write(fd, n->raw, n->raw_len);
-	return !r && fdatasync(fd) ? -errno : r;
+	const int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+	cleanup_fd int fd = openat(u->fd, n->companion, flags | O_CREAT | O_EXCL, 0600);
+	if (fd >= 0)
+		*ret_new = true;
+	else if (errno != EEXIST || (fd = openat(u->fd, n->companion, flags)) < 0)
+		return errno == ELOOP ? -EBADMSG : -errno;
+	if (!*ret_new && io_pread(fd, old, sizeof old, 0) == (ssize_t)n->raw_len && !memcmp(old, n->raw, n->raw_len))
+		return 0;
+	errint_t r = io_pwrite(fd, n->raw, n->raw_len, 0);
+	if (!r && (ftruncate(fd, (off_t)n->raw_len) || fdatasync(fd)))
+		r = -errno;
+	if (r && *ret_new)
+		unlinkat(u->fd, n->companion, 0);
+	return r;
 }
 
 void companion_remove(struct dir_use *u, const struct sealed_name *n)
@@ -38,15 +50,29 @@ void companion_remove(struct dir_use *u, const struct sealed_name *n)
 		unlinkat(u->fd, n->companion, 0);
 }
 
-/* Files belong to who makes them; a set-gid directory gives its group (the backing filesystem has done that already). */
+/* The group of what is made in a directory: (gid_t)-1 if the backing filesystem has given it the right one. */
+errint_t new_group(struct archive *a, struct dir_use *u, const struct caller *c, gid_t *ret, bool *ret_setgid)
+{
+	struct stat st;
+	bool setgid, own_view = u->dir == a->root && root_view_get(a, &st);
+	if (!own_view && fstat(u->fd, &st))
+		return -errno;
+	setgid = st.st_mode & S_ISGID;
+	*ret = !setgid ? (c ? c->gid : (gid_t)-1) : own_view || ret_setgid ? st.st_gid : (gid_t)-1;
+	if (ret_setgid)
+		*ret_setgid = setgid;
+	return 0;
+}
+
+/* Files belong to who makes them; a set-gid directory gives its group. */
 errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *backing, const struct caller *c, mode_t mode)
 {
-	struct stat dst;
-	if (!a->root_daemon || !c || (c->uid == 0 && c->gid == 0))
+	gid_t gid;
+	if (!a->root_daemon || !c || (c->uid == 0 && c->gid == 0 && u->dir != a->root))
 		return 0;
-	if (fstat(u->fd, &dst))
-		return -errno;
-	gid_t gid = (dst.st_mode & S_ISGID) ? (gid_t)-1 : c->gid;
+	errint_t r = new_group(a, u, c, &gid, NULL);
+	if (r || (c->uid == 0 && (gid == 0 || gid == (gid_t)-1)))
+		return r;
 	if (fd >= 0 ? fchown(fd, c->uid, gid) : fchownat(u->fd, backing, c->uid, gid, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	/* chown clears the set-id bits that were asked for. */
@@ -58,14 +84,15 @@ errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *bac
 errint_t backing_create(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c,
 			int *ret_fd, struct stat *st)
 {
-	errint_t r = companion_write(u, n);
+	bool new;
+	errint_t r = companion_write(u, n, &new);
 	if (r)
 		return r;
 	int fd = openat(u->fd, n->backing, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | (a->root_daemon ? O_NOATIME : 0),
 			mode & 07777);
 	if (fd < 0) {
 		r = -errno;
-		if (r != -EEXIST)
+		if (new)
 			companion_remove(u, n);
 		return r;
 	}
@@ -73,8 +100,8 @@ errint_t backing_create(struct archive *a, struct dir_use *u, const struct seale
 	if (!r && fstat(fd, st))
 		r = -errno;
 	if (r) {
-		unlinkat(u->fd, n->backing, 0);
-		companion_remove(u, n);
+		if (!unlinkat(u->fd, n->backing, 0))
+			companion_remove(u, n);
 		close(fd);
 		return r;
 	}
@@ -85,12 +112,7 @@ errint_t backing_create(struct archive *a, struct dir_use *u, const struct seale
 errint_t stat_fix(struct archive *a, struct inode *i, struct stat *st)
 {
 	if (i == a->root) {
-		const struct dir_record *d = &i->dir->record;
-		if (d->flags & DIR_FLAG_VIEW) {
-			st->st_mode = S_IFDIR | (d->mode & 07777);
-			st->st_uid = d->uid;
-			st->st_gid = d->gid;
-		}
+		root_view_get(a, st);
 		if (st->st_nlink > 2)
 			st->st_nlink--; /* .lapse */
 	} else if (S_ISLNK(st->st_mode)) {
@@ -144,6 +166,17 @@ errint_t fs_lookup(struct archive *a, struct inode *dir, const char *name, struc
 	return r;
 }
 
+/* What was made by name, or failed to be (r), is given its owner; on failure nothing of it is left. */
+static errint_t entry_made(struct archive *a, struct dir_use *u, const struct sealed_name *n, bool new_companion, const char *name,
+			   const struct caller *c, mode_t mode, errint_t r, struct fs_entry *ret)
+{
+	if (!r && (r = entry_own(a, u, -1, n->backing, c, mode)))
+		unlinkat(u->fd, n->backing, 0);
+	if (r && new_companion)
+		companion_remove(u, n);
+	return r ? r : entry_get(a, u, n->backing, name, ret);
+}
+
 errint_t fs_mknod(struct archive *a, struct inode *dir, const char *name, mode_t mode, dev_t rdev, const struct caller *c,
 		  struct fs_entry *ret)
 {
@@ -161,13 +194,10 @@ errint_t fs_mknod(struct archive *a, struct inode *dir, const char *name, mode_t
 	errint_t r = enter_sealed(a, dir, name, true, &u, &n);
 	if (r)
 		return r;
-	if (!(r = companion_write(&u, &n)) && mknodat(u.fd, n.backing, mode, rdev)) {
+	bool new;
+	if (!(r = companion_write(&u, &n, &new)) && mknodat(u.fd, n.backing, mode, rdev))
 		r = -errno;
-		if (r != -EEXIST)
-			companion_remove(&u, &n);
-	}
-	if (!r && !(r = entry_own(a, &u, -1, n.backing, c, mode)))
-		r = entry_get(a, &u, n.backing, name, ret);
+	r = entry_made(a, &u, &n, new, name, c, mode, r, ret);
 	dir_leave(a, &u);
 	return r;
 }
@@ -192,10 +222,10 @@ errint_t fs_symlink(struct archive *a, struct inode *dir, const char *name, cons
 	errint_t r = enter_sealed(a, dir, name, true, &u, &n);
 	if (r)
 		return r;
-	if (!(r = companion_write(&u, &n)) && (r = symlink_make(a, &u, n.backing, u.fd, name, target)) && r != -EEXIST)
-		companion_remove(&u, &n);
-	if (!r && !(r = entry_own(a, &u, -1, n.backing, c, S_IFLNK)))
-		r = entry_get(a, &u, n.backing, name, ret);
+	bool new;
+	if (!(r = companion_write(&u, &n, &new)))
+		r = symlink_make(a, &u, n.backing, u.fd, name, target);
+	r = entry_made(a, &u, &n, new, name, c, S_IFLNK, r, ret);
 	dir_leave(a, &u);
 	return r;
 }
@@ -230,70 +260,75 @@ errint_t fs_readlink(struct archive *a, struct inode *i, char out[static 4096])
 	return r;
 }
 
-static errint_t mark_linked(struct archive *a, struct inode *i)
+/* In the header before there is a second name; which may not be one that a reader is better off with. */
+static errint_t mark_linked(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c,
+			    struct file_header *ret)
 {
+	cleanup_free char *from = NULL, *to = NULL;
 	struct ofile *of;
-	errint_t r = ofile_acquire(a, i, true, &of);
-	if (r)
+	errint_t r = 0;
+	if (c && c->subject && gate_needs_path(a) && !(r = inode_path(a, i, NULL, &from)))
+		r = inode_path(a, dir, name, &to);
+	if (r || (r = ofile_acquire(a, i, true, &of)))
 		return r;
 	pthread_rwlock_wrlock(&of->lock);
-	if (!(r = tclock_check(a->clock, of->h.expires_at)) && !(of->h.flags & HEADER_FLAG_LINKED)) {
+	if (!(r = tclock_check(a->clock, of->h.expires_at)))
+		r = gate_may_move(a, c ? c->subject : NULL, &of->h, from, to);
+	if (!r && !(of->h.flags & HEADER_FLAG_LINKED)) {
 		of->h.flags |= HEADER_FLAG_LINKED;
 		r = ofile_write_header(a, of);
 	}
+	*ret = of->h;
+	ret->size = of->size;
 	pthread_rwlock_unlock(&of->lock);
 	ofile_release(a, of, true);
 	return r;
 }
 
-/* Each name has its row, so that each goes when the file expires. */
-static void put_row(struct archive *a, struct dir_use *u, const char *backing, const char *name)
+static errint_t link_entered(struct archive *a, struct inode *i, struct dir_use *from, const struct link *l, struct dir_use *to, const char *name,
+			     const struct file_header *h, struct fs_entry *ret)
 {
-	struct file_header h;
+	struct sealed_name old, new;
 	struct catalogue_row row;
-	int slot;
-	if (file_header_at(a, u, backing, name, strlen(name), &h, &slot, NULL))
-		return;
-	row_fill(a, &row, &h, u->dir->dir->record.dir_id, name, strlen(name), backing);
-	catalogue_put(a->catalogue, &row);
+	struct stat st;
+	bool new_companion;
+	errint_t r = name_seal(from->dir->dir->keys, l->name, l->len, &old);
+	if (!r)
+		r = name_seal(to->dir->dir->keys, name, strlen(name), &new);
+	if (!r && (fstatat(from->fd, old.backing, &st, AT_SYMLINK_NOFOLLOW) || st.st_ino != i->ino))
+		r = -ESTALE;
+	if (!r)
+		r = companion_write(to, &new, &new_companion);
+	if (!r && linkat(from->fd, old.backing, to->fd, new.backing, 0)) {
+		r = -errno;
+		if (new_companion)
+			companion_remove(to, &new);
+	}
+	if (!r && S_ISREG(i->type)) { /* each name has its row, so that each goes when the file expires */
+		row_fill(a, &row, h, to->dir->dir->record.dir_id, name, strlen(name), new.backing);
+		catalogue_put(a->catalogue, &row);
+	}
+	return r ? r : entry_get(a, to, new.backing, name, ret);
 }
 
 errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret)
 {
 	struct dir_use from, to;
 	struct link *l;
-	struct sealed_name old, new;
-	(void)c;
+	struct file_header h;
 	struct policy *p = gate_policy(a);
-	bool allowed = policy_settings(p)->hard_links;
+	bool allowed = policy_settings(p)->hard_links, regular = S_ISREG(i->type);
 	policy_unref(p);
 	if (!allowed || S_ISDIR(i->type) || S_ISLNK(i->type))
 		return -EPERM;
-	errint_t r = S_ISREG(i->type) ? mark_linked(a, i) : 0;
-	if (r)
-		return r;
-	if ((r = inode_enter(a, i, false, &from, &l)))
-		return r;
-	r = name_seal(from.dir->dir->keys, l->name, l->len, &old);
-	/* The old name stands still while the kernel holds both directories; only its directory's descriptor is needed on. */
-	pthread_rwlock_unlock(&from.dir->dir->lock);
-	from.locked = false;
-	if (!r && !(r = dir_enter(a, dir, true, &to))) {
-		if (!(r = name_seal(dir->dir->keys, name, strlen(name), &new)) && !(r = companion_write(&to, &new)) &&
-		    linkat(from.fd, old.backing, to.fd, new.backing, 0)) {
-			r = -errno;
-			if (r != -EEXIST)
-				companion_remove(&to, &new);
-		}
-		if (!r && S_ISREG(i->type))
-			put_row(a, &to, new.backing, name);
-		if (!r)
-			r = entry_get(a, &to, new.backing, name, ret);
+	errint_t r = regular ? mark_linked(a, i, dir, name, c, &h) : 0;
+	if (!r && !(r = inode_enter_two(a, i, dir, &from, &to, &l))) {
+		r = link_entered(a, i, &from, l, &to, name, &h, ret);
 		dir_leave(a, &to);
+		dir_leave(a, &from);
 	}
-	dir_leave(a, &from);
 	if (!r)
-		gate_record(a, RECORD_LINK, c ? c->subject : NULL, NULL, dir->dir->record.dir_id, NULL);
+		gate_record(a, RECORD_LINK, c ? c->subject : NULL, regular ? &h : NULL, dir->dir->record.dir_id, NULL);
 	return r;
 }
 
@@ -301,15 +336,28 @@ errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, co
 		      errint_t (*take)(void *ctx), void *ctx)
 {
 	uint8_t place[HOME_BYTES];
-	struct inode *i = inode_set_aside(a, st);
-	errint_t r = take ? take(ctx) : unlinkat(u->fd, n->backing, 0) ? -errno : 0;
-	if (i) {
-		if (r)
-			inode_put_back(a, i);
-		else
-			inode_drop_link(a, i, u->dir, name, strlen(name), S_ISDIR(st->st_mode) || st->st_nlink <= 1);
-		inode_unref(a, i);
+	struct stat now = *st;
+	struct inode *i = inode_find(a, st->st_ino);
+	errint_t r = 0;
+	/* Another name may go at the same time, from another directory: one after the other, so that the last one knows. */
+	bool several = i && !S_ISDIR(st->st_mode) && st->st_nlink > 1;
+	if (several) {
+		pthread_mutex_lock(&i->lock);
+		r = fstatat(u->fd, n->backing, &now, AT_SYMLINK_NOFOLLOW) ? -errno : now.st_ino == st->st_ino ? 0 : -ESTALE;
 	}
+	bool last = S_ISDIR(st->st_mode) || now.st_nlink <= 1;
+	if (i && last)
+		inode_set_aside(a, i);
+	if (!r)
+		r = take ? take(ctx) : unlinkat(u->fd, n->backing, 0) ? -errno : 0;
+	if (several)
+		pthread_mutex_unlock(&i->lock);
+	if (i && r)
+		inode_put_back(a, i);
+	else if (i)
+		inode_drop_link(a, i, u->dir, name, strlen(name), last);
+	if (i)
+		inode_unref(a, i);
 	if (!r && S_ISREG(st->st_mode)) {
 		home_compute(place, a->keys, u->dir->dir->record.dir_id, name, strlen(name));
 		catalogue_remove(a->catalogue, place);
@@ -317,9 +365,8 @@ errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, co
 	return r;
 }
 
-/* What the record of a deletion needs, and whether it is allowed; as little reading as that takes. A damaged file may be removed by its owner. */
-static errint_t unlink_header(struct archive *a, struct dir_use *u, const char *backing, const struct stat *st, struct file_header *h,
-			      bool *ret_known)
+/* As little reading as that takes. */
+errint_t removal_header(struct archive *a, struct dir_use *u, const char *backing, const struct stat *st, struct file_header *h, bool *ret_known)
 {
 	uint8_t head[FILE_HEADER_BYTES];
 	int slot;
@@ -337,7 +384,8 @@ static errint_t unlink_header(struct archive *a, struct dir_use *u, const char *
 		inode_unref(a, i);
 	}
 	if (!*ret_known) {
-		cleanup_fd int fd = openat(u->fd, backing, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | (a->root_daemon ? O_NOATIME : 0));
+		cleanup_fd int fd =
+			openat(u->fd, backing, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (a->root_daemon ? O_NOATIME : 0));
 		*ret_known = fd >= 0 && io_pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head &&
 			     !header_choose(a->keys, a->uuid, a->suite, head, h, &slot);
 	}
@@ -360,7 +408,7 @@ errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const
 	else if (S_ISDIR(st.st_mode))
 		r = -EISDIR;
 	else if (S_ISREG(st.st_mode))
-		r = unlink_header(a, &u, n.backing, &st, &h, &known);
+		r = removal_header(a, &u, n.backing, &st, &h, &known);
 	if (!r)
 		r = entry_remove(a, &u, name, &n, &st, NULL, NULL);
 	if (!r) {

@@ -73,7 +73,7 @@ static errint_t explain_file(struct archive *a, struct inode *i, const char *pat
 	if (r)
 		return r;
 	if (!(r = name_seal(u.dir->dir->keys, l->name, l->len, &n)))
-		x->header_error = file_header_at(a, &u, n.backing, l->name, l->len, &h, &slot, NULL);
+		x->header_error = file_header_at(a, &u, n.backing, l->name, l->len, &h, &slot);
 	dir_leave(a, &u);
 	if (r || x->header_error)
 		return r;

@@ -255,11 +255,12 @@ static void tail_keep(struct archive *a, struct ofile *of, uint64_t index, const
 	memcpy(of->tail_leaf, leaf, LEAF_BYTES);
 }
 
-/* A run being assembled for one pwrite: where the next sealed block goes, and what it does to the root. */
+/* A run being assembled for one pwrite: where the next sealed block goes, and what each does to the root. */
 struct run {
+	uint64_t first;
 	uint8_t *sealed;
-	size_t len;
-	uint8_t delta[LEAF_BYTES], last_leaf[LEAF_BYTES];
+	size_t len, blocks;
+	uint8_t delta[SPAN_MAX][LEAF_BYTES], last_leaf[LEAF_BYTES];
 };
 
 static void run_add(struct archive *a, struct ofile *of, struct run *run, uint64_t index, const uint8_t *plain, size_t len)
@@ -268,83 +269,130 @@ static void run_add(struct archive *a, struct ofile *of, struct run *run, uint64
 	uint8_t *p = run->sealed + run->len;
 	block_seal(of->keys, index, plain, len, p, p + nn, p + nn + len, run->last_leaf);
 	run->len += nn + len + tn;
-	xor_leaf(run->delta, run->last_leaf);
+	xor_leaf(run->delta[run->blocks++], run->last_leaf);
 }
 
-/* Puts a run on disk, a new file's header before it. On failure what lay beyond the old end is cut off again. */
-static errint_t run_write(struct archive *a, struct ofile *of, struct run *run, uint64_t first)
+/* As io_pwrite, and tells how far it came. */
+static errint_t pwrite_some(int fd, const uint8_t *in, size_t len, off_t off, size_t *done)
 {
-	off_t at = (off_t)block_offset(a->suite, a->block_size, first);
-	errint_t r;
-	if (!of->on_disk && first == 0) {
-		uint8_t *head = run->sealed - FILE_HEADER_BYTES;
-		struct file_header h = of->h;
-		memset(head, 0, FILE_HEADER_BYTES);
+	for (*done = 0; *done < len;) {
+		ssize_t n = pwrite(fd, in + *done, len - *done, off + (off_t)*done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		*done += (size_t)n;
+	}
+	return 0;
+}
+
+/* Puts a run on disk, a new file's header before it; *ret_whole blocks of it are there, even if not all could be written. */
+static errint_t run_write(struct archive *a, struct ofile *of, struct run *run, size_t *ret_whole)
+{
+	size_t done, head_len = of->on_disk ? 0 : FILE_HEADER_BYTES;
+	off_t at = of->on_disk ? (off_t)block_offset(a->suite, a->block_size, run->first) : 0;
+	struct file_header h = of->h;
+	uint8_t *from = run->sealed - head_len;
+	if (head_len) {
+		memset(from, 0, head_len);
 		h.generation++;
-		header_seal(a->keys, a->uuid, a->suite, &h, head);
-		r = io_pwrite(of->fd, head, FILE_HEADER_BYTES + run->len, 0);
-		if (!r) {
-			of->h = h;
-			of->slot = 0;
-			of->on_disk = true;
-		}
-	} else {
-		r = io_pwrite(of->fd, run->sealed, run->len, at);
+		header_seal(a->keys, a->uuid, a->suite, &h, from);
 	}
-	if (r) {
-		uint64_t keep = of->on_disk ? backing_size(a->suite, a->block_size, of->size) : 0;
-		if (ftruncate(of->fd, (off_t)keep))
-			r = -EIO;
+	errint_t r = pwrite_some(of->fd, from, head_len + run->len, at, &done);
+	if (head_len && done >= head_len) {
+		of->h = h;
+		of->slot = 0;
+		of->on_disk = true;
 	}
+	done -= min_size(done, head_len);
+	*ret_whole = r ? done / (a->block_size + a->overhead) : run->blocks;
 	return r;
 }
 
-/* At most RUN_BYTES at off <= size. */
-static errint_t write_run(struct archive *a, struct ofile *of, const uint8_t *in, size_t len, uint64_t off)
+/* The last, partial block as it was, from memory: a write that was to make it longer came to its end half way. */
+static errint_t tail_restore(struct archive *a, struct ofile *of)
+{
+	uint8_t *block = scratch_get(a);
+	struct run run = {.first = of->tail_index, .sealed = block + a->block_size + FILE_HEADER_BYTES};
+	size_t done;
+	run_add(a, of, &run, run.first, of->tail, of->tail_len);
+	errint_t r = pwrite_some(of->fd, run.sealed, run.len, (off_t)block_offset(a->suite, a->block_size, run.first), &done);
+	if (r)
+		return r;
+	xor_leaf(of->root, of->tail_leaf);
+	xor_leaf(of->root, run.last_leaf);
+	memcpy(of->tail_leaf, run.last_leaf, LEAF_BYTES);
+	return 0;
+}
+
+/* After a write that ended early: what lies beyond the last whole block is cut off, and the block that it tore made whole. */
+static errint_t run_mend(struct archive *a, struct ofile *of, const struct run *run, size_t whole)
+{
+	const uint64_t torn = run->first + whole;
+	if (ftruncate(of->fd, of->on_disk ? (off_t)backing_size(a->suite, a->block_size, of->size) : 0))
+		return -EIO;
+	if (torn >= block_count(a, of->size)) {
+		of->tail_len = 0;
+		return 0;
+	}
+	return of->tail && of->tail_len && of->tail_index == torn ? tail_restore(a, of) : -EIO;
+}
+
+/* Block i, of which the bytes in [from, to) are new and come from `in`: its plaintext, in `block` if part of the old one is kept. */
+static errint_t merge(struct archive *a, struct ofile *of, uint64_t i, size_t old, uint64_t from, uint64_t to, const uint8_t *in,
+		      uint8_t *block, const uint8_t leaf[static LEAF_BYTES], const uint8_t **ret)
+{
+	const uint64_t start = i * a->block_size;
+	const bool part = from > start || to - start < old;
+	const bool grows = old && to - start > old && !(of->tail && of->tail_len && of->tail_index == i);
+	errint_t r = old && (part || grows) ? load_block(a, of, i, block) : 0;
+	if (r)
+		return r;
+	if (grows)
+		tail_keep(a, of, i, block, old, leaf); /* the disk may be full */
+	if (part)
+		memcpy(block + (from - start), in, (size_t)(to - from));
+	*ret = part ? block : in;
+	return 0;
+}
+
+/* At most RUN_BYTES at off <= size. Returns how many bytes are written; fewer, or an error, if not all could be. */
+static ssize_t write_run(struct archive *a, struct ofile *of, const uint8_t *in, size_t len, uint64_t off)
 {
 	const uint32_t B = a->block_size;
 	const uint64_t size = of->size, end = off + len, existing = block_count(a, size);
-	uint8_t *block = scratch_get(a);
-	struct run run = {.sealed = block ? block + B + FILE_HEADER_BYTES : NULL};
-	uint8_t leaf[LEAF_BYTES];
-	const uint8_t *last_plain = NULL;
-	size_t last_len = 0;
+	uint8_t *block = scratch_get(a), leaf[LEAF_BYTES];
+	struct run run = {.first = off / B, .sealed = block ? block + B + FILE_HEADER_BYTES : NULL};
+	const uint8_t *plain = NULL;
+	size_t plain_len = 0, whole;
 	errint_t r = block ? 0 : -ENOMEM;
 	for (uint64_t i = off / B; !r && i * B < end; i++) {
 		uint64_t start = i * B, from = off > start ? off : start, to = end < start + B ? end : start + B;
 		size_t old = i < existing ? block_len(a, size, i) : 0;
-		size_t new_len = to - start > old ? (size_t)(to - start) : old;
-		if (i < existing) {
-			if (!(r = leaf_on_disk(a, of, i, leaf)))
-				xor_leaf(run.delta, leaf);
-		}
-		const uint8_t *plain = in + (from - off);
-		if (!r && (from > start || to - start < old)) {
-			/* Part of the block is kept. (There is one block at each end at most; the second overwrites the first, which is sealed.) */
-			if (old)
-				r = load_block(a, of, i, block);
-			memcpy(block + (from - start), in + (from - off), (size_t)(to - from));
-			plain = block;
-		}
-		if (r)
-			break;
-		run_add(a, of, &run, i, plain, new_len);
-		last_plain = plain;
-		last_len = new_len;
+		if (i < existing && !(r = leaf_on_disk(a, of, i, leaf)))
+			xor_leaf(run.delta[run.blocks], leaf);
+		/* Part of a block is kept at each end at most; the second overwrites the first in `block`, which is sealed by then. */
+		if (!r)
+			r = merge(a, of, i, old, from, to, in + (from - off), block, leaf, &plain);
+		plain_len = to - start > old ? (size_t)(to - start) : old;
+		if (!r)
+			run_add(a, of, &run, i, plain, plain_len);
 	}
-	if (!r)
-		r = run_write(a, of, &run, off / B);
-	if (r) {
-		of->tail_len = 0;
+	if (r)
 		return r;
+	r = run_write(a, of, &run, &whole);
+	for (size_t k = 0; k < whole; k++)
+		xor_leaf(of->root, run.delta[k]);
+	uint64_t reached = r ? min_u64(end, (run.first + whole) * B) : end;
+	if (reached > size)
+		of->size = reached;
+	if (r) {
+		errint_t mended = run_mend(a, of, &run, whole);
+		return mended ? mended : reached > off ? (ssize_t)(reached - off) : r;
 	}
-	xor_leaf(of->root, run.delta);
-	uint64_t last = (end - 1) / B;
-	if (end > size)
-		of->size = end;
-	if (last + 1 == block_count(a, of->size))
-		tail_keep(a, of, last, last_plain, last_len, run.last_leaf);
-	return 0;
+	if ((end - 1) / B + 1 == block_count(a, of->size))
+		tail_keep(a, of, (end - 1) / B, plain, plain_len, run.last_leaf);
+	return (ssize_t)len;
 }
 
 static errint_t extend(struct archive *a, struct ofile *of, uint64_t to)
@@ -356,16 +404,16 @@ static errint_t extend(struct archive *a, struct ofile *of, uint64_t to)
 	while (of->size < to) {
 		/* To a block boundary first, so that no block is sealed twice. */
 		uint64_t part = min_u64(to - of->size, RUN_BYTES - of->size % a->block_size);
-		errint_t r = write_run(a, of, zeros, (size_t)part, of->size);
-		if (r) {
+		ssize_t n = write_run(a, of, zeros, (size_t)part, of->size);
+		if (n != (ssize_t)part && of->size > from)
 			ofile_truncate(a, of, from);
-			return r;
-		}
+		if (n != (ssize_t)part)
+			return n < 0 ? (errint_t)n : -ENOSPC;
 	}
 	return 0;
 }
 
-errint_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off)
+ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off)
 {
 	const uint64_t limit = (uint64_t)INT64_MAX / 2;
 	if (off > limit || len > limit - off)
@@ -375,12 +423,17 @@ errint_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t
 	errint_t r = ofile_begin_write(a, of);
 	if (!r && off > of->size)
 		r = extend(a, of, off);
-	for (size_t done = 0; !r && done < len;) {
+	size_t done = 0;
+	while (!r && done < len) {
 		size_t part = min_size(len - done, RUN_BYTES);
-		r = write_run(a, of, (const uint8_t *)in + done, part, off + done);
-		done += part;
+		ssize_t n = write_run(a, of, (const uint8_t *)in + done, part, off + done);
+		if (n < 0 && !done)
+			return n;
+		done += n > 0 ? (size_t)n : 0;
+		if (n != (ssize_t)part)
+			break;
 	}
-	return r;
+	return r ? r : (ssize_t)done;
 }
 
 /* ---- size ----------------------------------------------------------------------------------------------------------------- */
@@ -392,7 +445,7 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 	size_t rest = size % B;
 	uint8_t leaf[LEAF_BYTES], gone[LEAF_BYTES] = {0};
 	uint8_t *block = scratch_get(a);
-	struct run run = {.sealed = block ? block + B + FILE_HEADER_BYTES : NULL};
+	struct run run = {.first = keep, .sealed = block ? block + B + FILE_HEADER_BYTES : NULL};
 	errint_t r = block ? 0 : -ENOMEM;
 	for (uint64_t i = keep; size && !r && i < count; i++)
 		if (!(r = leaf_on_disk(a, of, i, leaf)))
@@ -408,7 +461,7 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 		return r;
 	if (size) {
 		xor_leaf(of->root, gone);
-		xor_leaf(of->root, run.delta);
+		xor_leaf(of->root, run.delta[0]);
 	} else {
 		memset(of->root, 0, LEAF_BYTES);
 	}
@@ -433,10 +486,10 @@ errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size)
 errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only)
 {
 	errint_t r = of->on_disk ? 0 : ofile_write_header(a, of);
-	if (!r && (data_only ? fdatasync(of->fd) : fsync(of->fd)))
-		r = -errno;
-	/* A file in state open is believed after a crash only if the log knows it. */
+	/* A file in state open is believed after a crash only if the log knows it: the log goes first. */
 	if (!r && of->dirty)
 		r = audit_sync(a->audit);
+	if (!r && (data_only ? fdatasync(of->fd) : fsync(of->fd)))
+		r = -errno;
 	return r;
 }

@@ -87,6 +87,7 @@ struct replay {
 	int64_t charged_since_ns, created_since_ns;
 	uint64_t anchor_sequence; /* the highest that the log names */
 	uint64_t open_since;      /* sequence from which files open for writing are followed */
+	uint64_t ended;           /* sequence of the last record of an end, 0: none since the last mount */
 	int64_t last_ns;          /* of the last record */
 	void *open;               /* tree of struct left_open, by id */
 	/* carrying over */
@@ -130,8 +131,8 @@ static errint_t follow_open(struct replay *p, const struct audit_record *r)
 	case RECORD_WRITE_OPEN:
 		return opened(p, r);
 	case RECORD_CLOSE:
-		/* The record may have reached the disk before the header that it tells of. */
-		if (r->trusted_ns < p->last_ns - REACHED_NS)
+		/* In a crash the record may have reached the disk before the header that it tells of. */
+		if (r->sequence < p->ended || r->trusted_ns < p->last_ns - REACHED_NS)
 			closed(p, r->file_id);
 		return 0;
 	case RECORD_UNLINK:
@@ -193,6 +194,8 @@ static bool begins_or_ends(void *ctx, const struct audit_record *r)
 	bool names_anchor = r->kind == RECORD_MOUNT || r->kind == RECORD_UMOUNT || r->kind == RECORD_ANCHOR;
 	if (names_anchor && r->generation > p->anchor_sequence)
 		p->anchor_sequence = r->generation;
+	if (r->kind == RECORD_UMOUNT && r->sequence > p->ended)
+		p->ended = r->sequence;
 	return r->kind == RECORD_MOUNT || (r->kind == RECORD_UMOUNT && !strcmp(r->text, TEXT_CLEAN));
 }
 

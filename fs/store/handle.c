@@ -8,6 +8,9 @@
 #include <linux/falloc.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
+
+#define WRITEBACK_SECONDS 30 /* after that Linux has written to the disk what nobody synced */
 
 static bool reads(int flags) { return (flags & O_ACCMODE) != O_WRONLY; }
 static bool writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC); }
@@ -61,7 +64,10 @@ errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct cal
 		return r;
 	if (!(r = open_checks(a, i, of, flags, c)) && (flags & O_TRUNC)) {
 		pthread_rwlock_wrlock(&of->lock);
-		r = ofile_truncate(a, of, 0);
+		if (c->uid) /* the kernel asks for it with writes, but not with this */
+			r = fd_kill_suidgid(of->fd);
+		if (!r)
+			r = ofile_truncate(a, of, 0);
 		pthread_rwlock_unlock(&of->lock);
 	}
 	if (!r)
@@ -89,61 +95,88 @@ static errint_t create_prepare(struct archive *a, struct inode *dir, const char 
 	return anchor_wrap_key(a->anchor, a->keys->archive_wrap, h, under);
 }
 
+static int64_t monotonic_seconds(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec + 1; /* never 0 */
+}
+
+bool never_synced(const struct inode *i)
+{
+	int64_t made = atomic_load(&i->made_at);
+	return made && monotonic_seconds() - made < WRITEBACK_SECONDS;
+}
+
+/* The file, its inode and its handle; nothing of them is left on failure. The directory is entered for writing. */
+static errint_t create_entered(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n, mode_t mode, int flags,
+			       const struct caller *c, const struct file_header *h, const uint8_t file_key[static KEY_BYTES], struct stat *st,
+			       struct handle **ret)
+{
+	struct inode *i = NULL;
+	struct ofile *of;
+	int fd;
+	errint_t r = backing_create(a, u, n, mode, c, &fd, st);
+	if (r)
+		return r;
+	r = inode_intern_new(a, st->st_ino, S_IFREG, u->dir, name, strlen(name), &i);
+	if (!r && !(r = ofile_install(a, i, fd, h, file_key, h->home[0], &of))) {
+		fd = -1; /* its own now */
+		atomic_store(&i->made_at, monotonic_seconds());
+		if (!(r = handle_new(i, of, flags | O_TRUNC, ret))) {
+			(*ret)->creating = true;
+			return 0;
+		}
+	}
+	if (entry_remove(a, u, name, n, st, NULL, NULL) == 0)
+		companion_remove(u, n);
+	if (fd < 0)
+		ofile_release(a, of, true);
+	else
+		close(fd);
+	if (i)
+		inode_unref(a, i);
+	return r;
+}
+
 errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_t mode, int flags, const struct caller *c,
 		   struct fs_entry *ret, struct handle **ret_handle)
 {
 	struct file_header h;
-	uint8_t under[KEY_BYTES], file_key[KEY_BYTES], place[HOME_BYTES];
+	uint8_t under[KEY_BYTES], file_key[KEY_BYTES];
 	struct sealed_name sealed;
+	struct catalogue_row row;
 	struct dir_use u;
 	struct stat st;
-	struct inode *i = NULL;
-	struct ofile *of = NULL;
-	int fd = -1;
 	errint_t r = create_prepare(a, dir, name, &h, under);
 	if (r)
 		return r;
-	if ((r = dir_enter(a, dir, true, &u)))
+	if ((r = dir_enter(a, dir, true, &u))) {
+		secret_wipe(under, sizeof under);
 		return r;
+	}
 	memcpy(h.dir_id, dir->dir->record.dir_id, DIR_ID_BYTES);
-	home_compute(place, a->keys, h.dir_id, name, strlen(name));
-	memcpy(h.home[0], place, HOME_BYTES);
+	home_compute(h.home[0], a->keys, h.dir_id, name, strlen(name));
 	crypt_random(file_key, KEY_BYTES);
 	file_key_wrap(under, a->uuid, &h, file_key);
 	secret_wipe(under, sizeof under);
 	r = name_seal(dir->dir->keys, name, strlen(name), &sealed);
-	if (!r)
-		r = gate_record_at(a, RECORD_CREATE, c->subject, &h, h.dir_id, place, NULL);
-	if (!r)
-		r = backing_create(a, &u, &sealed, mode, c, &fd, &st);
-	if (!r)
-		r = inode_intern(a, st.st_ino, S_IFREG, dir, name, strlen(name), &i);
-	if (!r && !(r = ofile_install(a, i, fd, &h, file_key, place, &of)))
-		fd = -1; /* its own now */
+	if (!r && !(r = gate_record_at(a, RECORD_CREATE, c->subject, &h, h.dir_id, h.home[0], NULL)) &&
+	    (r = create_entered(a, &u, name, &sealed, mode, flags, c, &h, file_key, &st, ret_handle)))
+		gate_record_at(a, RECORD_UNLINK, c->subject, &h, h.dir_id, h.home[0], "could not be created");
 	secret_wipe(file_key, sizeof file_key);
-	if (!r)
-		r = handle_new(i, of, flags | O_TRUNC, ret_handle);
-	if (!r)
-		(*ret_handle)->creating = true;
 	if (!r) { /* its deadline may come before its last close */
-		struct catalogue_row row;
 		row_fill(a, &row, &h, h.dir_id, name, strlen(name), sealed.backing);
 		catalogue_put(a->catalogue, &row);
 	}
-	if (r && of)
-		ofile_release(a, of, true);
-	if (r && fd >= 0)
-		close(fd);
-	if (r && i)
-		inode_unref(a, i);
 	dir_leave(a, &u);
 	if (r)
 		return r;
 	if (c->subject)
 		gate_created(a, c->subject, h.file_id);
 	st.st_size = 0;
-	*ret = (struct fs_entry){.inode = i, .attr = st};
-	inode_count_lookup(a, i);
+	*ret = (struct fs_entry){.inode = (*ret_handle)->inode, .attr = st};
+	inode_count_lookup(a, ret->inode);
 	return 0;
 }
 
@@ -173,13 +206,13 @@ ssize_t fs_write(struct archive *a, struct handle *h, const void *in, size_t len
 	if (!h->writer)
 		return -EBADF;
 	pthread_rwlock_wrlock(&of->lock);
-	errint_t r = handle_may_write(a, h);
+	ssize_t r = handle_may_write(a, h);
 	if (!r && kill_suidgid)
 		r = fd_kill_suidgid(of->fd);
 	if (!r)
 		r = ofile_write(a, of, in, len, (uint64_t)off);
 	pthread_rwlock_unlock(&of->lock);
-	return r ? r : (ssize_t)len;
+	return r;
 }
 
 errint_t fs_flush(struct archive *a, struct handle *h)
@@ -193,18 +226,17 @@ errint_t fs_fsync(struct archive *a, struct handle *h, bool data_only)
 	struct ofile *of = h->of;
 	struct dir_use u;
 	struct link *l;
-	if (!h->writer)
-		return fdatasync(of->fd) ? -errno : 0;
+	/* Whatever it was opened for: `sync FILE` opens for reading. */
 	pthread_rwlock_wrlock(&of->lock);
 	errint_t r = ofile_sync(a, of, data_only);
-	bool fresh = of->fresh;
-	of->fresh = false;
 	pthread_rwlock_unlock(&of->lock);
 	/* The first time, its entry (and a long name's companion) too. */
-	if (!r && fresh && !inode_enter(a, h->inode, false, &u, &l)) {
+	if (!r && atomic_load(&h->inode->made_at) && !inode_enter(a, h->inode, false, &u, &l)) {
 		r = fsync(u.fd) ? -errno : 0;
 		dir_leave(a, &u);
 	}
+	if (!r)
+		atomic_store(&h->inode->made_at, 0);
 	return r;
 }
 

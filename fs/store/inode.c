@@ -220,6 +220,9 @@ void inode_close_all(struct archive *a)
 		s->count = 0;
 	}
 	a->root = NULL;
+	/* The log will say that all is well: then it has to be, on the disk too. */
+	if (!a->observe)
+		syncfs(a->root_fd);
 }
 
 struct inode *inode_find(struct archive *a, uint64_t ino)
@@ -276,19 +279,11 @@ errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, si
 	return r;
 }
 
-static void inode_unhash(struct archive *a, struct inode *i)
+void inode_set_aside(struct archive *a, struct inode *i)
 {
 	struct inode_shard *s = shard_lock(a, i);
 	shard_set_aside(s, i);
 	pthread_mutex_unlock(&s->lock);
-}
-
-struct inode *inode_set_aside(struct archive *a, const struct stat *st)
-{
-	struct inode *i = inode_find(a, st->st_ino);
-	if (i && (S_ISDIR(st->st_mode) || st->st_nlink <= 1))
-		inode_unhash(a, i);
-	return i;
 }
 
 void inode_put_back(struct archive *a, struct inode *i)
@@ -338,13 +333,13 @@ void inode_drop_link(struct archive *a, struct inode *i, struct inode *dir, cons
 	}
 }
 
-errint_t inode_intern(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
-		      struct inode **ret)
+static errint_t intern(struct archive *a, uint64_t ino, mode_t type, bool new, struct inode *dir, const char *name, size_t len,
+		       struct inode **ret)
 {
 	struct inode_shard *s = shard_of(a, ino);
 	pthread_mutex_lock(&s->lock);
 	struct inode *i = shard_find(s, ino);
-	if (i && i->type == type) {
+	if (i && i->type == type && !new) {
 		inode_ref(i);
 	} else {
 		if (i)
@@ -365,6 +360,18 @@ errint_t inode_intern(struct archive *a, uint64_t ino, mode_t type, struct inode
 	return 0;
 }
 
+errint_t inode_intern(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
+		      struct inode **ret)
+{
+	return intern(a, ino, type, false, dir, name, len, ret);
+}
+
+errint_t inode_intern_new(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
+			  struct inode **ret)
+{
+	return intern(a, ino, type, true, dir, name, len, ret);
+}
+
 void inode_count_lookup(struct archive *a, struct inode *i)
 {
 	if (atomic_fetch_add(&i->lookups, 1) > 0)
@@ -379,32 +386,60 @@ void fs_forget(struct archive *a, struct inode *i, uint64_t lookups)
 
 struct inode *fs_root(struct archive *a) { return a->root; }
 
+/* Pins a directory that the inode has a name in. */
+static errint_t pin_parent(struct archive *a, struct inode *i, struct dir_use *u)
+{
+	pthread_mutex_lock(&i->lock);
+	struct inode *dir = i->links ? i->links->dir : NULL;
+	if (dir)
+		inode_ref(dir);
+	pthread_mutex_unlock(&i->lock);
+	if (!dir)
+		return -ESTALE;
+	errint_t r = dir_pin(a, dir, u);
+	inode_unref(a, dir); /* dir_pin holds its own */
+	return r;
+}
+
+/* Under the directory's lock its links stand still; is one of them still this inode's? */
+static struct link *link_in(struct inode *i, const struct inode *dir)
+{
+	pthread_mutex_lock(&i->lock);
+	struct link *l = i->links;
+	while (l && l->dir != dir)
+		l = l->next;
+	pthread_mutex_unlock(&i->lock);
+	return l;
+}
+
 errint_t inode_enter(struct archive *a, struct inode *i, bool write, struct dir_use *u, struct link **ret)
 {
 	for (;;) {
-		pthread_mutex_lock(&i->lock);
-		struct inode *dir = i->links ? i->links->dir : NULL;
-		if (dir)
-			inode_ref(dir);
-		pthread_mutex_unlock(&i->lock);
-		if (!dir)
-			return -ESTALE;
-		errint_t r = dir_enter(a, dir, write, u);
-		inode_unref(a, dir); /* dir_enter holds its own */
+		errint_t r = pin_parent(a, i, u);
 		if (r)
 			return r;
-		/* Under the directory's lock its links stand still; see that it is still this one's. */
-		pthread_mutex_lock(&i->lock);
-		struct link *l = i->links;
-		while (l && l->dir != dir)
-			l = l->next;
-		pthread_mutex_unlock(&i->lock);
-		if (l) {
-			*ret = l;
+		dir_lock(u, write);
+		if ((*ret = link_in(i, u->dir)))
 			return 0;
-		}
 		dir_leave(a, u);
 	}
+}
+
+errint_t inode_enter_two(struct archive *a, struct inode *i, struct inode *to, struct dir_use *u, struct dir_use *to_use, struct link **ret)
+{
+	errint_t r = dir_pin(a, to, to_use);
+	while (!r) {
+		if ((r = pin_parent(a, i, u)))
+			break;
+		dir_lock_two(u, false, to_use, true);
+		if ((*ret = link_in(i, u->dir)))
+			return 0;
+		dir_unlock(to_use);
+		dir_leave(a, u);
+	}
+	if (to_use->dir)
+		dir_leave(a, to_use);
+	return r;
 }
 
 /* Appends a component in front of *at; false when the buffer is full. */

@@ -5,38 +5,50 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* An ordinary user's daemon may not write what its owner made read-only; the mode is lent for the moment of the open. */
-static int open_lending_mode(int dirfd, const char *name)
+int open_lending_mode(int dirfd, const char *name, int flags)
 {
+	char path[64];
 	struct stat st;
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
+	mode_t need = flags & O_DIRECTORY ? 0700 : 0600;
+	cleanup_fd int at = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (at < 0 || fstat(at, &st) || st.st_uid != geteuid() || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))) {
+		errno = EACCES;
 		return -1;
-	if (fchmodat(dirfd, name, (st.st_mode & 07777) | 0600, 0))
+	}
+	snprintf(path, sizeof path, "/proc/self/fd/%d", at);
+	if (chmod(path, (st.st_mode & 07777) | need))
 		return -1;
-	int fd = openat(dirfd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0 && fchmod(fd, st.st_mode & 07777)) {
+	int fd = open(path, flags | O_CLOEXEC), e = errno;
+	if (chmod(path, st.st_mode & 07777) && fd >= 0) {
 		close(fd);
 		return -1;
 	}
+	errno = e;
 	return fd;
 }
 
-errint_t backing_open(struct archive *a, int dirfd, const char *name, int *ret_fd, bool *ret_writable)
+errint_t backing_open(struct archive *a, int dirfd, const char *name, int *ret_fd, errint_t *ret_read_only, struct stat *st)
 {
 	const int common = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (a->root_daemon ? O_NOATIME : 0);
+	errno = EROFS;
 	int fd = a->observe ? -1 : openat(dirfd, name, O_RDWR | common);
-	if (fd < 0 && !a->observe && errno == EACCES && !a->root_daemon)
-		fd = open_lending_mode(dirfd, name);
-	*ret_writable = fd >= 0;
-	if (fd < 0 && (a->observe || errno == EACCES || errno == EROFS))
+	if (fd < 0 && errno == EACCES && !a->root_daemon)
+		fd = open_lending_mode(dirfd, name, O_RDWR | O_NONBLOCK);
+	*ret_read_only = fd < 0 ? -errno : 0;
+	if (fd < 0 && (errno == EACCES || errno == EROFS || errno == EPERM))
 		fd = openat(dirfd, name, O_RDONLY | common);
 	if (fd < 0)
-		return errno == ELOOP ? -EBADMSG : -errno;
-	*ret_fd = fd;
-	return 0;
+		return errno == ELOOP || errno == ENXIO || errno == EISDIR ? -EBADMSG : -errno;
+	errint_t r = fstat(fd, st) ? -errno : S_ISREG(st->st_mode) ? 0 : -EBADMSG;
+	if (r)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return r;
 }
 
 static bool header_at_home(struct archive *a, const struct file_header *h, const uint8_t home[static HOME_BYTES])
@@ -47,16 +59,9 @@ static bool header_at_home(struct archive *a, const struct file_header *h, const
 	       ((h->flags & HEADER_FLAG_TWO_HOMES) && crypt_equal(home, h->home[1], HOME_BYTES));
 }
 
-static errint_t size_check(struct archive *a, int fd, const struct file_header *h)
-{
-	struct stat st;
-	if (fstat(fd, &st))
-		return -errno;
-	return (uint64_t)st.st_size == backing_size(a->suite, a->block_size, h->size) ? 0 : -EBADMSG;
-}
-
-errint_t header_load(struct archive *a, const struct dir_use *u, int fd, const char *backing, const char *plain, size_t plain_len,
-		     struct file_header *ret, int *ret_slot)
+/* Reads and checks the header of an open backing file that lies at (u, plain). Its inode's lock is held: nobody else may be writing it. */
+static errint_t header_load(struct archive *a, const struct dir_use *u, int fd, const struct stat *st, const char *backing, const char *plain,
+			    size_t plain_len, struct file_header *ret, int *ret_slot)
 {
 	uint8_t head[FILE_HEADER_BYTES] = {0}, home[HOME_BYTES];
 	const uint8_t *dir_id = u->dir->dir->record.dir_id;
@@ -65,15 +70,19 @@ errint_t header_load(struct archive *a, const struct dir_use *u, int fd, const c
 	if (n < 0)
 		return (errint_t)n;
 	errint_t r = n == (ssize_t)sizeof head ? header_choose(a->keys, a->uuid, a->suite, head, ret, ret_slot) : -EBADMSG;
-	if ((r == -EBADMSG || (!r && ret->state == HEADER_OPEN)) && a->unclean) {
-		errint_t rr = ofile_recover(a, fd, head, n, u, plain, plain_len, ret, ret_slot);
+	bool recovered = false;
+	if (a->unclean && a->observe && !r && open_table_has(a->unclean, ret->file_id)) {
+		recovered = true; /* the next mount does that */
+	} else if (a->unclean && (!r || r == -EBADMSG)) {
+		errint_t rr = ofile_recover(a, fd, st, head, n, u, plain, plain_len, ret, ret_slot);
+		recovered = !rr;
 		r = rr == -ENOENT ? r : rr;
 	}
 	if (!r && ret->type != HEADER_REGULAR) {
 		r = -EBADMSG;
 		why = "header of another type";
 	}
-	if (!r && ret->state == HEADER_OPEN) {
+	if (!r && ret->state == HEADER_OPEN && !recovered) {
 		r = -EBADMSG;
 		why = "marked as being written, but nobody was writing it: an old header put back, or a log cut short";
 	}
@@ -84,8 +93,10 @@ errint_t header_load(struct archive *a, const struct dir_use *u, int fd, const c
 			why = "not at home here: moved or swapped in the store";
 		}
 	}
-	if (!r && (r = size_check(a, fd, ret)) == -EBADMSG)
+	if (!r && !recovered && (uint64_t)st->st_size != backing_size(a->suite, a->block_size, ret->size)) {
+		r = -EBADMSG;
 		why = "size differs from the sealed one: truncated or extended in the store";
+	}
 	if (r == -EBADMSG)
 		gate_damage(a, dir_id, backing, NULL, -1, r, why);
 	return r;
@@ -109,7 +120,7 @@ errint_t ofile_need_keys(struct archive *a, struct ofile *of)
 	return r;
 }
 
-static struct ofile *ofile_new(struct inode *i, int fd, bool writable)
+static struct ofile *ofile_new(struct inode *i, int fd, errint_t read_only)
 {
 	struct ofile *of = calloc(1, sizeof *of);
 	if (!of)
@@ -117,7 +128,7 @@ static struct ofile *ofile_new(struct inode *i, int fd, bool writable)
 	pthread_rwlock_init(&of->lock, NULL);
 	of->inode = i;
 	of->fd = fd;
-	of->writable = writable;
+	of->read_only = read_only;
 	return of;
 }
 
@@ -138,20 +149,25 @@ static void ofile_free(struct archive *a, struct ofile *of)
 static errint_t ofile_open(struct archive *a, struct inode *i, const struct dir_use *u, const char *name, size_t len, struct ofile **ret)
 {
 	struct sealed_name sealed;
+	struct stat st;
 	int fd;
-	bool writable;
+	errint_t read_only;
 	errint_t r = name_seal(u->dir->dir->keys, name, len, &sealed);
 	if (!r)
-		r = backing_open(a, u->fd, sealed.backing, &fd, &writable);
+		r = backing_open(a, u->fd, sealed.backing, &fd, &read_only, &st);
 	if (r)
 		return r;
-	struct ofile *of = ofile_new(i, fd, writable);
+	if (st.st_ino != i->ino) { /* replaced in the store: the kernel looks it up again */
+		close(fd);
+		return -ESTALE;
+	}
+	struct ofile *of = ofile_new(i, fd, read_only);
 	if (!of) {
 		close(fd);
 		return -ENOMEM;
 	}
 	atomic_fetch_add(&a->open_files, 1);
-	r = header_load(a, u, fd, sealed.backing, name, len, &of->h, &of->slot);
+	r = header_load(a, u, fd, &st, sealed.backing, name, len, &of->h, &of->slot);
 	if (r) {
 		ofile_free(a, of);
 		return r;
@@ -168,8 +184,8 @@ static errint_t ofile_open(struct archive *a, struct inode *i, const struct dir_
 
 static errint_t take(struct ofile *of, bool write, struct ofile **ret)
 {
-	if (write && !of->writable)
-		return -EACCES;
+	if (write && of->read_only)
+		return of->read_only;
 	of->refs++;
 	of->writers += write;
 	*ret = of;
@@ -209,13 +225,13 @@ errint_t ofile_acquire(struct archive *a, struct inode *i, bool write, struct of
 		*ret = of;
 		return r;
 	}
-	pthread_mutex_lock(&i->lock);
-	of->writers += of->writable;
-	pthread_mutex_unlock(&i->lock);
-	if (!of->writable) {
+	if ((r = of->read_only)) {
 		ofile_release(a, of, false);
-		return -EACCES;
+		return r;
 	}
+	pthread_mutex_lock(&i->lock);
+	of->writers++;
+	pthread_mutex_unlock(&i->lock);
 	*ret = of;
 	return 0;
 }
@@ -223,17 +239,18 @@ errint_t ofile_acquire(struct archive *a, struct inode *i, bool write, struct of
 errint_t ofile_install(struct archive *a, struct inode *i, int fd, const struct file_header *h,
 		       const uint8_t file_key[static KEY_BYTES], const uint8_t place[static HOME_BYTES], struct ofile **ret)
 {
-	struct ofile *of = ofile_new(i, fd, true);
+	struct ofile *of = ofile_new(i, fd, 0);
 	if (!of)
 		return -ENOMEM;
 	if (!(of->keys = secret_alloc(sizeof *of->keys))) {
+		pthread_rwlock_destroy(&of->lock);
 		free(of);
 		return -ENOMEM;
 	}
 	content_keys_derive(of->keys, a->suite, file_key, h->file_id);
 	of->h = *h;
 	of->slot = 1; /* the first write goes to slot 0 */
-	of->dirty = of->fresh = true;
+	of->dirty = true;
 	memcpy(of->place, place, HOME_BYTES);
 	atomic_fetch_add(&a->open_files, 1);
 	atomic_store(&i->expires_at, h->expires_at);
@@ -287,6 +304,7 @@ errint_t ofile_begin_write(struct archive *a, struct ofile *of)
 		return r;
 	}
 	of->dirty = true;
+	of->settled = tclock_trusted(a->clock) >= before.settles_at;
 	return 0;
 }
 
@@ -316,7 +334,8 @@ errint_t ofile_seal(struct archive *a, struct ofile *of)
 	of->h.state = HEADER_CLOSED;
 	of->h.size = of->size;
 	of->h.modified_at = now;
-	of->h.settles_at = now + policy_settings(p)->settle_seconds;
+	if (!of->settled)
+		of->h.settles_at = now + policy_settings(p)->settle_seconds;
 	policy_unref(p);
 	memcpy(of->h.root, of->root, LEAF_BYTES);
 	errint_t r = ofile_write_header(a, of);
@@ -329,30 +348,44 @@ errint_t ofile_seal(struct archive *a, struct ofile *of)
 	return 0;
 }
 
+/* True if the header was sealed now. */
+static bool last_writer_gone(struct archive *a, struct ofile *of, bool gone)
+{
+	bool sealed = false;
+	pthread_rwlock_wrlock(&of->lock);
+	if (of->dirty && gone)
+		gate_record_at(a, RECORD_CLOSE, NULL, &of->h, of->h.dir_id, of->place, NULL); /* nothing to find unclean */
+	else if (of->dirty && !(sealed = !ofile_seal(a, of)))
+		gate_damage(a, of->h.dir_id, NULL, of->h.file_id, -1, -EIO, "its header could not be sealed; it stays open");
+	pthread_rwlock_unlock(&of->lock);
+	return sealed;
+}
+
+/* A file whose header could not be sealed is kept, and its inode with it: what was written can be read, and each later close, and the end of the
+ * session, tries again. */
 void ofile_release(struct archive *a, struct ofile *of, bool write)
 {
 	struct inode *i = of->inode;
-	bool sealed = false;
 	inode_ref(i);
 	pthread_mutex_lock(&i->lock);
 	of->writers -= write;
-	bool seal = write && !of->writers && of->dirty && !i->gone;
+	bool seal = !of->writers && (write || of->kept), gone = i->gone;
 	pthread_mutex_unlock(&i->lock);
-	if (seal) {
-		pthread_rwlock_wrlock(&of->lock);
-		if (of->dirty && !(sealed = !ofile_seal(a, of)))
-			gate_damage(a, of->h.dir_id, NULL, of->h.file_id, -1, -EIO, "its header could not be sealed; it stays open");
-		pthread_rwlock_unlock(&of->lock);
-	}
-	if (sealed)
+	if (seal && last_writer_gone(a, of, gone))
 		put_row(a, of);
 	pthread_mutex_lock(&i->lock);
-	bool last = --of->refs == 0;
+	bool last = --of->refs == 0, keep = last && of->dirty && !i->gone, drop = last && of->kept && !keep;
+	if (keep && !of->kept)
+		inode_ref(i);
 	if (last)
+		of->kept = keep;
+	if (last && !keep)
 		i->of = NULL;
 	pthread_mutex_unlock(&i->lock);
-	if (last)
+	if (last && !keep)
 		ofile_free(a, of);
+	if (drop)
+		inode_unref(a, i);
 	inode_unref(a, i);
 }
 
@@ -388,44 +421,46 @@ void row_fill(struct archive *a, struct catalogue_row *row, const struct file_he
 	strncpy(row->backing, backing, NAME_BACKING_MAX);
 }
 
-errint_t file_header_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, size_t plain_len,
-			struct file_header *ret, int *ret_slot, int *ret_fd)
+/* inode->lock held. While it is open the header on disk may be of state `open`; the one in memory counts. */
+static errint_t current_header(struct archive *a, struct inode *i, const struct dir_use *u, const char *backing, const char *plain,
+			       size_t plain_len, struct file_header *ret, int *ret_slot)
 {
+	struct ofile *of = i->of;
 	struct stat st;
-	if (fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	struct inode *i = inode_find(a, st.st_ino);
-	struct ofile *of = NULL;
-	if (i && !ret_fd) {
-		/* While it is open the header on disk may be of state `open`; the one in memory counts. */
-		pthread_mutex_lock(&i->lock);
-		if ((of = i->of))
-			of->refs++;
-		pthread_mutex_unlock(&i->lock);
-	}
+	errint_t read_only;
+	int fd;
 	if (of) {
 		pthread_rwlock_rdlock(&of->lock);
 		*ret = of->h;
 		ret->size = of->size;
 		*ret_slot = of->slot;
 		pthread_rwlock_unlock(&of->lock);
-		ofile_release(a, of, false);
-		inode_unref(a, i);
 		return 0;
 	}
-	if (i)
-		inode_unref(a, i);
-	int fd;
-	bool writable;
-	errint_t r = backing_open(a, u->fd, backing, &fd, &writable);
+	errint_t r = backing_open(a, u->fd, backing, &fd, &read_only, &st);
 	if (r)
 		return r;
-	r = header_load(a, u, fd, backing, plain, plain_len, ret, ret_slot);
-	if (r || !ret_fd)
-		close(fd);
-	else
-		*ret_fd = fd;
+	r = header_load(a, u, fd, &st, backing, plain, plain_len, ret, ret_slot);
+	close(fd);
+	return r;
+}
+
+errint_t file_header_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, size_t plain_len,
+			struct file_header *ret, int *ret_slot)
+{
+	struct stat st;
+	struct inode *i;
+	if (fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	/* Under the inode's lock nobody opens it meanwhile, to write or to recover it. */
+	errint_t r = inode_intern(a, st.st_ino, S_IFREG, u->dir, plain, plain_len, &i);
+	if (r)
+		return r;
+	pthread_mutex_lock(&i->lock);
+	r = current_header(a, i, u, backing, plain, plain_len, ret, ret_slot);
+	pthread_mutex_unlock(&i->lock);
+	inode_unref(a, i);
 	return r;
 }

@@ -7,13 +7,14 @@ struct ofile {
 	struct inode *inode;	/* borrowed: every handle holds a reference */
 	unsigned refs, writers; /* under inode->lock */
 	int fd;
-	bool writable;
+	errint_t read_only;	/* why it cannot be written; 0: it can */
 	pthread_rwlock_t lock;	/* read: reading blocks; write: everything that changes below */
 	struct file_header h;
 	int slot;		/* that holds h on disk */
 	bool on_disk;		/* a header has been written */
 	bool dirty;		/* on disk (or to be) in state open */
-	bool fresh;		/* created in this session and its directory not yet synced */
+	bool settled;		/* had settled before it was opened for writing: its class is decided */
+	bool kept;		/* under inode->lock: without references, because its header could not be sealed */
 	errint_t key_error;	/* why there are no keys */
 	struct content_keys *keys; /* secret memory; NULL: none yet */
 	_Atomic uint64_t size;
@@ -65,32 +66,40 @@ void ofile_close_last(struct archive *a, struct inode *i);
 bool content_bad(const struct ofile *of); /* its root did not come out in this generation */
 errint_t content_differs(struct archive *a, const struct ofile *of); /* says so; -EBADMSG */
 ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, uint64_t off);
-errint_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off);
+/* Fewer bytes than asked where the disk is full: what could be written stays. */
+ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off);
 errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size);
 errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only);
+/* True for a file that was made so lately, and not synced, that nobody may count on it after a power cut. */
+bool never_synced(const struct inode *i);
 uint8_t *scratch_get(struct archive *a); /* this thread's; NULL without memory */
 size_t scratch_bytes(const struct archive *a);
 
 /* recover.c */
-errint_t ofile_recover(struct archive *a, int fd, const uint8_t head[static FILE_HEADER_BYTES], ssize_t head_len, const struct dir_use *u,
-		       const char *plain, size_t plain_len, struct file_header *h, int *slot);
+/* The header of a file that the last session may have left unfinished, made right. -ENOENT: it is none of those. */
+errint_t ofile_recover(struct archive *a, int fd, const struct stat *st, const uint8_t head[static FILE_HEADER_BYTES], ssize_t head_len,
+		       const struct dir_use *u, const char *plain, size_t plain_len, struct file_header *h, int *slot);
 
-/* Opens a backing file so that it can be changed where the daemon may; falls back to reading only. */
-errint_t backing_open(struct archive *a, int dirfd, const char *name, int *ret_fd, bool *ret_writable);
-/* Reads and checks the header of an open backing file that lies at (u, plain). */
-errint_t header_load(struct archive *a, const struct dir_use *u, int fd, const char *backing, const char *plain, size_t plain_len,
-		     struct file_header *ret, int *ret_slot);
+/* An ordinary user's daemon may not open what its owner made inaccessible; the mode is lent for the moment of the open. O_DIRECTORY for a directory. */
+int open_lending_mode(int dirfd, const char *name, int flags);
+/* Opens a backing file so that it can be changed where the daemon may; falls back to reading only. -EBADMSG: not a regular file. */
+errint_t backing_open(struct archive *a, int dirfd, const char *name, int *ret_fd, errint_t *ret_read_only, struct stat *st);
 
 /* ---- entry.c, tree.c: the directory is entered for writing ---- */
-errint_t companion_write(struct dir_use *u, const struct sealed_name *n);
+errint_t companion_write(struct dir_use *u, const struct sealed_name *n, bool *ret_new);
 void companion_remove(struct dir_use *u, const struct sealed_name *n);
+/* The header for the record of a removal (*ret_known: there is one), and whether it is allowed. A damaged file may be removed by its owner. */
+errint_t removal_header(struct archive *a, struct dir_use *u, const char *backing, const struct stat *st, struct file_header *h, bool *ret_known);
 errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *backing, const struct caller *c, mode_t mode);
 /* Removes a name from disk, memory and queue, in the order that keeps a reused inode number apart. `take` does it on disk; NULL: unlink. */
 errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n, const struct stat *st,
 		      errint_t (*take)(void *ctx), void *ctx);
 errint_t backing_create(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c,
 			int *ret_fd, struct stat *st);
+errint_t new_group(struct archive *a, struct dir_use *u, const struct caller *c, gid_t *ret, bool *ret_setgid);
 errint_t fd_kill_suidgid(int fd);
+/* What people see of the root: mode, uid and gid into *st; false if that is the backing directory's. */
+bool root_view_get(struct archive *a, struct stat *st);
 /* What people see of backing attributes. */
 errint_t stat_fix(struct archive *a, struct inode *i, struct stat *st);
 errint_t symlink_make(struct archive *a, struct dir_use *u, const char *backing, int at_fd, const char *name, const char *target);

@@ -1,4 +1,5 @@
-/* recover.c - a file that was being written when the last session ended: every block that authenticates counts, the rest is cut off. */
+/* recover.c - a file that was being written when the last session ended, or shortly before: what lies beyond the last block that authenticates is cut
+ * off. A block before it that does not is left as it is, and reading it fails: what comes after it may have been synced long ago. */
 #include "store/ofile.h"
 
 #include "base/io.h"
@@ -8,34 +9,30 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The number of leading bytes that authenticate, and their root. */
-static errint_t measure(struct archive *a, int fd, const struct content_keys *k, uint64_t *ret_size, uint8_t root[static LEAF_BYTES])
+/* The size up to the last block that authenticates, and the root of all up to there. */
+static errint_t measure(struct archive *a, int fd, off_t end, const struct content_keys *k, uint64_t *ret_size, uint8_t root[static LEAF_BYTES])
 {
 	const size_t nn = suite_nonce_bytes(a->suite), tn = suite_tag_bytes(a->suite), full = a->block_size + nn + tn;
-	uint8_t *buf = scratch_get(a), leaf[LEAF_BYTES];
-	struct stat st;
+	uint8_t *buf = scratch_get(a), leaf[LEAF_BYTES], sum[LEAF_BYTES] = {0};
 	if (!buf)
 		return -ENOMEM;
-	if (fstat(fd, &st))
-		return -errno;
 	memset(root, 0, LEAF_BYTES);
 	*ret_size = 0;
 	for (uint64_t i = 0;; i++) {
 		off_t at = (off_t)block_offset(a->suite, a->block_size, i);
-		ssize_t n = at < st.st_size ? io_pread(fd, buf, full, at) : 0;
+		ssize_t n = at < end ? io_pread(fd, buf, full, at) : 0;
 		if (n < 0)
 			return (errint_t)n;
 		if ((size_t)n <= nn + tn)
 			return 0;
 		size_t len = (size_t)n - nn - tn;
 		block_leaf(k, i, buf, buf + nn + len, leaf);
-		if (block_open(k, i, buf, buf + nn, len, buf + nn + len, buf + nn))
-			return 0;
 		for (size_t b = 0; b < LEAF_BYTES; b++)
-			root[b] ^= leaf[b];
-		*ret_size += len;
-		if (len < a->block_size)
-			return 0;
+			sum[b] ^= leaf[b];
+		if (block_open(k, i, buf, buf + nn, len, buf + nn + len, buf + nn))
+			continue;
+		memcpy(root, sum, LEAF_BYTES);
+		*ret_size = i * a->block_size + len;
 	}
 }
 
@@ -48,12 +45,20 @@ static errint_t seal_slot(struct archive *a, int fd, struct file_header *h, int 
 	return !r && fdatasync(fd) ? -errno : r;
 }
 
-/* A file whose first header was never written: it is in the log as created here, and empty. */
+/* Was no header ever written? A damaged one is not for us to throw away. */
+static bool never_written(const uint8_t head[static FILE_HEADER_BYTES], ssize_t len)
+{
+	for (ssize_t i = 0; len == FILE_HEADER_BYTES && i < len; i++)
+		if (head[i])
+			return false;
+	return true;
+}
+
+/* It is in the log as created here, and empty. */
 static errint_t recover_empty(struct archive *a, int fd, const struct dir_use *u, const char *plain, size_t plain_len, struct file_header *h,
 			      int *slot)
 {
 	uint8_t under[KEY_BYTES], file_key[KEY_BYTES];
-	cleanup_free char *path = NULL;
 	memset(h, 0, sizeof *h);
 	h->state = HEADER_CLOSED;
 	h->type = HEADER_REGULAR;
@@ -77,62 +82,70 @@ static errint_t recover_empty(struct archive *a, int fd, const struct dir_use *u
 	return seal_slot(a, fd, h, 0);
 }
 
-static errint_t recover_blocks(struct archive *a, int fd, struct file_header *h, int *slot)
+static errint_t measure_with_key(struct archive *a, int fd, off_t end, const struct file_header *h, uint64_t *size, uint8_t root[static LEAF_BYTES])
 {
 	uint8_t under[KEY_BYTES], file_key[KEY_BYTES];
-	struct stat st;
 	struct content_keys *k = secret_alloc(sizeof *k);
 	if (!k)
 		return -ENOMEM;
-	errint_t r = fstat(fd, &st) ? -errno : anchor_wrap_key(a->anchor, a->keys->archive_wrap, h, under);
+	errint_t r = anchor_wrap_key(a->anchor, a->keys->archive_wrap, h, under);
 	if (!r)
 		r = file_key_unwrap(under, a->uuid, h, file_key);
 	if (!r) {
 		content_keys_derive(k, a->suite, file_key, h->file_id);
-		r = measure(a, fd, k, &h->size, h->root);
+		r = measure(a, fd, end, k, size, root);
 	}
 	secret_wipe(under, sizeof under);
 	secret_wipe(file_key, sizeof file_key);
 	secret_free(k, sizeof *k);
-	if (!r && ftruncate(fd, (off_t)backing_size(a->suite, a->block_size, h->size)))
-		r = -errno;
+	return r;
+}
+
+static errint_t recover_blocks(struct archive *a, int fd, const struct stat *st, struct file_header *h, int *slot)
+{
+	uint64_t size;
+	uint8_t root[LEAF_BYTES];
+	errint_t r = measure_with_key(a, fd, st->st_size, h, &size, root);
 	if (r)
 		return r;
+	off_t end = (off_t)backing_size(a->suite, a->block_size, size);
+	if (h->state == HEADER_CLOSED && h->size == size && st->st_size == end && crypt_equal(h->root, root, LEAF_BYTES))
+		return 0; /* it was closed in time */
+	if (st->st_size != end && ftruncate(fd, end))
+		return -errno;
+	h->size = size;
+	memcpy(h->root, root, LEAF_BYTES);
 	h->state = HEADER_CLOSED;
 	h->modified_at = tclock_trusted(a->clock);
 	*slot ^= 1;
 	r = seal_slot(a, fd, h, *slot);
-	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
 	futimens(fd, times);
+	atomic_fetch_add(&a->recovered, 1);
 	return r;
 }
 
-errint_t ofile_recover(struct archive *a, int fd, const uint8_t head[static FILE_HEADER_BYTES], ssize_t head_len, const struct dir_use *u,
-		       const char *plain, size_t plain_len, struct file_header *h, int *slot)
+errint_t ofile_recover(struct archive *a, int fd, const struct stat *st, const uint8_t head[static FILE_HEADER_BYTES], ssize_t head_len,
+		       const struct dir_use *u, const char *plain, size_t plain_len, struct file_header *h, int *slot)
 {
 	uint8_t place[HOME_BYTES];
-	const uint8_t *id = place;
 	errint_t r;
 	bool valid = head_len == FILE_HEADER_BYTES && !header_choose(a->keys, a->uuid, a->suite, head, h, slot);
 	home_compute(place, a->keys, u->dir->dir->record.dir_id, plain, plain_len);
 	if (valid) {
-		id = h->file_id;
-		if (!open_table_has(a->unclean, id))
+		if (h->state == HEADER_COMMITTED || !open_table_has(a->unclean, h->file_id))
 			return -ENOENT;
-		r = recover_blocks(a, fd, h, slot);
+		r = recover_blocks(a, fd, st, h, slot);
 	} else {
-		/* With a torn first header nothing of the file can have been synced. */
-		if (!open_table_has(a->unclean, place))
+		if (!never_written(head, head_len) || !open_table_has(a->unclean, place))
 			return -ENOENT;
 		r = recover_empty(a, fd, u, plain, plain_len, h, slot);
+		atomic_fetch_add(&a->recovered, 1);
 	}
 	if (r)
 		return r;
-	uint8_t done[FILE_ID_BYTES];
-	memcpy(done, id, sizeof done);
 	open_table_remove(a->unclean, place);
-	open_table_remove(a->unclean, done);
-	atomic_fetch_add(&a->recovered, 1);
+	open_table_remove(a->unclean, h->file_id);
 	gate_record_at(a, RECORD_CLOSE, NULL, h, h->dir_id, place, "recovered");
 	return 0;
 }

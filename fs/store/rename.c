@@ -26,18 +26,10 @@ struct move {
 	unsigned flags;
 	const struct caller *c;
 	bool tree; /* a directory moves */
+	/* For the records: what moved, and what was in its way. */
+	struct file_header moved, replaced;
+	bool has_moved, has_replaced, replaces;
 };
-
-static void lock_both(struct move *m)
-{
-	if (m->from.dir == m->to.dir) {
-		dir_lock(&m->from.u, true);
-		return;
-	}
-	bool first = (uintptr_t)m->from.dir < (uintptr_t)m->to.dir;
-	dir_lock(first ? &m->from.u : &m->to.u, true);
-	dir_lock(first ? &m->to.u : &m->from.u, true);
-}
 
 static errint_t end_stat(struct end *e)
 {
@@ -45,20 +37,28 @@ static errint_t end_stat(struct end *e)
 	return e->exists || errno == ENOENT ? 0 : -errno;
 }
 
-/* The deadline under another class: anew while the file settles, else only earlier. The key is wrapped again where its epoch changes. */
-static errint_t reclassify(struct archive *a, struct file_header *h, const char *path)
+/* What has settled becomes only stricter: the earlier ceiling, with its class and key, and the later floor. */
+static errint_t only_stricter(const struct file_header *h, struct file_header *next)
+{
+	int64_t floor = h->retain_until > next->retain_until ? h->retain_until : next->retain_until;
+	if (next->expires_at >= h->expires_at)
+		*next = *h;
+	next->settles_at = h->settles_at;
+	next->retain_until = floor;
+	return floor > next->expires_at ? -EXDEV : 0; /* cannot be both: mv copies it then */
+}
+
+/* The deadline under another class: anew while the file settles. The key is wrapped again where its epoch changes. */
+static errint_t reclassify(struct archive *a, struct file_header *h, bool settled, const char *path)
 {
 	uint8_t under[KEY_BYTES], file_key[KEY_BYTES];
 	struct file_header next = *h;
 	int64_t now = tclock_trusted(a->clock);
-	bool settling = h->state == HEADER_OPEN || now < h->settles_at;
 	errint_t r = gate_classify(a, path, now, &next);
+	if (!r && (settled || (h->state != HEADER_OPEN && now >= h->settles_at)))
+		r = only_stricter(h, &next);
 	if (r)
 		return r;
-	if (!settling && next.expires_at >= h->expires_at)
-		return 0;
-	if (!settling)
-		next.settles_at = h->settles_at;
 	if (next.key_kind != h->key_kind || next.tree != h->tree || next.epoch != h->epoch) {
 		r = anchor_wrap_key(a->anchor, a->keys->archive_wrap, h, under);
 		if (!r)
@@ -74,7 +74,8 @@ static errint_t reclassify(struct archive *a, struct file_header *h, const char 
 }
 
 /* The new home goes first; the old one stays beside it until the next header after this. */
-static errint_t prepare_file(struct archive *a, struct inode *i, const struct end *from, const struct end *to, struct file_header *ret)
+static errint_t prepare_file(struct archive *a, struct inode *i, const struct end *from, const struct end *to, const struct subject *who,
+			     struct file_header *ret)
 {
 	struct ofile *of;
 	uint8_t home[HOME_BYTES];
@@ -90,7 +91,9 @@ static errint_t prepare_file(struct archive *a, struct inode *i, const struct en
 	if (!r && (r = tclock_check(a->clock, h->expires_at)) == -ENOKEY)
 		r = 0; /* an upload ends with a rename; ingest goes on while the clock is in doubt */
 	if (!r)
-		r = reclassify(a, h, to->path ? to->path : to->name);
+		r = gate_may_move(a, who, h, from->path, to->path);
+	if (!r)
+		r = reclassify(a, h, of->settled, to->path ? to->path : to->name);
 	if (!r) {
 		if (!(h->flags & HEADER_FLAG_LINKED)) {
 			home_compute(h->home[1], a->keys, from->dir->dir->record.dir_id, from->name, from->len);
@@ -99,15 +102,15 @@ static errint_t prepare_file(struct archive *a, struct inode *i, const struct en
 		}
 		memcpy(h->dir_id, dir_id, DIR_ID_BYTES);
 		r = ofile_write_header(a, of);
-		/* Only what was synced before must not lose its home in a power cut. */
-		if (!r && !of->fresh && fdatasync(of->fd))
-			r = -errno;
 	}
 	if (r) {
 		*h = before;
 	} else {
 		memcpy(of->place, home, HOME_BYTES);
 		atomic_store(&i->expires_at, h->expires_at);
+		/* Only what was synced before must not lose its home in a power cut. If this fails, it is at home in either place. */
+		if (!never_synced(i))
+			r = ofile_sync(a, of, true);
 	}
 	*ret = *h;
 	ret->size = of->size;
@@ -128,8 +131,14 @@ static errint_t prepare_dir(struct archive *a, struct inode *i, const struct end
 	memcpy(d.parent_id, to->dir->dir->record.dir_id, DIR_ID_BYTES);
 	d.flags |= DIR_FLAG_TWO_HOMES;
 	d.generation++;
-	if (!(r = dir_record_write(a, u.fd, &d, false)))
-		i->dir->record = d;
+	if (!(r = dir_record_write(a, u.fd, &d, false))) { /* the id beside them is read without a lock */
+		struct dir_record *now = &i->dir->record;
+		memcpy(now->home, d.home, sizeof now->home);
+		memcpy(now->parent_id, d.parent_id, DIR_ID_BYTES);
+		now->flags = d.flags;
+		now->generation = d.generation;
+	}
+	secret_wipe(d.name_key, KEY_BYTES);
 	dir_leave(a, &u);
 	return r;
 }
@@ -162,15 +171,17 @@ static errint_t move_symlink(struct archive *a, struct inode *i, struct end *fro
 	return r;
 }
 
-static errint_t prepare(struct archive *a, struct end *from, struct end *to, struct inode **ret_inode, struct file_header *h)
+static errint_t prepare(struct archive *a, struct end *from, struct end *to, const struct caller *c, struct inode **ret_inode,
+			struct file_header *h)
 {
+	const struct subject *who = c ? c->subject : NULL;
 	*ret_inode = NULL;
 	errint_t r = inode_intern(a, from->st.st_ino, from->st.st_mode & S_IFMT, from->dir, from->name, from->len, ret_inode);
 	if (r)
 		return r;
 	if (S_ISREG(from->st.st_mode))
-		r = prepare_file(a, *ret_inode, from, to, h);
-	else if (S_ISDIR(from->st.st_mode))
+		r = prepare_file(a, *ret_inode, from, to, who, h);
+	else if (S_ISDIR(from->st.st_mode) && !(r = gate_may_move(a, who, NULL, from->path, to->path)))
 		r = prepare_dir(a, *ret_inode, from, to);
 	return r;
 }
@@ -195,12 +206,12 @@ static void moved(struct archive *a, struct inode *i, struct end *from, struct e
 static errint_t exchange(struct archive *a, struct move *m)
 {
 	struct inode *i = NULL, *j = NULL;
-	struct file_header h, k;
+	struct file_header h = {0}, k = {0};
 	if (S_ISLNK(m->from.st.st_mode) || S_ISLNK(m->to.st.st_mode))
 		return -EINVAL; /* two symlinks cannot be sealed for their new places in one step */
-	errint_t r = prepare(a, &m->from, &m->to, &i, &h);
+	errint_t r = prepare(a, &m->from, &m->to, m->c, &i, &h);
 	if (!r)
-		r = prepare(a, &m->to, &m->from, &j, &k);
+		r = prepare(a, &m->to, &m->from, m->c, &j, &k);
 	if (!r && renameat2(m->from.u.fd, m->from.n.backing, m->to.u.fd, m->to.n.backing, RENAME_EXCHANGE))
 		r = -errno;
 	if (!r) {
@@ -213,6 +224,8 @@ static errint_t exchange(struct archive *a, struct move *m)
 			catalogue_put(a->catalogue, &row);
 		}
 	}
+	m->has_moved = S_ISREG(m->from.st.st_mode);
+	m->moved = h;
 	if (i)
 		inode_unref(a, i);
 	if (j)
@@ -223,18 +236,14 @@ static errint_t exchange(struct archive *a, struct move *m)
 /* What stands in the way. */
 static errint_t check_target(struct archive *a, struct move *m)
 {
-	struct file_header h;
-	int slot;
 	if (m->flags & RENAME_NOREPLACE)
 		return -EEXIST;
 	if (S_ISDIR(m->to.st.st_mode) != S_ISDIR(m->from.st.st_mode))
 		return S_ISDIR(m->to.st.st_mode) ? -EISDIR : -ENOTDIR;
 	if (S_ISDIR(m->to.st.st_mode))
 		return 0;
-	if (S_ISREG(m->to.st.st_mode) && !file_header_at(a, &m->to.u, m->to.n.backing, m->to.name, m->to.len, &h, &slot, NULL) &&
-	    h.state == HEADER_COMMITTED && !policy_modifiable(h.retain_until, tclock_trusted(a->clock)))
-		return -EPERM;
-	return 0;
+	m->replaces = true;
+	return S_ISREG(m->to.st.st_mode) ? removal_header(a, &m->to.u, m->to.n.backing, &m->to.st, &m->replaced, &m->has_replaced) : 0;
 }
 
 struct step {
@@ -256,30 +265,43 @@ static errint_t replace(struct archive *a, struct move *m)
 {
 	struct inode *i = NULL;
 	struct file_header h = {0};
+	bool new = false;
 	errint_t r = m->to.exists ? check_target(a, m) : 0;
 	if (!r)
-		r = prepare(a, &m->from, &m->to, &i, &h);
-	if (!r && !m->to.exists)
-		r = companion_write(&m->to.u, &m->to.n);
-	if (!r && m->to.exists && S_ISDIR(m->to.st.st_mode)) {
-		if (!(r = dir_take_away(a, &m->to.u, &m->to.n, m->to.name, &m->to.st)))
-			r = companion_write(&m->to.u, &m->to.n);
-	}
+		r = prepare(a, &m->from, &m->to, m->c, &i, &h);
+	if (!r && m->to.exists && S_ISDIR(m->to.st.st_mode))
+		r = dir_take_away(a, &m->to.u, &m->to.n, m->to.name, &m->to.st);
+	if (!r)
+		r = companion_write(&m->to.u, &m->to.n, &new);
 	if (!r) {
 		struct step step = {.a = a, .i = i, .m = m};
 		r = m->to.exists && !S_ISDIR(m->to.st.st_mode)
 			    ? entry_remove(a, &m->to.u, m->to.name, &m->to.n, &m->to.st, move_on_disk, &step)
 			    : move_on_disk(&step);
 	}
-	if (r && !m->to.exists)
+	if (r && new)
 		companion_remove(&m->to.u, &m->to.n);
 	if (!r) {
 		companion_remove(&m->from.u, &m->from.n);
 		moved(a, i, &m->from, &m->to, &h);
+		m->has_moved = S_ISREG(m->from.st.st_mode);
+		m->moved = h;
 	}
 	if (i)
 		inode_unref(a, i);
 	return r;
+}
+
+/* What was replaced is deleted, and on the record as such. */
+static void record_move(struct archive *a, struct move *m)
+{
+	const struct subject *who = m->c ? m->c->subject : NULL;
+	const uint8_t *dir_id = m->to.dir->dir->record.dir_id;
+	uint8_t place[HOME_BYTES];
+	home_compute(place, a->keys, dir_id, m->to.name, m->to.len);
+	if (m->replaces && !S_ISDIR(m->to.st.st_mode))
+		gate_record_at(a, RECORD_UNLINK, who, m->has_replaced && m->to.st.st_nlink <= 1 ? &m->replaced : NULL, dir_id, place, "replaced");
+	gate_record_at(a, RECORD_RENAME, who, m->has_moved ? &m->moved : NULL, dir_id, place, NULL);
 }
 
 static errint_t move_locked(struct archive *a, struct move *m)
@@ -297,7 +319,10 @@ static errint_t move_locked(struct archive *a, struct move *m)
 		return -ENOENT;
 	if (m->to.exists && m->from.st.st_ino == m->to.st.st_ino)
 		return m->flags & RENAME_NOREPLACE ? -EEXIST : 0; /* two links of one file: POSIX does nothing */
-	return m->flags & RENAME_EXCHANGE ? exchange(a, m) : replace(a, m);
+	r = m->flags & RENAME_EXCHANGE ? exchange(a, m) : replace(a, m);
+	if (!r)
+		record_move(a, m);
+	return r;
 }
 
 static errint_t end_open(struct archive *a, struct end *e)
@@ -327,21 +352,16 @@ errint_t fs_rename(struct archive *a, struct inode *dir, const char *name, struc
 		m.tree = tree;
 		if (tree)
 			tree_lock_write(a);
-		lock_both(&m);
+		dir_lock_two(&m.from.u, true, &m.to.u, true);
 		r = move_locked(a, &m);
-		if (m.from.u.locked)
-			pthread_rwlock_unlock(&dir->dir->lock);
-		if (m.to.u.locked)
-			pthread_rwlock_unlock(&to_dir->dir->lock);
-		m.from.u.locked = m.to.u.locked = false;
+		dir_unlock(&m.from.u);
+		dir_unlock(&m.to.u);
 		if (tree)
 			tree_unlock_write(a);
 		if (r != -EAGAIN || tree)
 			break;
 		r = 0;
 	}
-	if (!r)
-		gate_record(a, RECORD_RENAME, c ? c->subject : NULL, NULL, to_dir->dir->record.dir_id, NULL);
 	if (m.from.u.dir)
 		dir_leave(a, &m.from.u);
 	if (m.to.u.dir)

@@ -111,7 +111,7 @@ static void scan_file(struct walk *w, struct dir_use *u, const char *backing, co
 	struct file_header h = {.expires_at = POLICY_NEVER};
 	struct catalogue_row row;
 	int slot;
-	errint_t r = file_header_at(w->a, u, backing, name, len, &h, &slot, NULL);
+	errint_t r = file_header_at(w->a, u, backing, name, len, &h, &slot);
 	/* A file left open whose key is gone is not recovered, but is to be unlinked: its header says so. */
 	if (r == -EKEYEXPIRED && h.expires_at != POLICY_NEVER)
 		r = 0;

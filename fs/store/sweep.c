@@ -77,7 +77,7 @@ static errint_t look(struct archive *a, struct dir_use *u, const struct catalogu
 	if (r)
 		return r;
 	f->h.expires_at = POLICY_NEVER;
-	r = file_header_at(a, u, row->backing, f->name, f->len, &f->h, &slot, NULL);
+	r = file_header_at(a, u, row->backing, f->name, f->len, &f->h, &slot);
 	/* A file that the last session left open and that cannot be recovered because its key is gone: its header is authentic all the same. */
 	return r == -EKEYEXPIRED && f->h.expires_at != POLICY_NEVER ? 0 : r;
 }

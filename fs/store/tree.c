@@ -30,8 +30,9 @@ void staging_name(char out[static 33])
 errint_t dir_record_write(struct archive *a, int dir_fd, const struct dir_record *d, bool create)
 {
 	uint8_t raw[DIR_RECORD_BYTES];
+	const int flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (create ? O_CREAT | O_EXCL : 0);
 	dir_record_seal(a->keys, a->uuid, d, raw);
-	cleanup_fd int fd = openat(dir_fd, DIR_FILE_NAME, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | (create ? O_CREAT | O_EXCL : 0), 0600);
+	cleanup_fd int fd = openat(dir_fd, DIR_FILE_NAME, flags, 0600);
 	if (fd < 0)
 		return -errno;
 	errint_t r = io_pwrite(fd, raw, sizeof raw, 0);
@@ -41,41 +42,60 @@ errint_t dir_record_write(struct archive *a, int dir_fd, const struct dir_record
 static errint_t staging_dir(struct archive *a, struct dir_use *u, const char *name, const char *tmp, mode_t mode, const struct caller *c)
 {
 	struct dir_record d = {.generation = 1, .key_kind = KEY_KIND_ARCHIVE};
-	struct stat up;
+	gid_t gid;
+	bool setgid;
+	errint_t r = new_group(a, u, c, &gid, &setgid);
+	if (r)
+		return r;
 	if (mkdirat(a->staging_fd, tmp, 0700))
 		return -errno;
 	cleanup_fd int fd = openat(a->staging_fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(u->fd, &up))
+	if (fd < 0)
 		return -errno;
 	crypt_random(d.dir_id, DIR_ID_BYTES);
 	crypt_random(d.name_key, KEY_BYTES);
 	memcpy(d.parent_id, u->dir->dir->record.dir_id, DIR_ID_BYTES);
 	home_compute(d.home[0], a->keys, d.parent_id, name, strlen(name));
-	errint_t r = dir_record_write(a, fd, &d, true);
+	r = dir_record_write(a, fd, &d, true);
 	secret_wipe(d.name_key, KEY_BYTES);
 	if (!r)
 		r = io_fsync_dir(fd);
 	if (r)
 		return r;
-	mode &= 07777;
-	gid_t gid = c ? c->gid : (gid_t)-1;
-	if (up.st_mode & S_ISGID && u->dir != a->root) {
-		mode |= S_ISGID;
-		gid = up.st_gid;
-	}
-	if (a->root_daemon && c && fchown(fd, c->uid, gid))
+	if (a->root_daemon ? c && fchown(fd, c->uid, gid) : setgid && fchown(fd, (uid_t)-1, gid))
 		return -errno;
-	if (!a->root_daemon && (up.st_mode & S_ISGID) && fchown(fd, (uid_t)-1, gid))
-		return -errno;
-	return fchmod(fd, mode) ? -errno : 0;
+	return fchmod(fd, (mode & 07777) | (setgid ? S_ISGID : 0)) ? -errno : 0;
 }
 
-/* Removes a directory that lies in staging, with its record. */
+static bool is_companion(const char *backing)
+{
+	size_t len = strlen(backing), suffix = strlen(NAME_COMPANION_SUFFIX);
+	return backing[0] == NAME_LONG_PREFIX && len > suffix && !strcmp(backing + len - suffix, NAME_COMPANION_SUFFIX);
+}
+
+/* What a crash may have left of an entry: its companion without it. */
+static bool is_litter(int dir_fd, const char *backing)
+{
+	char entry[NAME_BACKING_MAX + 1];
+	struct stat st;
+	if (!is_companion(backing))
+		return false;
+	snprintf(entry, sizeof entry, "%.*s", (int)(strlen(backing) - strlen(NAME_COMPANION_SUFFIX)), backing);
+	return fstatat(dir_fd, entry, &st, AT_SYMLINK_NOFOLLOW) && errno == ENOENT;
+}
+
+/* Removes a directory that lies in staging, with its record and litter. */
 void staging_remove_dir(struct archive *a, const char *tmp)
 {
-	cleanup_fd int fd = openat(a->staging_fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0)
-		unlinkat(fd, DIR_FILE_NAME, 0);
+	int fd = openat(a->staging_fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (!strcmp(e->d_name, DIR_FILE_NAME) || is_litter(fd, e->d_name))
+			unlinkat(fd, e->d_name, 0);
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
 	unlinkat(a->staging_fd, tmp, AT_REMOVEDIR);
 }
 
@@ -92,13 +112,13 @@ errint_t fs_mkdir(struct archive *a, struct inode *dir, const char *name, mode_t
 	r = name_seal(dir->dir->keys, name, strlen(name), &n);
 	if (!r && !fstatat(u.fd, n.backing, &st, AT_SYMLINK_NOFOLLOW))
 		r = -EEXIST;
-	if (!r)
-		r = staging_dir(a, &u, name, tmp, mode, c);
-	if (!r && !(r = companion_write(&u, &n)) && renameat2(a->staging_fd, tmp, u.fd, n.backing, RENAME_NOREPLACE)) {
+	bool new_companion = false;
+	if (!r && !(r = staging_dir(a, &u, name, tmp, mode, c)) && !(r = companion_write(&u, &n, &new_companion)) &&
+	    renameat2(a->staging_fd, tmp, u.fd, n.backing, RENAME_NOREPLACE))
 		r = -errno;
+	if (r && new_companion)
 		companion_remove(&u, &n);
-	}
-	if (r && r != -EEXIST)
+	if (r)
 		staging_remove_dir(a, tmp);
 	dir_leave(a, &u);
 	if (r)
@@ -113,10 +133,12 @@ errint_t fs_mkdir(struct archive *a, struct inode *dir, const char *name, mode_t
 	return 0;
 }
 
-/* True if nothing but the record is in it: no file of lapse's, no foreign one. */
-static errint_t dir_is_empty(int parent_fd, const char *backing)
+/* 0 if nothing but the record is in it: no file of lapse's, no foreign one. */
+static errint_t dir_is_empty(struct archive *a, int parent_fd, const char *backing)
 {
 	int fd = openat(parent_fd, backing, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == EACCES && !a->root_daemon)
+		fd = open_lending_mode(parent_fd, backing, O_RDONLY | O_DIRECTORY);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	errint_t r = 0;
 	if (!d) {
@@ -126,7 +148,7 @@ static errint_t dir_is_empty(int parent_fd, const char *backing)
 		return r;
 	}
 	for (struct dirent *e; !r && (errno = 0, e = readdir(d));)
-		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, DIR_FILE_NAME))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, DIR_FILE_NAME) && !is_litter(fd, e->d_name))
 			r = -ENOTEMPTY;
 	closedir(d);
 	return r;
@@ -136,15 +158,30 @@ struct taking {
 	struct archive *a;
 	struct dir_use *u;
 	const struct sealed_name *n;
+	const struct stat *st;
 };
+
+/* An ordinary user's daemon can neither move nor empty what its owner made read-only. */
+static errint_t lend_mode(struct taking *t, mode_t mode)
+{
+	if (t->a->root_daemon || (t->st->st_mode & 0700) == 0700)
+		return 0;
+	return fchmodat(t->u->fd, t->n->backing, mode, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
+}
 
 static errint_t take_dir(void *ctx)
 {
 	struct taking *t = ctx;
 	char tmp[33];
 	staging_name(tmp);
-	if (renameat2(t->u->fd, t->n->backing, t->a->staging_fd, tmp, RENAME_NOREPLACE))
-		return -errno;
+	errint_t r = lend_mode(t, 0700);
+	if (r)
+		return r;
+	if (renameat2(t->u->fd, t->n->backing, t->a->staging_fd, tmp, RENAME_NOREPLACE)) {
+		r = -errno;
+		lend_mode(t, t->st->st_mode & 07777);
+		return r;
+	}
 	companion_remove(t->u, t->n);
 	staging_remove_dir(t->a, tmp);
 	return 0;
@@ -153,8 +190,8 @@ static errint_t take_dir(void *ctx)
 /* Takes an empty directory out of its place. The parent is entered for writing. */
 errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed_name *n, const char *name, const struct stat *st)
 {
-	struct taking t = {.a = a, .u = u, .n = n};
-	errint_t r = dir_is_empty(u->fd, n->backing);
+	struct taking t = {.a = a, .u = u, .n = n, .st = st};
+	errint_t r = dir_is_empty(a, u->fd, n->backing);
 	if (r)
 		return r;
 	struct inode *i = inode_find(a, st->st_ino);
@@ -214,12 +251,6 @@ errint_t fs_opendir(struct archive *a, struct inode *dir, const struct caller *c
 	d->dir = dir;
 	*ret = d;
 	return 0;
-}
-
-static bool is_companion(const char *backing)
-{
-	size_t len = strlen(backing), suffix = strlen(NAME_COMPANION_SUFFIX);
-	return backing[0] == NAME_LONG_PREFIX && len > suffix && !strcmp(backing + len - suffix, NAME_COMPANION_SUFFIX);
 }
 
 /* The plaintext name of an entry, or NULL if it is not shown (ours, or foreign). */

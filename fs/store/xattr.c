@@ -134,7 +134,7 @@ ssize_t fs_listxattr(struct archive *a, struct inode *i, char *out, size_t size)
 	ssize_t n = flistxattr(x.fd, raw, VALUE_MAX);
 	r = n < 0 ? -errno : 0;
 	for (const char *p = raw; !r && p < raw + n; p += strlen(p) + 1) {
-		if (strncmp(p, XATTR_PREFIX, strlen(XATTR_PREFIX)) || xattr_name_open(x.keys, p, name))
+		if (xattr_name_open(x.keys, p, name) || !is_user(name))
 			continue;
 		size_t add = strlen(name) + 1;
 		if (size && len + add > size)

@@ -78,7 +78,7 @@ static struct file_header header_of(const char *dir, const char *name)
 		cr_assert_eq(find_path(dir, &e), 0);
 	cr_assert_eq(dir_enter(a, e.inode, false, &u), 0);
 	cr_assert_eq(name_seal(e.inode->dir->keys, name, strlen(name), &n), 0);
-	cr_assert_eq(file_header_at(a, &u, n.backing, name, strlen(name), &h, &slot, NULL), 0);
+	cr_assert_eq(file_header_at(a, &u, n.backing, name, strlen(name), &h, &slot), 0);
 	dir_leave(a, &u);
 	if (dir)
 		fs_forget(a, e.inode, 1);
