@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """differential.py REFERENCE MOUNT STEPS SEED: the same random operations on a plain directory and on the mount; every result, errno and byte must agree."""
-import errno, os, random, stat, sys
+import ctypes, errno, mmap, os, random, stat, sys
 
 ref, mnt, steps, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 rnd = random.Random(seed)
 noise = rnd.randbytes(1 << 19)
-names = ["a", "b", "c.jpg", "d.part", "n" * 200, "z" * 255, "ü", "e e"]
+names = ["a", "b", "c.jpg", "d.part", "n" * 200, "z" * 255, "m" * 160, "l" * 161, "ü" * 100, "e e"]
+libc = ctypes.CDLL(None, use_errno=True)
 dirs = [""]
 handles = []  # pairs of descriptors
 sizes = [0, 1, 100, 4096, 32767, 32768, 32769, 50000, 65536, 131072, 200001]
@@ -14,6 +15,39 @@ sizes = [0, 1, 100, 4096, 32767, 32768, 32769, 50000, 65536, 131072, 200001]
 def path():
     d = rnd.choice(dirs)
     return os.path.join(d, rnd.choice(names)) if d else rnd.choice(names)
+
+
+def renameat2(old, new, flags):
+    if libc.renameat2(-100, old.encode(), -100, new.encode(), flags):
+        e = ctypes.get_errno()
+        raise OSError(e, os.strerror(e))
+
+
+def in_child(fn):
+    """What fn does in another process: 0, or its errno."""
+    pid = os.fork()
+    if not pid:
+        try:
+            fn()
+            os._exit(0)
+        except OSError as e:
+            os._exit(e.errno)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status:
+        raise OSError(status, os.strerror(status))
+
+
+def map_write(fd, off, data):
+    """Through a shared mapping, inside the file."""
+    size = os.fstat(fd).st_size
+    if size == 0:
+        return 0
+    off %= size
+    data = data[:size - off]
+    with mmap.mmap(fd, size) as m:
+        m[off:off + len(data)] = data
+        m.flush()
+    return len(data)
 
 
 def both(what, fn):
@@ -41,7 +75,8 @@ def summary(p):
 def step(n):
     global dirs
     op = rnd.choice(["open", "open", "open", "write", "write", "write", "read", "read", "pread", "truncate", "ftruncate", "rename", "rename", "unlink",
-                     "mkdir", "rmdir", "symlink", "link", "chmod", "utime", "stat", "list", "close", "close", "fsync", "xattr", "append", "chown"])
+                     "mkdir", "rmdir", "symlink", "link", "link", "chmod", "utime", "stat", "list", "close", "close", "fsync", "xattr", "append", "chown",
+                     "rename2", "rename2", "mmap", "fallocate", "child", "sync"])
     p, q = path(), path()
     data = noise[(o := rnd.randrange(len(noise) - 210000)):o + rnd.choice(sizes)]
     off = rnd.choice(sizes + [300000])
@@ -57,7 +92,7 @@ def step(n):
             if len(handles) > 20:
                 for fd in handles.pop(0):
                     os.close(fd)
-    elif op in ("write", "read", "pread", "ftruncate", "close", "fsync", "append"):
+    elif op in ("write", "read", "pread", "ftruncate", "close", "fsync", "append", "mmap", "fallocate"):
         if not handles:
             return
         k = rnd.randrange(len(handles))
@@ -74,6 +109,10 @@ def step(n):
             both(what, lambda r: os.ftruncate(fd[r], off))
         elif op == "fsync":
             both(what, lambda r: os.fsync(fd[r]))
+        elif op == "mmap":
+            both(what, lambda r: map_write(fd[r], off, data))
+        elif op == "fallocate":
+            both(what, lambda r: (os.posix_fallocate(fd[r], off, len(data) + 1), os.fstat(fd[r]).st_size))
         else:
             for f in handles.pop(k):
                 os.close(f)
@@ -84,6 +123,30 @@ def step(n):
         dirs = [d for d in dirs if os.path.isdir(j(ref, d))]
         if q not in dirs and os.path.isdir(j(ref, q)) and not os.path.islink(j(ref, q)) and q.count("/") < 4:
             dirs.append(q)
+    elif op == "rename2":
+        flag = rnd.choice([1, 2])  # NOREPLACE, EXCHANGE
+        what += f" flag {flag}"
+        if flag == 2 and (os.path.islink(j(ref, p)) or os.path.islink(j(ref, q))):
+            return  # a symlink is sealed for its one place; README says so
+        both(what, lambda r: renameat2(j(r, p), j(r, q), flag))
+        dirs = [d for d in dirs if os.path.isdir(j(ref, d))]
+        for x in (p, q):
+            if x not in dirs and os.path.isdir(j(ref, x)) and not os.path.islink(j(ref, x)) and x.count("/") < 4:
+                dirs.append(x)
+    elif op == "child":
+        def act(r):
+            with open(j(r, p), "ab", buffering=0) as f:  # beside the handles that we have
+                f.write(data)
+            os.rename(j(r, p), j(r, q))
+        if os.path.isdir(j(ref, q)) or os.path.islink(j(ref, p)):
+            return
+        both(what, lambda r: in_child(lambda: act(r)))
+    elif op == "sync":
+        def sync(r):
+            f = os.open(j(r, p), os.O_RDONLY | os.O_NONBLOCK)
+            os.fsync(f)
+            os.close(f)
+        both(what, sync)
     elif op == "unlink":
         both(what, lambda r: os.unlink(j(r, p)))
     elif op == "mkdir":
