@@ -113,9 +113,10 @@ static errint_t find_sealed(struct archive *a, struct in_force *ret, struct faul
 	}
 	if (first)
 		return fault_set(f, -EBADMSG,
-			"the sealed policy cannot be opened (%s): .lapse/policy is missing, damaged, or of another "
-			"archive",
-			strerror(-first));
+			"the sealed policy, .lapse/policy, %s. Restore it from a backup of the store",
+			first == -ENOENT    ? "is missing"
+			: first == -EBADMSG ? "is damaged or of another archive"
+					    : strerror(-first));
 	if (rollback_goes_on(a, PART_POLICY))
 		return read_sealed(a, POLICY_NAME, ret, digest);
 	return fault_set(f, -EBADMSG,

@@ -27,7 +27,8 @@ errint_t keyring_file_read(
 			"this is lapse %s",
 			ret->needs, ret->features, LAPSE_VERSION);
 	if (r)
-		return fault_set(f, r, ".lapse/%s is damaged or not a keyring: %s", name, strerror(-r));
+		return fault_set(
+			f, r, ".lapse/%s is damaged or not a keyring. Restore it from a backup of the store", name);
 	*ret_bytes = steal_ptr(&bytes);
 	*ret_len = len;
 	return 0;

@@ -121,6 +121,10 @@ static errint_t explain_unlock(const struct archive *a, errint_t r, struct fault
 			"a key slot of %s asks for more work or memory than is allowed here (at most half of this "
 			"machine's memory)",
 			a->path);
+	if (r == -EBADMSG)
+		return fault_set(f, r,
+			"the key slot that this key opens is damaged: " ARCHIVE_DIR_NAME "/" KEYRING_NAME
+			" was changed outside lapse. Restore it from a backup of the store");
 	return fault_set(f, r, "%s could not be unlocked: %s", a->path, strerror(-r));
 }
 
@@ -180,7 +184,8 @@ static errint_t try_keyring(
 		return explain_unlock(a, r, f);
 	r = keyring_verify(bytes, len, a->secrets, digest);
 	if (r)
-		return fault_set(f, r, ARCHIVE_DIR_NAME "/%s was changed outside lapse", name);
+		return fault_set(f, r,
+			ARCHIVE_DIR_NAME "/%s was changed outside lapse. Restore it from a backup of the store", name);
 	if (a->check)
 		a->check->state[PART_KEYRING] = PART_FINE;
 	if ((r = anchor_paths_find(a->uuid, o->anchor, &paths)))
