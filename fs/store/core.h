@@ -72,6 +72,12 @@ errint_t inode_enter_two(struct archive *a, struct inode *i, struct inode *to, s
 /* By backing inode number, with a reference, or NULL. */
 struct inode *inode_find(struct archive *a, uint64_t ino);
 
+/* An ordinary user's daemon may not enter or change a directory that its owner made inaccessible; the mode is lent for a moment. False if it is not its to
+ * lend, or there is no need. */
+bool dir_lend(struct archive *a, int dir_fd, mode_t *ret_mode);
+void dir_lend_end(int dir_fd, mode_t mode);
+int dir_record_fd(struct archive *a, int dir_fd, int flags); /* opens .lapse-dir; -1 with errno */
+
 struct dirstate *dirstate_new(void);
 void dirstate_free(struct archive *a, struct inode *i);
 
@@ -117,3 +123,11 @@ void row_fill(struct archive *a, struct catalogue_row *row, const struct file_he
 errint_t file_expire_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, const struct file_header *h);
 
 size_t dir_cache_count(struct archive *a);
+
+/* ---- orphan.c: deleted files that are still held open, for the sweeper ---- */
+errint_t orphans_new(struct archive *a);
+void orphans_free(struct archive *a);
+void orphan_add(struct archive *a, struct inode *i);
+void orphan_remove(struct archive *a, struct inode *i); /* at its last close */
+int64_t orphan_next(struct archive *a);			 /* the earliest deadline; INT64_MAX: none */
+void orphan_sweep(struct archive *a, int64_t now);	 /* no lock held: tells the kernel */

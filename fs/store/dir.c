@@ -1,6 +1,6 @@
 #include "base/io.h"
 #include "base/secret.h"
-#include "store/core.h"
+#include "store/ofile.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -115,12 +115,42 @@ void dirstate_free(struct archive *a, struct inode *i)
 	i->dir = NULL;
 }
 
+bool dir_lend(struct archive *a, int dir_fd, mode_t *ret_mode)
+{
+	struct stat st;
+	if (a->root_daemon || fstat(dir_fd, &st) || st.st_uid != geteuid() || (st.st_mode & 0700) == 0700)
+		return false;
+	*ret_mode = st.st_mode & 07777;
+	return !fchmod(dir_fd, *ret_mode | 0700);
+}
+
+void dir_lend_end(int dir_fd, mode_t mode)
+{
+	int e = errno;
+	fchmod(dir_fd, mode);
+	errno = e;
+}
+
+int dir_record_fd(struct archive *a, int dir_fd, int flags)
+{
+	mode_t mode;
+	flags |= O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+	int fd = openat(dir_fd, DIR_FILE_NAME, flags, 0600), e = errno;
+	if (fd < 0 && e == EACCES && dir_lend(a, dir_fd, &mode)) {
+		fd = openat(dir_fd, DIR_FILE_NAME, flags, 0600);
+		e = errno;
+		dir_lend_end(dir_fd, mode);
+	}
+	errno = e;
+	return fd;
+}
+
 /* Reads `.lapse-dir` and sees that the directory is at home. fd_lock held. */
 static errint_t dir_load(struct archive *a, struct inode *dir, int fd, const struct dirstate *parent, const struct link *l)
 {
 	struct dirstate *d = dir->dir;
 	uint8_t raw[DIR_RECORD_BYTES], home[HOME_BYTES];
-	cleanup_fd int file = openat(fd, DIR_FILE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	cleanup_fd int file = dir_record_fd(a, fd, O_RDONLY);
 	if (file < 0)
 		return errno == ENOENT || errno == ELOOP || errno == ENXIO ? -EBADMSG : -errno;
 	ssize_t n = io_pread(file, raw, sizeof raw, 0);
@@ -172,6 +202,8 @@ static errint_t dir_open(struct archive *a, struct inode *dir)
 		return r;
 	r = name_seal(up.dir->dir->keys, l->name, l->len, &sealed);
 	int fd = r ? -1 : openat(up.fd, sealed.backing, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (!r && fd < 0 && errno == EACCES && !a->root_daemon)
+		fd = open_lending_mode(up.fd, sealed.backing, O_RDONLY | O_DIRECTORY);
 	if (!r && fd < 0)
 		r = errno == ENOTDIR || errno == ELOOP ? -EBADMSG : -errno;
 	if (!r)

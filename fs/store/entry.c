@@ -431,7 +431,11 @@ errint_t file_expire_at(struct archive *a, struct dir_use *u, const char *backin
 		return r;
 	if (strcmp(n.backing, backing) || fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW))
 		return -ENOENT;
+	mode_t mode;
+	bool lent = dir_lend(a, u->fd, &mode);
 	if (!(r = entry_remove(a, u, plain, &n, &st, NULL, NULL)))
 		companion_remove(u, &n);
+	if (lent)
+		dir_lend_end(u->fd, mode);
 	return r;
 }

@@ -131,10 +131,10 @@ errint_t ofile_recover(struct archive *a, int fd, const struct stat *st, const u
 	uint8_t place[HOME_BYTES];
 	errint_t r;
 	bool valid = head_len == FILE_HEADER_BYTES && !header_choose(a->keys, a->uuid, a->suite, head, h, slot);
+	if (valid && (h->state == HEADER_COMMITTED || !open_table_has(a->unclean, h->file_id)))
+		return -ENOENT;
 	home_compute(place, a->keys, u->dir->dir->record.dir_id, plain, plain_len);
 	if (valid) {
-		if (h->state == HEADER_COMMITTED || !open_table_has(a->unclean, h->file_id))
-			return -ENOENT;
 		r = recover_blocks(a, fd, st, h, slot);
 	} else {
 		if (!never_written(head, head_len) || !open_table_has(a->unclean, place))

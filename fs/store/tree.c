@@ -30,9 +30,8 @@ void staging_name(char out[static 33])
 errint_t dir_record_write(struct archive *a, int dir_fd, const struct dir_record *d, bool create)
 {
 	uint8_t raw[DIR_RECORD_BYTES];
-	const int flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (create ? O_CREAT | O_EXCL : 0);
 	dir_record_seal(a->keys, a->uuid, d, raw);
-	cleanup_fd int fd = openat(dir_fd, DIR_FILE_NAME, flags, 0600);
+	cleanup_fd int fd = dir_record_fd(a, dir_fd, O_WRONLY | (create ? O_CREAT | O_EXCL : 0));
 	if (fd < 0)
 		return -errno;
 	errint_t r = io_pwrite(fd, raw, sizeof raw, 0);
