@@ -64,6 +64,8 @@ static errint_t open_core(struct archive *a, struct fault *f)
 	if (!r)
 		r = dir_cache_new(a);
 	if (!r)
+		r = orphans_new(a);
+	if (!r)
 		r = (a->observe ? catalogue_open_observe : catalogue_open)(a->lapse_fd, a->keys, a->uuid, &a->catalogue, &rebuild, f);
 	if (!r && (r = root_open(a)))
 		fault_set(f, r, "the archive's own directory record (" DIR_FILE_NAME ") cannot be opened: %s", strerror(-r));
@@ -169,10 +171,11 @@ void archive_close(struct archive *a)
 	if (a->sweeper)
 		sweeper_stop(a);
 	if (a->root)
-		inode_unref(a, a->root);
+		inode_close_all(a);
 	catalogue_close(a->catalogue);
 	end_session(a);
 	dir_cache_free(a);
+	orphans_free(a);
 	inode_tables_free(a);
 	gate_close(a);
 	tclock_close(a->clock);

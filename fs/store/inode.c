@@ -326,6 +326,8 @@ void inode_drop_link(struct archive *a, struct inode *i, struct inode *dir, cons
 		}
 	if (last)
 		i->gone = true;
+	if (last && i->of)
+		orphan_add(a, i);
 	pthread_mutex_unlock(&i->lock);
 	if (found) {
 		inode_unref(a, found->dir);

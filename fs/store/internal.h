@@ -59,6 +59,7 @@ struct archive {
 	struct inode_shard shard[INODE_SHARDS];
 	struct inode *root;
 	struct dir_cache *dir_cache;
+	struct orphans *orphans;
 
 	char backing_type[32];
 

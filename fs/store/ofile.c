@@ -374,7 +374,7 @@ void ofile_release(struct archive *a, struct ofile *of, bool write)
 	if (seal && last_writer_gone(a, of, gone))
 		put_row(a, of);
 	pthread_mutex_lock(&i->lock);
-	bool last = --of->refs == 0, keep = last && of->dirty && !i->gone, drop = last && of->kept && !keep;
+	bool last = --of->refs == 0, keep = last && of->dirty && !i->gone, drop = last && of->kept && !keep, orphan = last && i->gone;
 	if (keep && !of->kept)
 		inode_ref(i);
 	if (last)
@@ -384,6 +384,8 @@ void ofile_release(struct archive *a, struct ofile *of, bool write)
 	pthread_mutex_unlock(&i->lock);
 	if (last && !keep)
 		ofile_free(a, of);
+	if (orphan)
+		orphan_remove(a, i);
 	if (drop)
 		inode_unref(a, i);
 	inode_unref(a, i);

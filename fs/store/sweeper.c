@@ -236,10 +236,12 @@ static void *sweeper_main(void *sweeper)
 	for (;;) {
 		bool failing = false;
 		drop_damaged(s);
+		orphan_sweep(a, now_of(a));
 		while (!failing && !stopping(s) && sweep_batch(s, w, &failing))
 			continue;
 		int64_t now = now_of(a);
-		int64_t next = failing ? now + PAUSE : catalogue_next(a->catalogue, now);
+		int64_t next = failing ? now + PAUSE : catalogue_next(a->catalogue, now), orphan = orphan_next(a);
+		next = orphan < next ? orphan : next;
 		pthread_mutex_lock(&s->lock);
 		if (!s->stop && (!s->kicked || failing))
 			tclock_wait(
