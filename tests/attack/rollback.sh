@@ -64,6 +64,8 @@ accepted() {
 	[ $status -eq 3 ] && grep -q -- --yes "$TEST_TMP/fsck.out" || die "accepted without being asked: $(cat "$TEST_TMP/fsck.out")"
 	fsck --accept-rollback --reason "the test of $1" --yes || { cat "$TEST_TMP/fsck.out" >&2; die "not accepted: $1"; }
 	found 0 'keyring *ok' 'anchor *ok' 'policy *ok' 'log *ok'
+	timeout 60 "$PYTHON" "$SRC/tests/reader/reader.py" "$ARC" --key-file "$KEY" --anchor "$TEST_TMP/anchor" >/dev/null 2>"$TEST_TMP/problems" ||
+		{ cat "$TEST_TMP/problems" >&2; die "the second reader does not find it of one time: $1"; }
 }
 
 # The keys, whatever the clock says: a second reader that ignores deadlines, with this anchor.
