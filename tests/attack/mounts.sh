@@ -114,6 +114,7 @@ fi
 note "detached while in use: who holds a file reads that one, nobody opens another, and the daemon ends"
 setpriv --reuid 43003 --regid 43003 --clear-groups -- sleep 60 <"$MNT/in/1" &
 sleeper=$!
+wait_until 10 sh -c "[ \"\$(readlink /proc/$sleeper/fd/0)\" = '$MNT/in/1' ]"
 umount -l "$MNT"
 [ -z "$(ls "$MNT")" ] || die "something is still mounted"
 [ "$(as_uid 43003 cat /proc/$sleeper/fd/0 2>/dev/null)" != "" ] || note "(not reopened)"

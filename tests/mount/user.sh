@@ -5,6 +5,7 @@ as t1 true
 # On any Debian with udev it is 0666; a bare machine may have it otherwise.
 device_mode=$(stat -c %a /dev/fuse)
 home=$TEST_TMP/home
+cp -r "$SRC/policy" "$TEST_TMP/some"
 install -d -o lapse-t1 "$home"
 u() { as t1 env HOME="$home" XDG_RUNTIME_DIR="$home/run" XDG_STATE_HOME="$home/state" "$@"; }
 u mkdir -m 700 "$home/run"
@@ -16,8 +17,8 @@ trap 'ended=$?; set +e; umount -l "$home/archive" 2>/dev/null; chmod "$device_mo
 chmod 666 /dev/fuse
 u "$LAPSE" mount "$home/archive" --key-file "$home/key"
 MNT=$home/archive
-u cp -r "$SRC/policy" "$MNT/copy"
-u diff -r "$SRC/policy" "$MNT/copy"
+u cp -r "$TEST_TMP/some" "$MNT/copy"
+u diff -r "$TEST_TMP/some" "$MNT/copy"
 u sh -c "umask 077; echo x >$MNT/mine; chmod 400 $MNT/mine; cat $MNT/mine; mv $MNT/mine $MNT/mine2; rm -f $MNT/mine2" >/dev/null
 # What one may do to what one made inaccessible, as on any filesystem.
 cat >"$TEST_TMP/modes.sh" <<'E'
@@ -53,7 +54,7 @@ grep -q 'mounted over itself' "$TEST_TMP/status" || { cat "$TEST_TMP/status"; di
 u "$LAPSE" umount "$MNT"
 [ -z "$(ls "$MNT" 2>/dev/null | grep -v '^[-_A-Za-z0-9]*$')" ] || die "plain names in the store: $(ls "$MNT")"
 u "$LAPSE" mount "$home/archive" --key-file "$home/key"
-u diff -r "$SRC/policy" "$MNT/copy"
+u diff -r "$TEST_TMP/some" "$MNT/copy"
 # now it has to be opened first
 check "mv of an inaccessible directory" u mv "$MNT/zero" "$MNT/zero2"
 [ "$(stat -c %a "$MNT/zero2" 2>/dev/null || u stat -c %a "$MNT/zero2")" = 0 ] || die "its mode has changed"
