@@ -35,6 +35,11 @@ static errint_t target_open(struct archive *a, struct inode *i, bool write, stru
 		t->fd = i->dir->fd;
 		return 0;
 	}
+	if (i->dir && dir_pin_open(i, &t->u)) {
+		t->entered = true;
+		t->fd = t->u.fd;
+		return 0;
+	}
 	errint_t r = inode_enter(a, i, write, &t->u, &l);
 	if (r)
 		return r;

@@ -30,6 +30,7 @@ struct inode {
 	mode_t type; /* S_IFMT bits */
 	bool hashed;
 	bool gone;  /* no name is left */
+	int held;   /* a descriptor of a file that is gone, closed with the inode; -1: none */
 	pthread_mutex_t lock; /* links, of, gone */
 	struct link *links;
 	struct dirstate *dir;	 /* directories */
@@ -58,6 +59,8 @@ errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, si
 /* Before its last name is removed from disk: out of the table, since its number may be another file's at once. Put back if the removal failed. */
 void inode_set_aside(struct archive *a, struct inode *i);
 void inode_put_back(struct archive *a, struct inode *i);
+/* Gives *fd to an inode that is gone, to be closed with it; beyond a limit it stays the caller's. */
+void inode_hold(struct archive *a, struct inode *i, int *fd);
 /* `last`: no name is left on disk. */
 void inode_drop_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, size_t len, bool last);
 /* It lies under another backing number now. */
@@ -92,6 +95,8 @@ errint_t dir_pin(struct archive *a, struct inode *dir, struct dir_use *ret);
 /* For moving a directory: nobody builds a path or reopens a directory meanwhile. */
 void tree_lock_write(struct archive *a);
 void tree_unlock_write(struct archive *a);
+/* Pins a directory only if its descriptor is open already. */
+bool dir_pin_open(struct inode *dir, struct dir_use *ret);
 void dir_lock(struct dir_use *u, bool write);
 /* Two pinned ones (of one directory the first alone is locked, for writing if either asks for it). */
 void dir_lock_two(struct dir_use *u, bool write, struct dir_use *v, bool v_write);

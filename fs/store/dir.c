@@ -242,6 +242,21 @@ void tree_unlock_write(struct archive *a)
 	pthread_rwlock_unlock(&a->tree);
 }
 
+bool dir_pin_open(struct inode *dir, struct dir_use *ret)
+{
+	struct dirstate *d = dir->dir;
+	pthread_mutex_lock(&d->fd_lock);
+	bool open = d->fd >= 0;
+	d->pins += open;
+	d->referenced = true;
+	pthread_mutex_unlock(&d->fd_lock);
+	if (open) {
+		inode_ref(dir);
+		*ret = (struct dir_use){.dir = dir, .fd = d->fd};
+	}
+	return open;
+}
+
 errint_t dir_pin(struct archive *a, struct inode *dir, struct dir_use *ret)
 {
 	struct dirstate *d = dir->dir;

@@ -333,7 +333,7 @@ errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const ch
 }
 
 errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n, const struct stat *st,
-		      errint_t (*take)(void *ctx), void *ctx)
+		      errint_t (*take)(void *ctx), void *ctx, int *held)
 {
 	uint8_t place[HOME_BYTES];
 	struct stat now = *st;
@@ -356,6 +356,8 @@ errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, co
 		inode_put_back(a, i);
 	else if (i)
 		inode_drop_link(a, i, u->dir, name, strlen(name), last);
+	if (i && !r && last && held)
+		inode_hold(a, i, held);
 	if (i)
 		inode_unref(a, i);
 	if (!r && S_ISREG(st->st_mode)) {
@@ -366,12 +368,14 @@ errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, co
 }
 
 /* As little reading as that takes. */
-errint_t removal_header(struct archive *a, struct dir_use *u, const char *backing, const struct stat *st, struct file_header *h, bool *ret_known)
+errint_t removal_header(struct archive *a, struct dir_use *u, const char *backing, const struct stat *st, struct file_header *h, bool *ret_known,
+			int *ret_held)
 {
 	uint8_t head[FILE_HEADER_BYTES];
 	int slot;
 	struct inode *i = inode_find(a, st->st_ino);
 	*ret_known = false;
+	*ret_held = -1;
 	if (i) {
 		pthread_mutex_lock(&i->lock);
 		if (i->of) {
@@ -384,9 +388,8 @@ errint_t removal_header(struct archive *a, struct dir_use *u, const char *backin
 		inode_unref(a, i);
 	}
 	if (!*ret_known) {
-		cleanup_fd int fd =
-			openat(u->fd, backing, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (a->root_daemon ? O_NOATIME : 0));
-		*ret_known = fd >= 0 && io_pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head &&
+		*ret_held = openat(u->fd, backing, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (a->root_daemon ? O_NOATIME : 0));
+		*ret_known = *ret_held >= 0 && io_pread(*ret_held, head, sizeof head, 0) == (ssize_t)sizeof head &&
 			     !header_choose(a->keys, a->uuid, a->suite, head, h, &slot);
 	}
 	return *ret_known && h->state == HEADER_COMMITTED && !policy_modifiable(h->retain_until, tclock_trusted(a->clock)) ? -EPERM : 0;
@@ -400,6 +403,7 @@ errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const
 	struct file_header h;
 	bool known = false;
 	uint8_t place[HOME_BYTES];
+	cleanup_fd int held = -1;
 	errint_t r = enter_sealed(a, dir, name, true, &u, &n);
 	if (r)
 		return r;
@@ -408,9 +412,9 @@ errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const
 	else if (S_ISDIR(st.st_mode))
 		r = -EISDIR;
 	else if (S_ISREG(st.st_mode))
-		r = removal_header(a, &u, n.backing, &st, &h, &known);
+		r = removal_header(a, &u, n.backing, &st, &h, &known, &held);
 	if (!r)
-		r = entry_remove(a, &u, name, &n, &st, NULL, NULL);
+		r = entry_remove(a, &u, name, &n, &st, NULL, NULL, &held);
 	if (!r) {
 		companion_remove(&u, &n);
 		home_compute(place, a->keys, dir->dir->record.dir_id, name, strlen(name));
@@ -433,7 +437,7 @@ errint_t file_expire_at(struct archive *a, struct dir_use *u, const char *backin
 		return -ENOENT;
 	mode_t mode;
 	bool lent = dir_lend(a, u->fd, &mode);
-	if (!(r = entry_remove(a, u, plain, &n, &st, NULL, NULL)))
+	if (!(r = entry_remove(a, u, plain, &n, &st, NULL, NULL, NULL)))
 		companion_remove(u, &n);
 	if (lent)
 		dir_lend_end(u->fd, mode);

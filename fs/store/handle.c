@@ -128,7 +128,7 @@ static errint_t create_entered(struct archive *a, struct dir_use *u, const char 
 			return 0;
 		}
 	}
-	if (entry_remove(a, u, name, n, st, NULL, NULL) == 0)
+	if (entry_remove(a, u, name, n, st, NULL, NULL, NULL) == 0)
 		companion_remove(u, n);
 	if (fd < 0)
 		ofile_release(a, of, true);

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define HELD_MAX 256 /* descriptors of deleted files that the kernel has not forgotten yet */
+
 static struct inode_shard *shard_of(struct archive *a, uint64_t ino)
 {
 	return &a->shard[(ino * 0x9e3779b97f4a7c15ull) >> 56];
@@ -127,6 +129,7 @@ static struct inode *inode_alloc(struct archive *a, uint64_t ino, mode_t type)
 	i->ino = ino;
 	i->type = type;
 	i->refs = 1;
+	i->held = -1;
 	i->expires_at = INT64_MAX;
 	pthread_mutex_init(&i->lock, NULL);
 	pthread_mutex_init(&i->seen_lock, NULL);
@@ -154,6 +157,10 @@ static struct inode *inode_destroy(struct archive *a, struct inode *i)
 	}
 	if (i->dir)
 		dirstate_free(a, i);
+	if (i->held >= 0) {
+		close(i->held);
+		atomic_fetch_sub(&a->held, 1);
+	}
 	pthread_mutex_destroy(&i->lock);
 	pthread_mutex_destroy(&i->seen_lock);
 	free(i->seen);
@@ -312,6 +319,15 @@ void inode_renumber(struct archive *a, struct inode *i, uint64_t ino)
 	pthread_mutex_unlock(&from->lock);
 	if (from != to)
 		pthread_mutex_unlock(&to->lock);
+}
+
+void inode_hold(struct archive *a, struct inode *i, int *fd)
+{
+	if (*fd < 0 || atomic_fetch_add(&a->held, 1) >= HELD_MAX) {
+		atomic_fetch_sub(&a->held, *fd >= 0);
+		return;
+	}
+	i->held = steal_fd(fd);
 }
 
 void inode_drop_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, size_t len, bool last)

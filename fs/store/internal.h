@@ -65,7 +65,7 @@ struct archive {
 
 	struct open_table *unclean; /* files that the last session left open for writing; NULL when resolved */
 
-	_Atomic uint64_t damaged, recovered, foreign, expired_total, open_files, inodes;
+	_Atomic uint64_t damaged, recovered, foreign, expired_total, open_files, inodes, held;
 	_Atomic uint64_t reads_permitted, reads_denied, reads_alerted;
 	_Atomic int64_t last_shred_lag;
 };

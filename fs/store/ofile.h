@@ -88,12 +88,16 @@ errint_t backing_open(struct archive *a, int dirfd, const char *name, int *ret_f
 /* ---- entry.c, tree.c: the directory is entered for writing ---- */
 errint_t companion_write(struct dir_use *u, const struct sealed_name *n, bool *ret_new);
 void companion_remove(struct dir_use *u, const struct sealed_name *n);
-/* The header for the record of a removal (*ret_known: there is one), and whether it is allowed. A damaged file may be removed by its owner. */
-errint_t removal_header(struct archive *a, struct dir_use *u, const char *backing, const struct stat *st, struct file_header *h, bool *ret_known);
+/* The header for the record of a removal (*ret_known: there is one), and whether it is allowed. A damaged file may be removed by its
+ * owner. *ret_held: the descriptor it was read by, or -1; the caller closes it. */
+errint_t removal_header(struct archive *a, struct dir_use *u, const char *backing, const struct stat *st, struct file_header *h, bool *ret_known,
+			int *ret_held);
 errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *backing, const struct caller *c, mode_t mode);
-/* Removes a name from disk, memory and queue, in the order that keeps a reused inode number apart. `take` does it on disk; NULL: unlink. */
+/* Removes a name from disk, memory and queue, in the order that keeps a reused inode number apart. `take` does it on disk; NULL: unlink.
+ * *held (held may be NULL) is a descriptor of the file: if that was its last name, the inode takes it over and gives the space back when the kernel has
+ * forgotten it, so that the program does not wait for that. */
 errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n, const struct stat *st,
-		      errint_t (*take)(void *ctx), void *ctx);
+		      errint_t (*take)(void *ctx), void *ctx, int *held);
 errint_t backing_create(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c,
 			int *ret_fd, struct stat *st);
 errint_t new_group(struct archive *a, struct dir_use *u, const struct caller *c, gid_t *ret, bool *ret_setgid);

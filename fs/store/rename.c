@@ -243,7 +243,10 @@ static errint_t check_target(struct archive *a, struct move *m)
 	if (S_ISDIR(m->to.st.st_mode))
 		return 0;
 	m->replaces = true;
-	return S_ISREG(m->to.st.st_mode) ? removal_header(a, &m->to.u, m->to.n.backing, &m->to.st, &m->replaced, &m->has_replaced) : 0;
+	if (!S_ISREG(m->to.st.st_mode))
+		return 0;
+	cleanup_fd int held = -1;
+	return removal_header(a, &m->to.u, m->to.n.backing, &m->to.st, &m->replaced, &m->has_replaced, &held);
 }
 
 struct step {
@@ -276,7 +279,7 @@ static errint_t replace(struct archive *a, struct move *m)
 	if (!r) {
 		struct step step = {.a = a, .i = i, .m = m};
 		r = m->to.exists && !S_ISDIR(m->to.st.st_mode)
-			    ? entry_remove(a, &m->to.u, m->to.name, &m->to.n, &m->to.st, move_on_disk, &step)
+			    ? entry_remove(a, &m->to.u, m->to.name, &m->to.n, &m->to.st, move_on_disk, &step, NULL)
 			    : move_on_disk(&step);
 	}
 	if (r && new)

@@ -194,7 +194,7 @@ errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed
 	if (r)
 		return r;
 	struct inode *i = inode_find(a, st->st_ino);
-	r = entry_remove(a, u, name, n, st, take_dir, &t);
+	r = entry_remove(a, u, name, n, st, take_dir, &t, NULL);
 	if (i && !r && i->dir && i->dir->loaded)
 		catalogue_remove_dir(a->catalogue, i->dir->record.dir_id);
 	if (i)
