@@ -13,6 +13,8 @@ void say_set_program(const char *words)
 	snprintf(program, sizeof program, "%s", words);
 }
 
+static void say_v(const char *prefix, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
+
 static void say_v(const char *prefix, const char *format, va_list ap)
 {
 	fflush(stdout);

@@ -75,6 +75,9 @@ const struct fuse_lowlevel_ops fuse_ops = {
 static struct fault *mount_fault;
 
 static void take_fuse_log(enum fuse_log_level level, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
+
+static void take_fuse_log(enum fuse_log_level level, const char *format, va_list args)
 {
 	char line[512];
 
