@@ -109,7 +109,7 @@ static errint_t fusermount(const char *mountpoint)
 			return -errno;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return -ENOPKG;
-	return status ? -EBUSY : 0;
+	return status ? -EPROTO : 0;
 }
 
 static errint_t unmount(const char *mountpoint)
@@ -156,8 +156,12 @@ static int wait_for_end(int pidfd, const struct ctl_daemon *d)
 
 static int say_failed(const char *mountpoint, errint_t r)
 {
-	if (r == -EBUSY) {
-		say("%s is in use: close what is open there, or leave it, and try again", mountpoint);
+	if (r == -EBUSY || r == -EPROTO) {
+		if (r == -EBUSY)
+			say("%s is in use: close what is open there, or leave it, and try again", mountpoint);
+		else
+			say("cannot unmount %s, for the reason that " FUSERMOUNT " gave; if it is in use, close what is open there, or leave it, and try again",
+				mountpoint);
 		say_holders(mountpoint);
 		return EXIT_ERROR;
 	}

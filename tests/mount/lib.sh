@@ -33,9 +33,9 @@ note() { echo "-- $*"; }
 
 # A checkout below /root is nobody else's to enter: then the tests' users get copies.
 if ! setpriv --reuid 65534 --regid 65534 --clear-groups -- test -x "$LAPSE"; then
-	mkdir "$TEST_TMP/bin"
-	cp "$LAPSE" "$TEST_TMP/bin/lapse"
-	LAPSE=$TEST_TMP/bin/lapse
+	mkdir "$TEST_TMP/.bin"
+	cp "$LAPSE" "$TEST_TMP/.bin/lapse"
+	LAPSE=$TEST_TMP/.bin/lapse
 fi
 
 cat >"$TEST_TMP/open.ini" <<'E'
