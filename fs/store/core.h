@@ -111,6 +111,9 @@ errint_t root_open(struct archive *a); /* a->root */
 errint_t backing_name_open(struct archive *a, struct dir_use *u, const char *backing, char out[static NAME_PLAIN_MAX + 1],
 			   size_t *len);
 
+/* Reference on a child directory, by its backing name; no lookup is counted. -ENOENT if it is no directory. */
+errint_t dir_child(struct archive *a, struct inode *parent, const char *backing, struct inode **ret);
+
 /* Reference on the directory with this id, found through memory or the catalogue; -ENOENT. */
 errint_t dir_by_id(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], struct inode **ret);
 

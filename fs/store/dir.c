@@ -351,8 +351,7 @@ errint_t root_open(struct archive *a)
 	return dir_load(a, a->root, a->root_fd, NULL, NULL);
 }
 
-/* Finds a child directory by backing name and counts a reference, no lookup. */
-static errint_t dir_child(struct archive *a, struct inode *parent, const char *backing, struct inode **ret)
+errint_t dir_child(struct archive *a, struct inode *parent, const char *backing, struct inode **ret)
 {
 	struct dir_use u;
 	struct stat st;

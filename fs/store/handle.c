@@ -77,8 +77,6 @@ errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct cal
 	return r;
 }
 
-struct inode *fs_handle_inode(struct handle *h) { return h->inode; }
-
 /* Names for a new file: where it is at home, and its record. */
 static errint_t create_prepare(struct archive *a, struct inode *dir, const char *name, struct file_header *h, uint8_t under[static KEY_BYTES])
 {

@@ -202,27 +202,6 @@ static void pop(struct walk *w)
 	free(l);
 }
 
-static errint_t child_of(struct archive *a, struct inode *dir, const char *backing, struct inode **ret)
-{
-	struct dir_use u;
-	struct stat st;
-	char name[NAME_PLAIN_MAX + 1];
-	size_t len;
-	errint_t r = dir_enter(a, dir, false, &u);
-	if (r)
-		return r;
-	if (fstatat(u.fd, backing, &st, AT_SYMLINK_NOFOLLOW))
-		r = -errno;
-	else if (!S_ISDIR(st.st_mode))
-		r = -ENOENT;
-	if (!r)
-		r = backing_name_open(a, &u, backing, name, &len);
-	if (!r)
-		r = inode_intern(a, st.st_ino, S_IFDIR, dir, name, len, ret);
-	dir_leave(a, &u);
-	return r;
-}
-
 static void note_dir(struct walk *w, struct inode *parent, struct inode *dir, const char *backing)
 {
 	struct dir_use u;
@@ -235,7 +214,7 @@ static void note_dir(struct walk *w, struct inode *parent, struct inode *dir, co
 static void descend(struct walk *w, const char *backing)
 {
 	struct inode *parent = w->level->dir, *dir;
-	errint_t r = child_of(w->a, parent, backing, &dir);
+	errint_t r = dir_child(w->a, parent, backing, &dir);
 	if (r == -ENOENT)
 		return; /* moved or removed meanwhile */
 	if (!r && (r = push(w, dir)))

@@ -172,7 +172,7 @@ static uint32_t await_pass(struct sweeper *s, uint32_t wanted)
 	return attempted;
 }
 
-/* Of rows whose epoch goes on the files wait denied; the others are unlinked. Returns how many failed for now. */
+/* Files whose epoch goes on wait, denied; the others are unlinked. Returns how many have to be tried again. */
 static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 {
 	size_t failed = 0;
