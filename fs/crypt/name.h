@@ -12,6 +12,7 @@
 #define NAME_COMPANION_SUFFIX ".n"
 #define DIR_FILE_NAME ".lapse-dir"
 #define ARCHIVE_DIR_NAME ".lapse"
+#define JOURNAL_DIR_NAME "journal" /* in .lapse */
 
 struct name_keys {
 	struct small_key siv; /* tag key and cipher key */

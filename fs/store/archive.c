@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "store/core.h"
+#include "store/journal.h"
 #include "store/open.h"
 #include "store/rollback.h"
 
@@ -90,6 +91,8 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 	if (!r)
 		r = gate_replay(a, f);
 	if (!r)
+		r = journal_open(a, a->ended_well, f);
+	if (!r)
 		r = rollback_finish(a, f);
 	if (r || a->observe)
 		return r;
@@ -133,6 +136,8 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 		a->hooks = *hooks;
 	errint_t r = audit_start(a->audit);
 	if (!r)
+		r = journal_start(a);
+	if (!r)
 		r = sweeper_start(a);
 	return r ? r : scan_start(a);
 }
@@ -170,8 +175,9 @@ void archive_close(struct archive *a)
 		scan_stop(a);
 	if (a->sweeper)
 		sweeper_stop(a);
-	if (a->root)
-		inode_close_all(a);
+	journal_stop(a);
+	errint_t synced = a->root ? inode_close_all(a) : 0;
+	a->journal_kept = !journal_close(a, !synced);
 	catalogue_close(a->catalogue);
 	end_session(a);
 	dir_cache_free(a);

@@ -46,8 +46,8 @@ void inode_ref(struct inode *i);
 void inode_unref(struct archive *a, struct inode *i);
 errint_t inode_tables_new(struct archive *a);
 void inode_tables_free(struct archive *a);
-/* At the end, with no other thread left: seals files that are still open (the mount was aborted) and frees every inode, the root too. */
-void inode_close_all(struct archive *a);
+/* At the end, with no other thread left: seals files that are still open (the mount was aborted), frees every inode, the root too, and brings all to disk. */
+errint_t inode_close_all(struct archive *a);
 /* The one inode of this backing number, with a reference, and with the name added to it (dir may be NULL for the root). The caller holds the
  * directory's lock. */
 errint_t inode_intern(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,

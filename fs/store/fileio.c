@@ -1,10 +1,11 @@
-/* fileio.c - blocks in and out of a backing file. The way of a byte: fs_write → write_run → block_seal → pwrite; fs_read → read_run → preadv →
- * block_open in place. */
-#include "store/ofile.h"
+/* fileio.c - blocks in and out of a backing file. The way of a byte: fs_write → write_run → block_seal → pwrite, or journal_put where the block may be on
+ * disk already; fs_read → read_run → preadv → block_open in place. */
+#include "store/journal.h"
 
 #include "base/io.h"
 #include "base/secret.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -171,9 +172,19 @@ static errint_t read_run(struct archive *a, struct ofile *of, uint64_t first, si
 	return 0;
 }
 
-/* One block's plaintext into `out`, from the tail kept in memory or from disk. */
+/* A block that is not yet in place, from memory. */
+static errint_t open_pending(struct archive *a, struct ofile *of, const struct pending_block *p, uint8_t *out)
+{
+	const uint8_t *cipher = p->sealed + suite_nonce_bytes(a->suite);
+	return block_open(of->keys, p->index, p->sealed, cipher, p->len, cipher + p->len, out);
+}
+
+/* One block's plaintext into `out`, from memory or from disk. */
 static errint_t load_block(struct archive *a, struct ofile *of, uint64_t index, uint8_t *out)
 {
+	const struct pending_block *p = journal_pending(of, index);
+	if (p)
+		return open_pending(a, of, p, out);
 	if (of->tail && of->tail_len && of->tail_index == index) {
 		memcpy(out, of->tail, of->tail_len);
 		return 0;
@@ -196,10 +207,10 @@ ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, u
 		uint64_t index = (off + done) / B;
 		size_t skip = (off + done) % B, have = block_len(a, size, index);
 		errint_t r;
-		if (!skip && len - done >= have) {
+		if (!skip && len - done >= have && !journal_pending(of, index)) {
 			size_t n = 1, bytes = have;
 			while (n < SPAN_MAX && bytes < RUN_BYTES && bytes < len - done &&
-			       len - done - bytes >= block_len(a, size, index + n))
+			       len - done - bytes >= block_len(a, size, index + n) && !journal_pending(of, index + n))
 				bytes += block_len(a, size, index + n++);
 			r = read_run(a, of, index, n, to + done);
 			done += r ? 0 : bytes;
@@ -219,13 +230,14 @@ ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, u
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------- */
 
-/* The part of the root that a block on disk has now: read from its nonce and tag. */
-static errint_t leaf_on_disk(struct archive *a, struct ofile *of, uint64_t index, uint8_t leaf[static LEAF_BYTES])
+/* The part of the root that a block has now: read from its nonce and tag. */
+static errint_t leaf_of(struct archive *a, struct ofile *of, uint64_t index, uint8_t leaf[static LEAF_BYTES])
 {
 	uint8_t nonce[BLOCK_NONCE_MAX], tag[BLOCK_TAG_MAX];
 	const size_t nn = suite_nonce_bytes(a->suite), tn = suite_tag_bytes(a->suite);
-	if (of->tail && of->tail_len && of->tail_index == index) {
-		memcpy(leaf, of->tail_leaf, LEAF_BYTES);
+	const struct pending_block *p = journal_pending(of, index);
+	if (p || (of->tail && of->tail_len && of->tail_index == index)) {
+		memcpy(leaf, p ? p->leaf : of->tail_leaf, LEAF_BYTES);
 		return 0;
 	}
 	off_t at = (off_t)block_offset(a->suite, a->block_size, index);
@@ -259,17 +271,19 @@ static void tail_keep(struct archive *a, struct ofile *of, uint64_t index, const
 struct run {
 	uint64_t first;
 	uint8_t *sealed;
-	size_t len, blocks;
-	uint8_t delta[SPAN_MAX][LEAF_BYTES], last_leaf[LEAF_BYTES];
+	size_t len, blocks, last_len;
+	uint8_t delta[SPAN_MAX][LEAF_BYTES], leaf[SPAN_MAX][LEAF_BYTES];
 };
 
 static void run_add(struct archive *a, struct ofile *of, struct run *run, uint64_t index, const uint8_t *plain, size_t len)
 {
 	const size_t nn = suite_nonce_bytes(a->suite), tn = suite_tag_bytes(a->suite);
 	uint8_t *p = run->sealed + run->len;
-	block_seal(of->keys, index, plain, len, p, p + nn, p + nn + len, run->last_leaf);
+	block_seal(of->keys, index, plain, len, p, p + nn, p + nn + len, run->leaf[run->blocks]);
+	xor_leaf(run->delta[run->blocks], run->leaf[run->blocks]);
 	run->len += nn + len + tn;
-	xor_leaf(run->delta[run->blocks++], run->last_leaf);
+	run->last_len = len;
+	run->blocks++;
 }
 
 /* As io_pwrite, and tells how far it came. */
@@ -286,26 +300,60 @@ static errint_t pwrite_some(int fd, const uint8_t *in, size_t len, off_t off, si
 	return 0;
 }
 
+/* Space for a last block that grows is taken now: what was promised must not fail later. Where that cannot be asked for, it may. */
+static errint_t reserve_space(struct archive *a, const struct ofile *of, uint64_t size)
+{
+	off_t now = (off_t)backing_size(a->suite, a->block_size, of->size), end = (off_t)backing_size(a->suite, a->block_size, size);
+	if (!fallocate(of->fd, FALLOC_FL_KEEP_SIZE, now, end - now))
+		return 0;
+	return errno == ENOSPC || errno == EDQUOT || errno == EIO ? -errno : 0;
+}
+
+/* The blocks of a run that may be on disk already, which are its first ones, into the journal; *ret_whole of them. */
+static errint_t run_journal(struct archive *a, struct ofile *of, const struct run *run, size_t *ret_whole)
+{
+	const size_t full = a->block_size + a->overhead;
+	errint_t r = 0;
+	for (*ret_whole = 0; !r && *ret_whole < run->blocks && run->first + *ret_whole < of->old_blocks; *ret_whole += !r) {
+		size_t k = *ret_whole, len = k + 1 == run->blocks ? run->last_len : a->block_size;
+		uint64_t end = (run->first + k) * a->block_size + len;
+		if (end > of->size)
+			r = reserve_space(a, of, end);
+		if (!r)
+			r = journal_put(a, of, run->first + k, run->sealed + k * full, len, run->leaf[k]);
+	}
+	return r;
+}
+
 /* Puts a run on disk, a new file's header before it; *ret_whole blocks of it are there, even if not all could be written. */
 static errint_t run_write(struct archive *a, struct ofile *of, struct run *run, size_t *ret_whole)
 {
-	size_t done, head_len = of->on_disk ? 0 : FILE_HEADER_BYTES;
-	off_t at = of->on_disk ? (off_t)block_offset(a->suite, a->block_size, run->first) : 0;
+	const size_t full = a->block_size + a->overhead;
+	size_t done, twice, head_len = of->on_disk ? 0 : FILE_HEADER_BYTES;
 	struct file_header h = of->h;
-	uint8_t *from = run->sealed - head_len;
+	errint_t r = run_journal(a, of, run, &twice);
+	*ret_whole = twice;
+	if (r || twice == run->blocks)
+		return r;
+	uint8_t *from = run->sealed + twice * full - head_len; /* a new file has no old blocks */
+	size_t len = run->len - twice * full;
+	off_t at = of->on_disk ? (off_t)block_offset(a->suite, a->block_size, run->first + twice) : 0;
 	if (head_len) {
 		memset(from, 0, head_len);
 		h.generation++;
 		header_seal(a->keys, a->uuid, a->suite, &h, from);
 	}
-	errint_t r = pwrite_some(of->fd, from, head_len + run->len, at, &done);
+	of->unsynced = true;
+	if (!of->young_since)
+		of->young_since = monotonic_seconds();
+	r = pwrite_some(of->fd, from, head_len + len, at, &done);
 	if (head_len && done >= head_len) {
 		of->h = h;
 		of->slot = 0;
 		of->on_disk = true;
 	}
 	done -= min_size(done, head_len);
-	*ret_whole = r ? done / (a->block_size + a->overhead) : run->blocks;
+	*ret_whole = r ? twice + done / full : run->blocks;
 	return r;
 }
 
@@ -320,8 +368,8 @@ static errint_t tail_restore(struct archive *a, struct ofile *of)
 	if (r)
 		return r;
 	xor_leaf(of->root, of->tail_leaf);
-	xor_leaf(of->root, run.last_leaf);
-	memcpy(of->tail_leaf, run.last_leaf, LEAF_BYTES);
+	xor_leaf(of->root, run.leaf[0]);
+	memcpy(of->tail_leaf, run.leaf[0], LEAF_BYTES);
 	return 0;
 }
 
@@ -329,7 +377,11 @@ static errint_t tail_restore(struct archive *a, struct ofile *of)
 static errint_t run_mend(struct archive *a, struct ofile *of, const struct run *run, size_t whole)
 {
 	const uint64_t torn = run->first + whole;
-	if (ftruncate(of->fd, of->on_disk ? (off_t)backing_size(a->suite, a->block_size, of->size) : 0))
+	const off_t end = of->on_disk ? (off_t)backing_size(a->suite, a->block_size, of->size) : 0;
+	struct stat st;
+	if (torn < of->old_blocks)
+		return 0; /* it is as it was */
+	if (fstat(of->fd, &st) || (st.st_size > end && ftruncate(of->fd, end)))
 		return -EIO;
 	if (torn >= block_count(a, of->size)) {
 		of->tail_len = 0;
@@ -369,7 +421,7 @@ static ssize_t write_run(struct archive *a, struct ofile *of, const uint8_t *in,
 	for (uint64_t i = off / B; !r && i * B < end; i++) {
 		uint64_t start = i * B, from = off > start ? off : start, to = end < start + B ? end : start + B;
 		size_t old = i < existing ? block_len(a, size, i) : 0;
-		if (i < existing && !(r = leaf_on_disk(a, of, i, leaf)))
+		if (i < existing && !(r = leaf_of(a, of, i, leaf)))
 			xor_leaf(run.delta[run.blocks], leaf);
 		/* Part of a block is kept at each end at most; the second overwrites the first in `block`, which is sealed by then. */
 		if (!r)
@@ -391,7 +443,7 @@ static ssize_t write_run(struct archive *a, struct ofile *of, const uint8_t *in,
 		return mended ? mended : reached > off ? (ssize_t)(reached - off) : r;
 	}
 	if ((end - 1) / B + 1 == block_count(a, of->size))
-		tail_keep(a, of, (end - 1) / B, plain, plain_len, run.last_leaf);
+		tail_keep(a, of, (end - 1) / B, plain, plain_len, run.leaf[run.blocks - 1]);
 	return (ssize_t)len;
 }
 
@@ -421,6 +473,10 @@ ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t 
 	if (!len)
 		return 0;
 	errint_t r = ofile_begin_write(a, of);
+	if (!r && of->young_since && monotonic_seconds() - of->young_since >= WRITEBACK_SECONDS) {
+		of->old_blocks = block_count(a, of->size);
+		of->young_since = 0;
+	}
 	if (!r && off > of->size)
 		r = extend(a, of, off);
 	size_t done = 0;
@@ -438,6 +494,27 @@ ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t 
 
 /* ---- size ----------------------------------------------------------------------------------------------------------------- */
 
+/* The last block, shorter, and the end of the file, in place. */
+static errint_t cut_in_place(struct archive *a, struct ofile *of, const struct run *run, uint64_t size)
+{
+	errint_t r = run->blocks ? io_pwrite(of->fd, run->sealed, run->len, (off_t)block_offset(a->suite, a->block_size, run->first)) : 0;
+	of->unsynced = true;
+	return !r && ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, size)) ? -errno : r;
+}
+
+/* A cut through a block that may be on disk, or of a file that the journal knows blocks of, is on record there before and until it is on disk. */
+static errint_t cut_journaled(struct archive *a, struct ofile *of, const struct run *run, uint64_t size)
+{
+	errint_t r = journal_flush(a, of);
+	if (!r)
+		r = journal_cut(a, of, size, run->first, run->sealed, run->blocks ? run->last_len : 0);
+	if (!r)
+		r = cut_in_place(a, of, run, size);
+	if (!r && fdatasync(of->fd))
+		r = -errno;
+	return r ? r : journal_done(a, of->h.file_id, of->h.generation);
+}
+
 static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 {
 	const uint32_t B = a->block_size;
@@ -448,14 +525,13 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 	struct run run = {.first = keep, .sealed = block ? block + B + FILE_HEADER_BYTES : NULL};
 	errint_t r = block ? 0 : -ENOMEM;
 	for (uint64_t i = keep; size && !r && i < count; i++)
-		if (!(r = leaf_on_disk(a, of, i, leaf)))
+		if (!(r = leaf_of(a, of, i, leaf)))
 			xor_leaf(gone, leaf);
 	if (!r && rest && !(r = load_block(a, of, keep, block)))
 		run_add(a, of, &run, keep, block, rest);
-	if (!r && rest)
-		r = io_pwrite(of->fd, run.sealed, run.len, (off_t)block_offset(a->suite, B, keep));
-	if (!r && ftruncate(of->fd, (off_t)backing_size(a->suite, B, size)))
-		r = -errno;
+	if (!r)
+		r = (rest && keep < of->old_blocks) || journal_knows(a, of->h.file_id) ? cut_journaled(a, of, &run, size)
+										       : cut_in_place(a, of, &run, size);
 	of->tail_len = 0;
 	if (r)
 		return r;
@@ -466,8 +542,9 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 		memset(of->root, 0, LEAF_BYTES);
 	}
 	of->size = size;
+	of->old_blocks = min_u64(of->old_blocks, block_count(a, size));
 	if (rest)
-		tail_keep(a, of, keep, block, rest, run.last_leaf);
+		tail_keep(a, of, keep, block, rest, run.leaf[0]);
 	return 0;
 }
 
@@ -483,13 +560,37 @@ errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size)
 	return r;
 }
 
+/* What is written while the flush goes on may be in it or not: it changes by way of the journal from the start. */
+static errint_t sync_begin(struct archive *a, struct ofile *of, bool *ret_log, bool *ret_in_place, uint64_t *ret_record)
+{
+	pthread_rwlock_wrlock(&of->lock);
+	errint_t r = of->on_disk ? 0 : ofile_write_header(a, of);
+	*ret_log = of->dirty;
+	*ret_in_place = of->unsynced;
+	*ret_record = of->pending_count ? of->journaled : 0;
+	of->unsynced = false;
+	of->old_blocks = block_count(a, of->size);
+	of->young_since = 0;
+	pthread_rwlock_unlock(&of->lock);
+	return r;
+}
+
 errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only)
 {
-	errint_t r = of->on_disk ? 0 : ofile_write_header(a, of);
+	bool log, in_place;
+	uint64_t record;
+	errint_t r = sync_begin(a, of, &log, &in_place, &record);
 	/* A file in state open is believed after a crash only if the log knows it: the log goes first. */
-	if (!r && of->dirty)
+	if (!r && log)
 		r = audit_sync(a->audit);
-	if (!r && (data_only ? fdatasync(of->fd) : fsync(of->fd)))
+	if (!r)
+		r = journal_sync(a, record);
+	if (!r && (in_place || !data_only) && (data_only ? fdatasync(of->fd) : fsync(of->fd)))
 		r = -errno;
+	if (r) {
+		pthread_rwlock_wrlock(&of->lock);
+		of->unsynced = true;
+		pthread_rwlock_unlock(&of->lock);
+	}
 	return r;
 }

@@ -206,6 +206,7 @@ static errint_t last_session(struct replay *p, int64_t *ret_since_ns)
 	errint_t e = audit_last(p->archive->audit, begins_or_ends, p, &r);
 	*ret_since_ns = INT64_MIN;
 	p->open_since = 0;
+	p->archive->ended_well = e == -ENOENT || (!e && r.kind == RECORD_UMOUNT);
 	if (e)
 		return e == -ENOENT ? 0 : e;
 	*ret_since_ns = r.kind == RECORD_MOUNT ? r.trusted_ns : INT64_MAX;
@@ -286,6 +287,7 @@ errint_t gate_replay(struct archive *a, struct fault *f)
 	p.created_since_ns = now > OWN_NS ? now - OWN_NS : 0;
 	audit_get_status(a->audit, &log);
 	p.last_ns = log.last_trusted_ns;
+	atomic_store(&a->log_end_ns, p.last_ns);
 	r = last_session(&p, &since);
 	if (!r)
 		r = check_anchor(&p, f);
@@ -313,11 +315,12 @@ errint_t gate_replay(struct archive *a, struct fault *f)
 void gate_all_seen(struct archive *a)
 {
 	atomic_store(&a->gate->all_seen, true);
+	atomic_store(&a->log_end_ns, INT64_MAX);
 }
 
 void gate_end(struct archive *a)
 {
 	bool resolved = !a->unclean || !open_table_count(a->unclean) || atomic_load(&a->gate->all_seen);
-	bool clean = resolved && !open_table_count(a->gate->writing);
+	bool clean = resolved && !open_table_count(a->gate->writing) && !a->journal_kept;
 	gate_record_anchor(a, RECORD_UMOUNT, clean ? TEXT_CLEAN : "unresolved");
 }

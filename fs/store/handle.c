@@ -10,8 +10,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define WRITEBACK_SECONDS 30 /* after that Linux has written to the disk what nobody synced */
-
 static bool reads(int flags) { return (flags & O_ACCMODE) != O_WRONLY; }
 static bool writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC); }
 
@@ -93,7 +91,7 @@ static errint_t create_prepare(struct archive *a, struct inode *dir, const char 
 	return anchor_wrap_key(a->anchor, a->keys->archive_wrap, h, under);
 }
 
-static int64_t monotonic_seconds(void)
+int64_t monotonic_seconds(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -225,9 +223,7 @@ errint_t fs_fsync(struct archive *a, struct handle *h, bool data_only)
 	struct dir_use u;
 	struct link *l;
 	/* Whatever it was opened for: `sync FILE` opens for reading. */
-	pthread_rwlock_wrlock(&of->lock);
 	errint_t r = ofile_sync(a, of, data_only);
-	pthread_rwlock_unlock(&of->lock);
 	/* The first time, its entry (and a long name's companion) too. */
 	if (!r && atomic_load(&h->inode->made_at) && !inode_enter(a, h->inode, false, &u, &l)) {
 		r = fsync(u.fd) ? -errno : 0;

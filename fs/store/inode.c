@@ -215,7 +215,7 @@ static void each_inode(struct archive *a, void (*f)(struct archive *a, struct in
 	}
 }
 
-void inode_close_all(struct archive *a)
+errint_t inode_close_all(struct archive *a)
 {
 	each_inode(a, ofile_close_last);
 	each_inode(a, inode_abandon);
@@ -228,8 +228,7 @@ void inode_close_all(struct archive *a)
 	}
 	a->root = NULL;
 	/* The log will say that all is well: then it has to be, on the disk too. */
-	if (!a->observe)
-		syncfs(a->root_fd);
+	return !a->observe && syncfs(a->root_fd) ? -errno : 0;
 }
 
 struct inode *inode_find(struct archive *a, uint64_t ino)

@@ -1,7 +1,7 @@
 /* internal.h - what the modules of the store share. Included by nobody else.
  *
- * Lock order (outer first): tree, directory locks (two: by address), inode, ofile, then the leaf locks of anchor, audit, catalogue, gate, hash shards
- * and the descriptor cache. No kernel notification and no reply under any of them. */
+ * Lock order (outer first): tree, directory locks (two: by address), inode, ofile, journal, then the leaf locks of anchor, audit, catalogue, gate, hash
+ * shards and the descriptor cache. No kernel notification and no reply under any of them. */
 #pragma once
 
 #include "crypt/name.h"
@@ -64,6 +64,10 @@ struct archive {
 	char backing_type[32];
 
 	struct open_table *unclean; /* files that the last session left open for writing; NULL when resolved */
+	bool ended_well;	    /* the last session did, or there was none */
+	_Atomic int64_t log_end_ns; /* of the last record as it was found: a file made then may have lost its record in a crash. INT64_MAX: none may any more */
+	struct journal *journal;
+	bool journal_kept; /* the next mount has to put in place what is in it */
 
 	_Atomic uint64_t damaged, recovered, foreign, expired_total, open_files, inodes, held;
 	_Atomic uint64_t reads_permitted, reads_denied, reads_alerted;
@@ -161,3 +165,4 @@ errint_t open_table_add(struct open_table *t, const uint8_t file_id[static 16]);
 void open_table_remove(struct open_table *t, const uint8_t file_id[static 16]);
 bool open_table_has(struct open_table *t, const uint8_t file_id[static 16]);
 size_t open_table_count(struct open_table *t);
+void open_table_clear(struct open_table *t);

@@ -1,4 +1,4 @@
-#include "store/ofile.h"
+#include "store/journal.h"
 
 #include "base/io.h"
 #include "base/secret.h"
@@ -71,9 +71,9 @@ static errint_t header_load(struct archive *a, const struct dir_use *u, int fd, 
 		return (errint_t)n;
 	errint_t r = n == (ssize_t)sizeof head ? header_choose(a->keys, a->uuid, a->suite, head, ret, ret_slot) : -EBADMSG;
 	bool recovered = false;
-	if (a->unclean && a->observe && !r && open_table_has(a->unclean, ret->file_id)) {
+	if (!r && a->observe && ofile_unfinished(a, ret, st)) {
 		recovered = true; /* the next mount does that */
-	} else if (a->unclean && (!r || r == -EBADMSG)) {
+	} else if (!a->ended_well && !a->observe && (!r || r == -EBADMSG)) {
 		errint_t rr = ofile_recover(a, fd, st, head, n, u, plain, plain_len, ret, ret_slot);
 		recovered = !rr;
 		r = rr == -ENOENT ? r : rr;
@@ -138,6 +138,7 @@ static void ofile_free(struct archive *a, struct ofile *of)
 		secret_wipe(of->tail, a->block_size);
 		free(of->tail);
 	}
+	journal_forget(a, of);
 	secret_free(of->keys, sizeof *of->keys);
 	close(of->fd);
 	pthread_rwlock_destroy(&of->lock);
@@ -172,8 +173,9 @@ static errint_t ofile_open(struct archive *a, struct inode *i, const struct dir_
 		ofile_free(a, of);
 		return r;
 	}
-	of->on_disk = true;
+	of->on_disk = of->unsynced = true;
 	of->size = of->h.size;
+	of->old_blocks = of->size / a->block_size + 1;
 	memcpy(of->root, of->h.root, LEAF_BYTES);
 	home_compute(of->place, a->keys, u->dir->dir->record.dir_id, name, len);
 	atomic_store(&i->expires_at, of->h.expires_at);
@@ -274,6 +276,7 @@ errint_t ofile_write_header(struct archive *a, struct ofile *of)
 	if (fstat(of->fd, &st))
 		return -errno;
 	/* A new file's first header brings the empty second slot with it. */
+	of->unsynced = true;
 	errint_t r = of->on_disk ? io_pwrite(of->fd, raw, HEADER_SLOT_BYTES, slot * HEADER_SLOT_BYTES)
 				 : io_pwrite(of->fd, raw, sizeof raw, 0);
 	if (r)
@@ -293,6 +296,9 @@ errint_t ofile_begin_write(struct archive *a, struct ofile *of)
 	if (of->h.state == HEADER_COMMITTED)
 		return -EPERM;
 	errint_t r = gate_record_at(a, RECORD_WRITE_OPEN, NULL, &of->h, of->h.dir_id, of->place, NULL);
+	/* After a crash a file in state open is believed only if the log knows it. */
+	if (!r && !never_synced(of->inode) && (r = audit_sync(a->audit)))
+		gate_record_at(a, RECORD_CLOSE, NULL, &of->h, of->h.dir_id, of->place, "could not be opened for writing");
 	if (r)
 		return r == -ENOSPC ? r : -EIO;
 	struct file_header before = of->h;
@@ -362,7 +368,7 @@ static bool last_writer_gone(struct archive *a, struct ofile *of, bool gone)
 }
 
 /* A file whose header could not be sealed is kept, and its inode with it: what was written can be read, and each later close, and the end of the
- * session, tries again. */
+ * session, tries again. So is one that has blocks in the journal which are not in place: the journal's thread releases it. */
 void ofile_release(struct archive *a, struct ofile *of, bool write)
 {
 	struct inode *i = of->inode;
@@ -374,7 +380,7 @@ void ofile_release(struct archive *a, struct ofile *of, bool write)
 	if (seal && last_writer_gone(a, of, gone))
 		put_row(a, of);
 	pthread_mutex_lock(&i->lock);
-	bool last = --of->refs == 0, keep = last && of->dirty && !i->gone, drop = last && of->kept && !keep, orphan = last && i->gone;
+	bool last = --of->refs == 0, keep = last && (of->dirty || of->pending_count) && !i->gone, drop = last && of->kept && !keep, orphan = last && i->gone;
 	if (keep && !of->kept)
 		inode_ref(i);
 	if (last)

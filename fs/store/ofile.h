@@ -25,6 +25,15 @@ struct ofile {
 	uint64_t tail_index;
 	size_t tail_len;
 	uint8_t tail_leaf[LEAF_BYTES];
+	/* Blocks below this may be on disk, and somebody may count on them: they change by way of the journal. */
+	uint64_t old_blocks;
+	int64_t young_since;	/* CLOCK_MONOTONIC seconds of the first change in place since all was old; 0: none */
+	bool unsynced;		/* something may have been written in place that is not on disk */
+	/* in the journal, and not yet in place: by index */
+	struct pending_block *pending;
+	size_t pending_count, pending_cap, pending_bytes;
+	uint64_t journaled;	/* its last record */
+	bool listed;		/* among those that the journal's thread is to look at */
 };
 
 /* The parts of the content root of the blocks that were read since the kernel knows this inode. It belongs to the inode, not to a handle: what one reader
@@ -69,13 +78,18 @@ ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, u
 /* Fewer bytes than asked where the disk is full: what could be written stays. */
 ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off);
 errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size);
+/* The file on disk, as far as it was written when this began. No lock is held. */
 errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only);
+#define WRITEBACK_SECONDS 30	    /* after that Linux has written to the disk what nobody synced */
+int64_t monotonic_seconds(void); /* never 0 */
 /* True for a file that was made so lately, and not synced, that nobody may count on it after a power cut. */
 bool never_synced(const struct inode *i);
 uint8_t *scratch_get(struct archive *a); /* this thread's; NULL without memory */
 size_t scratch_bytes(const struct archive *a);
 
 /* recover.c */
+/* May the last session have left this file, of that header, unfinished? Then its size and content are not yet to be held against the header. */
+bool ofile_unfinished(struct archive *a, const struct file_header *h, const struct stat *st);
 /* The header of a file that the last session may have left unfinished, made right. -ENOENT: it is none of those. */
 errint_t ofile_recover(struct archive *a, int fd, const struct stat *st, const uint8_t head[static FILE_HEADER_BYTES], ssize_t head_len,
 		       const struct dir_use *u, const char *plain, size_t plain_len, struct file_header *h, int *slot);

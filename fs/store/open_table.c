@@ -125,3 +125,12 @@ size_t open_table_count(struct open_table *t)
 	pthread_mutex_unlock(&t->lock);
 	return n;
 }
+
+void open_table_clear(struct open_table *t)
+{
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < t->slots; i++)
+		t->slot[i].used = false;
+	t->count = 0;
+	pthread_mutex_unlock(&t->lock);
+}

@@ -1,6 +1,6 @@
 /* recover.c - a file that was being written when the last session ended, or shortly before: what lies beyond the last block that authenticates is cut
  * off. A block before it that does not is left as it is, and reading it fails: what comes after it may have been synced long ago. */
-#include "store/ofile.h"
+#include "store/journal.h"
 
 #include "base/io.h"
 #include "base/log.h"
@@ -8,6 +8,30 @@
 
 #include <string.h>
 #include <sys/stat.h>
+
+#define LOST_SECONDS 2 /* of the log that a crash takes, and more */
+
+static void xor_into(uint8_t sum[static LEAF_BYTES], const uint8_t leaf[static LEAF_BYTES])
+{
+	for (size_t b = 0; b < LEAF_BYTES; b++)
+		sum[b] ^= leaf[b];
+}
+
+/* Was this full block never written to its end: is it the shorter one that was the file's last, with nothing behind it? Then what follows it was not synced:
+ * a block that grows is in the journal first. `buf` holds what lies there, with as much room behind it. */
+static size_t shorter_block(const struct content_keys *k, uint64_t index, uint8_t *buf, size_t full, size_t nn, size_t tn)
+{
+	enum { ZEROS_MAX = 8 }; /* that a tag may end with */
+	size_t end = full;
+	while (end && !buf[end - 1])
+		end--;
+	for (size_t n = end; n < full && n < end + ZEROS_MAX; n++) {
+		size_t len = n > nn + tn ? n - nn - tn : 0;
+		if (len && !block_open(k, index, buf, buf + nn, len, buf + nn + len, buf + full))
+			return len;
+	}
+	return 0;
+}
 
 /* The size up to the last block that authenticates, and the root of all up to there. */
 static errint_t measure(struct archive *a, int fd, off_t end, const struct content_keys *k, uint64_t *ret_size, uint8_t root[static LEAF_BYTES])
@@ -27,12 +51,21 @@ static errint_t measure(struct archive *a, int fd, off_t end, const struct conte
 			return 0;
 		size_t len = (size_t)n - nn - tn;
 		block_leaf(k, i, buf, buf + nn + len, leaf);
-		for (size_t b = 0; b < LEAF_BYTES; b++)
-			sum[b] ^= leaf[b];
-		if (block_open(k, i, buf, buf + nn, len, buf + nn + len, buf + nn))
+		xor_into(sum, leaf);
+		bool whole = !block_open(k, i, buf, buf + nn, len, buf + nn + len, buf + full);
+		size_t less = whole || (size_t)n < full ? 0 : shorter_block(k, i, buf, full, nn, tn);
+		if (less) {
+			xor_into(sum, leaf);
+			block_leaf(k, i, buf, buf + nn + less, leaf);
+			xor_into(sum, leaf);
+			len = less;
+		}
+		if (!whole && !less)
 			continue;
 		memcpy(root, sum, LEAF_BYTES);
 		*ret_size = i * a->block_size + len;
+		if (less)
+			return 0;
 	}
 }
 
@@ -82,47 +115,90 @@ static errint_t recover_empty(struct archive *a, int fd, const struct dir_use *u
 	return seal_slot(a, fd, h, 0);
 }
 
-static errint_t measure_with_key(struct archive *a, int fd, off_t end, const struct file_header *h, uint64_t *size, uint8_t root[static LEAF_BYTES])
+static errint_t keys_of(struct archive *a, const struct file_header *h, struct content_keys *ret)
 {
 	uint8_t under[KEY_BYTES], file_key[KEY_BYTES];
-	struct content_keys *k = secret_alloc(sizeof *k);
-	if (!k)
-		return -ENOMEM;
 	errint_t r = anchor_wrap_key(a->anchor, a->keys->archive_wrap, h, under);
 	if (!r)
 		r = file_key_unwrap(under, a->uuid, h, file_key);
-	if (!r) {
-		content_keys_derive(k, a->suite, file_key, h->file_id);
-		r = measure(a, fd, end, k, size, root);
-	}
+	if (!r)
+		content_keys_derive(ret, a->suite, file_key, h->file_id);
 	secret_wipe(under, sizeof under);
 	secret_wipe(file_key, sizeof file_key);
-	secret_free(k, sizeof *k);
 	return r;
+}
+
+static off_t backing_end(struct archive *a, uint64_t size) { return (off_t)backing_size(a->suite, a->block_size, size); }
+
+/* Does what lies there make the content that its header tells? Size and root of it in any case. */
+static errint_t finished(struct archive *a, int fd, const struct file_header *h, const struct content_keys *k, bool *ret, uint64_t *ret_size,
+			 uint8_t root[static LEAF_BYTES])
+{
+	struct stat st;
+	if (fstat(fd, &st))
+		return -errno;
+	errint_t r = measure(a, fd, st.st_size, k, ret_size, root);
+	*ret = !r && h->state == HEADER_CLOSED && h->size == *ret_size && st.st_size == backing_end(a, *ret_size) &&
+	       crypt_equal(h->root, root, LEAF_BYTES);
+	return r;
+}
+
+/* Closed after everything that the journal has of it, and whole: then the journal is the older one. */
+static errint_t replay(struct archive *a, int fd, const struct file_header *h, const struct content_keys *k)
+{
+	uint64_t size;
+	uint8_t root[LEAF_BYTES];
+	bool whole = false;
+	errint_t r = 0;
+	if (h->state == HEADER_CLOSED && h->generation > journal_generation(a, h->file_id))
+		r = finished(a, fd, h, k, &whole, &size, root);
+	return r || whole ? r : journal_replay(a, fd, k);
 }
 
 static errint_t recover_blocks(struct archive *a, int fd, const struct stat *st, struct file_header *h, int *slot)
 {
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
 	uint64_t size;
 	uint8_t root[LEAF_BYTES];
-	errint_t r = measure_with_key(a, fd, st->st_size, h, &size, root);
+	bool whole, left = journal_has(a, h->file_id);
+	struct content_keys *k = secret_alloc(sizeof *k);
+	errint_t r = k ? keys_of(a, h, k) : -ENOMEM;
+	if (!r && left)
+		r = replay(a, fd, h, k);
+	if (!r)
+		r = finished(a, fd, h, k, &whole, &size, root);
+	secret_free(k, sizeof *k);
 	if (r)
 		return r;
-	off_t end = (off_t)backing_size(a->suite, a->block_size, size);
-	if (h->state == HEADER_CLOSED && h->size == size && st->st_size == end && crypt_equal(h->root, root, LEAF_BYTES))
-		return 0; /* it was closed in time */
-	if (st->st_size != end && ftruncate(fd, end))
-		return -errno;
-	h->size = size;
-	memcpy(h->root, root, LEAF_BYTES);
-	h->state = HEADER_CLOSED;
-	h->modified_at = tclock_trusted(a->clock);
-	*slot ^= 1;
-	r = seal_slot(a, fd, h, *slot);
-	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
+	if (!whole) {
+		if (ftruncate(fd, backing_end(a, size)))
+			return -errno;
+		h->size = size;
+		memcpy(h->root, root, LEAF_BYTES);
+		h->state = HEADER_CLOSED;
+		h->modified_at = tclock_trusted(a->clock);
+		*slot ^= 1;
+		r = seal_slot(a, fd, h, *slot);
+		atomic_fetch_add(&a->recovered, 1);
+	} else if (left && fdatasync(fd)) {
+		r = -errno;
+	}
 	futimens(fd, times);
-	atomic_fetch_add(&a->recovered, 1);
-	return r;
+	return r || !left ? r : journal_resolved(a, h->file_id, h->generation);
+}
+
+/* Made when the log, as it was found, came to its end, and not as it should be: the crash took its record. */
+static bool lost_in_log(struct archive *a, const struct file_header *h, const struct stat *st)
+{
+	bool fits = h->state != HEADER_OPEN && (uint64_t)st->st_size == backing_size(a->suite, a->block_size, h->size);
+	int64_t end = atomic_load(&a->log_end_ns);
+	return !a->ended_well && !fits && end != INT64_MAX && h->created_at >= end / 1000000000 && h->created_at <= end / 1000000000 + LOST_SECONDS;
+}
+
+bool ofile_unfinished(struct archive *a, const struct file_header *h, const struct stat *st)
+{
+	return h->state != HEADER_COMMITTED && ((a->unclean && open_table_has(a->unclean, h->file_id)) || journal_has(a, h->file_id) ||
+						lost_in_log(a, h, st));
 }
 
 errint_t ofile_recover(struct archive *a, int fd, const struct stat *st, const uint8_t head[static FILE_HEADER_BYTES], ssize_t head_len,
@@ -131,21 +207,23 @@ errint_t ofile_recover(struct archive *a, int fd, const struct stat *st, const u
 	uint8_t place[HOME_BYTES];
 	errint_t r;
 	bool valid = head_len == FILE_HEADER_BYTES && !header_choose(a->keys, a->uuid, a->suite, head, h, slot);
-	if (valid && (h->state == HEADER_COMMITTED || !open_table_has(a->unclean, h->file_id)))
+	if (valid && !ofile_unfinished(a, h, st))
 		return -ENOENT;
 	home_compute(place, a->keys, u->dir->dir->record.dir_id, plain, plain_len);
 	if (valid) {
 		r = recover_blocks(a, fd, st, h, slot);
 	} else {
-		if (!never_written(head, head_len) || !open_table_has(a->unclean, place))
+		if (!never_written(head, head_len) || !a->unclean || !open_table_has(a->unclean, place))
 			return -ENOENT;
 		r = recover_empty(a, fd, u, plain, plain_len, h, slot);
 		atomic_fetch_add(&a->recovered, 1);
 	}
 	if (r)
 		return r;
-	open_table_remove(a->unclean, place);
-	open_table_remove(a->unclean, h->file_id);
+	if (a->unclean) {
+		open_table_remove(a->unclean, place);
+		open_table_remove(a->unclean, h->file_id);
+	}
 	gate_record_at(a, RECORD_CLOSE, NULL, h, h->dir_id, place, "recovered");
 	return 0;
 }

@@ -108,13 +108,13 @@ static errint_t prepare_file(struct archive *a, struct inode *i, const struct en
 	} else {
 		memcpy(of->place, home, HOME_BYTES);
 		atomic_store(&i->expires_at, h->expires_at);
-		/* Only what was synced before must not lose its home in a power cut. If this fails, it is at home in either place. */
-		if (!never_synced(i))
-			r = ofile_sync(a, of, true);
 	}
 	*ret = *h;
 	ret->size = of->size;
 	pthread_rwlock_unlock(&of->lock);
+	/* Only what was synced before must not lose its home in a power cut. If this fails, it is at home in either place. */
+	if (!r && !never_synced(i))
+		r = ofile_sync(a, of, true);
 	ofile_release(a, of, false);
 	return r;
 }

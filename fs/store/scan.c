@@ -1,6 +1,6 @@
 /* The background walk over the tree. When the catalogue may lack rows it looks at every file (and so recovers those that the last session left
- * open) and completes it; else it only opens names, to count what does not belong here. */
-#include "store/core.h"
+ * open, or the journal has something of) and completes it; else it only opens names, to count what does not belong here. */
+#include "store/journal.h"
 
 #include "base/log.h"
 
@@ -281,6 +281,7 @@ static void scan_once(struct scan *s, bool full)
 	if (full && all && !w.moved) {
 		catalogue_complete(a->catalogue);
 		gate_all_seen(a);
+		journal_all_seen(a);
 	} else if (full) {
 		log_line(LOG_LEVEL_WARNING,
 			"the catalogue is not complete: %s; the files are looked at again in an hour",
@@ -293,7 +294,7 @@ static void *scan_main(void *scan)
 	struct scan *s = scan;
 	struct archive *a = s->a;
 	setpriority(PRIO_PROCESS, 0, NICE); /* of this thread */
-	scan_once(s, !catalogue_is_complete(a->catalogue) || (a->unclean && open_table_count(a->unclean)));
+	scan_once(s, !catalogue_is_complete(a->catalogue) || !a->ended_well);
 	pthread_mutex_lock(&s->lock);
 	while (!atomic_load(&s->stop)) {
 		struct timespec until;
