@@ -1,5 +1,5 @@
 /* entry.c - names: lookup, special files, symlinks, hard links, unlink. */
-#include "store/ofile.h"
+#include "store/journal.h"
 
 #include "base/io.h"
 
@@ -136,7 +136,13 @@ errint_t stat_fix(struct archive *a, struct inode *i, struct stat *st)
 static errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, const char *name, struct fs_entry *ret)
 {
 	struct inode *i;
+	struct file_header h;
+	int slot;
 	if (fstatat(u->fd, backing, &ret->attr, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	/* Its size is not known before that, and the kernel keeps what it is told. */
+	if (S_ISREG(ret->attr.st_mode) && journal_unresolved(a) && !file_header_at(a, u, backing, name, strlen(name), &h, &slot) &&
+	    fstatat(u->fd, backing, &ret->attr, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	errint_t r = inode_intern(a, ret->attr.st_ino, ret->attr.st_mode & S_IFMT, u->dir, name, strlen(name), &i);
 	if (r)

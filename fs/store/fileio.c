@@ -55,7 +55,7 @@ uint8_t *scratch_get(struct archive *a)
 
 /* ---- geometry ------------------------------------------------------------------------------------------------------------ */
 
-static uint64_t block_count(const struct archive *a, uint64_t size)
+uint64_t block_count(const struct archive *a, uint64_t size)
 {
 	return size / a->block_size + (size % a->block_size != 0);
 }
@@ -512,7 +512,7 @@ static errint_t cut_journaled(struct archive *a, struct ofile *of, const struct 
 		r = cut_in_place(a, of, run, size);
 	if (!r && fdatasync(of->fd))
 		r = -errno;
-	return r ? r : journal_done(a, of->h.file_id, of->h.generation);
+	return r ? r : journal_done(a, of->h.file_id, of->h.generation, &of->journaled);
 }
 
 static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
@@ -567,7 +567,7 @@ static errint_t sync_begin(struct archive *a, struct ofile *of, bool *ret_log, b
 	errint_t r = of->on_disk ? 0 : ofile_write_header(a, of);
 	*ret_log = of->dirty;
 	*ret_in_place = of->unsynced;
-	*ret_record = of->pending_count ? of->journaled : 0;
+	*ret_record = of->journaled;
 	of->unsynced = false;
 	of->old_blocks = block_count(a, of->size);
 	of->young_since = 0;

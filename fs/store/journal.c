@@ -256,12 +256,11 @@ errint_t journal_cut(struct archive *a, struct ofile *of, uint64_t size, uint64_
 	return r ? r : journal_sync(a, record);
 }
 
-errint_t journal_done(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES], uint64_t generation)
+errint_t journal_done(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES], uint64_t generation, uint64_t *ret_record)
 {
 	struct journal_record r = {.kind = JOURNAL_DONE, .generation = generation};
-	uint64_t record;
 	memcpy(r.file_id, file_id, FILE_ID_BYTES);
-	return append(a, &r, NULL, 0, &record);
+	return append(a, &r, NULL, 0, ret_record);
 }
 
 /* ---- the thread --------------------------------------------------------------------------------------------------------- */

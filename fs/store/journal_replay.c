@@ -186,7 +186,10 @@ errint_t journal_replay(struct archive *a, int fd, const struct content_keys *k)
 
 errint_t journal_resolved(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES], uint64_t generation)
 {
-	errint_t r = journal_done(a, file_id, generation);
+	uint64_t record;
+	errint_t r = journal_done(a, file_id, generation, &record);
+	if (!r)
+		r = journal_sync(a, record);
 	if (!r)
 		open_table_remove(a->journal->unresolved, file_id);
 	return r;

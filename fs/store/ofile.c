@@ -175,7 +175,7 @@ static errint_t ofile_open(struct archive *a, struct inode *i, const struct dir_
 	}
 	of->on_disk = of->unsynced = true;
 	of->size = of->h.size;
-	of->old_blocks = of->size / a->block_size + 1;
+	of->old_blocks = block_count(a, of->size);
 	memcpy(of->root, of->h.root, LEAF_BYTES);
 	home_compute(of->place, a->keys, u->dir->dir->record.dir_id, name, len);
 	atomic_store(&i->expires_at, of->h.expires_at);

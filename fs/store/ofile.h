@@ -32,7 +32,7 @@ struct ofile {
 	/* in the journal, and not yet in place: by index */
 	struct pending_block *pending;
 	size_t pending_count, pending_cap, pending_bytes;
-	uint64_t journaled;	/* its last record */
+	uint64_t journaled;	/* the last record of it that counts */
 	bool listed;		/* among those that the journal's thread is to look at */
 };
 
@@ -74,6 +74,7 @@ void ofile_close_last(struct archive *a, struct inode *i);
 /* fileio.c: lock held by the caller. */
 bool content_bad(const struct ofile *of); /* its root did not come out in this generation */
 errint_t content_differs(struct archive *a, const struct ofile *of); /* says so; -EBADMSG */
+uint64_t block_count(const struct archive *a, uint64_t size); /* of a file of `size` bytes */
 ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, uint64_t off);
 /* Fewer bytes than asked where the disk is full: what could be written stays. */
 ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off);

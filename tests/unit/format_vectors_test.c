@@ -74,6 +74,7 @@ Test(format_vectors, keys)
 	check_small_key("key.symlink", &keys.symlink);
 	check_small_key("key.log", &keys.log);
 	check_small_key("key.policy", &keys.policy);
+	check_small_key("key.journal", &keys.journal);
 	cr_assert(equals("key.archive_wrap", keys.archive_wrap, KEY_BYTES));
 }
 
@@ -236,4 +237,21 @@ Test(format_vectors, policy_and_places)
 	for (int i = 7; i >= 0; i--)
 		bucket = bucket << 8 | bytes("catalogue_bucket")[i];
 	cr_assert_eq(catalogue_bucket(&keys, 28333333), (int64_t)bucket);
+}
+
+Test(format_vectors, journal)
+{
+	const struct journal_lap want = vector_lap();
+	struct journal_lap lap;
+	uint64_t at = LAP_HEAD_BYTES;
+	cr_assert_eq(journal_lap_open(&keys.journal, bytes("uuid"), bytes("journal.lap"), &lap), 0);
+	cr_assert(lap.number == want.number && !memcmp(lap.id, want.id, sizeof lap.id));
+	for (int kind = JOURNAL_BLOCK; kind <= JOURNAL_DONE; kind++) {
+		const struct journal_record r = vector_journal_record(kind);
+		struct journal_record got;
+		cr_assert_eq(journal_record_open(&keys.journal, &lap, at, bytes(vector_journal_names[kind]), &got), 0);
+		cr_assert(got.kind == r.kind && got.len == r.len && got.generation == r.generation && got.at == r.at);
+		cr_assert(!memcmp(got.file_id, r.file_id, sizeof r.file_id));
+		at += JOURNAL_RECORD_BYTES + (r.len ? r.len + suite_overhead(SUITE_AEGIS256) : 0);
+	}
 }

@@ -242,6 +242,25 @@ static void append_and_sync(void)
 	sync_f(h);
 }
 
+static void append_little_and_sync(void)
+{
+	struct handle *h = open_f(O_RDWR);
+	write_at(h, new, 100, (off_t)len);
+	sync_f(h);
+}
+
+Test(journal_store, the_size_that_a_lookup_tells_is_the_one_after_recovery)
+{
+	struct fs_entry e;
+	crash_after(append_little_and_sync);
+	restore_in_place();
+	archive_up();
+	cr_assert_eq(find_path("f", &e), 0);
+	cr_assert_eq(e.attr.st_size, (off_t)len + 100);
+	fs_forget(a, e.inode, 1);
+	expect_f(len + 100, len, len + 100);
+}
+
 static void append(void) { write_at(open_f(O_RDWR), new, 3 * B, (off_t)len); }
 
 Test(journal_store, an_append_that_was_synced_is_there)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "crypt/header.h"
+#include "crypt/journal.h"
 #include "crypt/name.h"
 #include "crypt/record.h"
 
@@ -104,5 +105,24 @@ static inline struct audit_record vector_record(int i)
 	r.name_epoch = 67848479;
 	r.name_len = 32 + 14;
 	count_up(r.name, r.name_len, 0xd0);
+	return r;
+}
+
+static const char *const vector_journal_names[] = {
+	[JOURNAL_BLOCK] = "journal.block", [JOURNAL_SIZE] = "journal.size", [JOURNAL_DONE] = "journal.done"};
+
+static inline struct journal_lap vector_lap(void)
+{
+	struct journal_lap l = {.number = 9};
+	count_up(l.id, sizeof l.id, 0x60);
+	return l;
+}
+
+static inline struct journal_record vector_journal_record(enum journal_kind kind)
+{
+	struct journal_record r = {.kind = kind, .generation = 7};
+	r.len = kind == JOURNAL_BLOCK ? 4096 : 0;
+	r.at = kind == JOURNAL_DONE ? 0 : kind == JOURNAL_SIZE ? 70000 : 3;
+	count_up(r.file_id, sizeof r.file_id, 0x10);
 	return r;
 }

@@ -235,6 +235,21 @@ static void make_policy_and_places(void)
 	put("catalogue_bucket", bucket, sizeof bucket);
 }
 
+static void make_journal(void)
+{
+	const struct journal_lap lap = vector_lap();
+	uint8_t head[LAP_HEAD_BYTES], record[JOURNAL_RECORD_BYTES];
+	uint64_t at = sizeof head;
+	journal_lap_seal(&keys.journal, uuid, &lap, head);
+	put("journal.lap", head, sizeof head);
+	for (int kind = JOURNAL_BLOCK; kind <= JOURNAL_DONE; kind++) {
+		const struct journal_record r = vector_journal_record(kind);
+		journal_record_seal(&keys.journal, &lap, at, &r, record);
+		put(vector_journal_names[kind], record, sizeof record);
+		at += sizeof record + (r.len ? r.len + suite_overhead(SUITE_AEGIS256) : 0);
+	}
+}
+
 int main(void)
 {
 	static uint8_t plain[FILE_PLAIN_SIZE];
@@ -253,6 +268,7 @@ int main(void)
 	put_small_key("key.symlink", &keys.symlink);
 	put_small_key("key.log", &keys.log);
 	put_small_key("key.policy", &keys.policy);
+	put_small_key("key.journal", &keys.journal);
 	put("key.archive_wrap", keys.archive_wrap, KEY_BYTES);
 	count_up(plain, sizeof plain, 0);
 	put("file.plain", plain, sizeof plain);
@@ -263,5 +279,6 @@ int main(void)
 	make_link_and_xattrs();
 	make_audit();
 	make_policy_and_places();
+	make_journal();
 	return 0;
 }
