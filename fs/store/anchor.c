@@ -85,10 +85,16 @@ static errint_t reopen(struct anchor *a, struct anchor_copy *c)
 	return r;
 }
 
-/* `write` held: the image to every copy. 0 if at least one has it. */
+static bool says_why(errint_t r)
+{
+	return r == -ENOSPC || r == -EDQUOT || r == -EROFS;
+}
+
+/* `write` held: the image to every copy. 0 if at least one has it, else -EIO or, more to the point, -ENOSPC, -EDQUOT, -EROFS. */
 static errint_t write_copies(struct anchor *a, size_t len, uint64_t sequence)
 {
 	size_t written = 0;
+	errint_t failure = -EIO;
 	for (size_t i = 0; i < a->count; i++) {
 		struct anchor_copy *c = &a->copy[i];
 		errint_t before = c->error, r = c->fd < 0 ? reopen(a, c) : 0;
@@ -100,8 +106,10 @@ static errint_t write_copies(struct anchor *a, size_t len, uint64_t sequence)
 		else if (!r && before)
 			log_line(LOG_LEVEL_NOTICE, "anchor: %s is written again", c->path);
 		written += !r;
+		if (says_why(r))
+			failure = r;
 	}
-	return written ? 0 : -EIO;
+	return written ? 0 : failure;
 }
 
 static void show(struct anchor *a, size_t copy)

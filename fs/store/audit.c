@@ -130,17 +130,13 @@ static void rotate(struct audit *l, size_t len)
 
 /* ---- appending ------------------------------------------------------------------------------------------------------------ */
 
-/* One write of one frame at the log's end; what a failed one left is cut off, now or before the next. */
+/* One frame at the log's end; what a failed one left is cut off, now or before the next. */
 static errint_t write_frame(struct audit *l, size_t len)
 {
 	errint_t r = cut_ragged(l);
 	if (r)
 		return r;
-	ssize_t n;
-	do
-		n = pwrite(l->fd, l->frame, len, l->end);
-	while (n < 0 && errno == EINTR);
-	r = n < 0 ? -errno : (size_t)n < len ? -ENOSPC : 0;
+	r = io_pwrite(l->fd, l->frame, len, l->end);
 	l->ragged = r != 0;
 	if (r)
 		cut_ragged(l);

@@ -253,15 +253,16 @@ static void mark_clean(struct catalogue *c)
 
 void catalogue_close(struct catalogue *c)
 {
-	if (c && atomic_load(&c->started)) {
+	if (c) {
 		pthread_mutex_lock(&c->lock);
-		c->stop = true;
+		c->stop = true; /* what fails now is not waited for */
 		pthread_cond_signal(&c->work);
 		pthread_mutex_unlock(&c->lock);
-		pthread_join(c->thread, NULL);
-	} else if (c && !c->observe) {
-		catalogue_finish(c);
 	}
+	if (c && atomic_load(&c->started))
+		pthread_join(c->thread, NULL);
+	else if (c && !c->observe)
+		catalogue_finish(c);
 	if (c && !c->observe && catalogue_is_complete(c))
 		mark_clean(c);
 	free_catalogue(c);

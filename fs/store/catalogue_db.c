@@ -88,6 +88,14 @@ static errint_t to_errint(int rc)
 	}
 }
 
+/* The same with what SQLite calls an I/O error said more exactly, where it is about space or a disk that may not be written. */
+static errint_t failure(sqlite3 *db, int rc)
+{
+	errint_t r = to_errint(rc);
+	int e = r == -EIO && db ? sqlite3_system_errno(db) : 0;
+	return e == ENOSPC || e == EDQUOT || e == EROFS ? -e : r;
+}
+
 /* SQLite resolves symlinks in the path it is given, so that /proc/self/fd/N would become the path that the mount covers (KERNEL.md 26). With stat in
  * the place of lstat it sees none. */
 static void hide_symlinks(void)
@@ -145,7 +153,7 @@ static errint_t make_private(int dirfd)
 
 static errint_t exec(struct cdb *d, const char *statements)
 {
-	return to_errint(sqlite3_exec(d->db, statements, NULL, NULL, NULL));
+	return failure(d->db, sqlite3_exec(d->db, statements, NULL, NULL, NULL));
 }
 
 static errint_t connect_to(int dirfd, const char *options, int flags, struct cdb *d)
@@ -156,7 +164,7 @@ static errint_t connect_to(int dirfd, const char *options, int flags, struct cdb
 	if (rc == SQLITE_CANTOPEN)
 		return -ENOENT;
 	if (rc != SQLITE_OK)
-		return to_errint(rc);
+		return failure(d->db, rc);
 	sqlite3_extended_result_codes(d->db, 1);
 	sqlite3_busy_timeout(d->db, 5000);
 	/* A database is input like any other: nothing in its schema may act. */
@@ -174,7 +182,7 @@ static errint_t user_version(struct cdb *d, int *ret)
 	if (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW)
 		*ret = sqlite3_column_int(s, 0);
 	sqlite3_finalize(s);
-	return rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? -EBADMSG : to_errint(rc);
+	return rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? -EBADMSG : failure(d->db, rc);
 }
 
 static errint_t prepare(struct cdb *d)
@@ -182,7 +190,7 @@ static errint_t prepare(struct cdb *d)
 	for (size_t i = 0; i < SQL_COUNT_OF_STATEMENTS; i++) {
 		int rc = sqlite3_prepare_v3(d->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &d->stmt[i], NULL);
 		if (rc != SQLITE_OK)
-			return to_errint(rc);
+			return failure(d->db, rc);
 	}
 	return 0;
 }
@@ -289,7 +297,7 @@ static errint_t done(sqlite3_stmt *s, int rc)
 {
 	sqlite3_reset(s);
 	sqlite3_clear_bindings(s);
-	return to_errint(rc);
+	return failure(sqlite3_db_handle(s), rc);
 }
 
 static errint_t run(sqlite3_stmt *s)

@@ -186,6 +186,8 @@ static errint_t write_log(struct making *m)
 	rec.policy_generation = 1;
 	snprintf(rec.text, sizeof rec.text, "archive made by lapse %s", LAPSE_VERSION);
 	r = audit_append(log, &rec);
+	if (!r)
+		r = audit_sync(log);
 	audit_head(log, &m->anchor->log_sequence, m->anchor->log_head);
 	audit_close(log);
 	return failed(m, r, "the audit log cannot be begun");

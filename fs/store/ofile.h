@@ -126,4 +126,7 @@ errint_t symlink_read(struct archive *a, struct dir_use *u, const char *backing,
 void staging_name(char out[static 33]);
 void staging_remove_dir(struct archive *a, const char *tmp);
 errint_t dir_record_write(struct archive *a, int dir_fd, const struct dir_record *d, bool create);
-errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed_name *n, const char *name, const struct stat *st);
+/* Takes an empty directory out of its place, for good if `then` (may be NULL), which puts another there, does not fail. The parent is entered for
+ * writing. */
+errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed_name *n, const char *name, const struct stat *st,
+		       errint_t (*then)(void *ctx), void *ctx);

@@ -272,15 +272,16 @@ static errint_t replace(struct archive *a, struct move *m)
 	errint_t r = m->to.exists ? check_target(a, m) : 0;
 	if (!r)
 		r = prepare(a, &m->from, &m->to, m->c, &i, &h);
-	if (!r && m->to.exists && S_ISDIR(m->to.st.st_mode))
-		r = dir_take_away(a, &m->to.u, &m->to.n, m->to.name, &m->to.st);
 	if (!r)
 		r = companion_write(&m->to.u, &m->to.n, &new);
 	if (!r) {
 		struct step step = {.a = a, .i = i, .m = m};
-		r = m->to.exists && !S_ISDIR(m->to.st.st_mode)
-			    ? entry_remove(a, &m->to.u, m->to.name, &m->to.n, &m->to.st, move_on_disk, &step, NULL)
-			    : move_on_disk(&step);
+		if (!m->to.exists)
+			r = move_on_disk(&step);
+		else if (S_ISDIR(m->to.st.st_mode))
+			r = dir_take_away(a, &m->to.u, &m->to.n, m->to.name, &m->to.st, move_on_disk, &step);
+		else
+			r = entry_remove(a, &m->to.u, m->to.name, &m->to.n, &m->to.st, move_on_disk, &step, NULL);
 	}
 	if (r && new)
 		companion_remove(&m->to.u, &m->to.n);

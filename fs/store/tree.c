@@ -149,6 +149,8 @@ static errint_t dir_is_empty(struct archive *a, int parent_fd, const char *backi
 	for (struct dirent *e; !r && (errno = 0, e = readdir(d));)
 		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, DIR_FILE_NAME) && !is_litter(fd, e->d_name))
 			r = -ENOTEMPTY;
+	if (!r)
+		r = -errno;
 	closedir(d);
 	return r;
 }
@@ -158,6 +160,8 @@ struct taking {
 	struct dir_use *u;
 	const struct sealed_name *n;
 	const struct stat *st;
+	errint_t (*then)(void *ctx); /* puts something in its place; NULL: nothing */
+	void *ctx;
 };
 
 /* An ordinary user's daemon can neither move nor empty what its owner made read-only. */
@@ -181,15 +185,21 @@ static errint_t take_dir(void *ctx)
 		lend_mode(t, t->st->st_mode & 07777);
 		return r;
 	}
-	companion_remove(t->u, t->n);
+	if (!t->then) {
+		companion_remove(t->u, t->n);
+	} else if ((r = t->then(t->ctx))) {
+		renameat2(t->a->staging_fd, tmp, t->u->fd, t->n->backing, RENAME_NOREPLACE);
+		lend_mode(t, t->st->st_mode & 07777);
+		return r;
+	}
 	staging_remove_dir(t->a, tmp);
 	return 0;
 }
 
-/* Takes an empty directory out of its place. The parent is entered for writing. */
-errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed_name *n, const char *name, const struct stat *st)
+errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed_name *n, const char *name, const struct stat *st,
+		       errint_t (*then)(void *ctx), void *ctx)
 {
-	struct taking t = {.a = a, .u = u, .n = n, .st = st};
+	struct taking t = {.a = a, .u = u, .n = n, .st = st, .then = then, .ctx = ctx};
 	errint_t r = dir_is_empty(a, u->fd, n->backing);
 	if (r)
 		return r;
@@ -217,7 +227,7 @@ errint_t fs_rmdir(struct archive *a, struct inode *dir, const char *name, const 
 	if (!r && !S_ISDIR(st.st_mode))
 		r = -ENOTDIR;
 	if (!r)
-		r = dir_take_away(a, &u, &n, name, &st);
+		r = dir_take_away(a, &u, &n, name, &st, NULL, NULL);
 	dir_leave(a, &u);
 	return r;
 }
