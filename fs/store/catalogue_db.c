@@ -161,7 +161,7 @@ static errint_t connect_to(int dirfd, const char *options, int flags, struct cdb
 	char uri[96];
 	snprintf(uri, sizeof uri, "file:/proc/self/fd/%d/" CATALOGUE_FILE "%s", dirfd, options);
 	int rc = sqlite3_open_v2(uri, &d->db, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
-	if (rc == SQLITE_CANTOPEN)
+	if (rc == SQLITE_CANTOPEN && faccessat(dirfd, CATALOGUE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) && errno == ENOENT)
 		return -ENOENT;
 	if (rc != SQLITE_OK)
 		return failure(d->db, rc);

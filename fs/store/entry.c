@@ -176,11 +176,11 @@ errint_t fs_lookup(struct archive *a, struct inode *dir, const char *name, struc
 static errint_t entry_made(struct archive *a, struct dir_use *u, const struct sealed_name *n, bool new_companion, const char *name,
 			   const struct caller *c, mode_t mode, errint_t r, struct fs_entry *ret)
 {
-	if (!r && (r = entry_own(a, u, -1, n->backing, c, mode)))
+	if (!r && ((r = entry_own(a, u, -1, n->backing, c, mode)) || (r = entry_get(a, u, n->backing, name, ret))))
 		unlinkat(u->fd, n->backing, 0);
 	if (r && new_companion)
 		companion_remove(u, n);
-	return r ? r : entry_get(a, u, n->backing, name, ret);
+	return r;
 }
 
 errint_t fs_mknod(struct archive *a, struct inode *dir, const char *name, mode_t mode, dev_t rdev, const struct caller *c,
@@ -301,20 +301,25 @@ static errint_t link_entered(struct archive *a, struct inode *i, struct dir_use 
 	errint_t r = name_seal(from->dir->dir->keys, l->name, l->len, &old);
 	if (!r)
 		r = name_seal(to->dir->dir->keys, name, strlen(name), &new);
-	if (!r && (fstatat(from->fd, old.backing, &st, AT_SYMLINK_NOFOLLOW) || st.st_ino != i->ino))
+	if (!r && fstatat(from->fd, old.backing, &st, AT_SYMLINK_NOFOLLOW))
+		r = errno == ENOENT ? -ESTALE : -errno;
+	else if (!r && st.st_ino != i->ino)
 		r = -ESTALE;
 	if (!r)
 		r = companion_write(to, &new, &new_companion);
-	if (!r && linkat(from->fd, old.backing, to->fd, new.backing, 0)) {
+	if (r)
+		return r;
+	if (linkat(from->fd, old.backing, to->fd, new.backing, 0))
 		r = -errno;
-		if (new_companion)
-			companion_remove(to, &new);
-	}
+	else if ((r = entry_get(a, to, new.backing, name, ret)))
+		unlinkat(to->fd, new.backing, 0);
+	if (r && new_companion)
+		companion_remove(to, &new);
 	if (!r && S_ISREG(i->type)) { /* each name has its row, so that each goes when the file expires */
 		row_fill(a, &row, h, to->dir->dir->record.dir_id, name, strlen(name), new.backing);
 		catalogue_put(a->catalogue, &row);
 	}
-	return r ? r : entry_get(a, to, new.backing, name, ret);
+	return r;
 }
 
 errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret)

@@ -111,6 +111,8 @@ static errint_t find_sealed(struct archive *a, struct in_force *ret, struct faul
 			first = r;
 		in_force_free(ret);
 	}
+	if (first == -EIO || first == -ENOMEM)
+		return fault_set(f, first, "the sealed policy, .lapse/policy, could not be read: %s", strerror(-first));
 	if (first)
 		return fault_set(f, -EBADMSG,
 			"the sealed policy, .lapse/policy, %s. Restore it from a backup of the store",
@@ -312,6 +314,8 @@ static errint_t apply(struct archive *a, struct in_force *next, bool force, cons
 {
 	struct expiring e = {.archive = a, .next = next->policy, .now = tclock_trusted(a->clock)};
 	errint_t r = a->catalogue ? catalogue_each(a->catalogue, count_expiring, &e) : 0;
+	if (r == -EBADMSG) /* also SQLite's word for what the disk cannot read; the next mount makes it anew */
+		r = -EIO;
 	if (r)
 		return fault_set(
 			f, r, "the catalogue could not be read to see what the policy would expire: %s", strerror(-r));

@@ -49,6 +49,8 @@ static errint_t open_root(struct archive *a, const char *path, struct fault *f)
 	if (a->lapse_fd < 0 && info.fuse)
 		return fault_set(f, -EBUSY,
 			"%s is a FUSE mount: if it is this archive, it is mounted already (`lapse status`)", whole);
+	if (a->lapse_fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+		return fault_set(f, -errno, "%s/" ARCHIVE_DIR_NAME ": %s", whole, strerror(errno));
 	if (a->lapse_fd < 0 || (faccessat(a->lapse_fd, KEYRING_NAME, F_OK, AT_SYMLINK_NOFOLLOW) && errno == ENOENT))
 		return fault_set(f, -ENOENT,
 			"%s is not a lapse archive (no " ARCHIVE_DIR_NAME "/" KEYRING_NAME

@@ -155,7 +155,9 @@ static errint_t move_symlink(struct archive *a, struct inode *i, struct end *fro
 	if ((r = symlink_make(a, &to->u, tmp, a->staging_fd, to->name, target)))
 		return r;
 	const struct timespec times[2] = {from->st.st_atim, from->st.st_mtim};
-	if (a->root_daemon && fchownat(a->staging_fd, tmp, from->st.st_uid, from->st.st_gid, AT_SYMLINK_NOFOLLOW))
+	if (fstatat(a->staging_fd, tmp, &st, AT_SYMLINK_NOFOLLOW))
+		r = -errno;
+	if (!r && a->root_daemon && fchownat(a->staging_fd, tmp, from->st.st_uid, from->st.st_gid, AT_SYMLINK_NOFOLLOW))
 		r = -errno;
 	if (!r && utimensat(a->staging_fd, tmp, times, AT_SYMLINK_NOFOLLOW))
 		r = -errno;
@@ -165,10 +167,14 @@ static errint_t move_symlink(struct archive *a, struct inode *i, struct end *fro
 		unlinkat(a->staging_fd, tmp, 0);
 		return r;
 	}
-	if (unlinkat(from->u.fd, from->n.backing, 0) || fstatat(to->u.fd, to->n.backing, &st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
+	if (unlinkat(from->u.fd, from->n.backing, 0)) {
+		r = -errno;
+		if (!to->exists) /* else what was there is gone, and the link is in both places */
+			unlinkat(to->u.fd, to->n.backing, 0);
+		return r;
+	}
 	inode_renumber(a, i, st.st_ino);
-	return r;
+	return 0;
 }
 
 static errint_t prepare(struct archive *a, struct end *from, struct end *to, const struct caller *c, struct inode **ret_inode,

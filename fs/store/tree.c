@@ -27,15 +27,45 @@ void staging_name(char out[static 33])
 		sprintf(out + 2 * i, "%02x", raw[i]);
 }
 
+static errint_t record_make(struct archive *a, int dir_fd, const uint8_t raw[static DIR_RECORD_BYTES])
+{
+	cleanup_fd int fd = dir_record_fd(a, dir_fd, O_WRONLY | O_CREAT | O_EXCL);
+	if (fd < 0)
+		return -errno;
+	errint_t r = io_pwrite(fd, raw, DIR_RECORD_BYTES, 0);
+	return !r && fdatasync(fd) ? -errno : r;
+}
+
+/* Never written over: it is the only one, and without it nothing in the directory can be read. */
+static errint_t record_replace(struct archive *a, int dir_fd, const uint8_t raw[static DIR_RECORD_BYTES])
+{
+	char tmp[33];
+	mode_t mode;
+	staging_name(tmp);
+	cleanup_fd int fd = openat(a->staging_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	errint_t r = io_pwrite(fd, raw, DIR_RECORD_BYTES, 0);
+	if (!r && fdatasync(fd))
+		r = -errno;
+	if (!r) {
+		bool lent = dir_lend(a, dir_fd, &mode);
+		r = renameat(a->staging_fd, tmp, dir_fd, DIR_FILE_NAME) ? -errno : 0;
+		if (lent)
+			dir_lend_end(dir_fd, mode);
+	}
+	if (r) {
+		unlinkat(a->staging_fd, tmp, 0);
+		return r;
+	}
+	return io_fsync_dir(dir_fd);
+}
+
 errint_t dir_record_write(struct archive *a, int dir_fd, const struct dir_record *d, bool create)
 {
 	uint8_t raw[DIR_RECORD_BYTES];
 	dir_record_seal(a->keys, a->uuid, d, raw);
-	cleanup_fd int fd = dir_record_fd(a, dir_fd, O_WRONLY | (create ? O_CREAT | O_EXCL : 0));
-	if (fd < 0)
-		return -errno;
-	errint_t r = io_pwrite(fd, raw, sizeof raw, 0);
-	return !r && fdatasync(fd) ? -errno : r;
+	return create ? record_make(a, dir_fd, raw) : record_replace(a, dir_fd, raw);
 }
 
 static errint_t staging_dir(struct archive *a, struct dir_use *u, const char *name, const char *tmp, mode_t mode, const struct caller *c)
@@ -122,8 +152,10 @@ errint_t fs_mkdir(struct archive *a, struct inode *dir, const char *name, mode_t
 	dir_leave(a, &u);
 	if (r)
 		return r;
-	if ((r = fs_lookup(a, dir, name, ret)))
+	if ((r = fs_lookup(a, dir, name, ret))) {
+		fs_rmdir(a, dir, name, c);
 		return r;
+	}
 	struct dir_use new;
 	if (!dir_pin(a, ret->inode, &new)) {
 		catalogue_put_dir(a->catalogue, ret->inode->dir->record.dir_id, dir->dir->record.dir_id, n.backing);

@@ -34,6 +34,7 @@ struct work {
 	void (*after)(void);	/* faults off: gives back what the others took */
 	enum partly partly;
 	const char *target;	/* the file whose content is on its way */
+	bool reads;		/* what cannot be recorded is not read: EIO, whatever the log's disk says */
 	bool later;		/* what failed of it is done by the next session at the latest */
 };
 
@@ -100,8 +101,8 @@ struct tree {
 };
 
 void tree_read(struct tree *ret);
-/* True if `now` is `want`; else where it differs, in words. Times count where `was` and `want` agree on them. */
-bool tree_is(const struct tree *now, const struct tree *want, const struct tree *was, char *why, size_t why_room);
+/* True if `now` is `want`, or `was` if it is not done; else where it differs, in words. Modification times count of what is alike in both. */
+bool tree_is(const struct tree *now, bool done, const struct tree *was, const struct tree *want, char *why, size_t why_room);
 /* The same for what is alike in `was` and `want`, and is not `target`. The rest is there or not; with `readable`, it has no error. */
 bool tree_others(const struct tree *now, const struct tree *was, const struct tree *want, const char *target, bool readable, char *why,
 		 size_t why_room);

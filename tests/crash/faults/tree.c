@@ -131,10 +131,9 @@ static bool same_content(const struct tree *t, const struct seen *s, const struc
 }
 
 /* `s` is NULL where the path is missing. */
-static bool entry_is(const struct tree *now, const struct seen *s, const struct tree *want, const struct seen *w, const struct tree *was,
+static bool entry_is(const struct tree *now, const struct seen *s, const struct tree *want, const struct seen *w, bool times,
 		     const char *path, char *why, size_t room)
 {
-	const struct seen *o = look_up(was, path);
 	if (!s || !w)
 		snprintf(why, room, "%.80s is %s", path, s ? "there" : "gone");
 	else if (s->error != w->error)
@@ -143,46 +142,54 @@ static bool entry_is(const struct tree *now, const struct seen *s, const struct 
 		snprintf(why, room, "%.80s: %.100s, not %.100s", path, s->about, w->about);
 	else if (!same_content(now, s, want, w))
 		snprintf(why, room, "%.80s: other content", path);
-	else if (o && !S_ISDIR(strtoul(s->about, NULL, 8)) && o->mtime_ns == w->mtime_ns && s->mtime_ns != w->mtime_ns)
+	else if (times && !S_ISDIR(strtoul(s->about, NULL, 8)) && s->mtime_ns != w->mtime_ns)
 		snprintf(why, room, "%.80s: other modification time", path);
 	else
 		return true;
 	return false;
 }
 
-static bool compare(const struct tree *now, const struct tree *want, const struct tree *was, const char *but, char *why, size_t room)
+/* Of what is not changed at all; a refused change may leave its mark there, as a header that was written does. */
+static bool untouched(const struct tree *was, const struct tree *want, const char *path)
 {
-	const struct tree *of[2] = {want, now};
+	const struct seen *o = look_up(was, path), *w = look_up(want, path);
+	char ignored[64];
+	return o && w && entry_is(want, w, was, o, true, path, ignored, sizeof ignored);
+}
+
+/* `is`: the one of the two that it is to be like. */
+static bool compare(const struct tree *now, const struct tree *is, const struct tree *was, const struct tree *want, const char *but, char *why,
+		    size_t room)
+{
+	const struct tree *of[2] = {is, now};
 	for (int t = 0; t < 2; t++)
 		for (unsigned i = 0; i < of[t]->count; i++) {
 			const char *path = of[t]->seen[i].path;
 			if (but && !strcmp(path, but))
 				continue;
-			if (!entry_is(now, look_up(now, path), want, look_up(want, path), was, path, why, room))
+			if (!entry_is(now, look_up(now, path), is, look_up(is, path), untouched(was, want, path), path, why, room))
 				return false;
 		}
 	return true;
 }
 
-bool tree_is(const struct tree *now, const struct tree *want, const struct tree *was, char *why, size_t room)
+bool tree_is(const struct tree *now, bool done, const struct tree *was, const struct tree *want, char *why, size_t room)
 {
-	return compare(now, want, was, NULL, why, room);
+	return compare(now, done ? want : was, was, want, NULL, why, room);
 }
 
 bool tree_others(const struct tree *now, const struct tree *was, const struct tree *want, const char *target, bool readable, char *why,
 		 size_t room)
 {
 	const struct tree *of[2] = {was, now};
-	char ignored[64];
 	for (int t = 0; t < 2; t++)
 		for (unsigned i = 0; i < of[t]->count; i++) {
 			const char *path = of[t]->seen[i].path;
-			const struct seen *s = look_up(now, path), *o = look_up(was, path), *w = look_up(want, path);
-			bool touched = !o || !w || (target && !strcmp(path, target)) ||
-				       !entry_is(want, w, was, o, was, path, ignored, sizeof ignored);
+			const struct seen *s = look_up(now, path), *o = look_up(was, path);
+			bool touched = (target && !strcmp(path, target)) || !untouched(was, want, path);
 			if (touched && readable && s && s->error)
 				return snprintf(why, room, "%.80s: %s", path, strerrorname_np(-s->error)), false;
-			if (!touched && !entry_is(now, s, was, o, was, path, why, room))
+			if (!touched && !entry_is(now, s, was, o, true, path, why, room))
 				return false;
 		}
 	return true;
@@ -197,7 +204,7 @@ bool tree_between(const struct tree *now, const struct tree *was, const struct t
 {
 	const struct seen *s = look_up(now, target), *o = look_up(was, target), *w = look_up(want, target);
 	size_t most = o && (!w || o->len > w->len) ? o->len : w ? w->len : 0;
-	if (!compare(now, was, was, target, why, room))
+	if (!compare(now, was, was, want, target, why, room))
 		return false;
 	if (!s && o && w)
 		return snprintf(why, room, "%s is gone", target), false;

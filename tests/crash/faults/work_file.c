@@ -209,9 +209,9 @@ const struct work file_works[] = {
 	{.name = "close-overwritten", .before = overwritten, .op = close_it, .after = close_again, .partly = LEAVES_SOME, .target = "a.jpg"},
 	FILE_WORK("ingest", .op = ingest, .partly = LEAVES_SOME, .target = "new.jpg"),
 	FILE_WORK("save-by-rename", .op = save_by_rename, .partly = LEAVES_SOME, .target = "new.jpg"),
-	FILE_WORK("read", .op = read_cold),
+	FILE_WORK("read", .op = read_cold, .reads = true),
 	FILE_WORK("getattr", .before = find_a, .op = get_attributes),
-	FILE_WORK("read-recovered", .world = WORLD_CRASHED, .op = read_recovered),
-	FILE_WORK("read-changed", .world = WORLD_CRASHED, .op = read_changed),
+	FILE_WORK("read-recovered", .world = WORLD_CRASHED, .op = read_recovered, .reads = true),
+	FILE_WORK("read-changed", .world = WORLD_CRASHED, .op = read_changed, .reads = true),
 	{0},
 };
