@@ -90,6 +90,12 @@ static bool takes_space(enum io_kind k)
 	return k == IO_WRITE || k == IO_ALLOCATE || k == IO_CREATE || k == IO_MAKE || k == IO_RENAME || k == IO_XATTR_SET || k == IO_SYNC;
 }
 
+/* A full disk has room for a name that was there before. */
+static bool is_rename_on_full_disk(const struct io_call *c)
+{
+	return c->kind == IO_RENAME && now.lasting != ONCE && now.fault != FAIL_EIO && now.fault != FAIL_EROFS;
+}
+
 static bool changes(enum io_kind k)
 {
 	return (takes_space(k) && k != IO_SYNC) || k == IO_REMOVE || k == IO_TRUNCATE || k == IO_ATTR;
@@ -163,6 +169,8 @@ static int before_call(struct io_call *c)
 		return 0;
 	}
 	bool hit = now.fault == FAIL_TORN && seen >= now.n ? takes_space(c->kind) : applies(now.fault, c);
+	if (hit && seen >= now.n && is_rename_on_full_disk(c))
+		return 0;
 	if (!hit || ++seen < now.n || (now.lasting == ONCE && seen > now.n))
 		return 0;
 	if (seen == now.n) {
@@ -189,15 +197,15 @@ void wrong(const char *format, ...)
 	_exit(1);
 }
 
-/* SQLite opens for reading what it cannot open for writing. */
-static bool is_sqlites_open(void)
+/* SQLite tells of an I/O error, mostly without its errno, and opens for reading what it cannot open for writing. */
+static bool is_sqlites(errint_t r)
 {
-	return !strncmp(shared->call, "openat", 6) && strstr(shared->call, "catalogue.db");
+	return (r == -EIO || (r == -EROFS && !strncmp(shared->call, "openat", 6))) && strstr(shared->call, "catalogue.db");
 }
 
 static bool clear_answer(errint_t r)
 {
-	if ((now.work->reads && r == -EIO) || (r == -EROFS && is_sqlites_open()))
+	if ((now.work->reads && r == -EIO) || is_sqlites(r))
 		return true;
 	switch (now.fault) {
 	case FAIL_EIO:
