@@ -171,6 +171,12 @@ EXPORT int posix_fallocate(int fd, off_t off, off_t len)
 }
 ALSO(posix_fallocate64, posix_fallocate);
 
+EXPORT int fallocate(int fd, int mode, off_t off, off_t len)
+{
+	PASS(NEXT(fallocate)(fd, mode, off, len), IO_ALLOCATE, "fallocate", .fd = fd, .len = (size_t)len, .off = off, .flags = mode);
+}
+ALSO(fallocate64, fallocate);
+
 EXPORT int ftruncate(int fd, off_t len)
 {
 	PASS(NEXT(ftruncate)(fd, len), IO_TRUNCATE, "ftruncate", .fd = fd, .off = len);

@@ -9,7 +9,7 @@
 enum io_kind {
 	IO_READ,      /* pread, preadv, read */
 	IO_WRITE,     /* pwrite, pwritev, write */
-	IO_ALLOCATE,  /* posix_fallocate */
+	IO_ALLOCATE,  /* fallocate, posix_fallocate */
 	IO_OPEN,      /* open, openat of what is there */
 	IO_CREATE,    /* the same with O_CREAT */
 	IO_MAKE,      /* mkdir, mknod, symlink, link */

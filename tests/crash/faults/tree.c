@@ -31,15 +31,18 @@ static errint_t list(struct inode *dir, struct listing *l)
 	return r;
 }
 
-static errint_t read_content(struct tree *t, struct seen *s, struct inode *i, size_t len)
+/* What a crash left is mended when it is opened: that is when its size is known. */
+static errint_t read_content(struct tree *t, struct seen *s, struct inode *i, struct stat *st)
 {
 	struct handle *h;
-	if (len > sizeof t->bytes - t->used)
-		return -EFBIG;
 	errint_t r = fs_open(archive, i, O_RDONLY, &root_caller, &h);
 	if (r)
 		return r;
-	ssize_t n = fs_read(archive, h, t->bytes + t->used, len, 0);
+	r = fs_getattr(archive, i, h, st);
+	size_t len = (size_t)st->st_size;
+	if (!r && len > sizeof t->bytes - t->used)
+		r = -EFBIG;
+	ssize_t n = r ? r : fs_read(archive, h, t->bytes + t->used, len, 0);
 	fs_release(archive, h);
 	if (n != (ssize_t)len)
 		return n < 0 ? (errint_t)n : -ENODATA;
@@ -78,13 +81,13 @@ static void read_entry(struct tree *t, const char *dir_path, struct inode *dir, 
 	snprintf(s->path, sizeof s->path, "%s%s%s", dir_path, *dir_path ? "/" : "", name);
 	if ((s->error = fs_lookup(archive, dir, name, &e)))
 		return;
-	const struct stat *st = &e.attr;
+	struct stat *st = &e.attr;
 	bool is_dir = S_ISDIR(st->st_mode);
+	if (S_ISREG(st->st_mode))
+		s->error = read_content(t, s, e.inode, st);
 	s->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
 	snprintf(s->about, sizeof s->about, "%o %u:%u x%u %lld", (unsigned)st->st_mode, (unsigned)st->st_uid, (unsigned)st->st_gid,
 		 (unsigned)st->st_nlink, is_dir ? 0 : (long long)st->st_size);
-	if (S_ISREG(st->st_mode))
-		s->error = read_content(t, s, e.inode, (size_t)st->st_size);
 	if (S_ISLNK(st->st_mode) && !(s->error = fs_readlink(archive, e.inode, target)))
 		snprintf(s->about + strlen(s->about), sizeof s->about - strlen(s->about), " -> %.100s", target);
 	if (!s->error && (S_ISREG(st->st_mode) || is_dir))

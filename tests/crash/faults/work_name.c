@@ -170,7 +170,7 @@ const struct work name_works[] = {
 	NAME_WORK("rename-over", .op = rename_over),
 	NAME_WORK("rename-over-linked", .op = rename_over_linked),
 	NAME_WORK("rename-directory", .before = find_dir, .op = rename_dir),
-	NAME_WORK("rename-directory-over", .op = rename_dir_over),
+	NAME_WORK("rename-directory-over", .op = rename_dir_over, .target = "empty"),
 	NAME_WORK("rename-symlink", .op = rename_symlink),
 	NAME_WORK("exchange", .op = exchange),
 	NAME_WORK("link", .before = find_a, .op = link_file),
