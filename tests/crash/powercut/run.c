@@ -1,0 +1,475 @@
+#include "run.h"
+
+#include "tree.h"
+#include "world.h"
+
+#include "base/secret.h"
+#include "store/anchor.h"
+
+#include <err.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECOND	  INT64_C(1000000000)
+#define WRITEBACK 60 /* seconds after which Linux has written back what nobody synced */
+#define SHORT	  90 /* seconds that files of class short live */
+
+static const uint8_t first_bytes[KEY_BYTES] = {1, 2, 3}, second_bytes[KEY_BYTES] = {4, 5, 6};
+const struct slot_secret key_first = {SLOT_KEY_FILE, first_bytes, sizeof first_bytes};
+const struct slot_secret key_second = {SLOT_KEY_FILE, second_bytes, sizeof second_bytes};
+static const struct subject subject = {.uid = 0, .login_uid = POLICY_NO_UID, .real_uid = POLICY_NO_UID, .pid = 1};
+const struct caller who = {.subject = &subject};
+
+#define POLICY(keep)                                                                                                     \
+	"[policy]\nversion = 1\ndefault-class = keep\n\n[class short]\nmatch = short/**\nexpire-after = 90s\n\n"         \
+	"[class never]\nmatch = never/**\nexpire-after = never\n\n[class keep]\nmatch = **\nexpire-after = " keep "\n\n" \
+	"[rule everyone]\neffect = permit\nbudget = none\n"
+const char policy_one[] = POLICY("30d"), policy_two[] = POLICY("60d");
+
+void run_failed(const char *what, long error)
+{
+	printf("  the program fails: %s: %s\n", what, strerror((int)-error));
+	fflush(stdout);
+	_exit(RUN_FAILED);
+}
+
+static void must(const char *what, long r)
+{
+	if (r < 0)
+		run_failed(what, r);
+}
+
+/* ---- the archive -------------------------------------------------------------------------------------------------------------------- */
+
+void run_init(struct run *r)
+{
+	const char *const anchors[] = {r->anchor, NULL};
+	uint8_t uuid[UUID_BYTES], log_public[32];
+	struct fault f = {{0}};
+	struct archive_init o = {
+		.path = r->store,
+		.secret = key_first,
+		.label = "first",
+		.suite = suite_best(),
+		.block_size = BLOCK_SIZE_MIN,
+		.epoch_seconds = 1,
+		.anchor = anchors,
+		.policy_text = policy_one,
+		.policy_len = strlen(policy_one),
+	};
+	errint_t e = archive_init(&o, uuid, log_public, &f);
+	must(f.text[0] ? f.text : "init", e);
+}
+
+void run_open(struct run *r)
+{
+	const char *const anchors[] = {r->anchor, NULL};
+	struct archive_open o = {.path = r->store, .secret = key_first, .anchor = anchors};
+	struct fault f = {{0}};
+	errint_t e = archive_open(&o, &r->archive, &f);
+	must(f.text[0] ? f.text : "open", e);
+	must("catch up", archive_catch_up(r->archive));
+}
+
+void run_close(struct run *r)
+{
+	archive_close(r->archive);
+	r->archive = NULL;
+}
+
+void run_begin(struct run *r, const struct workload *w, const char *base, uint64_t seed, const struct site *leave_out)
+{
+	const char *const root[VOLUMES] = {r->store, r->anchors};
+	const struct text policy = {.text = policy_one};
+	*r = (struct run){.chance = seed};
+	snprintf(r->base, sizeof r->base, "%s", base);
+	snprintf(r->store, sizeof r->store, "%s/store", base);
+	snprintf(r->anchors, sizeof r->anchors, "%s/anchors", base);
+	snprintf(r->anchor, sizeof r->anchor, "%s/anchor", r->anchors);
+	tree_remove(base);
+	if (mkdir(base, 0700) || mkdir(r->store, 0700) || mkdir(r->anchors, 0700))
+		err(3, "%s", base);
+	setenv("XDG_STATE_HOME", base, 1);
+	setenv("STATE_DIRECTORY", base, 1);
+	world_begin(seed);
+	if (!w->init)
+		run_init(r);
+	r->trace.leave_out = leave_out;
+	trace_begin(&r->trace, root);
+	story_moment(&r->story, 0, world_now());
+	story_text(&r->story.policy, &r->story.policies, &policy);
+	if (!w->init)
+		run_open(r);
+}
+
+void run_end(struct run *r)
+{
+	trace_end();
+	free(r->now.named);
+	r->now.named = NULL;
+}
+
+void run_free(struct run *r)
+{
+	trace_free(&r->trace);
+	story_free(&r->story);
+	tree_remove(r->base);
+}
+
+/* ---- helpers of acts ------------------------------------------------------------------------------------------------------------------ */
+
+static uint32_t here(struct run *r)
+{
+	return trace_position(&r->trace);
+}
+
+/* The inode of a path, with one lookup but for the root's (""). */
+static struct inode *inode_at(struct run *r, const char *path)
+{
+	struct inode *root = fs_root(r->archive), *at = root;
+	char part[NAME_MAX + 1];
+	while (*path) {
+		size_t len = strcspn(path, "/");
+		struct fs_entry next;
+		snprintf(part, sizeof part, "%.*s", (int)len, path);
+		must(part, fs_lookup(r->archive, at, part, &next));
+		if (at != root)
+			fs_forget(r->archive, at, 1);
+		at = next.inode;
+		path += len + (path[len] == '/');
+	}
+	return at;
+}
+
+static void give_back(struct run *r, struct inode *i)
+{
+	if (i != fs_root(r->archive))
+		fs_forget(r->archive, i, 1);
+}
+
+static struct inode *parent_of(struct run *r, const char *path, const char **ret_name)
+{
+	char dir[STORY_PATH];
+	const char *slash = strrchr(path, '/');
+	snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) : 0, path);
+	*ret_name = slash ? slash + 1 : path;
+	return inode_at(r, dir);
+}
+
+static struct step step_begin(struct run *r, enum step_kind kind, const char *path, const char *path2)
+{
+	struct step s = {.kind = kind, .when.begin = here(r), .file = UINT32_MAX};
+	snprintf(s.path, sizeof s.path, "%s", path);
+	snprintf(s.path2, sizeof s.path2, "%s", path2 ? path2 : "");
+	return s;
+}
+
+static void step_end(struct run *r, struct step *s)
+{
+	s->when.end = here(r);
+	story_step(&r->story, s);
+	free(r->now.named);
+	story_view(&r->story, r->story.steps, &r->now);
+}
+
+static uint32_t file_at(struct run *r, const char *path)
+{
+	uint32_t f = view_find(&r->now, path);
+	if (f == UINT32_MAX)
+		errx(3, "the workload has no %s", path);
+	return f;
+}
+
+static void look_now(struct run *r, uint32_t file, uint32_t begin, mode_t mode, const char *tag)
+{
+	struct look l = {.when = {begin, here(r)}, .mode = mode};
+	snprintf(l.tag, sizeof l.tag, "%s", tag);
+	story_look(&r->story.file[file], &l);
+}
+
+static const struct look *last_look(struct run *r, uint32_t file)
+{
+	const struct file *f = &r->story.file[file];
+	return &f->look[f->looks - 1];
+}
+
+/* ---- files ---------------------------------------------------------------------------------------------------------------------------- */
+
+struct open_file do_create(struct run *r, const char *path)
+{
+	const char *name;
+	struct fs_entry e;
+	struct open_file f;
+	struct inode *dir = parent_of(r, path, &name);
+	struct step s = step_begin(r, STEP_ENTRY, path, NULL);
+	struct file file = {.type = S_IFREG, .expires_ns = strncmp(path, "short/", 6) ? INT64_MAX : world_now() + SHORT * SECOND};
+	must(path, fs_create(r->archive, dir, name, 0644, O_RDWR, &who, &e, &f.handle));
+	give_back(r, dir);
+	f.inode = e.inode;
+	f.file = s.file = story_file(&r->story, &file);
+	look_now(r, f.file, s.when.begin, 0644, "");
+	step_end(r, &s);
+	return f;
+}
+
+struct open_file do_open(struct run *r, const char *path, int flags)
+{
+	struct open_file f = {.inode = inode_at(r, path), .file = file_at(r, path)};
+	struct change c = {.when.begin = here(r), .resize = true};
+	must(path, fs_open(r->archive, f.inode, flags, &who, &f.handle));
+	c.when.end = here(r);
+	if (flags & O_TRUNC)
+		story_change(&r->story.file[f.file], &c);
+	return f;
+}
+
+void do_write(struct run *r, struct open_file f, uint64_t off, size_t len)
+{
+	struct change c = {.when.begin = here(r), .off = off, .len = len, .data = malloc(len)};
+	for (size_t i = 0; i < len; i++)
+		c.data[i] = (uint8_t)(world_random(&r->chance) % 255 + 1); /* never 0, which holes are made of */
+	ssize_t n = fs_write(r->archive, f.handle, c.data, len, (off_t)off, false);
+	must("write", n == (ssize_t)len ? 0 : n < 0 ? n : -ENOSPC);
+	c.when.end = here(r);
+	story_change(&r->story.file[f.file], &c);
+}
+
+void do_resize(struct run *r, struct open_file f, uint64_t size)
+{
+	struct change c = {.when.begin = here(r), .off = size, .resize = true};
+	struct stat st = {.st_size = (off_t)size}, now;
+	must("truncate", fs_setattr(r->archive, f.inode, f.handle, &st, FS_SET_SIZE, &who, &now));
+	c.when.end = here(r);
+	story_change(&r->story.file[f.file], &c);
+}
+
+/* It is durable, under one name at least; fdatasync says nothing about attributes. */
+void do_fsync(struct run *r, struct open_file f, bool data_only)
+{
+	must("fsync", fs_fsync(r->archive, f.handle, data_only));
+	struct promise p = {.since = here(r), .file = f.file, .changes = r->story.file[f.file].changes};
+	for (uint32_t i = 0; i < r->story.promises; i++)
+		if (r->story.promise[i].file == f.file)
+			p.looks = r->story.promise[i].looks;
+	if (!data_only)
+		p.looks = r->story.file[f.file].looks;
+	for (uint32_t i = 0; i < r->story.steps && !p.steps; i++)
+		if (r->story.step[i].kind == STEP_ENTRY && r->story.step[i].file == f.file)
+			p.steps = i + 1;
+	story_promise(&r->story, &p);
+}
+
+void do_close(struct run *r, struct open_file f)
+{
+	fs_release(r->archive, f.handle);
+	fs_forget(r->archive, f.inode, 1);
+}
+
+void do_chmod(struct run *r, const char *path, mode_t mode)
+{
+	struct inode *i = inode_at(r, path);
+	struct stat st = {.st_mode = mode}, now;
+	uint32_t begin = here(r), file = file_at(r, path);
+	must("chmod", fs_setattr(r->archive, i, NULL, &st, FS_SET_MODE, &who, &now));
+	look_now(r, file, begin, mode, last_look(r, file)->tag);
+	give_back(r, i);
+}
+
+void do_tag(struct run *r, const char *path, const char *tag)
+{
+	struct inode *i = inode_at(r, path);
+	uint32_t begin = here(r), file = file_at(r, path);
+	must("setxattr", fs_setxattr(r->archive, i, "user.tag", tag, strlen(tag), 0));
+	look_now(r, file, begin, last_look(r, file)->mode, tag);
+	give_back(r, i);
+}
+
+/* ---- the tree ------------------------------------------------------------------------------------------------------------------------ */
+
+void do_mkdir(struct run *r, const char *path)
+{
+	const char *name;
+	struct fs_entry e;
+	struct inode *dir = parent_of(r, path, &name);
+	struct step s = step_begin(r, STEP_ENTRY, path, NULL);
+	struct file file = {.type = S_IFDIR, .expires_ns = INT64_MAX};
+	must(path, fs_mkdir(r->archive, dir, name, 0755, &who, &e));
+	fs_forget(r->archive, e.inode, 1);
+	give_back(r, dir);
+	s.file = story_file(&r->story, &file);
+	look_now(r, s.file, s.when.begin, 0755, "");
+	step_end(r, &s);
+}
+
+void do_symlink(struct run *r, const char *path, const char *target)
+{
+	const char *name;
+	struct fs_entry e;
+	struct inode *dir = parent_of(r, path, &name);
+	struct step s = step_begin(r, STEP_ENTRY, path, NULL);
+	struct file file = {.type = S_IFLNK, .target = strdup(target), .expires_ns = INT64_MAX};
+	must(path, fs_symlink(r->archive, dir, name, target, &who, &e));
+	fs_forget(r->archive, e.inode, 1);
+	give_back(r, dir);
+	s.file = story_file(&r->story, &file);
+	step_end(r, &s);
+}
+
+void do_link(struct run *r, const char *path, const char *path2)
+{
+	const char *name;
+	struct fs_entry e;
+	struct inode *i = inode_at(r, path), *dir = parent_of(r, path2, &name);
+	struct step s = step_begin(r, STEP_ENTRY, path2, NULL);
+	must(path2, fs_link(r->archive, i, dir, name, &who, &e));
+	fs_forget(r->archive, e.inode, 1);
+	give_back(r, i);
+	give_back(r, dir);
+	s.file = file_at(r, path);
+	step_end(r, &s);
+}
+
+/* A symlink is made anew in its place before the old one goes; an empty directory in the way goes first. */
+static void steps_of_rename(struct run *r, struct step *s)
+{
+	const struct file *from = &r->story.file[file_at(r, s->path)];
+	bool replaces = view_find(&r->now, s->path2) != UINT32_MAX;
+	struct step other = *s;
+	memcpy(other.path, s->path2, sizeof other.path);
+	if (S_ISLNK(from->type)) {
+		other.kind = STEP_ENTRY;
+		other.file = file_at(r, s->path);
+		step_end(r, &other);
+		s->kind = STEP_GONE;
+	} else if (S_ISDIR(from->type) && replaces) {
+		other.kind = STEP_GONE;
+		step_end(r, &other);
+	}
+	step_end(r, s);
+}
+
+static void move(struct run *r, const char *path, const char *path2, unsigned flags)
+{
+	const char *name, *name2;
+	struct inode *dir = parent_of(r, path, &name), *dir2 = parent_of(r, path2, &name2);
+	struct step s = step_begin(r, flags ? STEP_EXCHANGE : STEP_MOVE, path, path2);
+	must(path, fs_rename(r->archive, dir, name, dir2, name2, flags, &who));
+	give_back(r, dir);
+	give_back(r, dir2);
+	if (flags)
+		step_end(r, &s);
+	else
+		steps_of_rename(r, &s);
+}
+
+void do_rename(struct run *r, const char *path, const char *path2)
+{
+	move(r, path, path2, 0);
+}
+
+void do_exchange(struct run *r, const char *path, const char *path2)
+{
+	move(r, path, path2, RENAME_EXCHANGE);
+}
+
+static void remove_name(struct run *r, const char *path, errint_t (*remove)(struct archive *, struct inode *, const char *, const struct caller *))
+{
+	const char *name;
+	struct inode *dir = parent_of(r, path, &name);
+	struct step s = step_begin(r, STEP_GONE, path, NULL);
+	must(path, remove(r->archive, dir, name, &who));
+	give_back(r, dir);
+	step_end(r, &s);
+}
+
+void do_unlink(struct run *r, const char *path)
+{
+	remove_name(r, path, fs_unlink);
+}
+
+void do_rmdir(struct run *r, const char *path)
+{
+	remove_name(r, path, fs_rmdir);
+}
+
+static bool in_dir(const char *path, const char *dir)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = slash ? (size_t)(slash - path) : 0;
+	return *path && strlen(dir) == len && !strncmp(path, dir, len);
+}
+
+/* Names are those of then: a directory that has been renamed since is not looked for under its old one. */
+void do_fsync_dir(struct run *r, const char *path)
+{
+	struct dirhandle *d;
+	struct inode *i = inode_at(r, path);
+	struct promise p = {.file = UINT32_MAX};
+	must(path, fs_opendir(r->archive, i, &who, &d));
+	must(path, fs_fsyncdir(r->archive, d));
+	fs_closedir(r->archive, d);
+	give_back(r, i);
+	p.since = here(r);
+	for (uint32_t k = 0; k < r->story.steps; k++)
+		if (in_dir(r->story.step[k].path, path) || in_dir(r->story.step[k].path2, path))
+			p.steps = k + 1;
+	story_promise(&r->story, &p);
+}
+
+/* ---- time, policy, keys ------------------------------------------------------------------------------------------------------------------ */
+
+void do_pass(struct run *r, int64_t seconds)
+{
+	struct anchor_status s;
+	struct text t = {.when.begin = here(r)};
+	if (seconds >= WRITEBACK)
+		trace_written_back(&r->trace);
+	world_pass(seconds * SECOND);
+	story_moment(&r->story, here(r), world_now());
+	must("catch up", archive_catch_up(r->archive));
+	archive_anchor_status(r->archive, &s);
+	t.when.end = here(r);
+	t.number = s.sequence;
+	story_text(&r->story.shred, &r->story.shreds, &t);
+}
+
+void do_policy(struct run *r, const char *text)
+{
+	struct policy_diags diags = {0};
+	struct fault f = {{0}};
+	uint64_t expiring;
+	struct text t = {.when.begin = here(r), .text = text};
+	must("policy apply", archive_policy_apply(r->archive, text, strlen(text), true, &subject, &expiring, &diags, &f));
+	policy_diags_free(&diags);
+	t.when.end = here(r);
+	story_text(&r->story.policy, &r->story.policies, &t);
+}
+
+void do_key_add(struct run *r)
+{
+	static const struct slot_cost cost;
+	struct fault f = {{0}};
+	struct text t = {.when.begin = here(r), .number = 1};
+	uint32_t number;
+	must("key add", archive_key_add(r->archive, &key_first, &key_second, "second", &cost, &number, &f));
+	t.when.end = here(r);
+	story_text(&r->story.key, &r->story.keys, &t);
+}
+
+void do_key_remove(struct run *r)
+{
+	struct key_slot_info slot[KEYRING_SLOTS];
+	struct fault f = {{0}};
+	struct text t = {.when.begin = here(r)};
+	size_t n = archive_keys(r->archive, slot);
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(slot[i].label, "second"))
+			must("key remove", archive_key_remove(r->archive, slot[i].number, &f));
+	t.when.end = here(r);
+	story_text(&r->story.key, &r->story.keys, &t);
+}
