@@ -1,0 +1,41 @@
+"""Where the mount differs from ext4: case, pattern of labels, what is seen on the mount (None: whatever), and the reason. README lists the same. A row that matches
+no difference any more fails the test."""
+SYMLINKS = "a symlink is sealed for its one place"
+NODES = "device nodes have no place in an archive"
+NO_HOLES = "there are no holes: every block is sealed"
+TRUSTED = "of extended attributes, only user.* are kept"
+KILLPRIV = "the kernel's FUSE sends no request for a chown to -1:-1 (and so checks nothing)"
+GROUPS = "set-gid without execution by the group stays: who writes is not known by his groups there"
+KNOWN = [
+    ("data_seek", "sparse: *", None, NO_HOLES),
+    ("data_fallocate", "punch of *", None, NO_HOLES),
+    ("data_fallocate", "zero* of *", None, NO_HOLES),
+    ("data_fallocate", "collapse of *", None, NO_HOLES),
+    ("data_fallocate", "insert of *", None, NO_HOLES),
+    ("link_errnos", "'s' *", None, SYMLINKS),
+    ("link_errnos", "'dangling' *", None, SYMLINKS),
+    ("link_errnos", "'sd' *", None, SYMLINKS),
+    ("link_symlinks", "*", None, SYMLINKS),
+    ("names_not_a_directory", "link from *", "EPERM", SYMLINKS),
+    ("rename_pairs_exchange", "*sym*", None, SYMLINKS),
+    ("rename_pairs_exchange", "*dangling*", None, SYMLINKS),
+    ("map_beyond_the_end", "is zero when the file grows", None, "the kernel's FUSE writes out what a mapping wrote behind the end when the file grows over it"),
+    ("map_beyond_the_end", "content", None, "the same"),
+    ("names_lengths", "symlink target 4095", "ENAMETOOLONG", "a sealed target is longer than its plain"),
+    ("names_symlinks_long", "*", None, "a sealed target is longer than its plain"),
+    ("open_direct", "a size that is not aligned", 100, "O_DIRECT needs no alignment"),
+    ("open_tmpfile", "*", None, "O_TMPFILE is refused: programs fall back to a name"),
+    ("open_special_nodes", "*chr", None, NODES),
+    ("open_special_nodes", "*blk", None, NODES),
+    ("rename_errnos", "whiteout", "EINVAL", "a whiteout is a device node"),
+    ("rename_errnos", "listed", None, "what the whiteout left"),
+    ("permission_setid_cleared", "* chown -1 by *", None, KILLPRIV),
+    ("permission_setid_cleared", "* after chown -1 by *", None, KILLPRIV),
+    ("permission_setid_cleared", "2666 after * by other", None, GROUPS),
+    ("xattr_user", "name 'user.nnnnnnn' 255", "ERANGE", "a sealed name is longer"),
+    ("xattr_user", "get 'user.nnnnnnn' 255", "E2BIG", "the same"),
+    ("xattr_trusted", "*", None, TRUSTED),
+    ("xattr_security", "*", None, TRUSTED),
+    ("acl_basic", "*", None, "ACLs are not kept"),
+    ("time_of_operations", "chown of nothing: d/f", "-", KILLPRIV),
+]
