@@ -251,5 +251,6 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 
 void run_fallocate(struct job *j)
 {
-	j->error = fs_fallocate(j->session->archive, j->file->handle, j->flags, j->off, (off_t)j->size);
+	/* The kernel does not say here whether the set-id bits go: they do for everybody but root. */
+	j->error = fs_fallocate(j->session->archive, j->file->handle, j->flags, j->off, (off_t)j->size, fuse_req_ctx(j->req)->uid != 0);
 }

@@ -550,8 +550,8 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 
 errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size)
 {
-	if (size == of->size)
-		return 0;
+	if (size == of->size) /* is a change all the same */
+		return futimens(of->fd, (struct timespec[2]){{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}}) ? -errno : 0;
 	errint_t r = ofile_begin_write(a, of);
 	if (!r && !of->on_disk)
 		r = ofile_write_header(a, of);

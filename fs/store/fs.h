@@ -52,7 +52,7 @@ ssize_t fs_write(struct archive *a, struct handle *h, const void *in, size_t len
 errint_t fs_fsync(struct archive *a, struct handle *h, bool data_only);
 errint_t fs_flush(struct archive *a, struct handle *h);
 void fs_release(struct archive *a, struct handle *h); /* the last close of a written file seals its header */
-errint_t fs_fallocate(struct archive *a, struct handle *h, int mode, off_t off, off_t len);
+errint_t fs_fallocate(struct archive *a, struct handle *h, int mode, off_t off, off_t len, bool kill_suidgid);
 
 errint_t fs_mkdir(struct archive *a, struct inode *dir, const char *name, mode_t mode, const struct caller *c, struct fs_entry *ret);
 errint_t fs_mknod(struct archive *a, struct inode *dir, const char *name, mode_t mode, dev_t rdev, const struct caller *c,

@@ -240,7 +240,7 @@ void fs_release(struct archive *a, struct handle *h)
 	handle_free(a, h);
 }
 
-errint_t fs_fallocate(struct archive *a, struct handle *h, int mode, off_t off, off_t len)
+errint_t fs_fallocate(struct archive *a, struct handle *h, int mode, off_t off, off_t len, bool kill_suidgid)
 {
 	struct ofile *of = h->of;
 	if (!h->writer)
@@ -252,10 +252,10 @@ errint_t fs_fallocate(struct archive *a, struct handle *h, int mode, off_t off, 
 	uint64_t end = (uint64_t)off + (uint64_t)len;
 	pthread_rwlock_wrlock(&of->lock);
 	errint_t r = handle_may_write(a, h);
-	if (!r && (mode & FALLOC_FL_KEEP_SIZE))
-		r = 0; /* a hint: blocks take their space when they are written */
-	else if (!r && end > of->size)
-		r = ofile_truncate(a, of, end);
+	if (!r && kill_suidgid)
+		r = fd_kill_suidgid(of->fd);
+	if (!r) /* KEEP_SIZE is a hint: blocks take their space when they are written */
+		r = ofile_truncate(a, of, (mode & FALLOC_FL_KEEP_SIZE) || end < of->size ? of->size : end);
 	pthread_rwlock_unlock(&of->lock);
 	return r;
 }

@@ -167,7 +167,7 @@ errint_t fs_mkdir(struct archive *a, struct inode *dir, const char *name, mode_t
 /* 0 if nothing but the record is in it: no file of lapse's, no foreign one. */
 static errint_t dir_is_empty(struct archive *a, int parent_fd, const char *backing)
 {
-	int fd = openat(parent_fd, backing, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(parent_fd, backing, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | (a->root_daemon ? O_NOATIME : 0));
 	if (fd < 0 && errno == EACCES && !a->root_daemon)
 		fd = open_lending_mode(parent_fd, backing, O_RDONLY | O_DIRECTORY);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);

@@ -11,6 +11,7 @@
 #   transports                                  the names that this kernel has: device, io_uring
 #   mount_by TRANSPORT [options…]               mounts over that one, and sees that requests really take it
 #   requests NAME                               how many of that name the daemon has had (stats.py lists them)
+#   plain_ext4                                  makes $PLAIN, a directory on ext4, whatever TEST_TMP lies on
 #   as USER COMMAND…                            runs as one of the test's users (t1, t2: made on first use)
 #
 # The daemon runs in the foreground of a job of the shell; what it says goes to $DAEMON_LOG, and a line that no test announced with `expect_log RE`
@@ -101,6 +102,18 @@ kill_daemon() {
 	umount -l "$MNT" 2>/dev/null || true
 }
 
+plain_mounted=
+plain_ext4() {
+	PLAIN=$TEST_TMP/plain
+	mkdir "$PLAIN"
+	[ "$(stat -f -c %T "$PLAIN")" != ext2/ext3 ] || return 0
+	truncate -s 4G "$TEST_TMP/plain.img"
+	mkfs.ext4 -q -F "$TEST_TMP/plain.img"
+	mount -o loop "$TEST_TMP/plain.img" "$PLAIN"
+	plain_mounted=1
+	rmdir "${PLAIN:?}/lost+found"
+}
+
 URING=/sys/module/fuse/parameters/enable_uring
 uring_was=
 transports() {
@@ -168,6 +181,7 @@ finish() {
 	local status=$? re line bad=
 	trap - EXIT
 	set +e
+	[ -z "$plain_mounted" ] || umount "$PLAIN"
 	[ -z "$uring_was" ] || echo "$uring_was" >"$URING"
 	if [ -n "$DAEMON" ]; then
 		timeout 20 "$LAPSE" umount "$MNT" >/dev/null 2>&1 || { umount -l "$MNT" 2>/dev/null; kill -TERM "$DAEMON" 2>/dev/null; }

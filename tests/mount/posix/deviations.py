@@ -34,6 +34,7 @@ KNOWN = [
     ("permission_setid_cleared", "2666 after * by other", None, GROUPS),
     ("xattr_user", "name 'user.nnnnnnn' 255", "ERANGE", "a sealed name is longer"),
     ("xattr_user", "get 'user.nnnnnnn' 255", "E2BIG", "the same"),
+    ("xattr_user", "*'user.' 5", "ENOTSUP", "a name that ends with its prefix is as one of another kind"),
     ("xattr_trusted", "*", None, TRUSTED),
     ("xattr_security", "*", None, TRUSTED),
     ("acl_basic", "*", None, "ACLs are not kept"),
