@@ -1,205 +1,433 @@
 #!/usr/bin/env python3
-"""differential.py REFERENCE MOUNT STEPS SEED: the same random operations on a plain directory and on the mount; every result, errno and byte must agree."""
-import ctypes, errno, mmap, os, random, stat, sys
+"""differential.py REFERENCE MOUNT SEED FIRST LAST [BLOCK]: the steps FIRST to LAST-1 of the random sequence SEED, on a plain directory and on the mount. Two
+processes, as three users, with several handles and mappings each; every result, errno, attribute and byte must agree. A sequence may be interrupted
+(for a remount) and taken up again, without its handles. A step is a function of seed, number and BLOCK, the block size whose edges are sought.
+On failure the steps are tried again without most of them, and those that still fail are printed."""
+import ctypes, errno, mmap, multiprocessing, os, random, shutil, stat, sys, time
 
-ref, mnt, steps, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-rnd = random.Random(seed)
-noise = rnd.randbytes(1 << 19)
-names = ["a", "b", "c.jpg", "d.part", "n" * 200, "z" * 255, "m" * 160, "l" * 161, "ü" * 100, "e e"]
 libc = ctypes.CDLL(None, use_errno=True)
-dirs = [""]
-handles = []  # pairs of descriptors
-sizes = [0, 1, 100, 4096, 32767, 32768, 32769, 50000, 65536, 131072, 200001]
+NOISE = random.Random(0).randbytes(1 << 20)
+DIRS = ["d", "e", "D" * 180]
+NAMES = ["a", "b", "c.jpg", "d.part", "n" * 200, "z" * 255, "l" * 161, "ü" * 100, "e e"]
+USERS = [0, 0, 30001, 30002]
+SLOTS, MAPS = 5, 2
+OPEN_FLAGS = [os.O_RDONLY, os.O_RDWR, os.O_RDWR, os.O_WRONLY, os.O_RDWR | os.O_CREAT, os.O_RDWR | os.O_CREAT, os.O_RDWR | os.O_CREAT | os.O_EXCL,
+              os.O_WRONLY | os.O_CREAT | os.O_TRUNC, os.O_RDWR | os.O_TRUNC, os.O_RDWR | os.O_CREAT | os.O_APPEND, os.O_RDONLY | os.O_NOFOLLOW,
+              os.O_RDWR | os.O_CREAT | os.O_SYNC, os.O_RDONLY | os.O_DIRECTORY]
+OPS = {"open": 12, "close": 3, "pwrite": 12, "write": 5, "pread": 6, "ftruncate": 5, "truncate": 4, "fallocate": 3, "fsync": 2, "map": 4, "map_write": 8, "map_read": 4,
+       "unmap": 2, "rename": 8, "noreplace": 2, "exchange": 4, "link": 5, "symlink": 3, "readlink": 2, "unlink": 7, "mkdir": 5, "rmdir": 3, "fifo": 1, "chmod": 4,
+       "chown": 2, "utime": 3, "stat": 3, "fstat": 3, "access": 2, "list": 3, "setxattr": 3, "getxattr": 2, "listxattr": 1, "removexattr": 1, "copy": 3, "tmpfile": 2,
+       "sync": 1, "replace": 3}
 
 
-def path():
-    d = rnd.choice(dirs)
-    return os.path.join(d, rnd.choice(names)) if d else rnd.choice(names)
+class Step:
+    """All that is random about a step."""
+    def __init__(self, seed, n, block):
+        r = random.Random(f"{seed} {n}")
+        self.n = n
+        self.actor, self.user = r.randrange(2), r.choice(USERS)
+        self.op = r.choices(list(OPS), list(OPS.values()))[0]
+        self.p, self.q = self.path(r), self.path(r)
+        self.slot, self.slot2, self.map = r.randrange(SLOTS), r.randrange(SLOTS), r.randrange(MAPS)
+        self.off, self.off2, self.size = self.edge(r, block), self.edge(r, block), self.edge(r, block)
+        self.flags = r.choice(OPEN_FLAGS)
+        self.mode = r.choice([0o644, 0o600, 0o755, 0o777, 0o666, 0o400, 0o4755, 0o2775, 0o1777, 0])
+        self.key = r.choice(["user.a", "user.comment", "user." + "k" * 100])
+        self.pick = r.randrange(1 << 16)
+
+    @staticmethod
+    def path(r):
+        return "/".join([r.choice(DIRS) for _ in range(r.choice([0, 0, 1, 1, 2]))] + [r.choice(NAMES + DIRS)])
+
+    @staticmethod
+    def edge(r, block):
+        kind = r.randrange(4)
+        if kind == 0:
+            return r.choice([0, 1, 100, 777, 4095, 4096, 4097])
+        if kind == 1:
+            return r.randrange(6 * block)
+        return max(0, r.randrange(7) * block + r.choice([-1, 0, 1, -5, 5, -4096, 4096]))
+
+    def data(self):
+        at = self.n * 7919 % (len(NOISE) // 2)
+        return NOISE[at:at + min(self.size, len(NOISE) // 2)]
+
+    def __str__(self):
+        short = lambda p: "/".join(x if len(x) < 9 else f"{x[0]}*{len(x)}" for x in p.split("/"))
+        return (f"{self.n}: {self.op} by {self.actor} as {self.user}: {short(self.p)} {short(self.q)} slots {self.slot} {self.slot2} map {self.map} "
+                f"off {self.off} {self.off2} size {self.size} flags {self.flags:#o} mode {self.mode:o}")
+
+
+def failing(e):
+    return "errno " + errno.errorcode.get(e.errno, str(e.errno))
 
 
 def renameat2(old, new, flags):
-    if libc.renameat2(-100, old.encode(), -100, new.encode(), flags):
-        e = ctypes.get_errno()
-        raise OSError(e, os.strerror(e))
+    if libc.renameat2(-100, os.fsencode(old), -100, os.fsencode(new), flags):
+        raise OSError(ctypes.get_errno(), "renameat2")
 
 
-def in_child(fn):
-    """What fn does in another process: 0, or its errno."""
-    pid = os.fork()
-    if not pid:
+def attributes(s, times):
+    """What must agree: times only where they were set, for what is stamped now differs."""
+    kind = stat.S_IFMT(s.st_mode)
+    old = lambda t: t if t < 10**18 else "now"
+    return (kind, stat.S_IMODE(s.st_mode), s.st_uid, s.st_gid, s.st_nlink, s.st_size if kind != stat.S_IFDIR else 0,
+            old(s.st_mtime_ns) if times and kind == stat.S_IFREG else 0)
+
+
+def summary(p, times):
+    try:
+        s = os.lstat(p)
+    except OSError as e:
+        return failing(e)
+    return attributes(s, times) + ((os.readlink(p),) if stat.S_ISLNK(s.st_mode) else ())
+
+
+class Side:
+    """One of the two roots, as one of the processes uses it."""
+    def __init__(self, root, flush, can):
+        self.root, self.flush, self.can = root, flush, can
+        self.fds, self.maps = [None] * SLOTS, [None] * MAPS
+
+    def path(self, p):
+        return os.path.join(self.root, p)
+
+    def fd(self, slot):
+        if self.fds[slot] is None:
+            raise OSError(errno.EBADF, "")
+        return self.fds[slot]
+
+    def put(self, slot, fd):
+        if self.fds[slot] is not None:
+            os.close(self.fds[slot])
+        self.fds[slot] = fd
+        return "opened"
+
+    def mapped(self, s):
+        """The mapping and as much of the step's range in it as lies inside the file now."""
+        m = self.maps[s.map]
+        if not m:
+            raise OSError(errno.EBADF, "")
+        end = min(os.fstat(m[1]).st_size, len(m[0]))
+        at = s.off % end if end else 0
+        return m[0], at, min(at + len(s.data()), end)
+
+    def run(self, s):
+        try:
+            v = getattr(self, "op_" + s.op)(s, self.path(s.p), self.path(s.q))
+        except OSError as e:
+            v = failing(e)
+        return v, summary(self.path(s.p), self.flush), summary(self.path(s.q), self.flush)
+
+    def op_open(self, s, p, q):
+        return self.put(s.slot, os.open(p, s.flags | os.O_NONBLOCK, s.mode))
+
+    def op_close(self, s, p, q):
+        self.put(s.slot, None)
+
+    def op_pwrite(self, s, p, q):
+        return os.pwrite(self.fd(s.slot), s.data(), s.off)
+
+    def op_write(self, s, p, q):
+        fd = self.fd(s.slot)
+        os.lseek(fd, 0, os.SEEK_END if s.pick % 2 else os.SEEK_CUR)
+        return os.write(fd, s.data()[:5000])
+
+    def op_pread(self, s, p, q):
+        return os.pread(self.fd(s.slot), s.size + 1, s.off)
+
+    def op_ftruncate(self, s, p, q):
+        os.ftruncate(self.fd(s.slot), s.off)
+
+    def op_truncate(self, s, p, q):
+        os.truncate(p, s.off)
+
+    def op_fallocate(self, s, p, q):
+        fd = self.fd(s.slot)
+        if libc.fallocate(fd, s.pick % 2, ctypes.c_int64(s.off), ctypes.c_int64(s.size)):
+            raise OSError(ctypes.get_errno(), "")
+        return os.fstat(fd).st_size
+
+    def op_fsync(self, s, p, q):
+        (os.fsync if s.pick % 2 else os.fdatasync)(self.fd(s.slot))
+
+    def op_sync(self, s, p, q):
+        fd = os.open(p, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def op_map(self, s, p, q):
+        fd = os.dup(self.fd(s.slot))
+        try:
+            m = mmap.mmap(fd, os.fstat(fd).st_size or 1)
+        except (OSError, ValueError) as e:
+            os.close(fd)
+            return type(e).__name__
+        self.op_unmap(s, p, q)
+        self.maps[s.map] = (m, fd)
+
+    def op_unmap(self, s, p, q):
+        if self.maps[s.map]:
+            self.maps[s.map][0].close()
+            os.close(self.maps[s.map][1])
+            self.maps[s.map] = None
+
+    def op_map_write(self, s, p, q):
+        m, at, end = self.mapped(s)
+        m[at:end] = s.data()[:end - at]
+        if self.flush:
+            m.flush()
+        return end - at
+
+    def op_map_read(self, s, p, q):
+        m, at, end = self.mapped(s)
+        return m[at:end]
+
+    def op_rename(self, s, p, q):
+        os.rename(p, q)
+
+    def op_noreplace(self, s, p, q):
+        renameat2(p, q, 1)
+
+    def op_exchange(self, s, p, q):
+        if "exchange" not in self.can and (os.path.islink(p) or os.path.islink(q)):
+            return
+        renameat2(p, q, 2)
+
+    def op_link(self, s, p, q):
+        if "link" not in self.can and os.path.islink(p):
+            return
+        os.link(p, q, follow_symlinks=False)
+
+    def op_symlink(self, s, p, q):
+        os.symlink(s.q[:60], p)
+
+    def op_readlink(self, s, p, q):
+        return os.readlink(p)
+
+    def op_unlink(self, s, p, q):
+        os.unlink(p)
+
+    def op_mkdir(self, s, p, q):
+        os.mkdir(p, s.mode | 0o700)
+
+    def op_rmdir(self, s, p, q):
+        os.rmdir(p)
+
+    def op_fifo(self, s, p, q):
+        os.mkfifo(p, s.mode)
+
+    def op_chmod(self, s, p, q):
+        os.fchmod(self.fd(s.slot), s.mode) if s.pick % 3 == 0 else os.chmod(p, s.mode)
+
+    def op_chown(self, s, p, q):
+        os.lchown(p, USERS[s.pick % 4], USERS[s.pick // 4 % 4])
+
+    def op_utime(self, s, p, q):
+        os.utime(p, ns=(s.n * 10**9 + 5, s.n * 10**9 + 123456789))
+
+    def op_stat(self, s, p, q):
+        return attributes(os.stat(p), self.flush)
+
+    def op_fstat(self, s, p, q):
+        return attributes(os.fstat(self.fd(s.slot)), self.flush)
+
+    def op_access(self, s, p, q):
+        return [os.access(p, m, effective_ids=True) for m in (os.R_OK, os.W_OK, os.X_OK)]
+
+    def op_list(self, s, p, q):
+        return sorted((x.name, x.is_dir(follow_symlinks=False), x.is_symlink()) for x in os.scandir(p if s.pick % 2 else os.path.dirname(p)))
+
+    def op_setxattr(self, s, p, q):
+        os.setxattr(p, s.key, s.data()[:300], s.pick % 3)
+
+    def op_getxattr(self, s, p, q):
+        return os.getxattr(p, s.key)
+
+    def op_listxattr(self, s, p, q):
+        return sorted(x for x in os.listxattr(p) if x.startswith("user."))
+
+    def op_removexattr(self, s, p, q):
+        os.removexattr(p, s.key)
+
+    def op_copy(self, s, p, q):
+        a, b, done = self.fd(s.slot), self.fd(s.slot2), 0
+        if os.path.sameopenfile(a, b):
+            return
+        n = min(s.size, max(0, os.fstat(a).st_size - s.off))
+        while done < n and (k := os.copy_file_range(a, b, n - done, s.off + done, s.off2 + done)):
+            done += k
+        return done
+
+    def op_tmpfile(self, s, p, q):
+        if "tmpfile" not in self.can:
+            return
+        fd = os.open(os.path.dirname(p), os.O_TMPFILE | os.O_RDWR, s.mode)
+        try:
+            os.write(fd, s.data())
+            if s.pick % 2:
+                os.link(f"/proc/self/fd/{fd}", p, follow_symlinks=True)
+        finally:
+            self.put(s.slot, fd)
+
+    def op_replace(self, s, p, q):
+        """As editors save."""
+        fd = os.open(p + ".new"[:255 - len(os.path.basename(os.fsencode(p)))], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, s.mode)
+        try:
+            os.write(fd, s.data())
+            if s.pick % 2:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(p + ".new"[:255 - len(os.path.basename(os.fsencode(p)))], p)
+
+
+def actor(roots, flush, can, pipe):
+    """One of the two processes: steps come in, what they gave on the two sides goes out."""
+    os.umask(0o022)
+    os.setgroups([])
+    sides = [Side(r, flush, can) for r in roots]
+    while s := pipe.recv():
+        out = []
+        for side in sides:
+            os.setegid(s.user)
+            os.seteuid(s.user)
+            out.append(side.run(s))
+            os.seteuid(0)
+            os.setegid(0)
+        pipe.send(out)
+
+
+def tree(root, times):
+    """Everything below root, with what is in it."""
+    out = {}
+    for path, ds, fs in os.walk(root):
+        for x in ds + fs:
+            p = os.path.join(path, x)
+            v = summary(p, times)
+            xattrs = {k: os.getxattr(p, k) for k in os.listxattr(p) if k.startswith("user.")} if v[0] in (stat.S_IFREG, stat.S_IFDIR) else {}
+            out[os.path.relpath(p, root)] = (v, xattrs, open(p, "rb").read() if v[0] == stat.S_IFREG else None)
+    return out
+
+
+class Failure(Exception):
+    pass
+
+
+def compare_trees(roots, flush):
+    a, b = (tree(r, flush) for r in roots)
+    for p in sorted({**a, **b}):
+        x, y = a.get(p), b.get(p)
+        if x != y:
+            where = ""
+            if x and y and x[2] != y[2]:
+                where = f"content differs at {next((i for i, (c, d) in enumerate(zip(x[2], y[2])) if c != d), 'the end')}: "
+            raise Failure(f"the trees differ in {p[-60:]!r}: {where}plain {str(x)[:200]}, mount {str(y)[:200]}")
+
+
+def run(roots, steps, flush, can):
+    """The steps, in two new processes; Failure says what differs."""
+    pipes, processes = [], []
+    for _ in range(2):
+        ours, theirs = multiprocessing.Pipe()
+        processes.append(multiprocessing.Process(target=actor, args=(roots, flush, can, theirs)))
+        processes[-1].start()
+        theirs.close()
+        pipes.append(ours)
+    try:
+        for k, s in enumerate(steps):
+            pipes[s.actor].send(s)
+            if not pipes[s.actor].poll(60):
+                raise Failure(f"step {s}: nothing for 60 s")
+            try:
+                a, b = pipes[s.actor].recv()
+            except EOFError:
+                raise Failure(f"step {s}: the process has ended")
+            if a != b:
+                raise Failure(f"step {s}: plain {str(a)[:300]}, mount {str(b)[:300]}")
+            if k % 200 == 199:
+                compare_trees(roots, flush)
+        compare_trees(roots, flush)
+    finally:
+        for pipe, p in zip(pipes, processes):
+            try:
+                pipe.send(None)
+            except OSError:
+                pass
+            p.join(20)
+    compare_trees(roots, flush)
+
+
+def abilities(root):
+    """What is refused on the mount and left out: see posix/deviations.py."""
+    can, (a, b) = set(), (os.path.join(root, x) for x in "xy")
+    os.symlink("x", a)
+    for what, fn in (("link", lambda: (os.link(a, b, follow_symlinks=False), os.unlink(b))), ("exchange", lambda: (os.symlink("y", b), renameat2(a, b, 2))),
+                     ("tmpfile", lambda: os.close(os.open(root, os.O_TMPFILE | os.O_RDWR)))):
         try:
             fn()
-            os._exit(0)
-        except OSError as e:
-            os._exit(e.errno)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if status:
-        raise OSError(status, os.strerror(status))
+            can.add(what)
+        except OSError:
+            pass
+    for p in (a, b):
+        if os.path.lexists(p):
+            os.unlink(p)
+    return can
 
 
-def map_write(fd, off, data):
-    """Through a shared mapping, inside the file."""
-    size = os.fstat(fd).st_size
-    if size == 0:
-        return 0
-    off %= size
-    data = data[:size - off]
-    with mmap.mmap(fd, size) as m:
-        m[off:off + len(data)] = data
-        m.flush()
-    return len(data)
+def begin(roots):
+    for r in roots:
+        os.chmod(r, 0o777)
+        for d in ("d", "e", "d/e"):
+            os.mkdir(os.path.join(r, d))
+            os.chmod(os.path.join(r, d), 0o777)
 
 
-def both(what, fn):
-    out = []
-    for root in (ref, mnt):
-        try:
-            out.append(fn(root))
-        except OSError as e:
-            out.append(("errno", errno.errorcode.get(e.errno, e.errno)))
-    a, b = out
-    if a != b and not (isinstance(a, tuple) and a and a[0] == "fd" and isinstance(b, tuple) and b and b[0] == "fd"):
-        sys.exit(f"seed {seed}, {what}: plain {str(a)[:200]!r}, mount {str(b)[:200]!r}")
-    return a, b
+def shrink(roots, steps, flush, can, seconds):
+    """Fewer steps that fail as well."""
+    end, size, tries = time.monotonic() + seconds, len(steps) // 2, 0
+    why = None
+    while size and time.monotonic() < end:
+        k = 0
+        while k < len(steps) and time.monotonic() < end:
+            fewer, tries = steps[:k] + steps[k + size:], tries + 1
+            here = [os.path.join(r, f"again{tries}") for r in roots]
+            for h in here:
+                os.mkdir(h)
+            begin(here)
+            try:
+                run(here, fewer, flush, can)
+                k += size
+            except Failure as e:
+                steps, why = fewer, e
+            for h in here:
+                shutil.rmtree(h, ignore_errors=True)
+        size //= 2
+    return steps, why
 
 
-def summary(p):
-    s = os.lstat(p)
-    kind = stat.S_IFMT(s.st_mode)
-    size = s.st_size if kind != stat.S_IFDIR else 0
-    nlink = s.st_nlink if kind != stat.S_IFDIR else 0
-    target = os.readlink(p) if kind == stat.S_IFLNK else ""
-    return kind, stat.S_IMODE(s.st_mode), s.st_uid, s.st_gid, size, nlink, target
+def main():
+    roots, (seed, first, last) = sys.argv[1:3], map(int, sys.argv[3:6])
+    block = int(sys.argv[6]) if len(sys.argv) > 6 else 32768
+    flush = seed % 2 == 0  # what is written through mappings is flushed at once, and times are compared; or neither
+    steps = [Step(seed, n, block) for n in range(first, last)]
+    if first == 0:
+        begin(roots)
+    can = abilities(roots[1])
+    try:
+        run(roots, steps, flush, can)
+    except Failure as e:
+        print(f"seed {seed}, block {block}: {e}")
+        if first == 0:
+            print("shrinking…", flush=True)
+            steps, why = shrink(roots, [s for s in steps if s.n <= int(str(e).split()[1].rstrip(":"))] if str(e).startswith("step") else steps, flush, can,
+                                float(os.environ.get("SHRINK", "20")))
+            print(f"{why}\nby the {len(steps)} steps:", *steps, sep="\n")
+        sys.exit(1)
 
 
-def step(n):
-    global dirs
-    op = rnd.choice(["open", "open", "open", "write", "write", "write", "read", "read", "pread", "truncate", "ftruncate", "rename", "rename", "unlink",
-                     "mkdir", "rmdir", "symlink", "link", "link", "chmod", "utime", "stat", "list", "close", "close", "fsync", "xattr", "append", "chown",
-                     "rename2", "rename2", "mmap", "fallocate", "child", "sync"])
-    p, q = path(), path()
-    data = noise[(o := rnd.randrange(len(noise) - 210000)):o + rnd.choice(sizes)]
-    off = rnd.choice(sizes + [300000])
-    j = lambda root, x: os.path.join(root, x)
-    what = f"step {n}: {op} {p[-20:]!r} {q[-20:]!r} off {off} len {len(data)}"
-    if op == "open":
-        flags = rnd.choice([os.O_RDONLY, os.O_RDWR, os.O_WRONLY, os.O_RDWR | os.O_CREAT, os.O_RDWR | os.O_CREAT | os.O_EXCL,
-                            os.O_WRONLY | os.O_CREAT | os.O_TRUNC, os.O_RDWR | os.O_TRUNC, os.O_RDWR | os.O_CREAT | os.O_APPEND])
-        mode = rnd.choice([0o644, 0o600, 0o755, 0o400])
-        a, b = both(what, lambda r: ("fd", os.open(j(r, p), flags, mode)))
-        if a[0] == "fd":
-            handles.append((a[1], b[1]))
-            if len(handles) > 20:
-                for fd in handles.pop(0):
-                    os.close(fd)
-    elif op in ("write", "read", "pread", "ftruncate", "close", "fsync", "append", "mmap", "fallocate"):
-        if not handles:
-            return
-        k = rnd.randrange(len(handles))
-        fd = dict(zip((ref, mnt), handles[k]))
-        if op == "write":
-            both(what, lambda r: os.pwrite(fd[r], data, off))
-        elif op == "append":
-            both(what, lambda r: (os.lseek(fd[r], 0, os.SEEK_END), os.write(fd[r], data[:777])))
-        elif op == "read":
-            both(what, lambda r: (os.lseek(fd[r], 0, os.SEEK_SET), os.read(fd[r], 400000)))
-        elif op == "pread":
-            both(what, lambda r: os.pread(fd[r], rnd_len, off) if (rnd_len := len(data)) else b"")
-        elif op == "ftruncate":
-            both(what, lambda r: os.ftruncate(fd[r], off))
-        elif op == "fsync":
-            both(what, lambda r: os.fsync(fd[r]))
-        elif op == "mmap":
-            both(what, lambda r: map_write(fd[r], off, data))
-        elif op == "fallocate":
-            both(what, lambda r: (os.posix_fallocate(fd[r], off, len(data) + 1), os.fstat(fd[r]).st_size))
-        else:
-            for f in handles.pop(k):
-                os.close(f)
-    elif op == "truncate":
-        both(what, lambda r: os.truncate(j(r, p), off))
-    elif op == "rename":
-        both(what, lambda r: os.rename(j(r, p), j(r, q)))
-        dirs = [d for d in dirs if os.path.isdir(j(ref, d))]
-        if q not in dirs and os.path.isdir(j(ref, q)) and not os.path.islink(j(ref, q)) and q.count("/") < 4:
-            dirs.append(q)
-    elif op == "rename2":
-        flag = rnd.choice([1, 2])  # NOREPLACE, EXCHANGE
-        what += f" flag {flag}"
-        if flag == 2 and (os.path.islink(j(ref, p)) or os.path.islink(j(ref, q))):
-            return  # a symlink is sealed for its one place; README says so
-        both(what, lambda r: renameat2(j(r, p), j(r, q), flag))
-        dirs = [d for d in dirs if os.path.isdir(j(ref, d))]
-        for x in (p, q):
-            if x not in dirs and os.path.isdir(j(ref, x)) and not os.path.islink(j(ref, x)) and x.count("/") < 4:
-                dirs.append(x)
-    elif op == "child":
-        def act(r):
-            with open(j(r, p), "ab", buffering=0) as f:  # beside the handles that we have
-                f.write(data)
-            os.rename(j(r, p), j(r, q))
-        if os.path.isdir(j(ref, q)) or os.path.islink(j(ref, p)):
-            return
-        both(what, lambda r: in_child(lambda: act(r)))
-    elif op == "sync":
-        def sync(r):
-            f = os.open(j(r, p), os.O_RDONLY | os.O_NONBLOCK)
-            os.fsync(f)
-            os.close(f)
-        both(what, sync)
-    elif op == "unlink":
-        both(what, lambda r: os.unlink(j(r, p)))
-    elif op == "mkdir":
-        both(what, lambda r: os.mkdir(j(r, p), 0o755))
-        if p.count("/") < 4 and p not in dirs and os.path.isdir(j(ref, p)) and not os.path.islink(j(ref, p)):
-            dirs.append(p)
-    elif op == "rmdir":
-        both(what, lambda r: os.rmdir(j(r, p)))
-        dirs = [d for d in dirs if os.path.isdir(j(ref, d))]
-    elif op == "symlink":
-        both(what, lambda r: os.symlink(rnd_target, j(r, p)) if (rnd_target := q[:60] or "x") else None)
-    elif op == "link":
-        if os.path.islink(j(ref, p)):
-            return  # a symlink is sealed for its one place; README says so
-        both(what, lambda r: os.link(j(r, p), j(r, q), follow_symlinks=False))
-    elif op == "chmod":
-        both(what, lambda r: os.chmod(j(r, p), 0o640 if n % 2 else 0o4755))
-    elif op == "chown":
-        both(what, lambda r: os.chown(j(r, p), n % 3 * 1000, n % 2 * 1000, follow_symlinks=False))
-    elif op == "utime":
-        both(what, lambda r: (os.utime(j(r, p), ns=(n * 10**9 + 5, n * 10**9 + 123456789)), os.stat(j(r, p)).st_mtime_ns)[1])
-    elif op == "stat":
-        both(what, lambda r: summary(j(r, p)))
-    elif op == "list":
-        d = rnd.choice(dirs)
-        both(what, lambda r: sorted(os.listdir(j(r, d))))
-    elif op == "xattr":
-        key = rnd.choice(["user.a", "user.comment"])
-        what += key
-        k = n % 3
-        if k == 0:
-            both(what, lambda r: os.setxattr(j(r, p), key, data[:300]))
-        elif k == 1:
-            both(what, lambda r: os.getxattr(j(r, p), key))
-        else:
-            both(what, lambda r: sorted(x for x in os.listxattr(j(r, p)) if x.startswith("user.")))
-
-
-def compare():
-    for root, ds, fs in os.walk(ref):
-        rel = os.path.relpath(root, ref)
-        both(f"final listing of {rel}", lambda r: sorted(os.listdir(os.path.join(r, rel))))
-        for f in ds + fs:
-            x = os.path.join(rel, f)
-            both(f"final stat of {x[-40:]}", lambda r: summary(os.path.join(r, x)))
-            if f in fs and not os.path.islink(os.path.join(ref, x)):
-                both(f"final content of {x[-40:]}", lambda r: open(os.path.join(r, x), "rb").read())
-
-
-if steps:
-    for i in range(steps):
-        step(i)
-    for pair in handles:
-        for f in pair:
-            os.close(f)
-compare()
+if __name__ == "__main__":
+    multiprocessing.set_start_method("fork")
+    main()
