@@ -3,7 +3,7 @@
 processes, as three users, with several handles and mappings each; every result, errno, attribute and byte must agree. A sequence may be interrupted
 (for a remount) and taken up again, without its handles. A step is a function of seed, number and BLOCK, the block size whose edges are sought.
 On failure the steps are tried again without most of them, and those that still fail are printed."""
-import ctypes, errno, mmap, multiprocessing, os, random, shutil, stat, sys, time
+import copy, ctypes, errno, mmap, multiprocessing, os, random, shutil, stat, sys, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 NOISE = random.Random(0).randbytes(1 << 20)
@@ -19,6 +19,11 @@ OPS = {"open": 12, "close": 3, "pwrite": 12, "write": 5, "pread": 6, "ftruncate"
        "chown": 2, "utime": 3, "stat": 3, "fstat": 3, "access": 2, "list": 3, "setxattr": 3, "getxattr": 2, "listxattr": 1, "removexattr": 1, "copy": 3, "tmpfile": 2,
        "sync": 1, "replace": 3}
 
+# How often the two paths of an operation are those of something that is there.
+EXISTING = {"open": (.7, 0), "truncate": (.9, 0), "sync": (.8, 0), "rename": (.8, .3), "noreplace": (.9, .2), "exchange": (.9, .9), "link": (.9, .1), "readlink": (.8, 0),
+            "unlink": (.5, 0), "chmod": (.9, 0), "chown": (.9, 0), "utime": (.9, 0), "stat": (.8, 0), "access": (.9, 0), "list": (.9, 0), "setxattr": (.9, 0),
+            "getxattr": (.9, 0), "listxattr": (.9, 0), "removexattr": (.9, 0), "replace": (.5, 0)}
+
 
 class Step:
     """All that is random about a step."""
@@ -28,6 +33,9 @@ class Step:
         self.actor, self.user = r.randrange(2), r.choice(USERS)
         self.op = r.choices(list(OPS), list(OPS.values()))[0]
         self.p, self.q = self.path(r), self.path(r)
+        if self.op in ("mkdir", "rmdir") and r.randrange(4):
+            self.p = os.path.join(os.path.dirname(self.p), r.choice(DIRS))
+        self.there = [r.randrange(1 << 16) if r.random() < x else None for x in EXISTING.get(self.op, (0, 0))]
         self.slot, self.slot2, self.map = r.randrange(SLOTS), r.randrange(SLOTS), r.randrange(MAPS)
         self.off, self.off2, self.size = self.edge(r, block), self.edge(r, block), self.edge(r, block)
         self.flags = r.choice(OPEN_FLAGS)
@@ -37,7 +45,7 @@ class Step:
 
     @staticmethod
     def path(r):
-        return "/".join([r.choice(DIRS) for _ in range(r.choice([0, 0, 1, 1, 2]))] + [r.choice(NAMES + DIRS)])
+        return "/".join([r.choice(DIRS) for _ in range(r.choice([0, 0, 1, 1, 2]))] + [r.choice(NAMES if r.randrange(12) else DIRS)])
 
     @staticmethod
     def edge(r, block):
@@ -47,6 +55,16 @@ class Step:
         if kind == 1:
             return r.randrange(6 * block)
         return max(0, r.randrange(7) * block + r.choice([-1, 0, 1, -5, 5, -4096, 4096]))
+
+    def settle(self, root):
+        """The same with its paths chosen among what is below root."""
+        s = copy.copy(self)
+        if any(x is not None for x in self.there):
+            every = sorted(os.path.relpath(os.path.join(path, x), root) for path, ds, fs in os.walk(root) for x in ds + fs)
+            few = [x for x in every if s.op != "readlink" or os.path.islink(os.path.join(root, x))]
+            s.p, s.q = (few[x % len(few)] if x is not None and few else old for x, old in zip(self.there, (s.p, s.q)))
+            s.there = [None, None]
+        return s
 
     def data(self):
         at = self.n * 7919 % (len(NOISE) // 2)
@@ -93,9 +111,10 @@ class Side:
         return os.path.join(self.root, p)
 
     def fd(self, slot):
-        if self.fds[slot] is None:
+        there = [x for x in self.fds if x is not None]
+        if not there:
             raise OSError(errno.EBADF, "")
-        return self.fds[slot]
+        return there[slot % len(there)]
 
     def put(self, slot, fd):
         if self.fds[slot] is not None:
@@ -105,9 +124,10 @@ class Side:
 
     def mapped(self, s):
         """The mapping and as much of the step's range in it as lies inside the file now."""
-        m = self.maps[s.map]
-        if not m:
+        there = [x for x in self.maps if x]
+        if not there:
             raise OSError(errno.EBADF, "")
+        m = there[s.map % len(there)]
         end = min(os.fstat(m[1]).st_size, len(m[0]))
         at = s.off % end if end else 0
         return m[0], at, min(at + len(s.data()), end)
@@ -120,6 +140,8 @@ class Side:
         return v, summary(self.path(s.p), self.flush), summary(self.path(s.q), self.flush)
 
     def op_open(self, s, p, q):
+        if "fifo" not in self.can and os.path.exists(p) and stat.S_ISFIFO(os.stat(p).st_mode):
+            return
         return self.put(s.slot, os.open(p, s.flags | os.O_NONBLOCK, s.mode))
 
     def op_close(self, s, p, q):
@@ -313,7 +335,8 @@ def tree(root, times):
 
 
 class Failure(Exception):
-    pass
+    """What differs; `steps` are those that led there."""
+    steps = []
 
 
 def compare_trees(roots, flush):
@@ -329,7 +352,7 @@ def compare_trees(roots, flush):
 
 def run(roots, steps, flush, can):
     """The steps, in two new processes; Failure says what differs."""
-    pipes, processes = [], []
+    pipes, processes, done = [], [], []
     for _ in range(2):
         ours, theirs = multiprocessing.Pipe()
         processes.append(multiprocessing.Process(target=actor, args=(roots, flush, can, theirs)))
@@ -338,6 +361,8 @@ def run(roots, steps, flush, can):
         pipes.append(ours)
     try:
         for k, s in enumerate(steps):
+            s = s.settle(roots[0])
+            done.append(s)
             pipes[s.actor].send(s)
             if not pipes[s.actor].poll(60):
                 raise Failure(f"step {s}: nothing for 60 s")
@@ -350,6 +375,9 @@ def run(roots, steps, flush, can):
             if k % 200 == 199:
                 compare_trees(roots, flush)
         compare_trees(roots, flush)
+    except Failure as e:
+        e.steps = done
+        raise
     finally:
         for pipe, p in zip(pipes, processes):
             try:
@@ -360,12 +388,22 @@ def run(roots, steps, flush, can):
     compare_trees(roots, flush)
 
 
+def deleted_fifo(p):
+    os.mkfifo(p)
+    fd = os.open(p, os.O_RDONLY | os.O_NONBLOCK)
+    os.unlink(p)
+    try:
+        os.fchmod(fd, 0o600)
+    finally:
+        os.close(fd)
+
+
 def abilities(root):
     """What is refused on the mount and left out: see posix/deviations.py."""
     can, (a, b) = set(), (os.path.join(root, x) for x in "xy")
     os.symlink("x", a)
     for what, fn in (("link", lambda: (os.link(a, b, follow_symlinks=False), os.unlink(b))), ("exchange", lambda: (os.symlink("y", b), renameat2(a, b, 2))),
-                     ("tmpfile", lambda: os.close(os.open(root, os.O_TMPFILE | os.O_RDWR)))):
+                     ("tmpfile", lambda: os.close(os.open(root, os.O_TMPFILE | os.O_RDWR))), ("fifo", lambda: deleted_fifo(os.path.join(root, "z")))):
         try:
             fn()
             can.add(what)
@@ -401,7 +439,7 @@ def shrink(roots, steps, flush, can, seconds):
                 run(here, fewer, flush, can)
                 k += size
             except Failure as e:
-                steps, why = fewer, e
+                steps, why = e.steps, e
             for h in here:
                 shutil.rmtree(h, ignore_errors=True)
         size //= 2
@@ -422,8 +460,7 @@ def main():
         print(f"seed {seed}, block {block}: {e}")
         if first == 0:
             print("shrinking…", flush=True)
-            steps, why = shrink(roots, [s for s in steps if s.n <= int(str(e).split()[1].rstrip(":"))] if str(e).startswith("step") else steps, flush, can,
-                                float(os.environ.get("SHRINK", "20")))
+            steps, why = shrink(roots, e.steps, flush, can, float(os.environ.get("SHRINK", "20")))
             print(f"{why}\nby the {len(steps)} steps:", *steps, sep="\n")
         sys.exit(1)
 

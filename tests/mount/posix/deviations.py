@@ -25,6 +25,7 @@ KNOWN = [
     ("names_symlinks_long", "*", None, "a sealed target is longer than its plain"),
     ("open_direct", "a size that is not aligned", 100, "O_DIRECT needs no alignment"),
     ("open_tmpfile", "*", None, "O_TMPFILE is refused: programs fall back to a name"),
+    ("open_and_deleted_fifo", "*", "ESTALE", "of a FIFO or socket without a name nothing is left in the store"),
     ("open_special_nodes", "*chr", None, NODES),
     ("open_special_nodes", "*blk", None, NODES),
     ("rename_errnos", "whiteout", "EINVAL", "a whiteout is a device node"),

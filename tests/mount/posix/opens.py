@@ -217,6 +217,20 @@ def open_special_nodes(t):
 
 
 @case
+def open_and_deleted_fifo(t):
+    os.mkfifo("p", 0o644)
+    fd = os.open("p", os.O_RDWR)
+    os.unlink("p")
+    t.do("write", os.write, fd, b"hello")
+    t.do("read", os.read, fd, 10)
+    t.stat("stat", fd)
+    t.do("chmod", os.fchmod, fd, 0o600)
+    t.do("chown", os.fchown, fd, U1, G1)
+    t.do("utime", os.utime, fd, (5, 6))
+    t.stat("stat then", fd)
+
+
+@case
 def open_and_deleted(t):
     """Files and directories without a name go on through their handles."""
     fd = os.open("f", os.O_RDWR | os.O_CREAT)
