@@ -278,7 +278,7 @@ class Side:
         a, b, done = self.fd(s.slot), self.fd(s.slot2), 0
         if os.path.sameopenfile(a, b):
             return
-        n = min(s.size, max(0, os.fstat(a).st_size - s.off))
+        n = min(s.size, max(0, os.fstat(a).st_size - s.off)) if stat.S_ISREG(os.fstat(a).st_mode) else s.size
         while done < n and (k := os.copy_file_range(a, b, n - done, s.off + done, s.off2 + done)):
             done += k
         return done
