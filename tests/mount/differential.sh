@@ -1,10 +1,19 @@
 #!/bin/bash
-# Random operations on the mount and on ext4 side by side, with blocks of 32 KiB and of 4: every result, errno and byte agrees, across remounts.
+# Random operations on the mount and on ext4 side by side, with blocks of 32 KiB and of 4: every result, errno and byte agrees, across remounts, which
+# change the transport.
 # ci: asan
 # timeout: 180
 . "$(dirname "$0")/lib.sh"
 : "${SEEDS:=1 2 3 4}" "${STEPS:=900}" "${ROUNDS:=1}"
 plain_ext4
+mapfile -t ways < <(transports)
+turn=0
+
+remount() {
+	umount_archive
+	turn=$((turn + 1))
+	mount_by "${ways[turn % ${#ways[@]}]}"
+}
 
 # part FIRST LAST: of the sequences of all seeds
 part() {
@@ -14,13 +23,12 @@ part() {
 		CHECK_TIMEOUT=400 check "seed $seed, blocks of $block" \
 			python3 "$SRC/tests/mount/differential.py" "$PLAIN/$block-$seed" "$MNT/$seed" "$seed" "$1" "$2" "$block"
 	done
-	umount_archive
-	mount_archive
+	remount
 }
 
 for block in 32768 4096; do
 	archive_new --block-size "$block"
-	mount_archive
+	mount_by "${ways[0]}"
 	for ((round = 0; round < ROUNDS; round++)); do
 		part $((round * STEPS)) $((round * STEPS + STEPS / 2))
 		part $((round * STEPS + STEPS / 2)) $((round * STEPS + STEPS))
