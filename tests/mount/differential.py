@@ -296,7 +296,7 @@ class Side:
 
     def op_replace(self, s, p, q):
         """As editors save."""
-        fd = os.open(p + ".new"[:255 - len(os.path.basename(os.fsencode(p)))], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, s.mode)
+        fd = os.open(p + ".new"[:255 - len(os.path.basename(os.fsencode(p)))], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, s.mode)
         try:
             os.write(fd, s.data())
             if s.pick % 2:
