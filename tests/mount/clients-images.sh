@@ -79,8 +79,10 @@ P
 sides_new database
 # What is in the file depends on who came first; what it says does not.
 both_databases() {
-	one_side plain "$PLAIN" "$2"
+	one_side plain "$PLAIN" "$2" &
+	local below=$!
 	one_side mount "$SIDE" "$2"
+	wait $below
 	grep -qx 'exit status 0' "$TEST_TMP/said.plain" || { cat "$TEST_TMP/said.plain"; die "$1: fails below, too"; }
 	cmp -s "$TEST_TMP/said.plain" "$TEST_TMP/said.mount" || { diff "$TEST_TMP/said.plain" "$TEST_TMP/said.mount" || true; die "$1"; }
 	note "$1"

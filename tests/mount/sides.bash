@@ -2,8 +2,8 @@
 # The same work in a directory of the mount and in one of the filesystem below, and whatever differs is a failure. Sourced after lib.sh.
 #
 #   sides_new NAME            makes $PLAIN and $SIDE, one directory each
-#   both WHAT SNIPPET         runs the bash snippet in each, with $OTHER outside of both and $OUT of its own: exit status, what it says, and then
-#                             the trees must be the same (sides.py says in what)
+#   both WHAT SNIPPET         runs the bash snippet in each, at the same time, with $OTHER outside of both and $OUT of its own: exit status, what
+#                             it says, and then the trees must be the same (sides.py says in what)
 #   sides_same WHAT           compares the trees
 #   sides_tree                makes $OTHER/tree, a tree to work with
 #
@@ -31,9 +31,11 @@ one_side() { # one_side NAME DIR SNIPPET
 }
 
 both() {
-	one_side plain "$PLAIN" "$2"
-	grep -qx 'exit status 0' "$TEST_TMP/said.plain" || { tail -n 20 "$TEST_TMP/said.plain"; die "$1: fails on the filesystem below, too"; }
+	one_side plain "$PLAIN" "$2" &
+	local below=$!
 	one_side mount "$SIDE" "$2"
+	wait $below
+	grep -qx 'exit status 0' "$TEST_TMP/said.plain" || { tail -n 20 "$TEST_TMP/said.plain"; die "$1: fails on the filesystem below, too"; }
 	cmp -s "$TEST_TMP/said.plain" "$TEST_TMP/said.mount" || {
 		diff "$TEST_TMP/said.plain" "$TEST_TMP/said.mount" | sed 20q || true
 		die "$1: what it says or its exit status differs (< below, > on the mount)"
