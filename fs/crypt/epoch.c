@@ -203,10 +203,18 @@ errint_t epoch_node(const struct epoch_tree *t, const uint8_t uuid[static UUID_B
 	return 0;
 }
 
-void epoch_leaf_below(const uint8_t node[static KEY_BYTES], const uint8_t uuid[static UUID_BYTES], uint32_t tree,
+#define MIDDLE_DEPTH (EPOCH_BITS + LEAF_ID_BITS / 2)
+
+void epoch_middle_below(const uint8_t node[static KEY_BYTES], const uint8_t uuid[static UUID_BYTES], uint32_t tree,
 	uint32_t epoch, uint16_t id, uint8_t out[static KEY_BYTES])
 {
-	node_descend(node, uuid, tree, EPOCH_BITS, TREE_DEPTH, leaf_index(epoch, id), out);
+	node_descend(node, uuid, tree, EPOCH_BITS, MIDDLE_DEPTH, leaf_index(epoch, id) >> (TREE_DEPTH - MIDDLE_DEPTH), out);
+}
+
+void epoch_leaf_below(const uint8_t middle[static KEY_BYTES], const uint8_t uuid[static UUID_BYTES], uint32_t tree,
+	uint32_t epoch, uint16_t id, uint8_t out[static KEY_BYTES])
+{
+	node_descend(middle, uuid, tree, MIDDLE_DEPTH, TREE_DEPTH, leaf_index(epoch, id), out);
 }
 
 errint_t epoch_leaf(const struct epoch_tree *t, const uint8_t uuid[static UUID_BYTES], uint32_t epoch, uint16_t id,

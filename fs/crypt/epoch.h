@@ -38,9 +38,13 @@ uint16_t leaf_id(const uint8_t file_id[static FILE_ID_BYTES]);
 /* The node key of an epoch (depth 32); what a cache may hold until the tree advances past it or is punctured in it.
  * -EKEYEXPIRED if passed, -ENOKEY if only parts of it are left (punctured): then epoch_leaf must be used. */
 errint_t epoch_node(const struct epoch_tree *t, const uint8_t uuid[static UUID_BYTES], uint32_t epoch, uint8_t out[static KEY_BYTES]);
-/* From a node of depth 32 down to the leaf. */
-void epoch_leaf_below(const uint8_t node[static KEY_BYTES], const uint8_t uuid[static UUID_BYTES], uint32_t tree, uint32_t epoch,
+/* From a node of depth 32 half way down to the leaf, and the rest of the way; `out` may be the node. The middle may be kept as the node may. */
+void epoch_middle_below(const uint8_t node[static KEY_BYTES], const uint8_t uuid[static UUID_BYTES], uint32_t tree, uint32_t epoch,
+			uint16_t id, uint8_t out[static KEY_BYTES]);
+void epoch_leaf_below(const uint8_t middle[static KEY_BYTES], const uint8_t uuid[static UUID_BYTES], uint32_t tree, uint32_t epoch,
 		      uint16_t id, uint8_t out[static KEY_BYTES]);
+/* The part of the id that files below one middle share. */
+static inline uint16_t middle_id(uint16_t id) { return id >> (LEAF_ID_BITS / 2); }
 /* The leaf; -EKEYEXPIRED if it cannot be derived any more. */
 errint_t epoch_leaf(const struct epoch_tree *t, const uint8_t uuid[static UUID_BYTES], uint32_t epoch, uint16_t id,
 		    uint8_t out[static KEY_BYTES]);

@@ -15,13 +15,15 @@
 
 struct cached_node {
 	bool valid;
+	uint16_t middle; /* of its epoch, in the table of middles */
 	uint32_t tree, epoch;
 	uint8_t key[KEY_BYTES];
 };
 
+/* Both tables hold only what can be derived from the state as it is: they are wiped with each change of it. */
 struct anchor_secrets {
 	struct small_key key;
-	struct cached_node node[CACHE_NODES];
+	struct cached_node node[CACHE_NODES], middle[CACHE_NODES];
 };
 
 struct anchor {
@@ -29,6 +31,7 @@ struct anchor {
 	pthread_mutex_t lock;  /* all else; never held over I/O */
 	struct anchor_state *state;
 	struct anchor_secrets *secret;
+	uint64_t wipes; /* of the tables */
 	uint8_t uuid[UUID_BYTES];
 	bool readonly;
 	uint8_t *image; /* ANCHOR_SLOT_BYTES, secret memory: it is sealed in place */
@@ -147,6 +150,8 @@ static errint_t save(struct anchor *a)
 static void wipe_cache(struct anchor *a)
 {
 	secret_wipe(a->secret->node, sizeof a->secret->node);
+	secret_wipe(a->secret->middle, sizeof a->secret->middle);
+	a->wipes++;
 }
 
 static void apply_mark(struct anchor_state *s, const struct anchor_mark *m)
@@ -388,20 +393,56 @@ static errint_t no_tree(const struct anchor_state *s, uint32_t number)
 	return number > s->tree[s->tree_count - 1].number ? -EBADMSG : -EKEYEXPIRED;
 }
 
+/* `lock` held: where the middle above a file's leaf is kept, if it is. */
+static struct cached_node *middle_slot(struct anchor *a, const struct file_header *h)
+{
+	uint32_t at = h->epoch * 0x9e3779b9u ^ h->tree * 0x85ebca6bu;
+	return &a->secret->middle[(at + middle_id(leaf_id(h->file_id))) % CACHE_NODES];
+}
+
+static bool middle_is(const struct cached_node *n, const struct file_header *h)
+{
+	return n->valid && n->tree == h->tree && n->epoch == h->epoch && n->middle == middle_id(leaf_id(h->file_id));
+}
+
+/* Unless the state has changed since `wipes`: then it may not be derivable any more. */
+static void middle_keep(struct anchor *a, const struct file_header *h, uint64_t wipes, const uint8_t key[static KEY_BYTES])
+{
+	pthread_mutex_lock(&a->lock);
+	struct cached_node *n = middle_slot(a, h);
+	if (a->wipes == wipes) {
+		*n = (struct cached_node){
+			.valid = true, .tree = h->tree, .epoch = h->epoch, .middle = middle_id(leaf_id(h->file_id))};
+		memcpy(n->key, key, KEY_BYTES);
+	}
+	pthread_mutex_unlock(&a->lock);
+}
+
 static errint_t leaf_key(struct anchor *a, const struct file_header *h, uint8_t out[static KEY_BYTES])
 {
-	uint8_t node[KEY_BYTES];
-	uint16_t id = leaf_id(h->file_id);
+	uint8_t key[KEY_BYTES];
+	const uint16_t id = leaf_id(h->file_id);
+	errint_t r = 0;
 	pthread_mutex_lock(&a->lock);
-	struct epoch_tree *t = anchor_tree(a->state, h->tree);
-	errint_t r = t ? node_key(a, t, h->epoch, node) : no_tree(a->state, h->tree);
-	bool punctured = r == -ENOKEY;
+	const struct cached_node *m = middle_slot(a, h);
+	const bool kept = middle_is(m, h);
+	struct epoch_tree *t = kept ? NULL : anchor_tree(a->state, h->tree);
+	if (kept)
+		memcpy(key, m->key, KEY_BYTES);
+	else
+		r = t ? node_key(a, t, h->epoch, key) : no_tree(a->state, h->tree);
+	const bool punctured = r == -ENOKEY;
 	if (punctured)
 		r = epoch_leaf(t, a->uuid, h->epoch, id, out);
+	const uint64_t wipes = a->wipes;
 	pthread_mutex_unlock(&a->lock);
+	if (!r && !punctured && !kept) {
+		epoch_middle_below(key, a->uuid, h->tree, h->epoch, id, key);
+		middle_keep(a, h, wipes, key);
+	}
 	if (!r && !punctured)
-		epoch_leaf_below(node, a->uuid, h->tree, h->epoch, id, out);
-	secret_wipe(node, sizeof node);
+		epoch_leaf_below(key, a->uuid, h->tree, h->epoch, id, out);
+	secret_wipe(key, sizeof key);
 	return r;
 }
 

@@ -110,8 +110,14 @@ static void check_node(const struct model *m, const struct epoch_tree *t, uint32
 	if (r)
 		return;
 	reference_node(TREE_DEPTH, (uint64_t)epoch << LEAF_ID_BITS | 0xabcd, expected);
-	epoch_leaf_below(node, uuid, TREE, epoch, 0xabcd, key);
+	epoch_middle_below(node, uuid, TREE, epoch, 0xabcd, key);
+	epoch_leaf_below(key, uuid, TREE, epoch, 0xabcd, key);
 	cr_assert_arr_eq(key, expected, KEY_BYTES);
+	epoch_middle_below(node, uuid, TREE, epoch, 0xab00, node);
+	epoch_leaf_below(node, uuid, TREE, epoch, 0xabcd, key);
+	cr_assert_arr_eq(key, expected, KEY_BYTES, "files whose ids begin alike share the middle");
+	cr_assert_eq(middle_id(0xab00), middle_id(0xabcd));
+	cr_assert_neq(middle_id(0xaa00), middle_id(0xabcd));
 }
 
 /* ---- trees -------------------------------------------------------------------------------------------------------------- */

@@ -178,6 +178,69 @@ Test(header, slots_that_contradict_each_other_are_refused)
 	cr_assert_eq(header_choose(&keys, uuid, S, file, &got, &slot), -EBADMSG, "two files");
 }
 
+/* FORMAT.md "Which slot counts", word for word. */
+static errint_t choose_by_the_book(const uint8_t file[static FILE_HEADER_BYTES], struct file_header *ret, int *ret_slot)
+{
+	struct file_header h[2];
+	errint_t err[2];
+	for (int i = 0; i < 2; i++)
+		err[i] = header_open(&keys, uuid, S, file + i * HEADER_SLOT_BYTES, &h[i]);
+	if (err[0] && err[1])
+		return err[0] == -EPROTONOSUPPORT ? err[0] : err[1];
+	if (!err[0] && !err[1]) {
+		if (memcmp(h[0].file_id, h[1].file_id, FILE_ID_BYTES))
+			return -EBADMSG;
+		if (h[0].generation == h[1].generation && memcmp(file, file + HEADER_SLOT_BYTES, HEADER_SLOT_BYTES))
+			return -EBADMSG;
+	}
+	*ret_slot = err[0] ? 1 : err[1] ? 0 : h[1].generation > h[0].generation;
+	*ret = h[*ret_slot];
+	return 0;
+}
+
+/* One of everything that may lie in a slot. */
+#define SLOT_KINDS 12
+static void slot_of_kind(int kind, uint8_t out[static HEADER_SLOT_BYTES])
+{
+	struct file_header h = sample();
+	const uint8_t nonsense = 4; /* no such state */
+	if (kind == 0) {
+		memset(out, 0, HEADER_SLOT_BYTES);
+		return;
+	}
+	h.generation += kind == 2 || kind == 3 ? 1 : 0;
+	h.generation -= kind == 4 || kind >= 7 ? 1 : 0;
+	h.size += kind == 3 || kind == 5;
+	h.file_id[15] ^= kind == 6;
+	header_seal(&keys, uuid, S, &h, out);
+	if (kind == 7)
+		out[8] = 2; /* another version, of an earlier generation */
+	else if (kind == 8)
+		out[HEADER_SLOT_BYTES - 1] ^= 1; /* torn: its beginning still says whose it was */
+	else if (kind == 9)
+		out[CLEAR_HEAD_BYTES] ^= 1;
+	else if (kind == 10)
+		tamper_sealed(&keys.header, "header", out, HEADER_SLOT_BYTES, 0, &nonsense, 1);
+	else if (kind == 11)
+		out[0] ^= 1;
+}
+
+Test(header, the_slot_that_counts_is_the_one_of_the_format_whatever_lies_in_the_other)
+{
+	for (int first = 0; first < SLOT_KINDS; first++)
+		for (int second = 0; second < SLOT_KINDS; second++) {
+			uint8_t file[FILE_HEADER_BYTES];
+			struct file_header got = {0}, expected = {0};
+			int slot = -1, expected_slot = -1;
+			slot_of_kind(first, file);
+			slot_of_kind(second, file + HEADER_SLOT_BYTES);
+			errint_t r = choose_by_the_book(file, &expected, &expected_slot);
+			cr_assert_eq(header_choose(&keys, uuid, S, file, &got, &slot), r, "%d beside %d", first, second);
+			cr_assert_eq(slot, expected_slot, "%d beside %d", first, second);
+			cr_assert(same(&got, &expected), "%d beside %d", first, second);
+		}
+}
+
 Test(header, of_another_archive_key_or_suite_is_refused)
 {
 	uint8_t slot[HEADER_SLOT_BYTES];
