@@ -2,9 +2,6 @@
 #include "fuse/ops.h"
 #include "fuse/subject.h"
 
-#include <linux/fuse.h>
-#include <string.h>
-
 /* So many entries of every listing come with attributes, which saves a request each if the program looks at them
  * (ls -l, find, rsync). Listing a million names must not look at a million files, so beyond that they do only
  * where programs have been seen to look: STAT_SEEN lookups in that directory. */
@@ -113,39 +110,31 @@ void run_releasedir(struct job *j)
 
 /* ---- readdir --------------------------------------------------------------------------------- */
 
-struct fill {
-	struct job *job;
-	bool plus;
-};
-
-/* Every entry without attributes at first: node 0, which is legal. */
-static bool fill_entry(void *ctx, const char *name, ino_t ino, unsigned type, off_t off)
+static void list(struct job *j, fs_dir_cb fill)
 {
-	struct fill *f = ctx;
-	struct job *j = f->job;
-	struct fuse_entry_param e = {.attr = {.st_ino = ino, .st_mode = (mode_t)type << 12}};
-	char *at = (char *)j->buf + j->len;
-	size_t left = j->size - j->len, used;
+	j->error = job_space(j, j->size);
+	if (!j->error)
+		j->error = fs_readdir(j->session->archive, j->dir->dir, j->off, fill, j);
+	if (j->len > 0)
+		j->error = 0; /* what went wrong will go wrong again at the next entry */
+}
 
-	if (f->plus)
-		used = fuse_add_direntry_plus(j->req, at, left, name, &e, off);
-	else
-		used = fuse_add_direntry(j->req, at, left, name, &e.attr, off);
+static struct fuse_entry_param blank(const struct fs_dirent *d)
+{
+	return (struct fuse_entry_param){.attr = {.st_ino = d->ino, .st_mode = (mode_t)d->type << 12}};
+}
+
+static bool fill(void *ctx, const struct fs_dirent *d)
+{
+	struct job *j = ctx;
+	struct fuse_entry_param e = blank(d);
+	size_t left = j->size - j->len;
+	size_t used = fuse_add_direntry(j->req, (char *)j->buf + j->len, left, d->name, &e.attr, d->off);
+
 	if (used > left)
 		return false;
 	j->len += used;
 	return true;
-}
-
-static void list(struct job *j, bool plus)
-{
-	struct fill f = {.job = j, .plus = plus};
-
-	j->error = job_space(j, j->size);
-	if (!j->error)
-		j->error = fs_readdir(j->session->archive, j->dir->dir, j->off, fill_entry, &f);
-	if (j->len > 0)
-		j->error = 0; /* what went wrong will go wrong again at the next entry */
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
@@ -157,30 +146,33 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
 
 void run_readdir(struct job *j)
 {
-	list(j, false);
+	list(j, fill);
 }
 
-static bool is_dots(const struct fuse_dirent *d)
+static bool is_dots(const char *name)
 {
-	return d->name[0] == '.' && (d->namelen == 1 || (d->namelen == 2 && d->name[1] == '.'));
+	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 }
 
-/* Looks the entry up and writes its attributes over the blank ones; the kernel then counts a lookup. */
-static bool give_attributes(struct job *j, struct fuse_direntplus *p)
+/* Without attributes at first: node 0, which is legal. Those that are looked up then are written over the blank ones; the kernel counts a lookup. */
+static bool fill_plus(void *ctx, const struct fs_dirent *d)
 {
+	struct job *j = ctx;
 	struct fs_entry entry;
-	struct fuse_entry_param e;
-	char name[NAME_MAX + 1];
-	size_t size = FUSE_DIRENTPLUS_SIZE(p);
+	struct fuse_entry_param e = blank(d);
+	char *at = (char *)j->buf + j->len;
+	size_t left = j->size - j->len;
+	size_t used = fuse_add_direntry_plus(j->req, at, left, d->name, &e, d->off);
 
-	if (p->dirent.namelen > NAME_MAX)
+	if (used > left)
 		return false;
-	memcpy(name, p->dirent.name, p->dirent.namelen);
-	name[p->dirent.namelen] = '\0';
-	if (fs_lookup_entry(j->session->archive, j->dir->dir, name, &entry) != 0)
-		return false;
+	j->len += used;
+	if (is_dots(d->name) || (!j->what && j->dir->given >= PLUS_ENTRIES) ||
+	    fs_lookup_entry(j->session->archive, j->dir->dir, d, &entry) != 0)
+		return true;
 	entry_param(j->session, &entry, &e);
-	fuse_add_direntry_plus(j->req, (char *)p, size, name, &e, (off_t)p->dirent.off);
+	fuse_add_direntry_plus(j->req, at, used, d->name, &e, d->off);
+	j->dir->given++;
 	return true;
 }
 
@@ -193,27 +185,12 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 
 void run_readdirplus(struct job *j)
 {
-	struct dirref *d = j->dir;
-	_Atomic uint32_t *hint;
-	bool wanted;
+	_Atomic uint32_t *hint = stat_hint(j->session, j->dir->inode);
 
-	list(j, true);
-	if (j->error)
-		return;
-	hint = stat_hint(j->session, d->inode);
-	wanted = atomic_load_explicit(hint, memory_order_relaxed) >= STAT_SEEN;
-	if (wanted && j->len == 0)
-		atomic_store_explicit(
-			hint, STAT_SEEN / 2, memory_order_relaxed); /* the next listing has to be looked at again */
-	for (size_t at = 0; at < j->len;) {
-		struct fuse_direntplus *p = (struct fuse_direntplus *)((char *)j->buf + at);
-
-		at += FUSE_DIRENTPLUS_SIZE(p);
-		if (is_dots(&p->dirent) || (d->given >= PLUS_ENTRIES && !wanted))
-			continue;
-		if (give_attributes(j, p))
-			d->given++;
-	}
+	j->what = atomic_load_explicit(hint, memory_order_relaxed) >= STAT_SEEN;
+	list(j, fill_plus);
+	if (j->what && !j->error && j->len == 0) /* the next listing has to be looked at again */
+		atomic_store_explicit(hint, STAT_SEEN / 2, memory_order_relaxed);
 }
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

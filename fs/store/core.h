@@ -107,6 +107,8 @@ void dir_leave(struct archive *a, struct dir_use *u);
 errint_t dir_cache_new(struct archive *a);
 void dir_cache_free(struct archive *a);
 errint_t root_open(struct archive *a); /* a->root */
+/* As name_seal, in a directory whose keys are loaded. */
+errint_t dir_seal(const struct inode *dir, const char *name, size_t len, struct sealed_name *ret);
 /* The plaintext of a backing name in an entered directory. -EBADMSG for a foreign or forged one. */
 errint_t backing_name_open(struct archive *a, struct dir_use *u, const char *backing, char out[static NAME_PLAIN_MAX + 1],
 			   size_t *len);

@@ -425,6 +425,32 @@ errint_t dir_by_id(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES],
 	return r;
 }
 
+/* The name that this thread sealed last: what is looked up is often made, opened or removed next, and closed in the end. */
+static __thread struct {
+	uint8_t dir_id[DIR_ID_BYTES];
+	size_t len; /* 0: none */
+	char name[NAME_SEALED_LONG];
+	char backing[NAME_BACKING_MAX + 1];
+} last_sealed;
+
+errint_t dir_seal(const struct inode *dir, const char *name, size_t len, struct sealed_name *ret)
+{
+	const uint8_t *dir_id = dir->dir->record.dir_id;
+	if (len && len == last_sealed.len && !memcmp(name, last_sealed.name, len) && !memcmp(dir_id, last_sealed.dir_id, DIR_ID_BYTES)) {
+		ret->is_long = false;
+		strcpy(ret->backing, last_sealed.backing);
+		return 0;
+	}
+	errint_t r = name_seal(dir->dir->keys, name, len, ret);
+	if (!r && !ret->is_long) {
+		memcpy(last_sealed.dir_id, dir_id, DIR_ID_BYTES);
+		memcpy(last_sealed.name, name, len);
+		strcpy(last_sealed.backing, ret->backing);
+		last_sealed.len = len;
+	}
+	return r;
+}
+
 errint_t backing_name_open(struct archive *a, struct dir_use *u, const char *backing, char out[static NAME_PLAIN_MAX + 1], size_t *len)
 {
 	const struct name_keys *k = u->dir->dir->keys;

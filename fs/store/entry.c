@@ -132,8 +132,7 @@ errint_t stat_fix(struct archive *a, struct inode *i, struct stat *st)
 	return 0;
 }
 
-/* The directory is entered. Counts one lookup. */
-static errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, const char *name, struct fs_entry *ret)
+errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, const char *name, struct fs_entry *ret)
 {
 	struct inode *i;
 	struct file_header h;
@@ -155,7 +154,7 @@ static errint_t entry_get(struct archive *a, struct dir_use *u, const char *back
 static errint_t enter_sealed(struct archive *a, struct inode *dir, const char *name, bool write, struct dir_use *u, struct sealed_name *n)
 {
 	errint_t r = dir_enter(a, dir, write, u);
-	if (!r && (r = name_seal(dir->dir->keys, name, strlen(name), n)))
+	if (!r && (r = dir_seal(dir, name, strlen(name), n)))
 		dir_leave(a, u);
 	return r;
 }
@@ -378,15 +377,21 @@ errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, co
 	return r;
 }
 
+errint_t removal_open(struct archive *a, struct dir_use *u, const char *backing, int *ret_held, struct stat *st)
+{
+	*ret_held = openat(u->fd, backing, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (a->root_daemon ? O_NOATIME : 0));
+	if (*ret_held < 0 && errno == ENOENT)
+		return -ENOENT;
+	return (*ret_held >= 0 ? fstat(*ret_held, st) : fstatat(u->fd, backing, st, AT_SYMLINK_NOFOLLOW)) ? -errno : 0;
+}
+
 /* As little reading as that takes. */
-errint_t removal_header(struct archive *a, struct dir_use *u, const char *backing, const struct stat *st, struct file_header *h, bool *ret_known,
-			int *ret_held)
+errint_t removal_header(struct archive *a, int held, const struct stat *st, struct file_header *h, bool *ret_known)
 {
 	uint8_t head[FILE_HEADER_BYTES];
 	int slot;
 	struct inode *i = inode_find(a, st->st_ino);
 	*ret_known = false;
-	*ret_held = -1;
 	if (i) {
 		pthread_mutex_lock(&i->lock);
 		if (i->of) {
@@ -398,11 +403,9 @@ errint_t removal_header(struct archive *a, struct dir_use *u, const char *backin
 		pthread_mutex_unlock(&i->lock);
 		inode_unref(a, i);
 	}
-	if (!*ret_known) {
-		*ret_held = openat(u->fd, backing, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (a->root_daemon ? O_NOATIME : 0));
-		*ret_known = *ret_held >= 0 && io_pread(*ret_held, head, sizeof head, 0) == (ssize_t)sizeof head &&
+	if (!*ret_known)
+		*ret_known = held >= 0 && io_pread(held, head, sizeof head, 0) == (ssize_t)sizeof head &&
 			     !header_choose(a->keys, a->uuid, a->suite, head, h, &slot);
-	}
 	return *ret_known && h->state == HEADER_COMMITTED && !policy_modifiable(h->retain_until, tclock_trusted(a->clock)) ? -EPERM : 0;
 }
 
@@ -418,12 +421,11 @@ errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const
 	errint_t r = enter_sealed(a, dir, name, true, &u, &n);
 	if (r)
 		return r;
-	if (fstatat(u.fd, n.backing, &st, AT_SYMLINK_NOFOLLOW))
-		r = -errno;
-	else if (S_ISDIR(st.st_mode))
+	r = removal_open(a, &u, n.backing, &held, &st);
+	if (!r && S_ISDIR(st.st_mode))
 		r = -EISDIR;
-	else if (S_ISREG(st.st_mode))
-		r = removal_header(a, &u, n.backing, &st, &h, &known, &held);
+	else if (!r && S_ISREG(st.st_mode))
+		r = removal_header(a, held, &st, &h, &known);
 	if (!r)
 		r = entry_remove(a, &u, name, &n, &st, NULL, NULL, &held);
 	if (!r) {

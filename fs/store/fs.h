@@ -66,14 +66,21 @@ errint_t fs_rename(struct archive *a, struct inode *dir, const char *name, struc
 		   unsigned flags /* RENAME_NOREPLACE, RENAME_EXCHANGE */, const struct caller *c);
 errint_t fs_readlink(struct archive *a, struct inode *i, char out[static 4096]);
 
-/* `name` is NUL-terminated. Return false to stop (the entry was not taken and comes again at its `off`). `off` is the offset after this entry. */
-typedef bool (*fs_dir_cb)(void *ctx, const char *name, ino_t ino, unsigned type /* DT_* */, off_t off);
+/* An entry of a listing; its names live as long as the callback. */
+struct fs_dirent {
+	const char *name, *backing; /* plaintext, and what it is in the store */
+	ino_t ino;
+	unsigned type; /* DT_* */
+	off_t off;     /* after this entry */
+};
+/* Return false to stop (the entry was not taken and comes again at its offset). */
+typedef bool (*fs_dir_cb)(void *ctx, const struct fs_dirent *e);
 errint_t fs_opendir(struct archive *a, struct inode *dir, const struct caller *c, struct dirhandle **ret);
 errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb cb, void *ctx);
 errint_t fs_fsyncdir(struct archive *a, struct dirhandle *d);
 void fs_closedir(struct archive *a, struct dirhandle *d);
-/* As lookup, for an entry that readdir just named; cheaper. */
-errint_t fs_lookup_entry(struct archive *a, struct dirhandle *d, const char *name, struct fs_entry *ret);
+/* As lookup, from within the callback: the name need not be sealed again. Not for "." and "..". */
+errint_t fs_lookup_entry(struct archive *a, struct dirhandle *d, const struct fs_dirent *e, struct fs_entry *ret);
 
 errint_t fs_statfs(struct archive *a, struct statvfs *ret);
 

@@ -156,7 +156,7 @@ errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_
 	crypt_random(file_key, KEY_BYTES);
 	file_key_wrap(under, a->uuid, &h, file_key);
 	secret_wipe(under, sizeof under);
-	r = name_seal(dir->dir->keys, name, strlen(name), &sealed);
+	r = dir_seal(dir, name, strlen(name), &sealed);
 	if (!r && !(r = gate_record_at(a, RECORD_CREATE, c->subject, &h, h.dir_id, h.home[0], NULL)) &&
 	    (r = create_entered(a, &u, name, &sealed, mode, flags, c, &h, file_key, &st, ret_handle)))
 		gate_record_at(a, RECORD_UNLINK, c->subject, &h, h.dir_id, h.home[0], "could not be created");

@@ -153,7 +153,7 @@ static errint_t ofile_open(struct archive *a, struct inode *i, const struct dir_
 	struct stat st;
 	int fd;
 	errint_t read_only;
-	errint_t r = name_seal(u->dir->dir->keys, name, len, &sealed);
+	errint_t r = dir_seal(u->dir, name, len, &sealed);
 	if (!r)
 		r = backing_open(a, u->fd, sealed.backing, &fd, &read_only, &st);
 	if (r)
@@ -325,7 +325,7 @@ static void put_row(struct archive *a, struct ofile *of)
 	pthread_rwlock_rdlock(&of->lock);
 	struct file_header h = of->h;
 	pthread_rwlock_unlock(&of->lock);
-	if (!name_seal(u.dir->dir->keys, l->name, l->len, &sealed)) {
+	if (!dir_seal(u.dir, l->name, l->len, &sealed)) {
 		row_fill(a, &row, &h, u.dir->dir->record.dir_id, l->name, l->len, sealed.backing);
 		catalogue_put(a->catalogue, &row);
 	}

@@ -101,12 +101,14 @@ int open_lending_mode(int dirfd, const char *name, int flags);
 errint_t backing_open(struct archive *a, int dirfd, const char *name, int *ret_fd, errint_t *ret_read_only, struct stat *st);
 
 /* ---- entry.c, tree.c: the directory is entered for writing ---- */
+errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, const char *name, struct fs_entry *ret); /* counts one lookup */
 errint_t companion_write(struct dir_use *u, const struct sealed_name *n, bool *ret_new);
 void companion_remove(struct dir_use *u, const struct sealed_name *n);
-/* The header for the record of a removal (*ret_known: there is one), and whether it is allowed. A damaged file may be removed by its
- * owner. *ret_held: the descriptor it was read by, or -1; the caller closes it. */
-errint_t removal_header(struct archive *a, struct dir_use *u, const char *backing, const struct stat *st, struct file_header *h, bool *ret_known,
-			int *ret_held);
+/* What lies under a name that is to go: its attributes, and a descriptor of it, or -1 if it cannot be opened; the caller closes that. -ENOENT. */
+errint_t removal_open(struct archive *a, struct dir_use *u, const char *backing, int *ret_held, struct stat *st);
+/* Of a regular file (by that descriptor): the header for the record of its removal (*ret_known: there is one), and whether it is allowed. A damaged file
+ * may be removed by its owner. */
+errint_t removal_header(struct archive *a, int held, const struct stat *st, struct file_header *h, bool *ret_known);
 errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *backing, const struct caller *c, mode_t mode);
 /* Removes a name from disk, memory and queue, in the order that keeps a reused inode number apart. `take` does it on disk; NULL: unlink.
  * *held (held may be NULL) is a descriptor of the file: if that was its last name, the inode takes it over and gives the space back when the kernel has

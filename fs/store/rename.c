@@ -252,7 +252,8 @@ static errint_t check_target(struct archive *a, struct move *m)
 	if (!S_ISREG(m->to.st.st_mode))
 		return 0;
 	cleanup_fd int held = -1;
-	return removal_header(a, &m->to.u, m->to.n.backing, &m->to.st, &m->replaced, &m->has_replaced, &held);
+	errint_t r = removal_open(a, &m->to.u, m->to.n.backing, &held, &m->to.st);
+	return r ? r : removal_header(a, held, &m->to.st, &m->replaced, &m->has_replaced);
 }
 
 struct step {

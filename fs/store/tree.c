@@ -15,7 +15,7 @@
 struct dirhandle {
 	struct inode *dir; /* a reference is held */
 	DIR *stream;
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* before any lock of the store */
 	off_t at; /* where the stream stands */
 };
 
@@ -324,8 +324,8 @@ errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb
 			r = -errno;
 			break;
 		}
-		const char *shown = entry_name(a, &u, e, name);
-		if (shown && !cb(ctx, shown, e->d_ino, e->d_type, e->d_off)) {
+		const struct fs_dirent shown = {entry_name(a, &u, e, name), e->d_name, e->d_ino, e->d_type, e->d_off};
+		if (shown.name && !cb(ctx, &shown)) {
 			seekdir(d->stream, d->at); /* comes again */
 			break;
 		}
@@ -336,9 +336,15 @@ errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb
 	return r;
 }
 
-errint_t fs_lookup_entry(struct archive *a, struct dirhandle *d, const char *name, struct fs_entry *ret)
+errint_t fs_lookup_entry(struct archive *a, struct dirhandle *d, const struct fs_dirent *e, struct fs_entry *ret)
 {
-	return fs_lookup(a, d->dir, name, ret);
+	struct dir_use u;
+	errint_t r = dir_enter(a, d->dir, false, &u);
+	if (r)
+		return r;
+	r = entry_get(a, &u, e->backing, e->name, ret);
+	dir_leave(a, &u);
+	return r;
 }
 
 errint_t fs_fsyncdir(struct archive *a, struct dirhandle *d)

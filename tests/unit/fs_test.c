@@ -27,9 +27,9 @@ static void make(const char *name, const char *content)
 	fs_forget(a, make_file(NULL, name, content, NULL), 1);
 }
 
-static bool count_entry(void *ctx, const char *name, ino_t ino, unsigned type, off_t off)
+static bool count_entry(void *ctx, const struct fs_dirent *d)
 {
-	*(size_t *)ctx += strcmp(name, ".") && strcmp(name, "..");
+	*(size_t *)ctx += strcmp(d->name, ".") && strcmp(d->name, "..");
 	return true;
 }
 

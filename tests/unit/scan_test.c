@@ -222,14 +222,14 @@ struct below {
 	size_t files;
 };
 
-static bool count_entry(void *ctx, const char *name, ino_t ino, unsigned type, off_t off)
+static bool count_entry(void *ctx, const struct fs_dirent *d)
 {
 	struct below *b = ctx;
 	struct fs_entry e;
-	if (!strcmp(name, ".") || !strcmp(name, ".."))
+	if (!strcmp(d->name, ".") || !strcmp(d->name, ".."))
 		return true;
-	b->files += type == DT_REG;
-	if (type == DT_DIR && !fs_lookup(a, b->dir, name, &e)) {
+	b->files += d->type == DT_REG;
+	if (d->type == DT_DIR && !fs_lookup(a, b->dir, d->name, &e)) {
 		b->files += files_below(e.inode);
 		fs_forget(a, e.inode, 1);
 	}

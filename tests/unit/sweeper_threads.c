@@ -88,9 +88,9 @@ static bool all_gone(void *unused)
 	return catalogue_count(a->catalogue) == 0;
 }
 
-static bool count_name(void *ctx, const char *name, ino_t ino, unsigned type, off_t off)
+static bool count_name(void *ctx, const struct fs_dirent *d)
 {
-	*(size_t *)ctx += name[0] != '.';
+	*(size_t *)ctx += d->name[0] != '.';
 	return true;
 }
 
