@@ -11,12 +11,11 @@ struct listing {
 	char name[TREE_ENTRIES][NAME_PLAIN_MAX + 1];
 };
 
-static bool note_name(void *ctx, const char *name, ino_t ino, unsigned type, off_t off)
+static bool note_name(void *ctx, const struct fs_dirent *e)
 {
 	struct listing *l = ctx;
-	(void)ino, (void)type, (void)off;
-	if (strcmp(name, ".") && strcmp(name, "..") && l->count < TREE_ENTRIES)
-		strcpy(l->name[l->count++], name);
+	if (strcmp(e->name, ".") && strcmp(e->name, "..") && l->count < TREE_ENTRIES)
+		strcpy(l->name[l->count++], e->name);
 	return true;
 }
 

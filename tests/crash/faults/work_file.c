@@ -84,7 +84,7 @@ static errint_t shrink(void) { return set_size(10000); }
 static errint_t shrink_to_blocks(void) { return set_size(8192); }
 static errint_t grow(void) { return set_size(33000); }
 static errint_t empty_it(void) { return set_size(0); }
-static errint_t allocate(void) { return fs_fallocate(archive, handle, 0, 0, 25000); }
+static errint_t allocate(void) { return fs_fallocate(archive, handle, 0, 0, 25000, false); }
 static void find_a(void) { must(find("a.jpg", &file)); }
 
 static errint_t shrink_by_path(void)

@@ -89,12 +89,11 @@ struct count {
 	unsigned names, c_jpg;
 };
 
-static bool count_name(void *ctx, const char *name, ino_t ino, unsigned type, off_t off)
+static bool count_name(void *ctx, const struct fs_dirent *e)
 {
 	struct count *n = ctx;
-	(void)ino, (void)type, (void)off;
 	n->names++;
-	n->c_jpg += !strcmp(name, "c.jpg");
+	n->c_jpg += !strcmp(e->name, "c.jpg");
 	return true;
 }
 

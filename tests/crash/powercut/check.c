@@ -40,14 +40,13 @@ struct names {
 	size_t count;
 };
 
-static bool keep_name(void *ctx, const char *name, ino_t ino, unsigned type, off_t off)
+static bool keep_name(void *ctx, const struct fs_dirent *e)
 {
 	struct names *n = ctx;
-	(void)ino, (void)type, (void)off;
-	if (!strcmp(name, ".") || !strcmp(name, ".."))
+	if (!strcmp(e->name, ".") || !strcmp(e->name, ".."))
 		return true;
 	n->name = realloc(n->name, (n->count + 1) * sizeof *n->name);
-	snprintf(n->name[n->count++], sizeof *n->name, "%s", name);
+	snprintf(n->name[n->count++], sizeof *n->name, "%s", e->name);
 	return true;
 }
 
