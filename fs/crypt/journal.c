@@ -65,7 +65,7 @@ static bool record_valid(const struct journal_record *r)
 	case JOURNAL_BLOCK:
 		return r->len && r->len <= BLOCK_SIZE_MAX && r->at < FILE_SIZE_MAX;
 	case JOURNAL_SIZE:
-		return !r->len && r->at <= FILE_SIZE_MAX;
+		return r->len < BLOCK_SIZE_MAX && r->len <= r->at && r->at <= FILE_SIZE_MAX;
 	case JOURNAL_DONE:
 		return !r->len && !r->at;
 	}

@@ -19,14 +19,14 @@ errint_t journal_lap_open(const struct small_key *k, const uint8_t uuid[static U
 
 enum journal_kind {
 	JOURNAL_BLOCK = 1, /* a sealed block follows: nonce, ciphertext, tag */
-	JOURNAL_SIZE = 2,  /* the file is cut to `at` bytes; what was recorded of it beyond is void */
+	JOURNAL_SIZE = 2,  /* the file is cut to `at` bytes; with `len`, its last block follows, which becomes so long */
 	JOURNAL_DONE = 3,  /* the file is durably what the records so far say: they are void */
 };
 
 #define JOURNAL_RECORD_BYTES 96
 struct journal_record {
 	enum journal_kind kind;
-	uint32_t len;	     /* of the plaintext of a block: 1 to BLOCK_SIZE_MAX; else 0 */
+	uint32_t len;	     /* of the plaintext of the block that follows: at most BLOCK_SIZE_MAX; 0: none */
 	uint64_t generation; /* of the file's header when it was recorded */
 	uint8_t file_id[FILE_ID_BYTES];
 	uint64_t at; /* block: its index; size: bytes of plaintext; done: 0 */

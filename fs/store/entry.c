@@ -139,8 +139,8 @@ errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, co
 	int slot;
 	if (fstatat(u->fd, backing, &ret->attr, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	/* Its size is not known before that, and the kernel keeps what it is told. */
-	if (S_ISREG(ret->attr.st_mode) && journal_unresolved(a) && !file_header_at(a, u, backing, name, strlen(name), &h, &slot) &&
+	/* What a crash left is put right first: the kernel keeps the size that it is told. */
+	if (S_ISREG(ret->attr.st_mode) && ofile_recovering(a) && !file_header_at(a, u, backing, name, strlen(name), &h, &slot) &&
 	    fstatat(u->fd, backing, &ret->attr, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	errint_t r = inode_intern(a, ret->attr.st_ino, ret->attr.st_mode & S_IFMT, u->dir, name, strlen(name), &i);
@@ -279,13 +279,17 @@ static errint_t mark_linked(struct archive *a, struct inode *i, struct inode *di
 	pthread_rwlock_wrlock(&of->lock);
 	if (!(r = tclock_check(a->clock, of->h.expires_at)))
 		r = gate_may_move(a, c ? c->subject : NULL, &of->h, from, to);
-	if (!r && !(of->h.flags & HEADER_FLAG_LINKED)) {
+	bool first = !r && !(of->h.flags & HEADER_FLAG_LINKED);
+	if (first) {
 		of->h.flags |= HEADER_FLAG_LINKED;
 		r = ofile_write_header(a, of);
 	}
 	*ret = of->h;
 	ret->size = of->size;
 	pthread_rwlock_unlock(&of->lock);
+	/* Before the second name is on disk, the header says there that no home counts. */
+	if (!r && first && !never_synced(i))
+		r = ofile_sync(a, of, true);
 	ofile_release(a, of, true);
 	return r;
 }

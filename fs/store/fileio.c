@@ -507,7 +507,7 @@ static errint_t cut_journaled(struct archive *a, struct ofile *of, const struct 
 {
 	errint_t r = journal_flush(a, of);
 	if (!r)
-		r = journal_cut(a, of, size, run->first, run->sealed, run->blocks ? run->last_len : 0);
+		r = journal_cut(a, of, size, run->sealed, run->blocks ? run->last_len : 0);
 	if (!r)
 		r = cut_in_place(a, of, run, size);
 	if (!r && fdatasync(of->fd))

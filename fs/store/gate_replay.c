@@ -89,6 +89,8 @@ struct replay {
 	uint64_t open_since;      /* sequence from which files open for writing are followed */
 	uint64_t ended;           /* sequence of the last record of an end, 0: none since the last mount */
 	int64_t last_ns;          /* of the last record */
+	uint64_t last_sequence;
+	int64_t last_wall_ns;
 	void *open;               /* tree of struct left_open, by id */
 	/* carrying over */
 	int64_t trusted_ns;
@@ -191,6 +193,10 @@ static errint_t on_record(void *ctx, const struct audit_record *r)
 static bool begins_or_ends(void *ctx, const struct audit_record *r)
 {
 	struct replay *p = ctx;
+	if (r->sequence > p->last_sequence) {
+		p->last_sequence = r->sequence;
+		p->last_wall_ns = r->wall_ns;
+	}
 	bool names_anchor = r->kind == RECORD_MOUNT || r->kind == RECORD_UMOUNT || r->kind == RECORD_ANCHOR;
 	if (names_anchor && r->generation > p->anchor_sequence)
 		p->anchor_sequence = r->generation;
@@ -206,6 +212,7 @@ static errint_t last_session(struct replay *p, int64_t *ret_since_ns)
 	errint_t e = audit_last(p->archive->audit, begins_or_ends, p, &r);
 	*ret_since_ns = INT64_MIN;
 	p->open_since = 0;
+	p->archive->log_end_wall_ns = p->last_wall_ns;
 	p->archive->ended_well = e == -ENOENT || (!e && r.kind == RECORD_UMOUNT);
 	if (e)
 		return e == -ENOENT ? 0 : e;

@@ -66,6 +66,7 @@ struct archive {
 	struct open_table *unclean; /* files that the last session left open for writing; NULL when resolved */
 	bool ended_well;	    /* the last session did, or there was none */
 	_Atomic int64_t log_end_ns; /* of the last record as it was found: a file made then may have lost its record in a crash. INT64_MAX: none may any more */
+	int64_t log_end_wall_ns;
 	struct journal *journal;
 	bool journal_kept; /* the next mount has to put in place what is in it */
 

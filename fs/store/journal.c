@@ -243,16 +243,12 @@ errint_t journal_flush(struct archive *a, struct ofile *of)
 	return r ? r : put_in_place(a, of);
 }
 
-errint_t journal_cut(struct archive *a, struct ofile *of, uint64_t size, uint64_t index, const uint8_t *sealed, size_t len)
+errint_t journal_cut(struct archive *a, struct ofile *of, uint64_t size, const uint8_t *sealed, size_t len)
 {
-	struct journal_record cut = {.kind = JOURNAL_SIZE, .generation = of->h.generation, .at = size};
-	struct journal_record block = {.kind = JOURNAL_BLOCK, .len = (uint32_t)len, .generation = of->h.generation, .at = index};
+	struct journal_record cut = {.kind = JOURNAL_SIZE, .len = (uint32_t)len, .generation = of->h.generation, .at = size};
 	uint64_t record;
 	memcpy(cut.file_id, of->h.file_id, FILE_ID_BYTES);
-	memcpy(block.file_id, of->h.file_id, FILE_ID_BYTES);
-	errint_t r = append(a, &cut, NULL, 0, &record);
-	if (!r && len)
-		r = append(a, &block, sealed, len + a->overhead, &record);
+	errint_t r = append(a, &cut, sealed, len ? len + a->overhead : 0, &record);
 	return r ? r : journal_sync(a, record);
 }
 

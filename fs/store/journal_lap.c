@@ -128,7 +128,7 @@ errint_t lap_read(struct archive *a, const struct lap *l, uint64_t offset, struc
 		return (errint_t)n;
 	if (n < (ssize_t)sizeof head || journal_record_open(&a->keys->journal, &l->head, offset, head, ret))
 		return -ENODATA;
-	*ret_next = offset + sizeof head + (ret->kind == JOURNAL_BLOCK ? ret->len + a->overhead : 0);
+	*ret_next = offset + sizeof head + (ret->len ? ret->len + a->overhead : 0);
 	return 0;
 }
 

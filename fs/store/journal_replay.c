@@ -145,21 +145,15 @@ uint64_t journal_generation(struct archive *a, const uint8_t file_id[static FILE
 	return generation;
 }
 
-/* A block that was torn in the journal was not promised to anybody: the one before it counts. */
-static errint_t place_block(struct archive *a, int fd, const struct content_keys *k, const struct left *l)
+/* The block that follows a record into `buf`; false if it was torn: then the record was not promised to anybody. */
+static bool read_block(struct archive *a, const struct content_keys *k, const struct left *l, uint64_t index, uint8_t *buf, errint_t *ret_error)
 {
 	const size_t nn = suite_nonce_bytes(a->suite), len = l->record.len, bytes = len + a->overhead;
-	uint8_t *buf = scratch_get(a);
-	if (!buf)
-		return -ENOMEM;
 	if (len > a->block_size)
-		return 0;
+		return false;
 	ssize_t n = io_pread(l->lap->fd, buf, bytes, (off_t)l->offset);
-	if (n < 0)
-		return (errint_t)n;
-	if (n < (ssize_t)bytes || block_open(k, l->record.at, buf, buf + nn, len, buf + nn + len, buf + bytes))
-		return 0;
-	return io_pwrite(fd, buf, bytes, (off_t)block_offset(a->suite, a->block_size, l->record.at));
+	*ret_error = n < 0 ? (errint_t)n : 0;
+	return n == (ssize_t)bytes && !block_open(k, index, buf, buf + nn, len, buf + nn + len, buf + bytes);
 }
 
 static errint_t cut(struct archive *a, int fd, uint64_t size)
@@ -171,6 +165,21 @@ static errint_t cut(struct archive *a, int fd, uint64_t size)
 	return st.st_size > end && ftruncate(fd, end) ? -errno : 0;
 }
 
+static errint_t replay_record(struct archive *a, int fd, const struct content_keys *k, const struct left *l)
+{
+	const uint64_t at = l->record.at, index = l->record.kind == JOURNAL_BLOCK ? at : at / a->block_size;
+	const size_t len = l->record.len;
+	uint8_t *buf = scratch_get(a);
+	errint_t r = buf ? 0 : -ENOMEM;
+	if (l->record.kind == JOURNAL_SIZE && len != at % a->block_size && len)
+		return 0;
+	if (r || (len && !read_block(a, k, l, index, buf, &r)))
+		return r;
+	if (l->record.kind == JOURNAL_SIZE)
+		r = cut(a, fd, at);
+	return r || !len ? r : io_pwrite(fd, buf, len + a->overhead, (off_t)block_offset(a->suite, a->block_size, index));
+}
+
 errint_t journal_replay(struct archive *a, int fd, const struct content_keys *k)
 {
 	struct journal *j = a->journal;
@@ -179,7 +188,7 @@ errint_t journal_replay(struct archive *a, int fd, const struct content_keys *k)
 	pthread_mutex_lock(&j->left_lock);
 	const struct left *l = items_of(j, k->file_id, &count);
 	for (size_t i = 0; i < count && !r; i++)
-		r = l[i].record.kind == JOURNAL_BLOCK ? place_block(a, fd, k, &l[i]) : cut(a, fd, l[i].record.at);
+		r = replay_record(a, fd, k, &l[i]);
 	pthread_mutex_unlock(&j->left_lock);
 	return r;
 }

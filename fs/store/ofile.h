@@ -89,6 +89,8 @@ uint8_t *scratch_get(struct archive *a); /* this thread's; NULL without memory *
 size_t scratch_bytes(const struct archive *a);
 
 /* recover.c */
+/* The last session did not end well, and not every file has been looked at since. */
+bool ofile_recovering(struct archive *a);
 /* May the last session have left this file, of that header, unfinished? Then its size and content are not yet to be held against the header. */
 bool ofile_unfinished(struct archive *a, const struct file_header *h, const struct stat *st);
 /* The header of a file that the last session may have left unfinished, made right. -ENOENT: it is none of those. */

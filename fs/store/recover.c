@@ -33,15 +33,18 @@ static size_t shorter_block(const struct content_keys *k, uint64_t index, uint8_
 	return 0;
 }
 
-/* The size up to the last block that authenticates, and the root of all up to there. */
-static errint_t measure(struct archive *a, int fd, off_t end, const struct content_keys *k, uint64_t *ret_size, uint8_t root[static LEAF_BYTES])
+/* The size up to the last block that authenticates, and the root of all up to there. *ret_all: so do all before it. */
+static errint_t measure(struct archive *a, int fd, off_t end, const struct content_keys *k, uint64_t *ret_size, uint8_t root[static LEAF_BYTES],
+			bool *ret_all)
 {
+	bool failed = false;
 	const size_t nn = suite_nonce_bytes(a->suite), tn = suite_tag_bytes(a->suite), full = a->block_size + nn + tn;
 	uint8_t *buf = scratch_get(a), leaf[LEAF_BYTES], sum[LEAF_BYTES] = {0};
 	if (!buf)
 		return -ENOMEM;
 	memset(root, 0, LEAF_BYTES);
 	*ret_size = 0;
+	*ret_all = true;
 	for (uint64_t i = 0;; i++) {
 		off_t at = (off_t)block_offset(a->suite, a->block_size, i);
 		ssize_t n = at < end ? io_pread(fd, buf, full, at) : 0;
@@ -60,8 +63,11 @@ static errint_t measure(struct archive *a, int fd, off_t end, const struct conte
 			xor_into(sum, leaf);
 			len = less;
 		}
-		if (!whole && !less)
+		if (!whole && !less) {
+			failed = true;
 			continue;
+		}
+		*ret_all = !failed;
 		memcpy(root, sum, LEAF_BYTES);
 		*ret_size = i * a->block_size + len;
 		if (less)
@@ -137,8 +143,9 @@ static errint_t finished(struct archive *a, int fd, const struct file_header *h,
 	struct stat st;
 	if (fstat(fd, &st))
 		return -errno;
-	errint_t r = measure(a, fd, st.st_size, k, ret_size, root);
-	*ret = !r && h->state == HEADER_CLOSED && h->size == *ret_size && st.st_size == backing_end(a, *ret_size) &&
+	bool all;
+	errint_t r = measure(a, fd, st.st_size, k, ret_size, root, &all);
+	*ret = !r && all && h->state == HEADER_CLOSED && h->size == *ret_size && st.st_size == backing_end(a, *ret_size) &&
 	       crypt_equal(h->root, root, LEAF_BYTES);
 	return r;
 }
@@ -194,6 +201,8 @@ static bool lost_in_log(struct archive *a, const struct file_header *h, const st
 	int64_t end = atomic_load(&a->log_end_ns);
 	return !a->ended_well && !fits && end != INT64_MAX && h->created_at >= end / 1000000000 && h->created_at <= end / 1000000000 + LOST_SECONDS;
 }
+
+bool ofile_recovering(struct archive *a) { return !a->ended_well && atomic_load(&a->log_end_ns) != INT64_MAX; }
 
 bool ofile_unfinished(struct archive *a, const struct file_header *h, const struct stat *st)
 {

@@ -307,6 +307,16 @@ Test(journal_store, a_cut_that_is_on_record_is_made)
 	expect_f(B + 300, 0, 0);
 }
 
+/* The record is there, its block is not: nothing was promised, and nothing may be lost. */
+Test(journal_store, a_cut_whose_block_was_torn_is_none)
+{
+	crash_after(cut_and_sync);
+	lose_of_lap(96 + 10);
+	restore_in_place();
+	archive_up();
+	expect_f(len, 0, 0);
+}
+
 static void cut_and_grow(void)
 {
 	struct handle *h = open_f(O_RDWR);

@@ -69,7 +69,7 @@ Test(journal, what_cannot_be_is_refused_whoever_sealed_it)
 		enum journal_kind kind;
 	} wrong[] = {
 		{0, 0, JOURNAL_BLOCK},	   {0, 4, JOURNAL_BLOCK},  {1, 1, JOURNAL_BLOCK}, {5, 0, JOURNAL_BLOCK},	 {7, 1, JOURNAL_BLOCK},
-		{39, 0x80, JOURNAL_BLOCK}, {40, 1, JOURNAL_BLOCK}, {4, 1, JOURNAL_SIZE},  {39, 0x80, JOURNAL_SIZE}, {4, 1, JOURNAL_DONE},
+		{39, 0x80, JOURNAL_BLOCK}, {40, 1, JOURNAL_BLOCK}, {6, 0x10, JOURNAL_SIZE},  {39, 0x80, JOURNAL_SIZE}, {4, 1, JOURNAL_DONE},
 		{32, 1, JOURNAL_DONE},	   {63, 1, JOURNAL_DONE},
 	};
 	struct journal_lap l = lap();
