@@ -208,6 +208,38 @@ static void long_names(struct run *r)
 	run_close(r);
 }
 
+/* Names go and are replaced while the disk still has the file open for writing. */
+static void removal(struct run *r)
+{
+	put_file(r, "kept", 5000, true);
+	put_file(r, "goes", 5000, true);
+	do_unlink(r, "goes");
+	put_file(r, "other", 300, true);
+	put_file(r, "new", 200, true);
+	do_rename(r, "new", "other");
+	struct open_file f = do_open(r, "kept", O_RDWR);
+	do_write(r, f, 5000, 5000);
+	do_fsync(r, f, false);
+	do_link(r, "kept", "second");
+	do_unlink(r, "kept");
+	do_write(r, f, 10000, 10);
+	do_fsync(r, f, true);
+	do_close(r, f);
+	do_unlink(r, "second");
+	put_file(r, "last", 10, true);
+	next_session(r);
+	put_file(r, "goes", 4000, true);
+	f = do_open(r, "goes", O_RDONLY);
+	do_unlink(r, "goes");
+	do_mkdir(r, "dir");
+	do_close(r, f);
+	put_file(r, "dir/one", 100, true);
+	do_unlink(r, "dir/one");
+	do_rmdir(r, "dir");
+	do_fsync_dir(r, "");
+	run_close(r);
+}
+
 static void expiry(struct run *r)
 {
 	do_mkdir(r, "short");
@@ -331,6 +363,7 @@ const struct workload workloads[] = {
 	{"truncate", truncate_inside, false},
 	{"trees", trees, false},
 	{"long-names", long_names, false},
+	{"removal", removal, false},
 	{"expiry", expiry, false},
 	{"keys", keys, false},
 	{"policy", policies, false},
