@@ -133,14 +133,12 @@ static errint_t follow_open(struct replay *p, const struct audit_record *r)
 	case RECORD_WRITE_OPEN:
 		return opened(p, r);
 	case RECORD_CLOSE:
-		/* In a crash the record may have reached the disk before the header that it tells of. */
-		if (r->sequence < p->ended || r->trusted_ns < p->last_ns - REACHED_NS)
-			closed(p, r->file_id);
-		return 0;
 	case RECORD_UNLINK:
 	case RECORD_EXPIRE:
 	case RECORD_DESTROY:
-		closed(p, r->file_id);
+		/* In a crash the record may have reached the disk before the header, or the removal, that it tells of. */
+		if (r->sequence < p->ended || r->trusted_ns < p->last_ns - REACHED_NS)
+			closed(p, r->file_id);
 		return 0;
 	default:
 		return 0;

@@ -259,15 +259,15 @@ static bool wait_for_scan(struct archive *a)
 }
 
 /* Every file that can be read is in the queue, and none that has expired is listed any more. */
-static bool queue_is_right(struct archive *a, const struct found *f, struct verdict *v)
+static bool queue_is_right(const struct run *r, uint32_t cut, struct archive *a, const struct found *f, struct verdict *v)
 {
 	static struct archive_status s;
 	uint64_t files = 0;
 	archive_get_status(a, &s);
 	for (uint32_t i = 0; i < f->count; i++) {
 		files += S_ISREG(f->seen[i].mode) && !f->seen[i].open_error;
-		if (f->seen[i].open_error == EKEYEXPIRED)
-			return bad(v, "listed", "%.300s: has expired, and is listed", f->seen[i].path);
+		if (f->seen[i].open_error == EKEYEXPIRED || story_expired(&r->story, cut, f->seen[i].path))
+			return bad(v, "listed", "%.300s: has expired, and is listed (opening it: %s)", f->seen[i].path, strerror(f->seen[i].open_error));
 	}
 	if (s.files < files)
 		return bad(v, "queue", "%llu of %llu files are in the queue", (unsigned long long)s.files, (unsigned long long)files);
@@ -341,7 +341,7 @@ static bool mount_again(const struct run *r, const struct state *s, const struct
 	struct found g = {0};
 	if (!scan_it(p, v) || !open_it(p, &a, v, "a third time: "))
 		return false;
-	bool ok = look_once(r, s, a, &g, v) && same_again(f, &g, v) && queue_is_right(a, &g, v) && can_be_removed(a, &g, v);
+	bool ok = look_once(r, s, a, &g, v) && same_again(f, &g, v) && queue_is_right(r, s->c.cut, a, &g, v) && can_be_removed(a, &g, v);
 	archive_close(a);
 	found_free(&g);
 	return ok && parts_are_fine(p, v);

@@ -193,6 +193,19 @@ void story_view(const struct story *s, uint32_t steps, struct view *ret)
 
 /* ---- the rest -------------------------------------------------------------------------------------------------------------------- */
 
+bool story_expired(const struct story *s, uint32_t cut, const char *path)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < s->steps; i++) {
+		if (s->step[i].kind != STEP_ENTRY || strcmp(s->step[i].path, path))
+			continue;
+		if (s->file[s->step[i].file].expires_ns > story_clock(s, cut))
+			return false;
+		any = true;
+	}
+	return any;
+}
+
 bool story_policy_fits(const struct story *s, uint32_t cut, const char *text)
 {
 	bool fits = false;

@@ -128,6 +128,8 @@ struct verdict {
  * (changes since may be there byte by byte, or not); the tree is as it was after one of the steps since the last that was synced; and a file that nobody
  * ever synced may be damaged, but never holds a byte that nobody wrote. */
 void story_judge(const struct story *s, uint32_t cut, bool whole, const struct found *f, struct verdict *ret);
+/* Was everything that was ever called so to expire by then? */
+bool story_expired(const struct story *s, uint32_t cut, const char *path);
 bool story_policy_fits(const struct story *s, uint32_t cut, const char *text);
 /* 1: the second key must open it, 0: must not, -1: either. */
 int story_key(const struct story *s, uint32_t cut);
