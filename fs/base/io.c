@@ -37,6 +37,46 @@ errint_t io_pwrite(int fd, const void *buf, size_t len, off_t off)
 	return 0;
 }
 
+/* Steps over n bytes of the pieces. */
+static void iov_advance(struct iovec **iov, int *count, size_t n)
+{
+	for (; *count && n >= (*iov)->iov_len; (*iov)++, (*count)--)
+		n -= (*iov)->iov_len;
+	if (*count) {
+		(*iov)->iov_base = (char *)(*iov)->iov_base + n;
+		(*iov)->iov_len -= n;
+	}
+}
+
+errint_t io_pwritev(int fd, struct iovec *iov, int count, off_t off)
+{
+	while (count) {
+		ssize_t n = pwritev(fd, iov, count, off);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		off += n;
+		iov_advance(&iov, &count, (size_t)n);
+	}
+	return 0;
+}
+
+ssize_t io_preadv(int fd, struct iovec *iov, int count, off_t off)
+{
+	ssize_t done = 0;
+	while (count) {
+		ssize_t n = preadv(fd, iov, count, off + done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : done;
+		done += n;
+		iov_advance(&iov, &count, (size_t)n);
+	}
+	return done;
+}
+
 errint_t io_write(int fd, const void *buf, size_t len)
 {
 	size_t done = 0;

@@ -4,11 +4,16 @@
 #include "base/base.h"
 
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /* Reads exactly len bytes at off unless the file ends before. Returns the bytes read or a negative errno. */
 ssize_t io_pread(int fd, void *buf, size_t len, off_t off);
 /* Writes all of it, or a negative errno. */
 errint_t io_pwrite(int fd, const void *buf, size_t len, off_t off);
+/* The same of several pieces; iov is used up. */
+errint_t io_pwritev(int fd, struct iovec *iov, int count, off_t off);
+/* Reads exactly the pieces unless the file ends before; iov is used up. Returns the bytes read or a negative errno. */
+ssize_t io_preadv(int fd, struct iovec *iov, int count, off_t off);
 errint_t io_write(int fd, const void *buf, size_t len);
 /* The whole of a regular file of at most `max` bytes, in malloc'd memory with a NUL behind it. -EFBIG, -EINVAL if not regular. */
 errint_t io_read_file(int dirfd, const char *name, size_t max, uint8_t **ret, size_t *ret_len);

@@ -147,12 +147,9 @@ static errint_t read_run(struct archive *a, struct ofile *of, uint64_t first, si
 		at += len;
 		want += nonce + len + tag;
 	}
-	ssize_t got;
-	do
-		got = preadv(of->fd, iov, (int)(3 * n), (off_t)block_offset(a->suite, a->block_size, first));
-	while (got < 0 && errno == EINTR);
+	ssize_t got = io_preadv(of->fd, iov, (int)(3 * n), (off_t)block_offset(a->suite, a->block_size, first));
 	if (got < 0)
-		return -errno;
+		return (errint_t)got;
 	if ((size_t)got != want)
 		return damaged(a, of, first, "the backing file ends before its last block");
 	at = 0;
@@ -457,10 +454,11 @@ static errint_t extend(struct archive *a, struct ofile *of, uint64_t to)
 		/* To a block boundary first, so that no block is sealed twice. */
 		uint64_t part = min_u64(to - of->size, RUN_BYTES - of->size % a->block_size);
 		ssize_t n = write_run(a, of, zeros, (size_t)part, of->size);
-		if (n != (ssize_t)part && of->size > from)
+		if (n > 0) /* what was not written is tried again, and then says why */
+			continue;
+		if (of->size > from)
 			ofile_truncate(a, of, from);
-		if (n != (ssize_t)part)
-			return n < 0 ? (errint_t)n : -ENOSPC;
+		return n < 0 ? (errint_t)n : -EIO;
 	}
 	return 0;
 }
@@ -473,6 +471,8 @@ ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t 
 	if (!len)
 		return 0;
 	errint_t r = ofile_begin_write(a, of);
+	if (!r)
+		r = ofile_finish_cut(a, of);
 	if (!r && of->young_since && monotonic_seconds() - of->young_since >= WRITEBACK_SECONDS) {
 		of->old_blocks = block_count(a, of->size);
 		of->young_since = 0;
@@ -494,32 +494,50 @@ ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t 
 
 /* ---- size ----------------------------------------------------------------------------------------------------------------- */
 
-/* The last block, shorter, and the end of the file, in place. */
-static errint_t cut_in_place(struct archive *a, struct ofile *of, const struct run *run, uint64_t size)
+/* The end of the file, and its last block, shorter, in place. Where that fails half way, the block is put back. */
+static errint_t cut_in_place(struct archive *a, struct ofile *of, struct run *run, uint64_t size, const uint8_t *old, size_t old_len)
 {
-	errint_t r = run->blocks ? io_pwrite(of->fd, run->sealed, run->len, (off_t)block_offset(a->suite, a->block_size, run->first)) : 0;
+	const off_t at = (off_t)block_offset(a->suite, a->block_size, run->first);
+	errint_t r = run->blocks ? io_pwrite(of->fd, run->sealed, run->len, at) : 0;
 	of->unsynced = true;
-	return !r && ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, size)) ? -errno : r;
+	if (!r && ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, size)))
+		r = -errno;
+	if (!r || !run->blocks)
+		return r;
+	struct run back = {.first = run->first, .sealed = run->sealed};
+	uint8_t leaf[LEAF_BYTES];
+	if (leaf_of(a, of, run->first, leaf)) /* as it was, if it is in memory */
+		return r;
+	run_add(a, of, &back, run->first, old, old_len);
+	if (io_pwrite(of->fd, back.sealed, back.len, at))
+		return r;
+	xor_leaf(of->root, leaf);
+	xor_leaf(of->root, back.leaf[0]);
+	if (of->tail_len && of->tail_index == run->first)
+		memcpy(of->tail_leaf, back.leaf[0], LEAF_BYTES);
+	return r;
 }
 
-/* A cut through a block that may be on disk, or of a file that the journal knows blocks of, is on record there before and until it is on disk. */
-static errint_t cut_journaled(struct archive *a, struct ofile *of, const struct run *run, uint64_t size)
+errint_t ofile_finish_cut(struct archive *a, struct ofile *of)
 {
+	if (!of->cutting)
+		return 0;
 	errint_t r = journal_flush(a, of);
-	if (!r)
-		r = journal_cut(a, of, size, run->sealed, run->blocks ? run->last_len : 0);
-	if (!r)
-		r = cut_in_place(a, of, run, size);
+	if (!r && ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, of->size)))
+		r = -errno;
 	if (!r && fdatasync(of->fd))
 		r = -errno;
-	return r ? r : journal_done(a, of->h.file_id, of->h.generation, &of->journaled);
+	if (!r)
+		r = journal_done(a, of->h.file_id, of->h.generation, &of->journaled);
+	of->cutting = r != 0;
+	return r;
 }
 
 static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 {
 	const uint32_t B = a->block_size;
-	uint64_t keep = size / B, count = block_count(a, of->size);
-	size_t rest = size % B;
+	const uint64_t keep = size / B, count = block_count(a, of->size);
+	const size_t rest = size % B, old_len = rest ? block_len(a, of->size, keep) : 0;
 	uint8_t leaf[LEAF_BYTES], gone[LEAF_BYTES] = {0};
 	uint8_t *block = scratch_get(a);
 	struct run run = {.first = keep, .sealed = block ? block + B + FILE_HEADER_BYTES : NULL};
@@ -529,12 +547,15 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 			xor_leaf(gone, leaf);
 	if (!r && rest && !(r = load_block(a, of, keep, block)))
 		run_add(a, of, &run, keep, block, rest);
+	/* A cut through a block that may be on disk, or of a file that the journal knows blocks of, is made when it is on record there. */
+	bool twice = !r && ((rest && keep < of->old_blocks) || journal_knows(a, of->h.file_id));
+	if (twice)
+		r = journal_flush(a, of);
 	if (!r)
-		r = (rest && keep < of->old_blocks) || journal_knows(a, of->h.file_id) ? cut_journaled(a, of, &run, size)
-										       : cut_in_place(a, of, &run, size);
-	of->tail_len = 0;
+		r = twice ? journal_cut(a, of, size, keep, run.sealed, rest, run.leaf[0]) : cut_in_place(a, of, &run, size, block, old_len);
 	if (r)
 		return r;
+	of->tail_len = 0;
 	if (size) {
 		xor_leaf(of->root, gone);
 		xor_leaf(of->root, run.delta[0]);
@@ -543,8 +564,10 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 	}
 	of->size = size;
 	of->old_blocks = min_u64(of->old_blocks, block_count(a, size));
+	of->cutting = twice;
 	if (rest)
 		tail_keep(a, of, keep, block, rest, run.leaf[0]);
+	ofile_finish_cut(a, of); /* or else before anything else is done to the file */
 	return 0;
 }
 
@@ -564,7 +587,7 @@ errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size)
 static errint_t sync_begin(struct archive *a, struct ofile *of, bool *ret_log, bool *ret_in_place, uint64_t *ret_record)
 {
 	pthread_rwlock_wrlock(&of->lock);
-	errint_t r = of->on_disk ? 0 : ofile_write_header(a, of);
+	errint_t r = of->on_disk ? ofile_finish_cut(a, of) : ofile_write_header(a, of);
 	*ret_log = of->dirty;
 	*ret_in_place = of->unsynced;
 	*ret_record = of->journaled;

@@ -184,30 +184,64 @@ static errint_t list_dirty(struct journal *j, struct ofile *of)
 	return r;
 }
 
-errint_t journal_put(struct archive *a, struct ofile *of, uint64_t index, const uint8_t *sealed, size_t len, const uint8_t leaf[static LEAF_BYTES])
+/* A record of the file, of a block if `len` is not 0: that is in memory then. */
+static errint_t put(struct archive *a, struct ofile *of, struct journal_record *r, uint64_t index, const uint8_t *sealed, size_t len, const uint8_t *leaf)
 {
-	struct journal_record r = {.kind = JOURNAL_BLOCK, .len = (uint32_t)len, .generation = of->h.generation, .at = index};
 	struct pending_block p = {.index = index, .len = len};
-	const size_t bytes = len + a->overhead;
+	const size_t bytes = len ? len + a->overhead : 0;
 	errint_t err = pending_reserve(of);
 	if (!err)
 		err = list_dirty(a->journal, of);
-	cleanup_free uint8_t *copy = err ? NULL : malloc(bytes);
-	if (!err && !copy)
+	cleanup_free uint8_t *copy = err || !len ? NULL : malloc(bytes);
+	if (!err && len && !copy)
 		err = -ENOMEM;
-	memcpy(r.file_id, of->h.file_id, FILE_ID_BYTES);
-	if (err || (err = append(a, &r, sealed, bytes, &p.record)))
+	r->len = (uint32_t)len;
+	r->generation = of->h.generation;
+	memcpy(r->file_id, of->h.file_id, FILE_ID_BYTES);
+	if (err || (err = append(a, r, sealed, bytes, &p.record)))
 		return err;
+	of->journaled = p.record;
+	if (!len)
+		return 0;
 	memcpy(copy, sealed, bytes);
 	memcpy(p.leaf, leaf, LEAF_BYTES);
 	p.sealed = steal_ptr(&copy);
 	pending_set(a, of, &p);
-	of->journaled = p.record;
+	return 0;
+}
+
+/* What a write in place does by itself. */
+static void touch(struct ofile *of)
+{
 	const struct timespec now[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
-	futimens(of->fd, now); /* what a write in place does by itself */
+	futimens(of->fd, now);
+}
+
+errint_t journal_put(struct archive *a, struct ofile *of, uint64_t index, const uint8_t *sealed, size_t len, const uint8_t leaf[static LEAF_BYTES])
+{
+	struct journal_record r = {.kind = JOURNAL_BLOCK, .at = index};
+	errint_t err = put(a, of, &r, index, sealed, len, leaf);
+	if (err)
+		return err;
+	touch(of);
 	if (of->pending_bytes > PENDING_FILE || atomic_load(&a->journal->pending_bytes) > PENDING_ALL)
 		journal_flush(a, of); /* if that fails the thread tries again */
 	return 0;
+}
+
+errint_t journal_cut(struct archive *a, struct ofile *of, uint64_t size, uint64_t index, const uint8_t *sealed, size_t len,
+		     const uint8_t leaf[static LEAF_BYTES])
+{
+	struct journal_record r = {.kind = JOURNAL_SIZE, .at = size};
+	uint64_t record;
+	errint_t err = put(a, of, &r, index, sealed, len, leaf);
+	if (!err && (err = journal_sync(a, of->journaled)) && !journal_done(a, of->h.file_id, r.generation, &record))
+		of->journaled = record; /* it was flushed before: what is in place counts */
+	if (err)
+		journal_forget(a, of);
+	else
+		touch(of);
+	return err;
 }
 
 /* All of it is on disk in the journal. The file's mtime is that of the writes, or the user's. */
@@ -243,15 +277,6 @@ errint_t journal_flush(struct archive *a, struct ofile *of)
 	return r ? r : put_in_place(a, of);
 }
 
-errint_t journal_cut(struct archive *a, struct ofile *of, uint64_t size, const uint8_t *sealed, size_t len)
-{
-	struct journal_record cut = {.kind = JOURNAL_SIZE, .len = (uint32_t)len, .generation = of->h.generation, .at = size};
-	uint64_t record;
-	memcpy(cut.file_id, of->h.file_id, FILE_ID_BYTES);
-	errint_t r = append(a, &cut, sealed, len ? len + a->overhead : 0, &record);
-	return r ? r : journal_sync(a, record);
-}
-
 errint_t journal_done(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES], uint64_t generation, uint64_t *ret_record)
 {
 	struct journal_record r = {.kind = JOURNAL_DONE, .generation = generation};
@@ -275,7 +300,7 @@ static errint_t settle_file(struct archive *a, struct inode *i)
 		return 0;
 	pthread_rwlock_wrlock(&of->lock);
 	of->listed = false;
-	if ((r = journal_flush(a, of)))
+	if ((r = of->cutting ? ofile_finish_cut(a, of) : journal_flush(a, of)))
 		list_dirty(a->journal, of);
 	pthread_rwlock_unlock(&of->lock);
 	ofile_release(a, of, false);
@@ -422,7 +447,7 @@ bool journal_close(struct archive *a, bool on_disk)
 	if (!j)
 		return true;
 	if (!a->observe) {
-		clean = on_disk && !j->keep && !journal_unresolved(a);
+		clean = on_disk && a->begun && j->read && !j->keep && !journal_unresolved(a);
 		if (clean && j->lap)
 			clean = !laps_remove(j, j->lap);
 		if (clean && j->retired)

@@ -33,8 +33,10 @@ const struct pending_block *journal_pending(const struct ofile *of, uint64_t ind
 errint_t journal_flush(struct archive *a, struct ofile *of);
 /* Is there anything of this file in the journal, in place or not? */
 bool journal_knows(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]);
-/* The file is about to be cut to `size`; its last block, if it becomes a shorter one, is `sealed` (len 0: none). On disk when 0 is returned. */
-errint_t journal_cut(struct archive *a, struct ofile *of, uint64_t size, const uint8_t *sealed, size_t len);
+/* The file is cut to `size`; its last block, if it becomes a shorter one, is `sealed` (len 0: none), and in memory as in journal_put. On disk in the journal
+ * when 0 is returned; else nothing has changed. */
+errint_t journal_cut(struct archive *a, struct ofile *of, uint64_t size, uint64_t index, const uint8_t *sealed, size_t len,
+		     const uint8_t leaf[static LEAF_BYTES]);
 /* The file is on disk as it is: nothing recorded of it so far counts any more, once that record (*ret_record) is on disk. */
 errint_t journal_done(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES], uint64_t generation, uint64_t *ret_record);
 /* Waits until records up to this one are on disk. No lock needed. */

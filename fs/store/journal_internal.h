@@ -43,6 +43,7 @@ struct journal {
 	pthread_mutex_t left_lock; /* before `lock`: the records in them */
 	struct left *item;	   /* sorted by file, then as written */
 	size_t items, item_cap;
+	bool read; /* all that was left is in `item` */
 	struct open_table *unresolved;
 };
 

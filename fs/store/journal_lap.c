@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 
 void lap_name(uint64_t number, char out[static LAP_NAME_BYTES])
 {
@@ -54,7 +53,7 @@ errint_t lap_begin(struct archive *a, struct journal *j, struct lap **ret)
 	struct lap *l = lap_new();
 	if (!l)
 		return -ENOMEM;
-	l->head.number = j->next_number;
+	l->head.number = j->next_number++; /* whatever comes of it: what a failure leaves is in nobody's way */
 	l->end = sizeof head;
 	crypt_random(l->head.id, sizeof l->head.id);
 	journal_lap_seal(&a->keys->journal, a->uuid, &l->head, head);
@@ -71,7 +70,6 @@ errint_t lap_begin(struct archive *a, struct journal *j, struct lap **ret)
 		laps_free(l);
 		return r;
 	}
-	j->next_number++;
 	*ret = l;
 	return 0;
 }
@@ -80,19 +78,13 @@ errint_t lap_append(struct archive *a, struct lap *l, const struct journal_recor
 {
 	uint8_t head[JOURNAL_RECORD_BYTES];
 	struct iovec iov[2] = {{head, sizeof head}, {(void *)data, len}};
-	ssize_t n;
 	errint_t err = open_table_add(l->files, r->file_id);
 	if (err)
 		return err;
 	journal_record_seal(&a->keys->journal, &l->head, l->end, r, head);
-	do
-		n = pwritev(l->fd, iov, len ? 2 : 1, (off_t)l->end);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	/* What a short write left is written over by the next record. */
-	if ((size_t)n < sizeof head + len)
-		return -ENOSPC;
+	/* What is left when that fails is written over by the next record. */
+	if ((err = io_pwritev(l->fd, iov, len ? 2 : 1, (off_t)l->end)))
+		return err;
 	l->end += sizeof head + len;
 	return 0;
 }
@@ -201,14 +193,18 @@ errint_t laps_find(struct archive *a, struct journal *j, bool remove, struct fau
 		r = remove ? (unlinkat(j->dirfd, name, 0) ? -errno : 0) : lap_open(a, j, number[i], end);
 		if (r == -EPROTONOSUPPORT)
 			return fault_set(f, r, ARCHIVE_DIR_NAME "/" JOURNAL_DIR_NAME "/%s is of a newer lapse", name);
-		if (r == -EBADMSG) { /* a head is on disk before the first record is: nobody counts on this one */
-			log_line(LOG_LEVEL_WARNING, ARCHIVE_DIR_NAME "/" JOURNAL_DIR_NAME "/%s has no valid head; nothing of it is used", name);
-			continue;
+		if (r == -EBADMSG && !a->observe) { /* a head is on disk before the first record is: nobody counts on this one */
+			log_line(LOG_LEVEL_WARNING, ARCHIVE_DIR_NAME "/" JOURNAL_DIR_NAME "/%s has no valid head: it is removed", name);
+			unlinkat(j->dirfd, name, 0);
 		}
+		if (r == -EBADMSG || r == -EISDIR || r == -ELOOP || r == -ENXIO) /* the others are no files of ours */
+			continue;
 		if (r)
 			return r;
 		if (!remove)
 			end = &(*end)->next;
 	}
+	if (remove && count)
+		log_line(LOG_LEVEL_WARNING, "journal: %zu laps were there though the last session ended well; they are not used", count);
 	return remove && count ? io_fsync_dir(j->dirfd) : 0;
 }

@@ -117,6 +117,7 @@ errint_t journal_open(struct archive *a, bool ended_well, struct fault *f)
 		r = laps_find(a, j, ended_well, f);
 	if (!r)
 		r = read_all(a, j);
+	j->read = !r;
 	if (!r && !j->items && j->left && !a->observe) /* nothing is in them */
 		journal_all_seen(a);
 	return r ? fault_set(f, r, ARCHIVE_DIR_NAME "/" JOURNAL_DIR_NAME " could not be opened: %s", strerror(-r)) : 0;
@@ -171,13 +172,19 @@ static errint_t replay_record(struct archive *a, int fd, const struct content_ke
 	const size_t len = l->record.len;
 	uint8_t *buf = scratch_get(a);
 	errint_t r = buf ? 0 : -ENOMEM;
+	const off_t offset = (off_t)block_offset(a->suite, a->block_size, index);
+	struct stat st;
 	if (l->record.kind == JOURNAL_SIZE && len != at % a->block_size && len)
+		return 0;
+	if (!r && fstat(fd, &st))
+		r = -errno;
+	if (!r && len && (offset < 0 || offset > st.st_size)) /* what was to be before it never came to be on disk */
 		return 0;
 	if (r || (len && !read_block(a, k, l, index, buf, &r)))
 		return r;
 	if (l->record.kind == JOURNAL_SIZE)
 		r = cut(a, fd, at);
-	return r || !len ? r : io_pwrite(fd, buf, len + a->overhead, (off_t)block_offset(a->suite, a->block_size, index));
+	return r || !len ? r : io_pwrite(fd, buf, len + a->overhead, offset);
 }
 
 errint_t journal_replay(struct archive *a, int fd, const struct content_keys *k)

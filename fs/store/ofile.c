@@ -1,6 +1,7 @@
 #include "store/journal.h"
 
 #include "base/io.h"
+#include "base/log.h"
 #include "base/secret.h"
 
 #include <assert.h>
@@ -279,10 +280,10 @@ errint_t ofile_write_header(struct archive *a, struct ofile *of)
 	of->unsynced = true;
 	errint_t r = of->on_disk ? io_pwrite(of->fd, raw, HEADER_SLOT_BYTES, slot * HEADER_SLOT_BYTES)
 				 : io_pwrite(of->fd, raw, sizeof raw, 0);
-	if (r)
-		return r;
 	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
 	futimens(of->fd, times);
+	if (r)
+		return r;
 	of->h = h;
 	of->slot = slot;
 	of->on_disk = true;
@@ -300,7 +301,7 @@ errint_t ofile_begin_write(struct archive *a, struct ofile *of)
 	if (!r && !never_synced(of->inode) && (r = audit_sync(a->audit)))
 		gate_record_at(a, RECORD_CLOSE, NULL, &of->h, of->h.dir_id, of->place, "could not be opened for writing");
 	if (r)
-		return r == -ENOSPC ? r : -EIO;
+		return r == -ENOSPC || r == -EDQUOT || r == -EROFS ? r : -EIO;
 	struct file_header before = of->h;
 	of->h.state = HEADER_OPEN;
 	of->h.size = 0;
@@ -336,6 +337,9 @@ errint_t ofile_seal(struct archive *a, struct ofile *of)
 {
 	struct file_header before = of->h;
 	int64_t now = tclock_trusted(a->clock);
+	errint_t r = ofile_finish_cut(a, of);
+	if (r)
+		return r;
 	struct policy *p = gate_policy(a);
 	of->h.state = HEADER_CLOSED;
 	of->h.size = of->size;
@@ -344,8 +348,7 @@ errint_t ofile_seal(struct archive *a, struct ofile *of)
 		of->h.settles_at = now + policy_settings(p)->settle_seconds;
 	policy_unref(p);
 	memcpy(of->h.root, of->root, LEAF_BYTES);
-	errint_t r = ofile_write_header(a, of);
-	if (r) {
+	if ((r = ofile_write_header(a, of))) {
 		of->h = before;
 		return r;
 	}
@@ -362,7 +365,7 @@ static bool last_writer_gone(struct archive *a, struct ofile *of, bool gone)
 	if (of->dirty && gone)
 		gate_record_at(a, RECORD_CLOSE, NULL, &of->h, of->h.dir_id, of->place, NULL); /* nothing to find unclean */
 	else if (of->dirty && !(sealed = !ofile_seal(a, of)))
-		gate_damage(a, of->h.dir_id, NULL, of->h.file_id, -1, -EIO, "its header could not be sealed; it stays open");
+		log_line(LOG_LEVEL_ERROR, "a file's header could not be written at its close; it stays open, and is tried again");
 	pthread_rwlock_unlock(&of->lock);
 	return sealed;
 }

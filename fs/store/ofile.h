@@ -33,6 +33,7 @@ struct ofile {
 	struct pending_block *pending;
 	size_t pending_count, pending_cap, pending_bytes;
 	uint64_t journaled;	/* the last record of it that counts */
+	bool cutting;		/* its end was cut off in the journal, and is not on disk in place */
 	bool listed;		/* among those that the journal's thread is to look at */
 };
 
@@ -79,6 +80,8 @@ ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, u
 /* Fewer bytes than asked where the disk is full: what could be written stays. */
 ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off);
 errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size);
+/* Puts in place a cut that is on record in the journal; nothing else may be done to the file before. Lock held for writing. */
+errint_t ofile_finish_cut(struct archive *a, struct ofile *of);
 /* The file on disk, as far as it was written when this began. No lock is held. */
 errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only);
 #define WRITEBACK_SECONDS 30	    /* after that Linux has written to the disk what nobody synced */

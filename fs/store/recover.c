@@ -177,9 +177,9 @@ static errint_t recover_blocks(struct archive *a, int fd, const struct stat *st,
 	secret_free(k, sizeof *k);
 	if (r)
 		return r;
-	if (!whole) {
-		if (ftruncate(fd, backing_end(a, size)))
-			return -errno;
+	if (!whole && ftruncate(fd, backing_end(a, size))) {
+		r = -errno;
+	} else if (!whole) {
 		h->size = size;
 		memcpy(h->root, root, LEAF_BYTES);
 		h->state = HEADER_CLOSED;
