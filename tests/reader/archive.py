@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 import formats
+import journal
 from keys import KeyGone, Keyring, read_anchor
 from primitives import SUITES, NotSupported, Rejected, require
 
@@ -48,6 +49,7 @@ class Archive:
         self.directory_ids, self.records = set(), []
         self.check_names_of_each_other()
         self.read_log()
+        self.read_journal()
 
     def inner(self, name):
         return os.path.join(self.root, b".lapse", name)
@@ -152,6 +154,40 @@ class Archive:
         except KeyGone:
             return None
 
+    # ---- the journal: FORMAT.md, "Recovery" ----
+
+    def read_journal(self):
+        """Laps count only after a session that did not end well."""
+        sessions = [r for r in self.records if r["kind"] in ("mount", "umount")]
+        self.ended_well = not sessions or sessions[-1]["kind"] == "umount" and b"clean" in sessions[-1].get("detail", b"").split()
+        self.journal = journal.Journal(self.inner(b"journal"), self.keys, self.suite, self.keyring.block_size)
+        if self.ended_well and self.journal.laps:
+            self.findings.append(f"journal: {self.journal.laps} laps after a session that ended well: not used")
+        elif not self.ended_well:
+            self.findings += self.journal.findings
+        self.left_open, self.recovered = self.files_left_open(), 0
+
+    def files_left_open(self):
+        """By the log: what was opened for writing in the last session, or named again before it, and not closed."""
+        left = set()
+        for n, r in enumerate(self.records):
+            if r["kind"] == "write-open":
+                left.add(r.get("file-id"))
+            elif r["kind"] == "close":
+                left.discard(r.get("file-id"))
+            elif r["kind"] == "mount":
+                left = {again.get("file-id") for again in self.records[n - r.get("bytes", 0):n]}
+        return left
+
+    def to_recover(self, h, backing_length):
+        """Whether a mount would recover the file, and the records that count for it."""
+        if self.ended_well:
+            return False, []
+        records = self.journal.pending.get(h.file_id, [])
+        fits = h.state != formats.OPEN and formats.backing_length(h.size, self.keyring.block_size, self.suite) == backing_length
+        just_made = not fits and h.modified >= self.records[-1]["trusted-ns"] // 10 ** 9 - 2
+        return bool(records) or h.file_id in self.left_open or just_made, records
+
     # ---- the tree ----
 
     def walk(self):
@@ -220,8 +256,10 @@ class Archive:
     def open_file(self, path, full, status, parent, name):
         backing = contents(full)
         h = formats.choose_header(backing[:formats.HEADERS], self.keys, self.suite)
-        size = formats.plain_size(len(backing), self.keyring.block_size, self.suite)
-        require(h.state == formats.OPEN or h.size == size, f"its length is that of {size} bytes, and its header says {h.size}")
+        recover, records = self.to_recover(h, len(backing))
+        if not recover:
+            size = formats.plain_size(len(backing), self.keyring.block_size, self.suite)
+            require(h.state == formats.OPEN or h.size == size, f"its length is that of {size} bytes, and its header says {h.size}")
         require(h.linked() or formats.home(self.keys, parent.id, name) in h.homes, "not at home here")
         entry = Entry(path, "symlink" if h.type == formats.SYMLINK else "file", status, header=h)
         overdue = self.now >= h.expires_at
@@ -234,15 +272,28 @@ class Archive:
         if overdue and not self.ignore_deadline(path):
             entry.status, entry.note = DENIED, f"expired at {h.expires_at}; its key can still be derived"
             return entry
-        self.read_content(entry, file_key, backing)
+        content = formats.Content(file_key, self.suite, h.file_id, self.keyring.block_size)
+        if recover:
+            self.recover_content(entry, content, backing, records)
+        else:
+            self.read_content(entry, content, backing[formats.HEADERS:])
         self.read_xattrs(entry, full, h.file_id, file_key)
         return entry
 
-    def read_content(self, entry, file_key, backing):
+    def recover_content(self, entry, content, backing, records):
+        recovery = journal.Recovery(backing, entry.header, content, records)
+        self.read_content(entry, content, bytes(recovery.body), recovery.changed)
+        if recovery.done:
+            self.recovered += 1
+            entry.note = "; ".join(["recovered: " + ", ".join(recovery.done)] + [entry.note] * bool(entry.note))
+
+    def read_content(self, entry, content, body, changed=False):
         h = entry.header
-        data, root = formats.Content(file_key, self.suite, h.file_id, self.keyring.block_size).read(backing[formats.HEADERS:])
+        data, root = content.read(body)
         if h.state == formats.OPEN:
             entry.note = "open: content root not checked"
+        elif changed and root != h.content_root:
+            entry.note = "content root not checked"
         else:
             require(root == h.content_root, "content root: a block is not of the version that the header names")
         if h.type == formats.SYMLINK:

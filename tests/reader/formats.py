@@ -47,6 +47,10 @@ KIND_ARCHIVE, KIND_EPOCH, KIND_HOLD = 1, 2, 3
 LINKED, TWO_HOMES, VIEW = 1, 2, 2  # flags; VIEW is the directories' second one
 
 
+def backing_length(size, block_size, suite):
+    return HEADERS + size + -(-size // block_size) * suite.overhead
+
+
 def plain_size(length, block_size, suite):
     """What a backing file of that length holds."""
     q, r = divmod(length - HEADERS, block_size + suite.overhead)

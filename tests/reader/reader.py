@@ -204,10 +204,12 @@ class Report:
             self.problems.append(f"--expect-expired {glob}: no file matches")
         if self.args.json:
             print(json.dumps({"counts": self.counts, "problems": self.problems, "rollback": self.archive.rollback, "records": len(self.archive.records),
-                              "seals": len(self.archive.seals), "anchor": self.archive.anchor.sequence, "files": self.entries}, indent=1))
+                              "seals": len(self.archive.seals), "anchor": self.archive.anchor.sequence, "laps": self.archive.journal.laps,
+                              "lap-records": self.archive.journal.records, "recovered": self.archive.recovered, "files": self.entries}, indent=1))
         for problem in self.problems:
             print(f"problem: {problem}", file=sys.stderr)
         print(", ".join(f"{n} {status}" for status, n in sorted(self.counts.items())) + f", {len(self.archive.records)} records,"
+              f" {self.archive.journal.laps} laps with {self.archive.journal.records} records, {self.archive.recovered} recovered,"
               f" {len(self.problems)} problems", file=sys.stderr)
         return 1 if self.problems else 0
 

@@ -5,6 +5,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import formats
+import journal as J
 import keys as K
 from primitives import SUITES, NotSupported, Rejected, b64_encode, i64, u32, u64, u8
 
@@ -214,13 +215,80 @@ def check_hashes(v, keys):
     v.is_("catalogue_bucket", formats.expiry_bucket(keys, i64(28333333)))
 
 
+def journal_record(kind, length, generation, file_id, value, behind=bytes(24), reserved=bytes(3)):
+    return u8(kind) + reserved + u32(length) + u64(generation) + file_id + u64(value) + behind
+
+
+def check_journal(v, keys):
+    suite, h = SUITES[1], formats.parse_header(v["header.plain"])
+    lap, head = J.open_lap_head(v["journal.lap"], keys), v["journal.lap"]
+    v.is_("journal.lap", head[:96] + K.small_seal(keys.journal, "journal lap", head[:96], b""))
+    at, kinds, block = 128, [], 96 + 4096 + suite.overhead
+    for name, behind in (("block", block), ("size", 96), ("done", 96)):
+        plain = J.open_record(v[f"journal.{name}"], lap, at, keys)
+        r = J.parse_record(plain)
+        kinds.append((r.kind, r.length, r.generation, r.file_id))
+        v.is_(f"journal.{name}", K.small_seal(keys.journal, "journal", lap.id + u64(at),
+                                              journal_record(r.kind, r.length, r.generation, r.file_id, r.value)))
+        at += behind
+    if kinds != [(J.BLOCK, 4096, 7, h.file_id), (J.SIZE, 0, 7, h.file_id), (J.DONE, 0, 7, h.file_id)]:
+        print("journal.*: not the records that the document lists")
+        v.bad += 1
+    check_lap(v, keys, suite, lap)
+    check_record_rules(v, h.file_id)
+
+
+def check_lap(v, keys, suite, lap):
+    """The vectors as one lap, whole, cut off at each end of a part and one byte before, and with a bit of each record turned over."""
+    image = v["journal.lap"] + v["journal.block"] + bytes(4096 + suite.overhead) + v["journal.size"] + v["journal.done"]
+    ends = [128, 128 + 96 + 4096 + suite.overhead, len(image) - 96, len(image)]
+    for n, end in enumerate(ends):
+        cases = [("cut off behind it", image[:end], n), ("with zeros behind it", image[:end] + bytes(200), n)]
+        if n:
+            start = ends[n - 1]
+            cases += [("cut off in it", image[:cut], n - 1) for cut in (end - 1, start + 95, start + 96 - (n > 1), start + 1)]
+            cases += [("a bit of it", image[:at] + u8(image[at] ^ 4) + image[at + 1:], n - 1) for at in (start, start + 31, start + 32, start + 95)]
+        for what, data, left in cases:
+            records, wrong = J.read_lap(lap, data, keys, suite, 4096)
+            if len(records) != left or wrong:
+                print(f"a lap, part {n}, {what}: {len(records)} records, not {left}; {wrong}")
+                v.bad += 1
+    if J.read_lap(lap, image, keys, suite, 2048)[0]:
+        print("a lap: a block longer than the archive's")
+        v.bad += 1
+
+
+def check_record_rules(v, file_id):
+    """What is authentic and breaks a rule; and what just does not."""
+    bad = {
+        "kind 0": journal_record(0, 0, 7, file_id, 0), "kind 4": journal_record(4, 0, 7, file_id, 0),
+        "reserved bytes at 1": journal_record(J.DONE, 0, 7, file_id, 0, reserved=b"\0\0\1"),
+        "an empty block": journal_record(J.BLOCK, 0, 7, file_id, 0), "a huge block": journal_record(J.BLOCK, (1 << 20) + 1, 7, file_id, 0),
+        "a huge index": journal_record(J.BLOCK, 1, 7, file_id, 1 << 62), "a size with a block": journal_record(J.SIZE, 1, 7, file_id, 1),
+        "a huge size": journal_record(J.SIZE, 0, 7, file_id, (1 << 62) + 1), "done with a block": journal_record(J.DONE, 1, 7, file_id, 0),
+        "done with a value": journal_record(J.DONE, 0, 7, file_id, 1),
+        "reserved bytes at 40": journal_record(J.DONE, 0, 7, file_id, 0, b"\1" + bytes(23)),
+        "reserved bytes at 63": journal_record(J.DONE, 0, 7, file_id, 0, bytes(23) + b"\1"),
+        "63 bytes": journal_record(J.DONE, 0, 7, file_id, 0)[:63], "65 bytes": journal_record(J.DONE, 0, 7, file_id, 0) + b"\0",
+    }
+    for what, plain in bad.items():
+        try:
+            J.parse_record(plain)
+        except Rejected:
+            continue
+        print(f"a record of the journal: {what}: accepted")
+        v.bad += 1
+    for good in ((J.BLOCK, 1 << 20, (1 << 62) - 1), (J.BLOCK, 1, 0), (J.SIZE, 0, 1 << 62), (J.DONE, 0, 0)):
+        J.parse_record(journal_record(good[0], good[1], 0, file_id, good[2]))
+
+
 def check_damage(v, keys):
-    """One bit of each sealed object turned over, at its first byte, its last one, and some between."""
+    """One bit of each sealed object turned over, at its first byte, its last one, and some between; each cut off in several places."""
     h = formats.parse_header(v["header.plain"])
     pairs = formats.xattr_pairs(v["header.file_key"], h.file_id)
     suite, frame = SUITES[1], v["audit.frames"][:4 + int.from_bytes(v["audit.frames"][:4], "little")]
     content, block = formats.Content(v["header.file_key"], suite, h.file_id, 4096), v["file.aegis256"][1024:1024 + 4096 + suite.overhead]
-    segment = formats.open_segment_head(v["audit.segment_head"], keys)
+    segment, lap = formats.open_segment_head(v["audit.segment_head"], keys), J.open_lap_head(v["journal.lap"], keys)
     openers = {
         "header.slot": (v["header.slot"], lambda x: formats.open_header_slot(x, keys, suite)),
         "dir.record": (v["dir.record"], lambda x: formats.open_directory(x, keys)),
@@ -232,6 +300,8 @@ def check_damage(v, keys):
         "audit.segment_head": (v["audit.segment_head"], lambda x: formats.open_segment_head(x, keys)),
         "audit.frames": (frame[4:], lambda x: formats.open_frame(frame[:4] + x, segment.log_id, 1, bytes(32), keys)),
         "policy.file": (v["policy.file"], lambda x: formats.open_policy(x, keys)),
+        "journal.lap": (v["journal.lap"], lambda x: J.open_lap_head(x, keys)),
+        "journal.block": (v["journal.block"], lambda x: J.open_record(x, lap, 128, keys)),
         "block": (block, lambda x: content.open_block(0, x)),
     }
     for name, (data, opener) in openers.items():
@@ -243,11 +313,18 @@ def check_damage(v, keys):
                 continue
             print(f"{name}: opens with byte {at} changed")
             v.bad += 1
+        for length in {0, 15, 16, 31, len(data) // 2, len(data) - 1}:
+            try:
+                opener(data[:length])
+            except (Rejected, NotSupported):
+                continue
+            print(f"{name}: opens when cut off behind {length} bytes")
+            v.bad += 1
 
 
 def check_format(v):
     keys = K.Keys(v["master"], bytes(32), v["uuid"])
-    for name in ("header", "directory", "symlink", "log", "policy"):
+    for name in ("header", "directory", "symlink", "log", "policy", "journal"):
         v.is_(f"key.{name}", joined(getattr(keys, name)))
     v.is_("key.archive_wrap", keys.archive_wrap)
     check_file(v, keys)
@@ -255,6 +332,7 @@ def check_format(v):
     check_names(v, keys)
     check_xattrs(v)
     check_log(v, keys)
+    check_journal(v, keys)
     check_hashes(v, keys)
     check_damage(v, keys)
     policy = formats.open_policy(v["policy.file"], keys)
