@@ -30,6 +30,7 @@ class Entry:
     directory: formats.Directory = None
     data: bytes = None  # content of a file, target of a symlink
     xattrs: dict = field(default_factory=dict)
+    backing: bytes = b""  # of a file: where it lies in the archive
 
     def permissions(self):
         """Mode, uid and gid as people see them."""
@@ -261,7 +262,7 @@ class Archive:
             size = formats.plain_size(len(backing), self.keyring.block_size, self.suite)
             require(h.state == formats.OPEN or h.size == size, f"its length is that of {size} bytes, and its header says {h.size}")
         require(h.linked() or formats.home(self.keys, parent.id, name) in h.homes, "not at home here")
-        entry = Entry(path, "symlink" if h.type == formats.SYMLINK else "file", status, header=h)
+        entry = Entry(path, "symlink" if h.type == formats.SYMLINK else "file", status, header=h, backing=os.path.relpath(full, self.root))
         overdue = self.now >= h.expires_at
         try:
             under = self.anchor.under(h.kind, h.tree, h.epoch, h.file_id, self.keys)

@@ -40,6 +40,7 @@ class Record:
     file_id: bytes
     value: int  # index of a block, or size of the plaintext
     block: bytes = b""
+    at: int = 0  # where it lies in its lap
 
 
 def open_record(sealed, lap, at, keys):
@@ -72,7 +73,7 @@ def read_lap(lap, data, keys, suite, block_size):
             require(r.length <= block_size, "record: a block longer than the archive's")
         except Rejected as e:
             return records, f"at {at}: {e}"
-        at += RECORD
+        r.at, at = at, at + RECORD
         if r.kind == BLOCK:
             end = at + r.length + suite.overhead
             if end > len(data):
@@ -83,10 +84,10 @@ def read_lap(lap, data, keys, suite, block_size):
 
 
 class Journal:
-    """What lies in .lapse/journal: `pending` has, by file id, the records that count; `laps` and `records` are numbers of all that were read."""
+    """What lies in .lapse/journal: `pending` has, by file id, the records that count; `all` has every one, with the number of its lap."""
 
     def __init__(self, where, keys, suite, block_size):
-        self.laps, self.headless, self.records, self.pending, self.findings = 0, 0, 0, {}, []
+        self.laps, self.headless, self.all, self.pending, self.findings = 0, 0, [], {}, []
         for name in self.names(where):
             self.laps += 1
             with open(os.path.join(where, name), "rb") as f:
@@ -104,7 +105,7 @@ class Journal:
             if wrong:
                 self.findings.append(f"journal: lap {name.decode()}, {wrong}")
             for r in records:
-                self.add(r)
+                self.add(lap.number, r)
 
     @staticmethod
     def names(where):
@@ -113,8 +114,8 @@ class Journal:
         except FileNotFoundError:
             return []
 
-    def add(self, r):
-        self.records += 1
+    def add(self, lap, r):
+        self.all.append((lap, r))
         if r.kind == DONE:
             self.pending.pop(r.file_id, None)
         else:

@@ -28,6 +28,7 @@ def arguments():
     p.add_argument("--list", action="store_true", help="say more of each file")
     p.add_argument("--json", action="store_true")
     p.add_argument("--log", action="store_true", help="print the records of the audit log")
+    p.add_argument("--journal", action="store_true", help="print the records of the journal")
     p.add_argument("--extract", metavar="DIR", help="write what can be read to a new directory")
     p.add_argument("--compare", metavar="DIR", help="compare with a plain tree")
     p.add_argument("--now", type=float, metavar="T", help="decide deadlines as of T seconds since 1970 (not before the anchor's clock)")
@@ -147,7 +148,7 @@ def details(entry):
     return {"state": STATES[h.state], "generation": h.generation, "file-id": h.file_id.hex(), "class": h.class_fingerprint.hex(),
             "created": h.created, "retain-until": None if h.retain_until == A.formats.NONE else h.retain_until,
             "expires-at": None if h.expires_at == A.formats.NEVER else h.expires_at, "key": KEY_KINDS[h.kind], "tree": h.tree, "epoch": h.epoch,
-            "holds": h.holds, "linked": h.linked(), "size": h.size}
+            "holds": h.holds, "linked": h.linked(), "size": h.size, "backing": os.fsdecode(entry.backing)}
 
 
 def line(entry, more):
@@ -173,6 +174,10 @@ def log_line(archive, record):
         r["sealed-name"] = "(its key is gone)" if name is None else shown(name)
     who = {"uid", "login-uid", "real-uid", "gid", "pid", "session"}
     return " ".join(f"{k}={shown(v) if isinstance(v, bytes) else v}" for k, v in r.items() if (v != 0xffffffff if k in who else v))
+
+
+def journal_line(lap, r):
+    return f"lap={lap:016x} at={r.at} kind={('block', 'size', 'done')[r.kind - 1]} file-id={r.file_id.hex()} generation={r.generation} value={r.value} length={r.length}"
 
 
 class Report:
@@ -205,11 +210,11 @@ class Report:
         if self.args.json:
             print(json.dumps({"counts": self.counts, "problems": self.problems, "rollback": self.archive.rollback, "records": len(self.archive.records),
                               "seals": len(self.archive.seals), "anchor": self.archive.anchor.sequence, "laps": self.archive.journal.laps,
-                              "lap-records": self.archive.journal.records, "recovered": self.archive.recovered, "files": self.entries}, indent=1))
+                              "lap-records": len(self.archive.journal.all), "recovered": self.archive.recovered, "files": self.entries}, indent=1))
         for problem in self.problems:
             print(f"problem: {problem}", file=sys.stderr)
         print(", ".join(f"{n} {status}" for status, n in sorted(self.counts.items())) + f", {len(self.archive.records)} records,"
-              f" {self.archive.journal.laps} laps with {self.archive.journal.records} records, {self.archive.recovered} recovered,"
+              f" {self.archive.journal.laps} laps with {len(self.archive.journal.all)} records, {self.archive.recovered} recovered,"
               f" {len(self.problems)} problems", file=sys.stderr)
         return 1 if self.problems else 0
 
@@ -225,6 +230,9 @@ def main():
     if args.log:
         for record in archive.records:
             print(log_line(archive, record))
+    if args.journal:
+        for lap, record in archive.journal.all:
+            print(journal_line(lap, record))
     report, seen = Report(args, archive), set()
     extraction = Extraction(args.extract) if args.extract else None
     for entry in archive.walk():
