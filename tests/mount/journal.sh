@@ -47,7 +47,7 @@ mkdir "$HERE"
 for f in $FILES; do
 	size=20000
 	case $f in append | grow) size=5000 ;; esac
-	put "$HERE" $f 1 0 $size
+	put "$HERE" "$f" 1 0 $size
 done
 
 note "what is written once leaves no lap"
@@ -88,7 +88,7 @@ old_block() { # old_block FILE BLOCK: in place lies what was there before the ch
 not_in_place() { # none of the blocks that were written to the journal first
 	local f b
 	for f in over open append grow cut-and-grown twice; do
-		for b in $(records $f block value); do old_block $f "$b"; done
+		for b in $(records "$f" block value); do old_block "$f" "$b"; done
 	done
 }
 all_old() { # the files of before the changes, with the log and the journal of now
@@ -116,7 +116,7 @@ both_read "as killed"
 note "nothing is in place, and what is there is torn"
 killed
 not_in_place
-for f in over twice; do flip "$ARC/$(of $f backing)" $((1024 + $(records $f block value | head -n 1) * STEP + 500)); done
+for f in over twice; do flip "$ARC/$(of "$f" backing)" $((1024 + $(records "$f" block value | head -n 1) * STEP + 500)); done
 both_read "torn in place"
 for f in over open append grow twice; do says "^ok $f: recovered: [1-9] blocks from the journal, measured: "; done
 says "^ok same$"

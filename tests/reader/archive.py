@@ -161,7 +161,7 @@ class Archive:
         """Laps count only after a session that did not end well."""
         sessions = [r for r in self.records if r["kind"] in ("mount", "umount")]
         self.ended_well = not sessions or sessions[-1]["kind"] == "umount" and b"clean" in sessions[-1].get("detail", b"").split()
-        self.journal = journal.Journal(self.inner(b"journal"), self.keys, self.suite, self.keyring.block_size)
+        self.journal = journal.Journal(self.inner(b"journal"), self.keys, self.suite)
         if self.ended_well and self.journal.laps:
             self.findings.append(f"journal: {self.journal.laps} laps after a session that ended well: not used")
         elif not self.ended_well:

@@ -60,7 +60,7 @@ def parse_record(plain):
     return r
 
 
-def read_lap(lap, data, keys, suite, block_size):
+def read_lap(lap, data, keys, suite):
     """The records of a lap, up to the first that does not open or is cut off; and what is wrong with one that opens, or None."""
     records, at = [], LAP_HEAD
     while at < len(data):
@@ -70,7 +70,6 @@ def read_lap(lap, data, keys, suite, block_size):
             break
         try:
             r = parse_record(plain)
-            require(r.length <= block_size, "record: a block longer than the archive's")
         except Rejected as e:
             return records, f"at {at}: {e}"
         r.at, at = at, at + RECORD
@@ -84,12 +83,12 @@ def read_lap(lap, data, keys, suite, block_size):
 
 
 class Journal:
-    """What lies in .lapse/journal: `pending` has, by file id, the records that count; `all` has every one, with the number of its lap."""
+    """What lies in .lapse/journal: `pending` has, by file id, the records that count; `all` has every one, with the number of its lap; `laps` is how many have a
+    head that is valid."""
 
-    def __init__(self, where, keys, suite, block_size):
-        self.laps, self.headless, self.all, self.pending, self.findings = 0, 0, [], {}, []
+    def __init__(self, where, keys, suite):
+        self.laps, self.all, self.pending, self.findings = 0, [], {}, []
         for name in self.names(where):
-            self.laps += 1
             with open(os.path.join(where, name), "rb") as f:
                 data = f.read()
             try:
@@ -99,9 +98,9 @@ class Journal:
                 self.findings.append(f"journal: lap {name.decode()}: {e}")
                 continue
             except Rejected:
-                self.headless += 1
-                continue
-            records, wrong = read_lap(lap, data, keys, suite, block_size)
+                continue  # its head was torn: it holds nothing
+            self.laps += 1
+            records, wrong = read_lap(lap, data, keys, suite)
             if wrong:
                 self.findings.append(f"journal: lap {name.decode()}, {wrong}")
             for r in records:
@@ -110,7 +109,7 @@ class Journal:
     @staticmethod
     def names(where):
         try:
-            return sorted(name for name in os.listdir(where) if LAP_NAME.fullmatch(name))
+            return sorted(name for name in os.listdir(where) if LAP_NAME.fullmatch(name) and os.path.isfile(os.path.join(where, name)))
         except FileNotFoundError:
             return []
 
@@ -156,7 +155,7 @@ class Recovery:
                 blocks = -(-r.value // self.content.block_size)
                 cut += len(self.body) > r.value + blocks * self.content.suite.overhead
                 del self.body[r.value + blocks * self.content.suite.overhead:]
-            elif self.opens(r.value, r.block):
+            elif r.length <= self.content.block_size and self.opens(r.value, r.block):
                 applied += 1
                 at = r.value * self.step
                 self.body.extend(bytes(max(0, at - len(self.body))))
