@@ -121,6 +121,15 @@ both_read "torn in place"
 for f in over open append grow twice; do says "^ok $f: recovered: [1-9] blocks from the journal, measured: "; done
 says "^ok same$"
 
+note "the file was closed, and of its block only the middle did not reach the disk: nonce and tag are those that the content root knows"
+killed
+[ "$(of over state)" = closed ] || die "its header should be closed"
+at=$((1024 + $(records over block value) * STEP))
+copy "$LAP" "$ARC/$(of over backing)" $(($(records over block at) + 96)) $STEP $at
+flip "$ARC/$(of over backing)" $((at + 2000))
+both_read "torn in the middle"
+says "^ok over: recovered: 1 blocks from the journal, measured: 20000 bytes"
+
 note "the last record of a block is torn: the one before it counts"
 killed
 not_in_place
