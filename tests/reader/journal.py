@@ -55,7 +55,8 @@ def parse_record(plain):
     f.reserved(24)
     f.end()
     require(BLOCK <= kind <= DONE, "record: kind")
-    require(1 <= r.length <= 1 << 20 if kind == BLOCK else r.length == 0, "record: length of the block")
+    require(1 <= r.length <= 1 << 20 if kind == BLOCK else r.length < 1 << 20 and r.length <= r.value if kind == SIZE else r.length == 0,
+            "record: length of the block")
     require(r.value < 1 << 62 if kind == BLOCK else r.value <= (1 << 62 if kind == SIZE else 0), "record: index or size")
     return r
 
@@ -73,7 +74,7 @@ def read_lap(lap, data, keys, suite):
         except Rejected as e:
             return records, f"at {at}: {e}"
         r.at, at = at, at + RECORD
-        if r.kind == BLOCK:
+        if r.length:
             end = at + r.length + suite.overhead
             if end > len(data):
                 break
@@ -151,17 +152,19 @@ class Recovery:
     def apply(self, records):
         applied = torn = cut = 0
         for r in records:
-            if r.kind == SIZE:
-                blocks = -(-r.value // self.content.block_size)
-                cut += len(self.body) > r.value + blocks * self.content.suite.overhead
-                del self.body[r.value + blocks * self.content.suite.overhead:]
-            elif r.length <= self.content.block_size and self.opens(r.value, r.block):
-                applied += 1
-                at = r.value * self.step
-                self.body.extend(bytes(max(0, at - len(self.body))))
-                self.body[at:at + len(r.block)] = r.block
-            else:
+            index = r.value if r.kind == BLOCK else r.value // self.content.block_size
+            at = index * self.step
+            fits = r.length <= self.content.block_size and at <= len(self.body) and (r.kind == BLOCK or r.length in (0, r.value % self.content.block_size))
+            if r.length and not (fits and self.opens(index, r.block)):
                 torn += 1
+                continue
+            if r.kind == SIZE:
+                end = r.value + -(-r.value // self.content.block_size) * self.content.suite.overhead
+                cut += len(self.body) > end
+                del self.body[end:]
+            if r.length:
+                applied += 1
+                self.body[at:at + len(r.block)] = r.block
         self.done.append(f"{applied} blocks from the journal" + (f", {torn} torn there" if torn else "") + (f", {cut} cuts" if cut else ""))
 
     def opens(self, i, block):
@@ -185,7 +188,7 @@ class Recovery:
             if self.opens(i, block):
                 end = at + len(block)
                 continue
-            short = self.shorter(i, block) if at + self.step < length else None
+            short = self.shorter(i, block) if at + self.step <= length else None
             if short:
                 end = at + short
                 break
