@@ -4,7 +4,7 @@
 # ci: asan
 # timeout: 180
 . "$(dirname "$0")/lib.sh"
-: "${SEEDS:=1 2 3 4}" "${STEPS:=900}" "${ROUNDS:=1}"
+: "${SEEDS:=1 2 3}" "${STEPS:=700}" "${ROUNDS:=1}"
 plain_ext4
 mapfile -t ways < <(transports)
 turn=0
