@@ -34,9 +34,8 @@ slow_daemon=
 let_go() {
 	[ -z "$slow_daemon" ] || kill -CONT "$slow_daemon" 2>/dev/null || true
 	umount -l "$slow/mnt" 2>/dev/null || true
-	return "$1"
 }
-trap 'let_go $?; finish' EXIT
+at_end let_go
 slow_mount() {
 	"$LAPSE" mount "$slow/arc" "$slow/mnt" --key-file "$KEY" --foreground >>"$slow/log" 2>&1 &
 	slow_daemon=$!

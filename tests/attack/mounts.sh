@@ -38,8 +38,8 @@ came() { # came DIR COMMAND…
 	echo $n
 }
 as_uid() { local u=$1; shift; setpriv --reuid "$u" --regid "$u" --clear-groups -- "$@"; }
-undo() { umount -l "$TEST_TMP"/over/merged "$TEST_TMP/bind" "$TEST_TMP/loop" "$TEST_TMP/again" "$MNT/in" 2>/dev/null || true; return "$1"; }
-trap 'undo $?; finish' EXIT
+undo() { umount -l "$TEST_TMP"/over/merged "$TEST_TMP/bind" "$TEST_TMP/loop" "$TEST_TMP/again" "$MNT/in" 2>/dev/null; }
+at_end undo
 
 note "an overlay with the mount below it: its reader pays, not only who mounted it"
 mkdir -p "$TEST_TMP"/over/{upper,work,merged} "$TEST_TMP/bind" "$TEST_TMP/loop"

@@ -15,7 +15,7 @@ smbd_stop() {
 	for ((n = 0; n < 100; n++)); do kill -0 -- "-$SMBD" 2>/dev/null || break; sleep 0.1; done
 	SMBD=
 }
-trap 'status=$?; set +e; smbd_stop; (exit $status); finish' EXIT
+at_end smbd_stop
 
 listens() { smbclient -s "$SMB/conf" -N -p "$port" //127.0.0.1/plain -c ls >"$SMB/list" 2>&1 </dev/null; }
 

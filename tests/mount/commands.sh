@@ -7,11 +7,9 @@
 cd "$TEST_TMP" || exit
 # These daemons are in the background: lib.sh does not know them.
 over() {
-	local status=$?
 	mountpoint -q "$MNT" && { timeout 20 "$LAPSE" umount "$MNT" >/dev/null 2>&1 || umount -l "$MNT"; }
-	return $status
 }
-trap 'over; finish' EXIT
+at_end over
 
 # ends STATUS TEXT COMMAND…: the command ends so, and says that.
 ends() {

@@ -3,8 +3,8 @@
 . "$(dirname "$0")/lib.sh"
 mkdir "$TEST_TMP/small"
 mount -t tmpfs -o size=24m none "$TEST_TMP/small"
-trap 'finish_small' EXIT
-finish_small() { local s=$?; [ $s -eq 0 ] || { umount -l "$MNT"; umount -l "$TEST_TMP/small"; } 2>/dev/null; (exit $s); finish; }
+let_go() { umount -l "$TEST_TMP/small" 2>/dev/null; }
+at_end let_go
 ARC=$TEST_TMP/small/archive
 expect_log 'space|ENOSPC|full'
 archive_new

@@ -12,6 +12,7 @@
 #   mount_by TRANSPORT [options…]               mounts over that one, and sees that requests really take it
 #   requests NAME                               how many of that name the daemon has had (stats.py lists them)
 #   plain_ext4                                  makes $PLAIN, a directory on ext4, whatever TEST_TMP lies on
+#   at_end COMMAND…                             when the test ends, however it does, runs it before the mount is undone; the last one told first
 #   as USER COMMAND…                            runs as one of the test's users (t1, t2: made on first use)
 #
 # The daemon runs in the foreground of a job of the shell; what it says goes to $DAEMON_LOG, and a line that no test announced with `expect_log RE`
@@ -22,7 +23,7 @@ set -euo pipefail
 SRC=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 ARC=$TEST_TMP/archive MNT=$TEST_TMP/mnt KEY=$TEST_TMP/key DAEMON_LOG=$TEST_TMP/daemon.log DAEMON=
 export XDG_STATE_HOME=$TEST_TMP/state
-expected_log=()
+expected_log=() endings=()
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin # what other users can run, too
 ANCHORS=()
 
@@ -141,6 +142,8 @@ mount_by() {
 
 requests() { python3 "$SRC/tests/mount/stats.py" "$MNT" "$1"; }
 
+at_end() { endings=("$(printf '%q ' "$@")" "${endings[@]}"); }
+
 expect_log() { expected_log+=("$1"); }
 
 # `as` has its own limit of time, and is no program.
@@ -178,9 +181,10 @@ as() {
 }
 
 finish() {
-	local status=$? re line bad=
+	local status=$? re line ending bad=
 	trap - EXIT
 	set +e
+	for ending in "${endings[@]}"; do eval "$ending"; done
 	[ -z "$plain_mounted" ] || umount "$PLAIN"
 	[ -z "$uring_was" ] || echo "$uring_was" >"$URING"
 	if [ -n "$DAEMON" ]; then

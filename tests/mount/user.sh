@@ -13,7 +13,8 @@ u sh -c "head -c 32 /dev/urandom >$home/key; chmod 600 $home/key"
 u "$LAPSE" init "$home/archive" --key-file "$home/key" --no-recovery-key --expire-after 30d >"$TEST_TMP/init.out"
 [ -n "$(find "$home/state" -name anchor)" ] || die "the anchor is not below the user's state directory"
 if [ "$device_mode" = 600 ]; then refuse "only root may mount" as t1 env HOME="$home" XDG_STATE_HOME="$home/state" "$LAPSE" mount "$home/archive" --key-file "$home/key"; fi
-trap 'ended=$?; set +e; umount -l "$home/archive" 2>/dev/null; chmod "$device_mode" /dev/fuse; (exit $ended); finish' EXIT
+at_end chmod "$device_mode" /dev/fuse
+at_end umount -lq "$home/archive"
 chmod 666 /dev/fuse
 u "$LAPSE" mount "$home/archive" --key-file "$home/key"
 MNT=$home/archive
