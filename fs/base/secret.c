@@ -11,6 +11,7 @@
 #define SMALLEST 32u
 #define LARGEST (64u << 10)
 #define CLASSES 12 /* 32 B … 64 KiB */
+#define STACK_BYTES 2048u /* deeper than BLAKE2b, XChaCha20 and AEGIS go */
 
 static struct {
 	pthread_mutex_t lock; /* leaf lock */
@@ -87,3 +88,4 @@ void secret_free(void *p, size_t size)
 
 size_t secret_unlocked(void) { return atomic_load(&unlocked); }
 void secret_wipe(void *p, size_t size) { sodium_memzero(p, size); }
+void secret_wipe_stack(void) { sodium_stackzero(STACK_BYTES); }

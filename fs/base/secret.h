@@ -12,3 +12,6 @@ void *secret_alloc(size_t size);
 void secret_free(void *p, size_t size);
 size_t secret_unlocked(void);
 void secret_wipe(void *p, size_t size);
+/* Wipes what the functions that the caller has called left below its own frame: a keyed hash spills its key there, and a thread that then waits for work
+ * would keep it. To be called after the last use of a key that is not to be kept; some 30 ns. */
+void secret_wipe_stack(void);

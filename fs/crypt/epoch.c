@@ -38,6 +38,7 @@ static void node_descend(const uint8_t key[static KEY_BYTES], const uint8_t uuid
 		memcpy(out, pair + (right ? KEY_BYTES : 0), KEY_BYTES);
 	}
 	secret_wipe(pair, sizeof pair);
+	secret_wipe_stack();
 }
 
 static uint64_t first_leaf(const struct cover_node *n)
@@ -119,6 +120,7 @@ static void split_node(const struct cover_node *n, const struct split *s, const 
 	assert(low == high);
 	secret_wipe(key, sizeof key);
 	secret_wipe(pair, sizeof pair);
+	secret_wipe_stack();
 }
 
 static errint_t nodes_alloc(struct epoch_tree *t, size_t count)

@@ -59,6 +59,7 @@ static void derive(uint8_t *out, size_t out_len, const uint8_t key[static KEY_BY
 	crypto_generichash_blake2b_update(&st, bind, bind_len);
 	crypto_generichash_blake2b_final(&st, out, out_len);
 	secret_wipe(&st, sizeof st);
+	secret_wipe_stack();
 }
 
 void kdf_derive(uint8_t out[static KEY_BYTES], const uint8_t key[static KEY_BYTES], enum kdf_context context,

@@ -70,6 +70,7 @@ void log_name_seal(const uint8_t under[static KEY_BYTES], const uint8_t file_id[
 	small_key_derive(&key, under, KDF_LOG_NAME, NULL, 0);
 	small_seal(&key, NAME_LABEL, file_id, 16, name, len, out);
 	secret_wipe(&key, sizeof key);
+	secret_wipe_stack();
 }
 
 errint_t log_name_open(const uint8_t under[static KEY_BYTES], const uint8_t file_id[static 16], const uint8_t *in,
@@ -82,6 +83,7 @@ errint_t log_name_open(const uint8_t under[static KEY_BYTES], const uint8_t file
 	small_key_derive(&key, under, KDF_LOG_NAME, NULL, 0);
 	errint_t err = small_open(&key, NAME_LABEL, file_id, 16, in, name_len, out);
 	secret_wipe(&key, sizeof key);
+	secret_wipe_stack();
 	if (err)
 		return err;
 	if (memchr(out, 0, name_len)) {

@@ -149,6 +149,7 @@ errint_t slot_open(const struct key_slot *slot, const uint8_t uuid[static UUID_B
 	}
 	secret_wipe(plain, sizeof plain);
 	secret_wipe(access, sizeof access);
+	secret_wipe_stack();
 	return r;
 }
 

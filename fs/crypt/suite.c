@@ -134,6 +134,7 @@ void block_leaf(const struct content_keys *k, uint64_t index, const uint8_t *non
 	memcpy(in + 8, nonce, nonce_len);
 	memcpy(in + 8 + nonce_len, tag, tag_len);
 	crypto_generichash_blake2b(leaf, LEAF_BYTES, in, 8 + nonce_len + tag_len, k->root, KEY_BYTES);
+	secret_wipe_stack();
 }
 
 /* ---- geometry -------------------------------------------------------------------------------------------------------- */

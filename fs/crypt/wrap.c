@@ -28,6 +28,7 @@ void key_wrap(const uint8_t under[static KEY_BYTES], const struct key_binding *b
 	small_key_derive(&pair, under, KDF_WRAP, NULL, 0);
 	small_seal(&pair, b->label, ad, sizeof ad, key, KEY_BYTES, out);
 	secret_wipe(&pair, sizeof pair);
+	secret_wipe_stack();
 }
 
 errint_t key_unwrap(const uint8_t under[static KEY_BYTES], const struct key_binding *b, const uint8_t *in,
@@ -39,5 +40,6 @@ errint_t key_unwrap(const uint8_t under[static KEY_BYTES], const struct key_bind
 	small_key_derive(&pair, under, KDF_WRAP, NULL, 0);
 	errint_t err = small_open(&pair, b->label, ad, sizeof ad, in, KEY_BYTES, key);
 	secret_wipe(&pair, sizeof pair);
+	secret_wipe_stack();
 	return err;
 }

@@ -26,6 +26,7 @@ errint_t xattr_name_seal(const struct xattr_keys *k, const char *name, char out[
 	if (len == 0 || siv_sealed_len(len) > sizeof raw)
 		return -ERANGE;
 	siv_seal(&k->name, name, len, raw);
+	secret_wipe_stack();
 	memcpy(out, XATTR_PREFIX, PREFIX_LEN);
 	crypt_b64_encode(out + PREFIX_LEN, raw, siv_sealed_len(len));
 	return 0;
@@ -41,6 +42,7 @@ errint_t xattr_name_open(const struct xattr_keys *k, const char *backing, char o
 	if (err)
 		return err;
 	err = siv_open(&k->name, raw, raw_len, (uint8_t *)out, &len);
+	secret_wipe_stack();
 	if (err)
 		return err;
 	out[len] = 0;
@@ -66,6 +68,7 @@ void xattr_value_seal(const struct xattr_keys *k, const char *name, const void *
 	struct value_ad ad;
 	make_ad(&ad, k, name);
 	small_seal(&k->value, LABEL, ad.bytes, ad.len, in, len, out);
+	secret_wipe_stack();
 }
 
 errint_t xattr_value_open(const struct xattr_keys *k, const char *name, const uint8_t *in, size_t len, void *out)
@@ -74,5 +77,7 @@ errint_t xattr_value_open(const struct xattr_keys *k, const char *name, const ui
 		return -EBADMSG;
 	struct value_ad ad;
 	make_ad(&ad, k, name);
-	return small_open(&k->value, LABEL, ad.bytes, ad.len, in, len - XATTR_OVERHEAD, out);
+	errint_t r = small_open(&k->value, LABEL, ad.bytes, ad.len, in, len - XATTR_OVERHEAD, out);
+	secret_wipe_stack();
+	return r;
 }

@@ -58,6 +58,7 @@ def small_open(p, label, ad, sealed):
 # ---- Keyring -------------------------------------------------------------------------------------
 
 PASSPHRASE, KEY_FILE, RECOVERY_KEY = 1, 2, 3
+known_features = 0  # of keyring and anchor
 
 
 def is_text(data):
@@ -93,7 +94,7 @@ class Keyring:
         head_reserved, self.features, needs = f.take(2), f.u32(), f.take(32)
         self.needs = padded_text(needs, "keyring: needs", False).decode(errors="replace")
         require(needs[31] == 0, "keyring: needs: no zero at its end")
-        if version != 1 or self.features:
+        if version != 1 or self.features & ~known_features:
             raise NotSupported(f"keyring: version {version}, features {self.features:#x}: this archive needs lapse {self.needs}")
         require(not any(head_reserved), "keyring: a reserved byte is not zero")
         length, self.suite, count = f.u32(), f.u16(), f.u16()
@@ -281,7 +282,7 @@ class Anchor:
         f = Fields(image, "anchor")
         require(f.take(8) == b"LAPSEANC", "anchor: not an anchor")
         version, head_reserved, features = f.u16(), f.take(2), f.u32()
-        if version != 1 or features:
+        if version != 1 or features & ~known_features:
             raise NotSupported(f"anchor: version {version}, features {features:#x}")
         require(not any(head_reserved), "anchor: a reserved byte is not zero")
         require(f.take(16) == keys.uuid, "anchor: of another archive")
