@@ -16,7 +16,7 @@ struct dirhandle {
 	struct inode *dir; /* a reference is held */
 	DIR *stream;
 	pthread_mutex_t lock; /* before any lock of the store */
-	off_t at; /* where the stream stands */
+	off_t at; /* of the entry that was given last: the stream stands behind it, and perhaps behind some that are not shown */
 };
 
 void staging_name(char out[static 33])
@@ -329,7 +329,8 @@ errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb
 			seekdir(d->stream, d->at); /* comes again */
 			break;
 		}
-		d->at = e->d_off;
+		if (shown.name)
+			d->at = e->d_off;
 	}
 	pthread_mutex_unlock(&d->lock);
 	dir_leave(a, &u);

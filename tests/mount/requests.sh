@@ -4,18 +4,18 @@
 archive_new
 
 cat >"$TEST_TMP/count.py" <<'P'
-import os, random, subprocess, sys, time
-tool, mnt, stage = sys.argv[1:]
-def counters():
-    out = subprocess.run([sys.executable, tool, mnt], check=True, capture_output=True, text=True).stdout
-    return {n: int(v) for n, v in (l.split() for l in out.splitlines())}
+import os, random, sys, time
+tools, mnt, stage = sys.argv[1:]
+sys.path.insert(0, tools)
+sys.dont_write_bytecode = True
+import stats
 BESIDE = {"forget", "by-uring", "by-device", "handed-off", "read-bytes", "written-bytes", "uring-negotiated", "statfs"}
 def settled():
     # RELEASE comes after close has returned.
-    old = counters()
+    old = stats.counters(mnt)
     while True:
         time.sleep(0.05)
-        new = counters()
+        new = stats.counters(mnt)
         if new == old:
             return new
         old = new
@@ -40,6 +40,18 @@ def small_writes(path):
     with open(path, "r+b", buffering=os.stat(path).st_blksize) as f:
         for at in range(0, 60000, 1000):
             f.write(data[at : at + 1000])
+def in_pieces(path, size):
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
+    for at in range(0, len(data), size):
+        os.write(fd, data[at : at + size])
+    os.close(fd)
+def beginning(path):
+    fd = os.open(path, os.O_RDONLY)
+    assert os.read(fd, 4096) == data[:4096]
+    os.close(fd)
+def list_all(path):
+    with os.scandir(path) as entries:
+        assert len([e.stat() for e in entries]) == 40
 def fresh(path):
     os.stat(d)
     expect("create, write 60,000 bytes, close", lambda: create(path), lookup=1, create=1, getxattr=1, write=1, release=1)
@@ -48,12 +60,24 @@ def fresh(path):
     os.stat(d)
     expect("a name that is not there", lambda: os.path.exists(path + "3"), lookup=1)
     expect("and again", lambda: os.path.exists(path + "3"))
+    os.stat(d)
+    expect("60,000 bytes in pieces of 16 KiB", lambda: in_pieces(path + "4", 16384), lookup=1, create=1, getxattr=1, write=4, release=1)
+    os.stat(d)
+    expect("a rename over another", lambda: os.rename(path + "4", path + "2"), lookup=1, rename=1)
+    os.stat(d)
+    expect("unlink", lambda: os.unlink(path + "2"), unlink=1)
+    os.makedirs(path + ".d")
+    for i in range(40):
+        create(f"{path}.d/{i}")
+    expect("a listing with attributes of 40", lambda: list_all(path + ".d"), getattr=1, opendir=1, readdirplus=2, releasedir=1)
+    os.stat(d)
     expect("60,000 bytes through stdio", lambda: small_writes(path), getattr=1, open=1, getxattr=1, write=1, release=1)
 def cold(path):
     os.stat(d)
     expect("stat", lambda: os.stat(path), lookup=1)
     expect("and again", lambda: os.stat(path))
     expect("open, read, close", lambda: read(path), open=1, read=1, release=1)
+    expect("the first 4 KiB of another", lambda: beginning(path.replace("cold", "head")), lookup=1, open=1, read=1, release=1)
     expect("and again, from the page cache", lambda: read(path), open=1, release=1)
 os.makedirs(d, exist_ok=True)
 # Whoever drops the machine's caches meanwhile makes the kernel ask again.
@@ -68,8 +92,9 @@ else:
 if stage == "fresh":
     for attempt in range(3):
         create(f"{d}/cold{attempt}.jpg")
+        create(f"{d}/head{attempt}.jpg")
 P
-count() { check "requests of a $1 file" python3 "$TEST_TMP/count.py" "$SRC/tests/mount/stats.py" "$MNT" "$1"; }
+count() { check "requests of a $1 file" python3 "$TEST_TMP/count.py" "$SRC/tests/mount" "$MNT" "$1"; }
 for transport in $(transports); do
 	note "$transport"
 	mount_by "$transport"

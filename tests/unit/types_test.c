@@ -3,6 +3,7 @@
 #include "base/secret.h"
 
 #include <criterion/criterion.h>
+#include <sodium.h>
 #include <string.h>
 
 static void setup(void)
@@ -46,6 +47,30 @@ Test(types, base64url_is_canonical)
 	cr_assert_eq(len, 77, "written only on success");
 	cr_assert_eq(crypt_b64_decode(out, sizeof out, &len, "", 0), 0);
 	cr_assert_eq(len, 0);
+}
+
+/* What libsodium takes, and nothing else, whatever one character is changed into. */
+Test(types, base64url_is_what_libsodium_has)
+{
+	for (size_t len = 0; len <= 50; len++) {
+		uint8_t in[50], got[50], expected[50];
+		char text[70], reference[70];
+		size_t got_len, expected_len;
+		crypt_random(in, sizeof in);
+		crypt_b64_encode(text, in, len);
+		sodium_bin2base64(reference, sizeof reference, in, len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+		cr_assert_str_eq(text, reference);
+		for (size_t at = 0; at < strlen(text); at++)
+			for (int c = 0; c < 256; c++) {
+				text[at] = (char)c;
+				bool bad = sodium_base642bin(expected, sizeof expected, text, strlen(reference), NULL, &expected_len, NULL,
+					sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+				cr_assert_eq(crypt_b64_decode(got, sizeof got, &got_len, text, strlen(reference)), bad ? -EBADMSG : 0,
+					"%s: character %d at %zu", reference, c, at);
+				cr_assert(bad || (got_len == expected_len && !memcmp(got, expected, got_len)));
+				text[at] = reference[at];
+			}
+	}
 }
 
 Test(types, hash_is_blake2b_256)

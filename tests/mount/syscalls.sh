@@ -1,0 +1,117 @@
+#!/bin/bash
+# How many calls to the system an image costs the daemon: a number that grows is a regression that no stopwatch shows.
+. "$(dirname "$0")/lib.sh"
+archive_new
+
+cat >"$TEST_TMP/count.py" <<'P'
+import collections, os, random, re, subprocess, sys, time
+mnt, daemon, transport, stage, trace = sys.argv[1:]
+N = 10  # images of each kind; what comes once or twice for all of them is rounded away
+# What carries requests: two io_uring_enter for each, or read and writev; and what the allocator does now and then, and a new thread.
+BESIDE = {"io_uring_enter", "read", "writev", "futex", "restart_syscall", "mmap", "munmap", "mprotect", "madvise", "brk", "sched_yield",
+          "rt_sigprocmask", "clone3", "clone", "set_robust_list", "rseq", "prctl"}
+ALIKE = {"newfstatat": "stat", "fstat": "stat", "statx": "stat", "pread64": "pread", "pwrite64": "pwrite", "preadv2": "preadv",
+         "utimensat": "utimens", "utimensat_time64": "utimens", "getdents64": "getdents"}
+line = re.compile(r"(\d+) +(?:<\.\.\. )?(\w+)(\(| resumed)")
+# The threads that serve requests; what the others do, they do for many images at once.
+def serving():
+    for t in os.listdir(f"/proc/{daemon}/task"):
+        with open(f"/proc/{daemon}/task/{t}/comm") as f:
+            if f.read().startswith("fuse"):
+                yield t
+def lines():
+    with open(trace) as f:
+        return f.readlines()
+def settled():
+    # RELEASE comes after close has returned.
+    old = lines()
+    while True:
+        time.sleep(0.1)
+        new = lines()
+        if len(new) == len(old):
+            return new
+        old = new
+def calls(text, threads):
+    got = collections.Counter()
+    for l in text:
+        m = line.match(l)
+        # One that is cut in two by another thread's is counted where it begins.
+        if m and m[1] in threads and m[3] == "(" and m[2] not in BESIDE:
+            got[ALIKE.get(m[2], m[2])] += 1
+    return got
+def expect(what, act, **most):
+    for attempt in range(3):
+        before = len(settled())
+        for i in range(N):
+            act(attempt * N + i)
+        got = calls(settled()[before:], set(serving()))
+        each = {n: (c + N // 2) // N for n, c in got.items() if c >= N // 2}
+        if all(c <= most.get(n, 0) for n, c in each.items()):
+            break
+        print(f"-- {what}: {each}, more than {most}")
+    else:
+        raise SystemExit("three times over")
+    assert sum(got.values()) >= N, f"{what}: nothing was seen: {got}"
+    print(f"-- {what}: {sum(each.values())} calls: " + ", ".join(f"{n} {c}" for n, c in sorted(each.items())))
+data = random.Random(1).randbytes(60000)
+d = mnt + "/d"
+path = lambda kind, i: f"{d}/{kind}{i}.jpg"
+def create(kind):
+    def act(i):
+        fd = os.open(path(kind, i), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
+        assert os.write(fd, data) == len(data)
+        os.close(fd)
+    return act
+def read(i):
+    fd = os.open(path("cold", i), os.O_RDONLY)
+    assert os.read(fd, 1 << 20) == data and os.read(fd, 1 << 20) == b""
+    os.close(fd)
+os.makedirs(d, exist_ok=True)
+tracer = subprocess.Popen(["strace", "-f", "-qq", "-s", "0", "-o", trace, "-p", daemon])
+# It is there when it sees a request.
+while not os.path.exists(trace) or not calls(lines(), set(serving())):
+    os.path.exists(f"{d}/{time.monotonic_ns()}")
+    assert tracer.poll() is None
+if stage == "fresh":
+    create("warm-up")(0)  # who is asking is found out once
+    expect("create, write 60,000 bytes, close", create("new"), stat=4, pread=1, getrandom=4, pwrite=4, openat=1, utimens=1, close=1)
+    expect("a name that is not there", lambda i: os.path.exists(path("none", i)), stat=1)
+    for i in range(3 * N):
+        create("gone")(i)
+    # One of them gives back the space, when the kernel forgets the file.
+    expect("unlink", lambda i: os.unlink(path("gone", i)), openat=1, stat=2, pread=2, unlinkat=1, pwrite=1, close=1)
+    for i in range(3 * N):
+        create("cold")(i)
+else:
+    os.stat(d)
+    with open(path("cold", 0)) as f:
+        pass
+    expect("stat", lambda i: os.stat(path("cold", 3 * N - 1 - i)), stat=1)
+    for i in range(3 * N):
+        os.stat(path("cold", i))
+    expect("open, read, close", read, pread=2, openat=1, stat=1, preadv=1, pwrite=1, close=1)
+    for i in range(3 * N):
+        read(i)
+    expect("and again, from the page cache", read, pread=2, openat=1, stat=1, pwrite=1, close=1)
+    names = len(os.listdir(d))
+    def walk(i):
+        with os.scandir(d) as entries:
+            assert len([e.stat() for e in entries]) == names
+    walk(0)
+    expect(f"a listing of {names} with attributes", walk, openat=1, close=1, pread=1, pwrite=1, stat=names + 2, getdents=3, fcntl=2)
+tracer.terminate()
+tracer.wait()
+P
+count() {
+	check "calls of a $1 file" python3 "$TEST_TMP/count.py" "$MNT" "$DAEMON" "$transport" "$1" "$TEST_TMP/trace.$transport.$1"
+}
+for transport in $(transports); do
+	note "$transport"
+	mount_by "$transport"
+	count fresh
+	umount_archive
+	mount_by "$transport"
+	count cold
+	rm -r "${MNT:?}/d"
+	umount_archive
+done
