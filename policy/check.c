@@ -58,6 +58,7 @@ static void link_settings(struct policy *p, struct policy_diags *d)
 		if (s->kind->id == S_POLICY) {
 			ps->settle_seconds = section_has(s, "settle") ? ours->settle : ps->settle_seconds;
 			ps->hard_links = section_has(s, "hard-links") ? ours->hard_links : ps->hard_links;
+			ps->acl = ours->acl;
 			ps->contact = ours->contact ? ours->contact : ps->contact;
 			if (section_has(s, "version") && ours->version != 1)
 				diag_error(d, section_key_line(s, "version"),

@@ -169,7 +169,7 @@ struct policy_section {
 	uint64_t version;
 	char *default_class, *contact;
 	int64_t settle;
-	bool hard_links;
+	bool hard_links, acl;
 };
 
 struct clock_section {

@@ -13,6 +13,7 @@ static const struct keyword policy_keys[] = {
 	{"default-class", V_NAME, KW_REQUIRED, AT(policy_section, default_class), NULL, NULL},
 	{"settle", V_SPAN, 0, AT(policy_section, settle), NULL, NULL},
 	{"hard-links", V_BOOL, 0, AT(policy_section, hard_links), NULL, NULL},
+	{"acl", V_BOOL, 0, AT(policy_section, acl), NULL, NULL},
 	{"contact", V_TEXT, 0, AT(policy_section, contact), NULL, NULL},
 	{LATER("plan-limit", V_COUNT)},
 	{LATER("undo", V_SPAN)},

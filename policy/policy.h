@@ -112,6 +112,7 @@ bool policy_glob_match(const char *pattern, const char *path);
 struct policy_settings {
 	int64_t settle_seconds;	    /* 120: a rename this soon after the last close decides the class anew */
 	bool hard_links;	    /* yes */
+	bool acl;		    /* no; takes effect at a mount */
 	int64_t max_step_seconds;   /* 24 h */
 	int64_t max_offline_seconds; /* 30 d */
 	bool require_sync;	    /* yes */

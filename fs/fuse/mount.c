@@ -15,7 +15,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		FUSE_CAP_ATOMIC_O_TRUNC, FUSE_CAP_ASYNC_READ, FUSE_CAP_CACHE_SYMLINKS};
 	static const uint64_t unwanted[] = {FUSE_CAP_AUTO_INVAL_DATA, FUSE_CAP_READDIRPLUS_AUTO,
 		FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE,
-		FUSE_CAP_EXPORT_SUPPORT, FUSE_CAP_POSIX_ACL, FUSE_CAP_IOCTL_DIR, FUSE_CAP_NO_OPEN_SUPPORT,
+		FUSE_CAP_EXPORT_SUPPORT, FUSE_CAP_POSIX_ACL, FUSE_CAP_DONT_MASK, FUSE_CAP_IOCTL_DIR, FUSE_CAP_NO_OPEN_SUPPORT,
 		FUSE_CAP_NO_OPENDIR_SUPPORT};
 	struct session *s = userdata;
 
@@ -23,6 +23,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		fuse_set_feature_flag(conn, wanted[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(unwanted); i++)
 		fuse_unset_feature_flag(conn, unwanted[i]);
+	if (archive_serves_acl(s->archive)) {
+		fuse_set_feature_flag(conn, FUSE_CAP_POSIX_ACL);
+		fuse_set_feature_flag(conn, FUSE_CAP_DONT_MASK); /* where a directory has a default list the umask does not count */
+	}
 	if (!s->options.want_uring)
 		fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING); /* whatever the environment says */
 	conn->max_write = MAX_REQUEST;

@@ -1,25 +1,14 @@
 #include "fuse/internal.h"
 #include "fuse/ops.h"
+#include "fuse/subject.h"
 
 #include <string.h>
-
-/* The kernel asks for security.capability at the first write of every file: that, and all but user.*, is answered
- * from memory. */
-static bool is_user(const char *name)
-{
-	return strncmp(name, "user.", 5) == 0;
-}
-
-static errint_t refusal(const char *name)
-{
-	return strncmp(name, "security.", 9) == 0 ? -ENODATA : -EOPNOTSUPP;
-}
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct job j = {.inode = session_inode(fuse_req_userdata(req), ino), .name = name, .size = size};
 
-	j.light = !is_user(name);
+	j.light = fs_no_xattrs(j.inode); /* at the first write of every file the kernel asks for security.capability */
 	dispatch(req, SESSION_GETXATTR, &j);
 }
 
@@ -36,10 +25,6 @@ void run_getxattr(struct job *j)
 {
 	char name[256]; /* the value goes where the name lies */
 
-	if (!is_user(j->name)) {
-		j->error = refusal(j->name);
-		return;
-	}
 	if (strlen(j->name) >= sizeof(name)) {
 		j->error = -ERANGE;
 		return;
@@ -65,14 +50,20 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 	struct job j = {.inode = session_inode(fuse_req_userdata(req), ino), .name = name, .data = value, .size = size};
 
 	j.flags = flags;
-	j.light = !is_user(name);
 	dispatch(req, SESSION_SETXATTR, &j);
 }
 
 void run_setxattr(struct job *j)
 {
-	j->error = is_user(j->name) ? fs_setxattr(j->session->archive, j->inode, j->name, j->data, j->size, j->flags)
-				    : -EOPNOTSUPP;
+	struct caller c = job_caller(j);
+	struct who who = {.groups = NULL};
+
+	if (fs_xattr_minds_groups(j->name)) {
+		subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, &who);
+		c.subject = &who.subject;
+	}
+	j->error = fs_setxattr(j->session->archive, j->inode, j->name, j->data, j->size, j->flags, &c);
+	subject_put(&who);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -86,18 +77,17 @@ void run_listxattr(struct job *j)
 {
 	j->error = j->size ? job_space(j, j->size) : 0;
 	if (!j->error)
-		settle(j, fs_listxattr(j->session->archive, j->inode, j->buf, j->size));
+		settle(j, fs_listxattr(j->session->archive, j->inode, j->buf, j->size, job_caller(j).uid == 0));
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	struct job j = {.inode = session_inode(fuse_req_userdata(req), ino), .name = name};
 
-	j.light = !is_user(name);
 	dispatch(req, SESSION_REMOVEXATTR, &j);
 }
 
 void run_removexattr(struct job *j)
 {
-	j->error = is_user(j->name) ? fs_removexattr(j->session->archive, j->inode, j->name) : refusal(j->name);
+	j->error = fs_removexattr(j->session->archive, j->inode, j->name);
 }

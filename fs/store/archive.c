@@ -54,6 +54,7 @@ errint_t store_open_clock(struct archive *a, struct fault *f)
 	const struct policy_settings *ps = policy_settings(p);
 	errint_t r = tclock_open(&a->clock, s.trusted_ns > l.last_trusted_ns ? s.trusted_ns : l.last_trusted_ns, ps);
 	audit_fsync_ms(a->audit, ps->audit_fsync_ms);
+	a->acl = ps->acl;
 	policy_unref(p);
 	return r ? fault_set(f, r, "the trusted clock could not be started: %s", strerror(-r)) : 0;
 }
@@ -205,6 +206,11 @@ void archive_close(struct archive *a)
 int archive_root_fd(const struct archive *a)
 {
 	return a->root_fd;
+}
+
+bool archive_serves_acl(const struct archive *a)
+{
+	return a->acl;
 }
 
 const char *archive_path(const struct archive *a)

@@ -88,6 +88,7 @@ errint_t archive_check(const struct archive_open *o, struct archive_check *ret, 
 /* The archive's root and store directories by descriptor, for the transport (bind mounts). Borrowed. */
 int archive_root_fd(const struct archive *a);
 const char *archive_path(const struct archive *a);
+bool archive_serves_acl(const struct archive *a); /* POSIX ACLs, as the policy said when it was opened */
 /* The backing filesystem is memory (tmpfs): nothing ever waits for a disk. */
 bool archive_memory_backed(const struct archive *a);
 void archive_uuid(const struct archive *a, uint8_t out[static UUID_BYTES]);

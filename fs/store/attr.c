@@ -1,4 +1,5 @@
 /* attr.c - attributes, and the filesystem's own. */
+#include "store/acl.h"
 #include "store/ofile.h"
 
 #include "base/secret.h"
@@ -176,17 +177,12 @@ static errint_t change_size(struct archive *a, struct inode *i, struct handle *h
 
 #define SET_TIMES (FS_SET_ATIME | FS_SET_MTIME | FS_SET_ATIME_NOW | FS_SET_MTIME_NOW)
 
-errint_t fs_setattr(struct archive *a, struct inode *i, struct handle *h, const struct stat *in, unsigned what,
-		    const struct caller *c, struct stat *ret)
+/* All but the size. */
+static errint_t set_attributes(struct archive *a, struct inode *i, const struct stat *in, unsigned what, struct stat *ret)
 {
 	struct target t;
 	errint_t r = 0;
-	(void)c;
-	if ((what & FS_SET_SIZE) && (in->st_size < 0))
-		return -EINVAL;
-	if (what & FS_SET_SIZE)
-		r = change_size(a, i, h, (uint64_t)in->st_size, what & FS_KILL_SUIDGID);
-	if (!r && i == a->root && (what & (FS_SET_MODE | FS_SET_UID | FS_SET_GID))) {
+	if (i == a->root && (what & (FS_SET_MODE | FS_SET_UID | FS_SET_GID))) {
 		r = root_view_set(a, in, what);
 		what &= ~(FS_SET_MODE | FS_SET_UID | FS_SET_GID);
 	}
@@ -209,6 +205,26 @@ errint_t fs_setattr(struct archive *a, struct inode *i, struct handle *h, const 
 	}
 	target_close(a, &t);
 	return r ? r : stat_fix(a, i, ret);
+}
+
+errint_t fs_setattr(struct archive *a, struct inode *i, struct handle *h, const struct stat *in, unsigned what,
+		    const struct caller *c, struct stat *ret)
+{
+	errint_t r = 0;
+	(void)c;
+	if ((what & FS_SET_SIZE) && (in->st_size < 0))
+		return -EINVAL;
+	if (what & FS_SET_SIZE)
+		r = change_size(a, i, h, (uint64_t)in->st_size, what & FS_KILL_SUIDGID);
+	if (!r && (what & FS_SET_MODE))
+		r = acl_chmod(a, i, in->st_mode & 07777);
+	return r ? r : set_attributes(a, i, in, what, ret);
+}
+
+errint_t attr_set_mode(struct archive *a, struct inode *i, mode_t mode)
+{
+	struct stat st;
+	return set_attributes(a, i, &(struct stat){.st_mode = mode}, FS_SET_MODE, &st);
 }
 
 errint_t fs_statfs(struct archive *a, struct statvfs *ret)

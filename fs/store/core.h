@@ -22,6 +22,9 @@ struct dirstate {
 	struct name_keys *keys;	     /* secret memory */
 };
 
+/* Of its extended attributes: so that most questions need not look. */
+enum xattrs_known { XATTRS_UNKNOWN, XATTRS_NONE, XATTRS_SOME };
+
 struct inode {
 	struct inode *hash_next, **hash_prev;
 	_Atomic uint64_t ino; /* changes only under the locks of both shards */
@@ -30,6 +33,7 @@ struct inode {
 	mode_t type; /* S_IFMT bits */
 	bool hashed;
 	bool gone;  /* no name is left */
+	_Atomic uint8_t xattrs; /* enum xattrs_known */
 	int held;   /* a descriptor of a file that is gone, closed with the inode; -1: none */
 	pthread_mutex_t lock; /* links, of, gone */
 	struct link *links;

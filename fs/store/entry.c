@@ -1,4 +1,5 @@
 /* entry.c - names: lookup, special files, symlinks, hard links, unlink. */
+#include "store/acl.h"
 #include "store/journal.h"
 
 #include "base/io.h"
@@ -196,8 +197,13 @@ errint_t fs_mknod(struct archive *a, struct inode *dir, const char *name, mode_t
 	}
 	if (!S_ISFIFO(mode) && !S_ISSOCK(mode))
 		return -EPERM; /* device nodes have no place in an archive of images */
-	errint_t r = enter_sealed(a, dir, name, true, &u, &n);
+	struct acl_inherited inherited;
+	errint_t r = acl_inherit(a, dir, mode, c, &inherited);
 	if (r)
+		return r;
+	mode = acl_mode_alone(&inherited);
+	acl_inherited_free(&inherited);
+	if ((r = enter_sealed(a, dir, name, true, &u, &n)))
 		return r;
 	bool new;
 	if (!(r = companion_write(&u, &n, &new)) && mknodat(u.fd, n.backing, mode, rdev))

@@ -84,11 +84,17 @@ errint_t fs_lookup_entry(struct archive *a, struct dirhandle *d, const struct fs
 
 errint_t fs_statfs(struct archive *a, struct statvfs *ret);
 
-/* `user.*` only; others -EOPNOTSUPP. size 0 asks for the length. Return length or -errno. */
+/* `user.*`, `trusted.*`, `security.*`, and where the policy says `acl = yes` the two of POSIX ACLs, whose access list and the mode are kept in step; others
+ * -EOPNOTSUPP. size 0 asks for the length. Return length or -errno. */
 ssize_t fs_getxattr(struct archive *a, struct inode *i, const char *name, void *out, size_t size);
-errint_t fs_setxattr(struct archive *a, struct inode *i, const char *name, const void *value, size_t size, int flags);
-ssize_t fs_listxattr(struct archive *a, struct inode *i, char *out, size_t size);
+errint_t fs_setxattr(struct archive *a, struct inode *i, const char *name, const void *value, size_t size, int flags, const struct caller *c);
+/* `trusted`: those too, which only privileged programs see. */
+ssize_t fs_listxattr(struct archive *a, struct inode *i, char *out, size_t size, bool trusted);
 errint_t fs_removexattr(struct archive *a, struct inode *i, const char *name);
+/* Setting it asks which groups the caller is in: the subject is needed. */
+bool fs_xattr_minds_groups(const char *name);
+/* It is known that it has none: what is asked about them waits for nothing. */
+bool fs_no_xattrs(const struct inode *i);
 
 /* What `lapse explain PATH` shows. `path` is relative to the root. */
 struct fs_explanation {

@@ -1,4 +1,5 @@
 /* handle.c - opens: deadline, guard and log once, then reads and writes through the inode's open file. */
+#include "store/acl.h"
 #include "store/ofile.h"
 
 #include "base/secret.h"
@@ -67,6 +68,8 @@ errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct cal
 		if (!r)
 			r = ofile_truncate(a, of, 0);
 		pthread_rwlock_unlock(&of->lock);
+		if (!r)
+			r = xattr_drop_capability(a, i);
 	}
 	if (!r)
 		r = handle_new(i, of, flags, ret);
@@ -105,20 +108,25 @@ bool never_synced(const struct inode *i)
 }
 
 /* The file, its inode and its handle; nothing of them is left on failure. The directory is entered for writing. */
-static errint_t create_entered(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n, mode_t mode, int flags,
-			       const struct caller *c, const struct file_header *h, const uint8_t file_key[static KEY_BYTES], struct stat *st,
+static errint_t create_entered(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n,
+			       const struct acl_inherited *inherited, int flags, const struct caller *c, const struct file_header *h, const uint8_t file_key[static KEY_BYTES], struct stat *st,
 			       struct handle **ret)
 {
 	struct inode *i = NULL;
 	struct ofile *of;
 	int fd;
-	errint_t r = backing_create(a, u, n, mode, c, &fd, st);
+	errint_t r = backing_create(a, u, n, acl_mode_first(inherited), c, &fd, st);
 	if (r)
 		return r;
-	r = inode_intern_new(a, st->st_ino, S_IFREG, u->dir, name, strlen(name), &i);
+	r = acl_put_new(a, fd, file_key, h->file_id, false, inherited);
+	if (!r && inherited->access && (fchmod(fd, inherited->mode & 07777) || fstat(fd, st)))
+		r = -errno;
+	if (!r)
+		r = inode_intern_new(a, st->st_ino, S_IFREG, u->dir, name, strlen(name), &i);
 	if (!r && !(r = ofile_install(a, i, fd, h, file_key, h->home[0], &of))) {
 		fd = -1; /* its own now */
 		atomic_store(&i->made_at, monotonic_seconds());
+		atomic_store(&i->xattrs, inherited->access ? XATTRS_SOME : XATTRS_NONE);
 		if (!(r = handle_new(i, of, flags | O_TRUNC, ret))) {
 			(*ret)->creating = true;
 			return 0;
@@ -144,10 +152,13 @@ errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_
 	struct catalogue_row row;
 	struct dir_use u;
 	struct stat st;
+	struct acl_inherited inherited;
 	errint_t r = create_prepare(a, dir, name, &h, under);
 	if (r)
 		return r;
-	if ((r = dir_enter(a, dir, true, &u))) {
+	if (!(r = acl_inherit(a, dir, mode, c, &inherited)) && (r = dir_enter(a, dir, true, &u)))
+		acl_inherited_free(&inherited);
+	if (r) {
 		secret_wipe(under, sizeof under);
 		return r;
 	}
@@ -158,9 +169,10 @@ errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_
 	secret_wipe(under, sizeof under);
 	r = dir_seal(dir, name, strlen(name), &sealed);
 	if (!r && !(r = gate_record_at(a, RECORD_CREATE, c->subject, &h, h.dir_id, h.home[0], NULL)) &&
-	    (r = create_entered(a, &u, name, &sealed, mode, flags, c, &h, file_key, &st, ret_handle)))
+	    (r = create_entered(a, &u, name, &sealed, &inherited, flags, c, &h, file_key, &st, ret_handle)))
 		gate_record_at(a, RECORD_UNLINK, c->subject, &h, h.dir_id, h.home[0], "could not be created");
 	secret_wipe(file_key, sizeof file_key);
+	acl_inherited_free(&inherited);
 	if (!r) { /* its deadline may come before its last close */
 		row_fill(a, &row, &h, h.dir_id, name, strlen(name), sealed.backing);
 		catalogue_put(a->catalogue, &row);

@@ -37,6 +37,7 @@ struct archive {
 	bool in_place;	    /* the backing filesystem overwrites in place */
 	bool memory_backed; /* tmpfs: nothing ever waits for a disk */
 	bool root_daemon;   /* geteuid() == 0: files belong to their callers */
+	bool acl;	    /* POSIX ACLs are served: as the policy said when it was opened */
 	uint8_t uuid[UUID_BYTES];
 	uint32_t features;
 	enum suite suite;

@@ -124,6 +124,19 @@ errint_t backing_create(struct archive *a, struct dir_use *u, const struct seale
 			int *ret_fd, struct stat *st);
 errint_t new_group(struct archive *a, struct dir_use *u, const struct caller *c, gid_t *ret, bool *ret_setgid);
 errint_t fd_kill_suidgid(int fd);
+errint_t attr_set_mode(struct archive *a, struct inode *i, mode_t mode);
+
+/* ---- xattr.c: any name; no lock is held. Sizes and errors as in fs.h. ---- */
+ssize_t xattr_get(struct archive *a, struct inode *i, const char *name, void *out, size_t size);
+errint_t xattr_set(struct archive *a, struct inode *i, const char *name, const void *value, size_t size, int flags);
+errint_t xattr_remove(struct archive *a, struct inode *i, const char *name);
+/* Does it have none? Asked once, then remembered; false where that cannot be told. */
+bool xattr_none(struct archive *a, struct inode *i);
+/* As a write does. */
+errint_t xattr_drop_capability(struct archive *a, struct inode *i);
+/* Of what is being made and has no inode yet: by its own key and id (of a directory, the name key). */
+errint_t xattr_put_new(struct archive *a, int fd, const uint8_t key[static KEY_BYTES], const uint8_t owner_id[static 16], bool dir, const char *name,
+		       const void *value, size_t size);
 /* What people see of the root: mode, uid and gid into *st; false if that is the backing directory's. */
 bool root_view_get(struct archive *a, struct stat *st);
 /* What people see of backing attributes. */

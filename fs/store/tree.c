@@ -1,4 +1,5 @@
 /* tree.c - directories: their id is on disk before they appear, and nothing of one is left when it goes. */
+#include "store/acl.h"
 #include "store/ofile.h"
 
 #include "base/io.h"
@@ -68,7 +69,8 @@ errint_t dir_record_write(struct archive *a, int dir_fd, const struct dir_record
 	return create ? record_make(a, dir_fd, raw) : record_replace(a, dir_fd, raw);
 }
 
-static errint_t staging_dir(struct archive *a, struct dir_use *u, const char *name, const char *tmp, mode_t mode, const struct caller *c)
+static errint_t staging_dir(struct archive *a, struct dir_use *u, const char *name, const char *tmp, const struct acl_inherited *inherited,
+			    const struct caller *c)
 {
 	struct dir_record d = {.generation = 1, .key_kind = KEY_KIND_ARCHIVE};
 	gid_t gid;
@@ -86,6 +88,8 @@ static errint_t staging_dir(struct archive *a, struct dir_use *u, const char *na
 	memcpy(d.parent_id, u->dir->dir->record.dir_id, DIR_ID_BYTES);
 	home_compute(d.home[0], a->keys, d.parent_id, name, strlen(name));
 	r = dir_record_write(a, fd, &d, true);
+	if (!r)
+		r = acl_put_new(a, fd, d.name_key, d.dir_id, true, inherited);
 	secret_wipe(d.name_key, KEY_BYTES);
 	if (!r)
 		r = io_fsync_dir(fd);
@@ -93,7 +97,7 @@ static errint_t staging_dir(struct archive *a, struct dir_use *u, const char *na
 		return r;
 	if (a->root_daemon ? c && fchown(fd, c->uid, gid) : setgid && fchown(fd, (uid_t)-1, gid))
 		return -errno;
-	return fchmod(fd, (mode & 07777) | (setgid ? S_ISGID : 0)) ? -errno : 0;
+	return fchmod(fd, (inherited->mode & 07777) | (setgid ? S_ISGID : 0)) ? -errno : 0;
 }
 
 static bool is_companion(const char *backing)
@@ -134,15 +138,20 @@ errint_t fs_mkdir(struct archive *a, struct inode *dir, const char *name, mode_t
 	struct sealed_name n;
 	struct stat st;
 	char tmp[33];
-	errint_t r = dir_enter(a, dir, true, &u);
+	struct acl_inherited inherited;
+	errint_t r = acl_inherit(a, dir, mode, c, &inherited);
 	if (r)
 		return r;
+	if ((r = dir_enter(a, dir, true, &u))) {
+		acl_inherited_free(&inherited);
+		return r;
+	}
 	staging_name(tmp);
 	r = name_seal(dir->dir->keys, name, strlen(name), &n);
 	if (!r && !fstatat(u.fd, n.backing, &st, AT_SYMLINK_NOFOLLOW))
 		r = -EEXIST;
 	bool new_companion = false;
-	if (!r && !(r = staging_dir(a, &u, name, tmp, mode, c)) && !(r = companion_write(&u, &n, &new_companion)) &&
+	if (!r && !(r = staging_dir(a, &u, name, tmp, &inherited, c)) && !(r = companion_write(&u, &n, &new_companion)) &&
 	    renameat2(a->staging_fd, tmp, u.fd, n.backing, RENAME_NOREPLACE))
 		r = -errno;
 	if (r && new_companion)
@@ -150,6 +159,7 @@ errint_t fs_mkdir(struct archive *a, struct inode *dir, const char *name, mode_t
 	if (r)
 		staging_remove_dir(a, tmp);
 	dir_leave(a, &u);
+	acl_inherited_free(&inherited);
 	if (r)
 		return r;
 	if ((r = fs_lookup(a, dir, name, ret))) {

@@ -1,22 +1,27 @@
-/* xattr.c - `user.*` attributes, names and values sealed under the file's own key, so that they die with it. */
+/* xattr.c - extended attributes, names and values sealed under the file's own key, so that they die with it. */
+#include "store/acl.h"
 #include "store/ofile.h"
 
 #include "base/secret.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
 #define VALUE_MAX 65536
+#define CAPABILITY "security.capability"
 
 struct xattr_use {
 	struct ofile *of;
 	struct dir_use u;
-	bool entered, writer;
+	bool entered;
 	int fd;
 	struct xattr_keys *keys; /* secret memory */
 };
+
+/* ---- sealed ones, whatever their name ---- */
 
 static errint_t file_keys(struct archive *a, struct xattr_use *x)
 {
@@ -49,8 +54,6 @@ static errint_t xattr_enter(struct archive *a, struct inode *i, struct xattr_use
 {
 	errint_t r;
 	memset(x, 0, sizeof *x);
-	if (!S_ISREG(i->type) && !S_ISDIR(i->type))
-		return -EPERM; /* as on any Linux filesystem */
 	if (!(x->keys = secret_alloc(sizeof *x->keys)))
 		return -ENOMEM;
 	if (S_ISDIR(i->type)) {
@@ -68,21 +71,19 @@ static errint_t xattr_enter(struct archive *a, struct inode *i, struct xattr_use
 	return r;
 }
 
-static bool is_user(const char *name) { return !strncmp(name, "user.", 5) && name[5]; }
-
-ssize_t fs_getxattr(struct archive *a, struct inode *i, const char *name, void *out, size_t size)
+ssize_t xattr_get(struct archive *a, struct inode *i, const char *name, void *out, size_t size)
 {
 	struct xattr_use x;
 	char sealed[XATTR_BACKING_MAX + 1];
-	if (!is_user(name))
-		return -EOPNOTSUPP;
 	cleanup_free uint8_t *raw = malloc(VALUE_MAX), *plain = malloc(VALUE_MAX);
 	if (!raw || !plain)
 		return -ENOMEM;
 	ssize_t r = xattr_enter(a, i, &x);
 	if (r)
-		return r == -EPERM ? -ENODATA : r;
-	if (!(r = xattr_name_seal(x.keys, name, sealed)) && (r = fgetxattr(x.fd, sealed, raw, VALUE_MAX)) < 0)
+		return r;
+	if (xattr_name_seal(x.keys, name, sealed))
+		r = -ENODATA; /* longer than any that was set */
+	else if ((r = fgetxattr(x.fd, sealed, raw, VALUE_MAX)) < 0)
 		r = -errno;
 	if (r >= 0) {
 		ssize_t len = r - XATTR_OVERHEAD;
@@ -94,47 +95,218 @@ ssize_t fs_getxattr(struct archive *a, struct inode *i, const char *name, void *
 		r = r ? r : len;
 	}
 	xattr_leave(a, &x);
-	return r == -ERANGE && !size ? -ENODATA : r;
+	return r;
 }
 
-errint_t fs_setxattr(struct archive *a, struct inode *i, const char *name, const void *value, size_t size, int flags)
+/* An ordinary user's daemon may not change attributes of what its owner made read-only; the mode is lent for a moment. `value` NULL removes. */
+static errint_t change(struct archive *a, int fd, const char *sealed, const void *value, size_t size, int flags)
 {
-	struct xattr_use x;
+	struct stat st;
+	errint_t r = 0;
+	for (int lent = 0; lent < 2; lent++) {
+		r = value ? fsetxattr(fd, sealed, value, size, flags) : fremovexattr(fd, sealed);
+		r = r ? -errno : 0;
+		if (lent)
+			dir_lend_end(fd, st.st_mode & 07777);
+		else if (r != -EACCES || a->root_daemon || fstat(fd, &st) || st.st_uid != geteuid() || fchmod(fd, (st.st_mode & 07777) | 0200))
+			break;
+	}
+	return value && (r == -E2BIG || r == -ERANGE) ? -ENOSPC : r;
+}
+
+static errint_t put(struct archive *a, int fd, const struct xattr_keys *keys, const char *name, const void *value, size_t size, int flags)
+{
 	char sealed[XATTR_BACKING_MAX + 1];
-	if (!is_user(name))
-		return -EOPNOTSUPP;
 	if (size > VALUE_MAX - XATTR_OVERHEAD)
 		return -ENOSPC;
 	cleanup_free uint8_t *raw = malloc(size + XATTR_OVERHEAD);
 	if (!raw)
 		return -ENOMEM;
+	errint_t r = xattr_name_seal(keys, name, sealed);
+	if (r)
+		return r;
+	xattr_value_seal(keys, name, value, size, raw);
+	return change(a, fd, sealed, raw, size + XATTR_OVERHEAD, flags);
+}
+
+errint_t xattr_set(struct archive *a, struct inode *i, const char *name, const void *value, size_t size, int flags)
+{
+	struct xattr_use x;
 	errint_t r = xattr_enter(a, i, &x);
 	if (r)
 		return r;
-	if (!(r = xattr_name_seal(x.keys, name, sealed))) {
-		xattr_value_seal(x.keys, name, value, size, raw);
-		if (fsetxattr(x.fd, sealed, raw, size + XATTR_OVERHEAD, flags))
-			r = errno == E2BIG || errno == ERANGE ? -ENOSPC : -errno;
-	}
+	atomic_store(&i->xattrs, XATTRS_SOME); /* first, so that whoever looks meanwhile does not put the contrary */
+	r = put(a, x.fd, x.keys, name, value, size, flags);
 	xattr_leave(a, &x);
 	return r;
 }
 
-ssize_t fs_listxattr(struct archive *a, struct inode *i, char *out, size_t size)
+errint_t xattr_remove(struct archive *a, struct inode *i, const char *name)
+{
+	struct xattr_use x;
+	char sealed[XATTR_BACKING_MAX + 1];
+	errint_t r = xattr_enter(a, i, &x);
+	if (r)
+		return r;
+	r = xattr_name_seal(x.keys, name, sealed) ? -ENODATA : change(a, x.fd, sealed, NULL, 0, 0);
+	xattr_leave(a, &x);
+	return r;
+}
+
+errint_t xattr_put_new(struct archive *a, int fd, const uint8_t key[static KEY_BYTES], const uint8_t owner_id[static 16], bool dir, const char *name,
+		       const void *value, size_t size)
+{
+	struct xattr_keys *keys = secret_alloc(sizeof *keys);
+	if (!keys)
+		return -ENOMEM;
+	xattr_keys_derive(keys, key, owner_id, dir);
+	errint_t r = put(a, fd, keys, name, value, size, 0);
+	secret_free(keys, sizeof *keys);
+	return r;
+}
+
+errint_t xattr_drop_capability(struct archive *a, struct inode *i)
+{
+	errint_t r = xattr_none(a, i) ? 0 : xattr_remove(a, i, CAPABILITY);
+	return r == -ENODATA ? 0 : r;
+}
+
+/* ---- is there any? ---- */
+
+/* Of the backing file: the length of the list of names, which `raw` gets if it is not NULL. No header is read and no key needed. */
+static ssize_t backing_list(struct archive *a, struct inode *i, char *raw, size_t cap)
+{
+	struct dir_use u;
+	struct link *l;
+	struct sealed_name n;
+	char path[64 + NAME_BACKING_MAX];
+	ssize_t len = -1;
+	if (S_ISDIR(i->type)) {
+		if (dir_pin(a, i, &u))
+			return -1;
+		len = flistxattr(u.fd, raw, cap);
+		dir_leave(a, &u);
+		return len;
+	}
+	pthread_mutex_lock(&i->lock);
+	bool open = i->of;
+	if (open)
+		len = flistxattr(i->of->fd, raw, cap);
+	pthread_mutex_unlock(&i->lock);
+	if (open || inode_enter(a, i, false, &u, &l))
+		return len;
+	if (!name_seal(u.dir->dir->keys, l->name, l->len, &n)) {
+		snprintf(path, sizeof path, "/proc/self/fd/%d/%s", u.fd, n.backing);
+		len = llistxattr(path, raw, cap);
+	}
+	dir_leave(a, &u);
+	return len;
+}
+
+static bool has_sealed(const char *raw, ssize_t n)
+{
+	for (const char *p = raw; p < raw + n; p += strlen(p) + 1)
+		if (!strncmp(p, XATTR_PREFIX, sizeof XATTR_PREFIX - 1))
+			return true;
+	return false;
+}
+
+bool xattr_none(struct archive *a, struct inode *i)
+{
+	uint8_t known = atomic_load(&i->xattrs);
+	if (known != XATTRS_UNKNOWN)
+		return known == XATTRS_NONE;
+	ssize_t n = backing_list(a, i, NULL, 0);
+	bool none = n == 0;
+	if (n > 0) {
+		cleanup_free char *raw = malloc(VALUE_MAX);
+		none = raw && (n = backing_list(a, i, raw, VALUE_MAX)) >= 0 && !has_sealed(raw, n);
+	}
+	if (none || n > 0) /* unless it is set meanwhile */
+		atomic_compare_exchange_strong(&i->xattrs, &known, none ? XATTRS_NONE : XATTRS_SOME);
+	return none;
+}
+
+bool fs_no_xattrs(const struct inode *i) { return atomic_load(&i->xattrs) == XATTRS_NONE; }
+
+/* ---- as programs see them ---- */
+
+static bool begins(const char *name, const char *prefix) { return !strncmp(name, prefix, strlen(prefix)); }
+
+bool fs_xattr_minds_groups(const char *name) { return !strcmp(name, ACL_ACCESS); }
+
+static bool is_acl(const char *name) { return !strcmp(name, ACL_ACCESS) || !strcmp(name, ACL_DEFAULT); }
+
+static bool has_xattrs(const struct inode *i) { return S_ISREG(i->type) || S_ISDIR(i->type); }
+
+static errint_t well_named(const struct archive *a, const char *name)
+{
+	const char *dot = strchr(name, '.');
+	if (begins(name, "user.") || begins(name, "trusted.") || begins(name, "security."))
+		return dot[1] ? 0 : -EINVAL;
+	return a->acl && is_acl(name) ? 0 : -EOPNOTSUPP;
+}
+
+/* Whether this version keeps such a one for such a file. */
+static errint_t admitted(const struct archive *a, const struct inode *i, const char *name)
+{
+	errint_t r = well_named(a, name);
+	if (r)
+		return r;
+	if (!has_xattrs(i))
+		return begins(name, "user.") ? -EPERM /* as on any Linux filesystem */ : -EOPNOTSUPP;
+	return !strcmp(name, ACL_DEFAULT) && !S_ISDIR(i->type) ? -EACCES : 0;
+}
+
+ssize_t fs_getxattr(struct archive *a, struct inode *i, const char *name, void *out, size_t size)
+{
+	errint_t r = well_named(a, name);
+	if (r)
+		return r;
+	if (!has_xattrs(i) || xattr_none(a, i))
+		return -ENODATA;
+	return xattr_get(a, i, name, out, size);
+}
+
+errint_t fs_setxattr(struct archive *a, struct inode *i, const char *name, const void *value, size_t size, int flags, const struct caller *c)
+{
+	errint_t r = admitted(a, i, name);
+	if (r)
+		return r;
+	if (is_acl(name) && size && (r = acl_check(value, size)))
+		return r;
+	if (!strcmp(name, ACL_ACCESS))
+		return acl_set_access(a, i, value, size, flags, c);
+	if (!strcmp(name, ACL_DEFAULT) && !size)
+		return fs_removexattr(a, i, name);
+	return xattr_set(a, i, name, value, size, flags);
+}
+
+/* Is it told to whom lists names? */
+static bool listed(const struct archive *a, const char *name, bool trusted)
+{
+	if (begins(name, "trusted."))
+		return trusted;
+	return begins(name, "user.") || begins(name, "security.") || (a->acl && is_acl(name));
+}
+
+ssize_t fs_listxattr(struct archive *a, struct inode *i, char *out, size_t size, bool trusted)
 {
 	struct xattr_use x;
 	char name[XATTR_BACKING_MAX + 1];
+	if (!has_xattrs(i) || xattr_none(a, i))
+		return 0;
 	cleanup_free char *raw = malloc(VALUE_MAX);
 	if (!raw)
 		return -ENOMEM;
 	ssize_t r = xattr_enter(a, i, &x);
 	if (r)
-		return r == -EPERM ? 0 : r;
+		return r;
 	size_t len = 0;
 	ssize_t n = flistxattr(x.fd, raw, VALUE_MAX);
 	r = n < 0 ? -errno : 0;
 	for (const char *p = raw; !r && p < raw + n; p += strlen(p) + 1) {
-		if (xattr_name_open(x.keys, p, name) || !is_user(name))
+		if (xattr_name_open(x.keys, p, name) || !listed(a, name, trusted))
 			continue;
 		size_t add = strlen(name) + 1;
 		if (size && len + add > size)
@@ -149,15 +321,10 @@ ssize_t fs_listxattr(struct archive *a, struct inode *i, char *out, size_t size)
 
 errint_t fs_removexattr(struct archive *a, struct inode *i, const char *name)
 {
-	struct xattr_use x;
-	char sealed[XATTR_BACKING_MAX + 1];
-	if (!is_user(name))
-		return -EOPNOTSUPP;
-	errint_t r = xattr_enter(a, i, &x);
+	errint_t r = admitted(a, i, name);
+	if (r == -EACCES)
+		return -ENODATA;
 	if (r)
 		return r;
-	if (!(r = xattr_name_seal(x.keys, name, sealed)) && fremovexattr(x.fd, sealed))
-		r = -errno;
-	xattr_leave(a, &x);
-	return r == -ERANGE ? -ENODATA : r;
+	return xattr_none(a, i) ? -ENODATA : xattr_remove(a, i, name);
 }

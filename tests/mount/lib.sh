@@ -14,6 +14,7 @@
 #   plain_ext4                                  makes $PLAIN, a directory on ext4, whatever TEST_TMP lies on
 #   at_end COMMAND…                             when the test ends, however it does, runs it before the mount is undone; the last one told first
 #   as USER COMMAND…                            runs as one of the test's users (t1, t2: made on first use)
+#   same_as_plain SCRIPT NAME                   runs the python SCRIPT in a new directory NAME on the mount, and in one beside it: what it prints is the same
 #
 # The daemon runs in the foreground of a job of the shell; what it says goes to $DAEMON_LOG, and a line that no test announced with `expect_log RE`
 # fails the test.
@@ -178,6 +179,20 @@ as() {
 	shift
 	id "$user" >/dev/null 2>&1 || useradd --system --no-create-home --shell /bin/sh "$user"
 	timeout "${CHECK_TIMEOUT:-60}" setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups -- "$@"
+}
+
+# The differences that a script cannot avoid are its own to leave out. It has outcomes.py to import.
+same_as_plain() {
+	local script=$1 name=$2 on
+	for on in "$MNT" "$TEST_TMP/plain"; do
+		mkdir -p "$on/$name"
+		chmod 777 "$on/$name"
+		(cd "$on/$name" && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$SRC/tests/mount timeout "${CHECK_TIMEOUT:-60}" python3 "$script") \
+			>"$TEST_TMP/said.${on##*/}" 2>&1 || { cat "$TEST_TMP/said.${on##*/}"; die "$name on ${on##*/}"; }
+	done
+	[ -s "$TEST_TMP/said.plain" ] || die "$name said nothing"
+	diff "$TEST_TMP/said.plain" "$TEST_TMP/said.${MNT##*/}" || die "$name: on the mount it is not as on a plain directory"
+	note "$name: $(wc -l <"$TEST_TMP/said.plain") outcomes are the same"
 }
 
 finish() {

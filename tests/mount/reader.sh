@@ -40,6 +40,8 @@ change() (
 	setfattr -n user.empty work/4.jpg
 	setfattr -n "user.$(printf 'n%.0s' {1..150})" -v long work/6.jpg
 	setfattr -n user.comment -v "said of a directory" work/deeper
+	setfattr -n trusted.origin -v "lane 3" work/5.jpg
+	setcap cap_net_raw+ep work/6.jpg
 	find work -depth -exec touch -h -d '2026-05-04 03:02:01.123456789' {} +
 )
 

@@ -280,9 +280,12 @@ def xattr_pairs(k, id_, directory=False):
     return pair(k, f"lapse 1 {kind} name", id_), pair(k, f"lapse 1 {kind} value", id_)
 
 
+ACLS = b"system.posix_acl_access", b"system.posix_acl_default"
+
+
 def open_xattr(pairs, id_, backing_name, backing_value):
     name = siv_open(pairs[0], b64_decode(backing_name.removeprefix(XATTR_PREFIX)))
-    require(len(name) <= 160 and name.startswith(b"user."), "xattr: name")
+    require(len(name) <= 160 and (name.startswith((b"user.", b"trusted.", b"security.")) or name in ACLS), "xattr: name")
     return name, small_open(pairs[1], "xattr", id_ + name, backing_value)
 
 

@@ -59,9 +59,12 @@ def shown(data):
 
 # ---- comparing with a plain tree -------------------------------------------------------------------
 
-def user_xattrs(path):
+KEPT = "user.", "trusted.", "security.capability", "system.posix_acl_"
+
+
+def kept_xattrs(path):
     names = os.listxattr(path, follow_symlinks=False) if not os.path.islink(path) else []
-    return {os.fsencode(n): os.getxattr(path, n, follow_symlinks=False) for n in names if n.startswith("user.")}
+    return {os.fsencode(n): os.getxattr(path, n, follow_symlinks=False) for n in names if n.startswith(KEPT)}
 
 
 def difference(entry, plain):
@@ -78,7 +81,7 @@ def difference(entry, plain):
     if kind != "directory":
         pairs.append(("links", entry.stat.st_nlink, s.st_nlink))
     if entry.status == A.OK:
-        pairs.append(("xattrs", entry.xattrs, user_xattrs(plain)))
+        pairs.append(("xattrs", entry.xattrs, kept_xattrs(plain)))
         if kind == "file" and entry.kind == kind:
             pairs.append(("content", entry.data, A.contents(plain)))
         elif kind == "symlink":

@@ -58,6 +58,7 @@ Test(parse, smallest)
 	const struct policy_settings *s = policy_settings(policy);
 	cr_expect_eq(s->settle_seconds, 120);
 	cr_expect(s->hard_links);
+	cr_expect_not(s->acl);
 	cr_expect_eq(s->max_step_seconds, 86400);
 	cr_expect_eq(s->max_offline_seconds, 30 * 86400);
 	cr_expect(s->require_sync);
@@ -67,7 +68,7 @@ Test(parse, smallest)
 
 Test(parse, settings)
 {
-	cr_expect_eq(parse("[policy]\nversion=1\ndefault-class = all\nsettle = 5min\nhard-links = no\n"
+	cr_expect_eq(parse("[policy]\nversion=1\ndefault-class = all\nsettle = 5min\nhard-links = no\nacl = yes\n"
 			   "contact = records office: room 5, ext. 12\n"
 			   "[clock]\nmax-step = 2h\nmax-offline = 2w\nrequire-sync = no\n[audit]\nfsync = always\n"
 			   "[class all]\nexpire-after = never\n" PERMIT),
@@ -75,6 +76,7 @@ Test(parse, settings)
 	const struct policy_settings *s = policy_settings(policy);
 	cr_expect_eq(s->settle_seconds, 300);
 	cr_expect_not(s->hard_links);
+	cr_expect(s->acl);
 	cr_expect_eq(s->max_step_seconds, 7200);
 	cr_expect_eq(s->max_offline_seconds, 14 * 86400);
 	cr_expect_not(s->require_sync);
