@@ -1,19 +1,7 @@
 #!/bin/bash
 # POSIX ACLs, where the policy says so: enforced, inherited, in step with the mode, kept by cp -a and rsync -A; as on the directory below.
 . "$(dirname "$0")/lib.sh"
-cat >"$TEST_TMP/acl.ini" <<'E'
-[policy]
-version = 1
-default-class = all
-acl = yes
-
-[class all]
-expire-after = 1y
-
-[rule everyone]
-effect = permit
-budget = none
-E
+sed 's/^default-class.*/&\nacl = yes/' "$TEST_TMP/open.ini" >"$TEST_TMP/acl.ini"
 archive_new "$TEST_TMP/acl.ini"
 mount_archive
 

@@ -7,7 +7,8 @@
 tree() { find "$MNT" -mindepth 1 -printf '%P %i %M %n %U %G %s %T@ %l\0' | sort -z; }
 
 plain_ext4
-archive_new
+sed 's/^default-class.*/&\nacl = yes/' "$TEST_TMP/open.ini" >"$TEST_TMP/acl.ini"
+archive_new "$TEST_TMP/acl.ini"
 ways=device
 [ -z "${LAPSE_LONG:-}" ] || ways=$(transports)
 for transport in $ways; do

@@ -55,7 +55,7 @@ static errint_t read_attributes(struct seen *s, struct inode *i)
 {
 	char names[256], value[256];
 	size_t used = strlen(s->about);
-	ssize_t n = fs_listxattr(archive, i, names, sizeof names);
+	ssize_t n = fs_listxattr(archive, i, names, sizeof names, true);
 	if (n < 0)
 		return (errint_t)n;
 	for (const char *p = names; p < names + n; p += strlen(p) + 1) {

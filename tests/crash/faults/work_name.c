@@ -133,8 +133,8 @@ static errint_t change_root_mode(void)
 	return fs_setattr(archive, root(), NULL, &(struct stat){.st_mode = 0750}, FS_SET_MODE, &root_caller, &out);
 }
 
-static errint_t set_xattr(void) { return fs_setxattr(archive, file, "user.lane", "seven", 5, 0); }
-static errint_t set_dir_xattr(void) { return fs_setxattr(archive, dir, "user.lane", "seven", 5, 0); }
+static errint_t set_xattr(void) { return fs_setxattr(archive, file, "user.lane", "seven", 5, 0, NULL); }
+static errint_t set_dir_xattr(void) { return fs_setxattr(archive, dir, "user.lane", "seven", 5, 0, NULL); }
 static errint_t remove_xattr(void) { return fs_removexattr(archive, file, "user.plate"); }
 
 static errint_t get_xattr(void)
@@ -149,7 +149,7 @@ static errint_t get_xattr(void)
 static errint_t list_xattrs(void)
 {
 	char out[64];
-	ssize_t n = fs_listxattr(archive, file, out, sizeof out);
+	ssize_t n = fs_listxattr(archive, file, out, sizeof out, true);
 	if (n >= 0 && (n != 11 || strcmp(out, "user.plate")))
 		wrong("a list of %zd bytes", n);
 	return n < 0 ? (errint_t)n : 0;

@@ -258,7 +258,7 @@ static void furnish(void)
 	must(fs_symlink(archive, fs_root(archive), "link", "dir/c.jpg", &root_caller, &e));
 	forget(&e.inode);
 	must(find("a.jpg", &i));
-	must(fs_setxattr(archive, i, "user.plate", "ABC 123", 7, 0));
+	must(fs_setxattr(archive, i, "user.plate", "ABC 123", 7, 0, NULL));
 	forget(&i);
 }
 

@@ -284,7 +284,7 @@ void do_tag(struct run *r, const char *path, const char *tag)
 {
 	struct inode *i = inode_at(r, path);
 	uint32_t begin = here(r), file = file_at(r, path);
-	must("setxattr", fs_setxattr(r->archive, i, "user.tag", tag, strlen(tag), 0));
+	must("setxattr", fs_setxattr(r->archive, i, "user.tag", tag, strlen(tag), 0, NULL));
 	look_now(r, file, begin, last_look(r, file)->mode, tag);
 	give_back(r, i);
 }
