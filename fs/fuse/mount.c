@@ -56,6 +56,7 @@ const struct fuse_lowlevel_ops fuse_ops = {
 	.rename = op_rename,
 	.link = op_link,
 	.create = op_create,
+	.tmpfile = op_tmpfile,
 	.open = op_open,
 	.read = op_read,
 	.write = op_write,

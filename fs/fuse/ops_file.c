@@ -66,6 +66,13 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	dispatch(req, SESSION_CREATE, &j);
 }
 
+void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+	struct job j = {.inode = session_inode(fuse_req_userdata(req), parent), .mode = mode, .flags = fi->flags};
+
+	dispatch(req, SESSION_CREATE, &j); /* without a name */
+}
+
 void run_create(struct job *j)
 {
 	struct caller c = job_caller(j);
@@ -79,7 +86,10 @@ void run_create(struct job *j)
 	}
 	subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, &who);
 	c.subject = &who.subject;
-	j->error = fs_create(j->session->archive, j->inode, j->name, j->mode, j->flags, &c, &j->entry, &h);
+	if (j->name)
+		j->error = fs_create(j->session->archive, j->inode, j->name, j->mode, j->flags, &c, &j->entry, &h);
+	else
+		j->error = fs_tmpfile(j->session->archive, j->inode, j->mode, j->flags, &c, &j->entry, &h);
 	subject_put(&who);
 	if (j->error)
 		return;

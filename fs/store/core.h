@@ -32,7 +32,8 @@ struct inode {
 	_Atomic uint32_t refs;
 	mode_t type; /* S_IFMT bits */
 	bool hashed;
-	bool gone;  /* no name is left */
+	bool gone;  /* no name is left, or there is none yet */
+	bool unnamed; /* the latter */
 	_Atomic uint8_t xattrs; /* enum xattrs_known */
 	int held;   /* a descriptor of a file that is gone, closed with the inode; -1: none */
 	pthread_mutex_t lock; /* links, of, gone */

@@ -339,6 +339,11 @@ errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const ch
 	struct policy *p = gate_policy(a);
 	bool allowed = policy_settings(p)->hard_links, regular = S_ISREG(i->type);
 	policy_unref(p);
+	pthread_mutex_lock(&i->lock);
+	bool unnamed = i->unnamed;
+	pthread_mutex_unlock(&i->lock);
+	if (unnamed)
+		return tmpfile_link(a, i, dir, name, c, ret);
 	if (!allowed || S_ISDIR(i->type) || S_ISLNK(i->type))
 		return -EPERM;
 	errint_t r = regular ? mark_linked(a, i, dir, name, c, &h) : 0;

@@ -44,6 +44,9 @@ errint_t fs_setattr(struct archive *a, struct inode *i, struct handle *h, const 
 
 errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_t mode, int flags, const struct caller *c,
 		   struct fs_entry *ret, struct handle **ret_handle);
+/* A file without a name; fs_link gives it one. -EOPNOTSUPP where the backing filesystem has none. */
+errint_t fs_tmpfile(struct archive *a, struct inode *dir, mode_t mode, int flags, const struct caller *c, struct fs_entry *ret,
+		    struct handle **ret_handle);
 /* O_TRUNC is done here. Checks deadline, guard and log when flags ask for reading. */
 errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct caller *c, struct handle **ret);
 /* Bytes read (short only at the end of the file) or -errno. `out` may be the transport's payload: blocks are opened in place. */

@@ -14,7 +14,7 @@
 static bool reads(int flags) { return (flags & O_ACCMODE) != O_WRONLY; }
 static bool writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC); }
 
-static errint_t handle_new(struct inode *i, struct ofile *of, int flags, struct handle **ret)
+errint_t handle_new(struct inode *i, struct ofile *of, int flags, struct handle **ret)
 {
 	struct handle *h = calloc(1, sizeof *h);
 	if (!h)
@@ -78,8 +78,7 @@ errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct cal
 	return r;
 }
 
-/* Names for a new file: where it is at home, and its record. */
-static errint_t create_prepare(struct archive *a, struct inode *dir, const char *name, struct file_header *h, uint8_t under[static KEY_BYTES])
+errint_t create_prepare(struct archive *a, struct inode *dir, const char *name, struct file_header *h, uint8_t under[static KEY_BYTES])
 {
 	cleanup_free char *path = NULL;
 	errint_t r = gate_needs_path(a) ? inode_path(a, dir, name, &path) : 0;

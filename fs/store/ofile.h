@@ -51,6 +51,13 @@ struct handle {
 	int flags;
 	bool writer, creating;
 };
+errint_t handle_new(struct inode *i, struct ofile *of, int flags, struct handle **ret); /* `of` is a reference of the handle's from now on */
+/* The header of a file that is being made under that name, and what its key is wrapped under. */
+errint_t create_prepare(struct archive *a, struct inode *dir, const char *name, struct file_header *h, uint8_t under[static KEY_BYTES]);
+/* rename.c: the deadline under another class: anew while the file settles, else only stricter. */
+errint_t reclassify(struct archive *a, struct file_header *h, bool settled, const char *path);
+/* tmpfile.c: its first name. */
+errint_t tmpfile_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret);
 errint_t handle_may_write(struct archive *a, const struct handle *h); /* of->lock held */
 
 /* The ofile of an inode, opened if it is not yet; counts one reference and, with `write`, one writer. */

@@ -48,8 +48,8 @@ static errint_t only_stricter(const struct file_header *h, struct file_header *n
 	return floor > next->expires_at ? -EXDEV : 0; /* cannot be both: mv copies it then */
 }
 
-/* The deadline under another class: anew while the file settles. The key is wrapped again where its epoch changes. */
-static errint_t reclassify(struct archive *a, struct file_header *h, bool settled, const char *path)
+/* The key is wrapped again where its epoch changes. */
+errint_t reclassify(struct archive *a, struct file_header *h, bool settled, const char *path)
 {
 	uint8_t under[KEY_BYTES], file_key[KEY_BYTES];
 	struct file_header next = *h;

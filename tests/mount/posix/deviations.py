@@ -24,7 +24,6 @@ KNOWN = [
     ("names_lengths", "symlink target 4095", "ENAMETOOLONG", "a sealed target is longer than its plain"),
     ("names_symlinks_long", "*", None, "a sealed target is longer than its plain"),
     ("open_direct", "a size that is not aligned", 100, "O_DIRECT needs no alignment"),
-    ("open_tmpfile", "*", None, "O_TMPFILE is refused: programs fall back to a name"),
     ("open_and_deleted_fifo", "*", "ESTALE", "of a FIFO or socket without a name nothing is left in the store"),
     ("open_special_nodes", "*chr", None, NODES),
     ("open_special_nodes", "*blk", None, NODES),
