@@ -261,7 +261,7 @@ def check_record_rules(v, file_id):
         "kind 0": journal_record(0, 0, 7, file_id, 0), "kind 4": journal_record(4, 0, 7, file_id, 0),
         "reserved bytes at 1": journal_record(J.DONE, 0, 7, file_id, 0, reserved=b"\0\0\1"),
         "an empty block": journal_record(J.BLOCK, 0, 7, file_id, 0), "a huge block": journal_record(J.BLOCK, (1 << 20) + 1, 7, file_id, 0),
-        "a huge index": journal_record(J.BLOCK, 1, 7, file_id, 1 << 62), "a size with a block": journal_record(J.SIZE, 1, 7, file_id, 1),
+        "a huge index": journal_record(J.BLOCK, 1, 7, file_id, 1 << 62), "a size below its block": journal_record(J.SIZE, 2, 7, file_id, 1),
         "a huge size": journal_record(J.SIZE, 0, 7, file_id, (1 << 62) + 1), "done with a block": journal_record(J.DONE, 1, 7, file_id, 0),
         "done with a value": journal_record(J.DONE, 0, 7, file_id, 1),
         "reserved bytes at 40": journal_record(J.DONE, 0, 7, file_id, 0, b"\1" + bytes(23)),
