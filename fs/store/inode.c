@@ -1,9 +1,11 @@
 #include "store/ofile.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#define TRIM_INODES 65536 /* so many forgotten, and their memory goes back to the system */
 #define HELD_MAX 256 /* descriptors of deleted files that the kernel has not forgotten yet */
 
 static struct inode_shard *shard_of(struct archive *a, uint64_t ino)
@@ -166,6 +168,8 @@ static struct inode *inode_destroy(struct archive *a, struct inode *i)
 	free(i->seen);
 	free(i);
 	atomic_fetch_sub(&a->inodes, 1);
+	if (atomic_fetch_add(&a->forgotten, 1) % TRIM_INODES == TRIM_INODES - 1)
+		malloc_trim(0);
 	return parent;
 }
 

@@ -71,7 +71,7 @@ struct archive {
 	struct journal *journal;
 	bool journal_kept; /* the next mount has to put in place what is in it */
 
-	_Atomic uint64_t damaged, recovered, foreign, expired_total, open_files, inodes, held;
+	_Atomic uint64_t damaged, recovered, foreign, expired_total, open_files, inodes, forgotten, held;
 	_Atomic uint64_t reads_permitted, reads_denied, reads_alerted;
 	_Atomic int64_t last_shred_lag;
 };
