@@ -44,6 +44,19 @@ static bool is_known(struct drawing *d, uint64_t digest)
 	return known;
 }
 
+/* A state that could be without a site's syncs being left out tells nothing about them. */
+static bool is_ordinary(struct drawing *d, const struct choice *c, uint64_t digest)
+{
+	struct choice ordinary = *c;
+	struct state s;
+	if (c->deaf == ANY)
+		return false;
+	ordinary.deaf = ANY;
+	state_make(&d->r->trace, &ordinary, &s);
+	state_free(&s);
+	return s.digest == digest;
+}
+
 /* One of each state at each stage of the story. */
 static void consider(struct drawing *d, uint32_t cut, enum choice_kind kind, uint32_t subject, uint64_t seed)
 {
@@ -52,7 +65,7 @@ static void consider(struct drawing *d, uint32_t cut, enum choice_kind kind, uin
 	state_make(&d->r->trace, &c, &s);
 	uint64_t key = s.digest ^ story_stage(&d->r->story, cut) * UINT64_C(0x9e3779b97f4a7c15) ^ s.whole;
 	state_free(&s);
-	if (is_known(d, key ? key : 1))
+	if (is_known(d, key ? key : 1) || is_ordinary(d, &c, s.digest))
 		return;
 	if (d->out->count == d->cap) {
 		d->cap = d->cap ? 2 * d->cap : 1024;

@@ -126,6 +126,7 @@ void site_text(const struct site *s, char *out, size_t cap)
 {
 	char line[256];
 	size_t at = 0;
+	pthread_once(&self.once, load_symbols);
 	if (!s->frames)
 		snprintf(out, cap, "SQLite");
 	for (unsigned i = 0; i < s->frames && at < cap; i++) {
