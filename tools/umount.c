@@ -149,9 +149,9 @@ static int wait_for_end(int pidfd, const struct ctl_daemon *d)
 	if (n == 1)
 		return EXIT_DONE;
 	return say_error("%s is unmounted, but its daemon (pid %d) has not ended within %d s: it may still be writing, "
-			 "or a program holds "
-			 "a file of a lazily unmounted mount",
-		d->mountpoint, (int)d->pid, END_SECONDS);
+			 "a program may hold a file of a lazily unmounted mount, or a container a copy of the mount. "
+			 "kill -TERM %d ends it for those, too",
+		d->mountpoint, (int)d->pid, END_SECONDS, (int)d->pid);
 }
 
 static int say_failed(const char *mountpoint, errint_t r)

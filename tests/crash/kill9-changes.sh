@@ -1,7 +1,7 @@
 #!/bin/bash
 # kill -9 of the daemon, again and again in one archive, while files are saved by rename, overwritten, cut and extended in place, appended to, and written by
 # SQLite: after the next mount what had been synced is there, what was under way is old or new, and nothing is damaged. Some mounts are killed while they repair.
-# timeout: 240
+# timeout: 1200
 . "$(dirname "$0")/../mount/lib.sh"
 kinds=(save overwrite append wal delete)
 seed=${SEED:-1} rounds=8

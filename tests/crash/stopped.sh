@@ -1,7 +1,7 @@
 #!/bin/bash
 # A daemon that stands still (SIGSTOP) and goes on, at whatever points, under load: programs wait, none meets an error, what was synced is there; commands say, after
 # two minutes, that it does not answer; umount works.
-# timeout: 150
+# timeout: 900
 . "$(dirname "$0")/../mount/lib.sh"
 kinds=(save overwrite append wal delete)
 seed=${SEED:-1} stops=4
