@@ -172,7 +172,8 @@ def work_append(where, ledger, rnd):
         if not i:
             sync(where)
         data = record(k, i)
-        assert os.write(fd, data) == len(data)
+        while data:
+            data = data[os.write(fd, data):]
         os.fdatasync(fd)
         counts[k] = i + 1
         ledger.add(k, i + 1)

@@ -2,7 +2,7 @@
 # Copying, moving, looking and comparing, each on the mount and on the filesystem below: the same results, messages and exit codes.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/sides.bash"
-archive_new
+sides_archive
 mount_archive
 sides_tree
 

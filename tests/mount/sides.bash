@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # The same work in a directory of the mount and in one of the filesystem below, and whatever differs is a failure. Sourced after lib.sh.
 #
+#   sides_archive             a new archive with POSIX ACLs
 #   sides_new NAME            makes $PLAIN and $SIDE, one directory each
 #   both WHAT SNIPPET         runs the bash snippet in each, at the same time, with $OTHER outside of both and $OUT of its own: exit status, what
 #                             it says, and then the trees must be the same (sides.py says in what)
@@ -12,6 +13,11 @@
 
 export LC_ALL=C.UTF-8 TZ=UTC SIDES_BEGAN=$EPOCHSECONDS OTHER=$TEST_TMP/other PYTHONDONTWRITEBYTECODE=1
 mkdir -p "$OTHER"
+
+sides_archive() {
+	sed 's/^default-class.*/&\nacl = yes/' "$TEST_TMP/open.ini" >"$TEST_TMP/acl.ini"
+	archive_new "$TEST_TMP/acl.ini"
+}
 
 sides_new() {
 	PLAIN=$TEST_TMP/plain.d/$1 SIDE=$MNT/$1
@@ -44,8 +50,6 @@ both() {
 	note "$1"
 }
 
-acls=no # whether the mount has POSIX ACLs
-
 same() { diff -r --no-dereference -x fifo "$@"; } # diff takes no two fifos for the same
 export -f same
 
@@ -58,15 +62,11 @@ sides_tree() {
 	chown 1234:1235 "$t/acl/file"
 	chmod 4755 "$t/acl/file"
 	chmod 2775 "$t/acl"
-	if [ $acls = yes ]; then
-		setfacl -m u:1234:rw,g:1235:r,m::rwx "$t/acl/file"
-		setfacl -m u:1234:rwx,d:u:1234:rx,d:g::r "$t/acl"
-	else
-		refuse "Operation not supported" setfacl -m u:1234:rw "$MNT"
-	fi
+	setfacl -m u:1234:rw,g:1235:r,m::rwx "$t/acl/file"
+	setfacl -m u:1234:rwx,d:u:1234:rx,d:g::r "$t/acl"
 	setfattr -n user.comment -v "said of a file" "$t/acl/file"
 	setfattr -n user.comment -v "said of a directory" "$t/acl"
-	mkfifo "$t/acl/fifo"
+	mkfifo "$t/holes/fifo" # (where it inherits no ACL: those are for files and directories)
 	ln -s loop "$t/acl/loop"
 	truncate -s 300000 "$t/holes/sparse"
 	printf middle | dd of="$t/holes/sparse" bs=1 seek=150000 conv=notrunc status=none
