@@ -439,7 +439,10 @@ static ssize_t write_run(struct archive *a, struct ofile *of, const uint8_t *in,
 		errint_t mended = run_mend(a, of, &run, whole);
 		return mended ? mended : reached > off ? (ssize_t)(reached - off) : r;
 	}
-	if ((end - 1) / B + 1 == block_count(a, of->size))
+	/* Who writes whole blocks at a time seldom goes on in the last one, and pays for a copy of it that nobody wants. */
+	if (len >= B)
+		of->tail_len = 0;
+	else if ((end - 1) / B + 1 == block_count(a, of->size))
 		tail_keep(a, of, (end - 1) / B, plain, plain_len, run.leaf[run.blocks - 1]);
 	return (ssize_t)len;
 }

@@ -60,11 +60,11 @@ static bool header_at_home(struct archive *a, const struct file_header *h, const
 	       ((h->flags & HEADER_FLAG_TWO_HOMES) && crypt_equal(home, h->home[1], HOME_BYTES));
 }
 
-/* Reads and checks the header of an open backing file that lies at (u, plain). Its inode's lock is held: nobody else may be writing it. */
+/* Reads and checks the header of an open backing file that lies at (u, plain), which is its place. Its inode's lock is held: nobody else may be writing it. */
 static errint_t header_load(struct archive *a, const struct dir_use *u, int fd, const struct stat *st, const char *backing, const char *plain,
-			    size_t plain_len, struct file_header *ret, int *ret_slot)
+			    size_t plain_len, struct file_header *ret, int *ret_slot, uint8_t place[static HOME_BYTES])
 {
-	uint8_t head[FILE_HEADER_BYTES] = {0}, home[HOME_BYTES];
+	uint8_t head[FILE_HEADER_BYTES] = {0};
 	const uint8_t *dir_id = u->dir->dir->record.dir_id;
 	const char *why = "header forged, torn or of another archive";
 	ssize_t n = io_pread(fd, head, sizeof head, 0);
@@ -87,12 +87,10 @@ static errint_t header_load(struct archive *a, const struct dir_use *u, int fd, 
 		r = -EBADMSG;
 		why = "marked as being written, but nobody was writing it: an old header put back, or a log cut short";
 	}
-	if (!r) {
-		home_compute(home, a->keys, dir_id, plain, plain_len);
-		if (!header_at_home(a, ret, home)) {
-			r = -EBADMSG;
-			why = "not at home here: moved or swapped in the store";
-		}
+	home_compute(place, a->keys, dir_id, plain, plain_len);
+	if (!r && !header_at_home(a, ret, place)) {
+		r = -EBADMSG;
+		why = "not at home here: moved or swapped in the store";
 	}
 	if (!r && !recovered && (uint64_t)st->st_size != backing_size(a->suite, a->block_size, ret->size)) {
 		r = -EBADMSG;
@@ -169,7 +167,7 @@ static errint_t ofile_open(struct archive *a, struct inode *i, const struct dir_
 		return -ENOMEM;
 	}
 	atomic_fetch_add(&a->open_files, 1);
-	r = header_load(a, u, fd, &st, sealed.backing, name, len, &of->h, &of->slot);
+	r = header_load(a, u, fd, &st, sealed.backing, name, len, &of->h, &of->slot, of->place);
 	if (r) {
 		ofile_free(a, of);
 		return r;
@@ -178,7 +176,6 @@ static errint_t ofile_open(struct archive *a, struct inode *i, const struct dir_
 	of->size = of->h.size;
 	of->old_blocks = block_count(a, of->size);
 	memcpy(of->root, of->h.root, LEAF_BYTES);
-	home_compute(of->place, a->keys, u->dir->dir->record.dir_id, name, len);
 	atomic_store(&i->expires_at, of->h.expires_at);
 	ofile_need_keys(a, of); /* its failure is told when they are used */
 	*ret = of;
@@ -437,6 +434,7 @@ static errint_t current_header(struct archive *a, struct inode *i, const struct 
 			       size_t plain_len, struct file_header *ret, int *ret_slot)
 {
 	struct ofile *of = i->of;
+	uint8_t place[HOME_BYTES];
 	struct stat st;
 	errint_t read_only;
 	int fd;
@@ -451,7 +449,7 @@ static errint_t current_header(struct archive *a, struct inode *i, const struct 
 	errint_t r = backing_open(a, u->fd, backing, &fd, &read_only, &st);
 	if (r)
 		return r;
-	r = header_load(a, u, fd, &st, backing, plain, plain_len, ret, ret_slot);
+	r = header_load(a, u, fd, &st, backing, plain, plain_len, ret, ret_slot, place);
 	close(fd);
 	return r;
 }
