@@ -118,6 +118,10 @@ errint_t stat_fix(struct archive *a, struct inode *i, struct stat *st)
 			st->st_nlink--; /* .lapse */
 	} else if (S_ISLNK(st->st_mode)) {
 		st->st_size = (off_t)symlink_plain_len((size_t)st->st_size);
+	} else if (S_ISLNK(i->type)) {
+		uint64_t size;
+		st->st_mode = S_IFLNK | 0777;
+		st->st_size = plain_size(a->suite, a->block_size, (uint64_t)st->st_size, &size) ? 0 : (off_t)size;
 	} else if (S_ISREG(st->st_mode)) {
 		uint64_t size = 0;
 		pthread_mutex_lock(&i->lock);
@@ -144,7 +148,8 @@ errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, co
 	if (S_ISREG(ret->attr.st_mode) && ofile_recovering(a) && !file_header_at(a, u, backing, name, strlen(name), &h, &slot) &&
 	    fstatat(u->fd, backing, &ret->attr, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	errint_t r = inode_intern(a, ret->attr.st_ino, ret->attr.st_mode & S_IFMT, u->dir, name, strlen(name), &i);
+	mode_t type = symlink_is_file(a, u->fd, backing, &ret->attr) ? S_IFLNK : ret->attr.st_mode & S_IFMT;
+	errint_t r = inode_intern(a, ret->attr.st_ino, type, u->dir, name, strlen(name), &i);
 	if (r)
 		return r;
 	ret->inode = i;
@@ -213,18 +218,6 @@ errint_t fs_mknod(struct archive *a, struct inode *dir, const char *name, mode_t
 	return r;
 }
 
-errint_t symlink_make(struct archive *a, struct dir_use *u, const char *backing, int at_fd, const char *name, const char *target)
-{
-	size_t len = strlen(target);
-	if (len > SYMLINK_TARGET_MAX)
-		return -ENAMETOOLONG;
-	cleanup_free char *sealed = malloc(symlink_sealed_len(len) + 1);
-	if (!sealed)
-		return -ENOMEM;
-	symlink_seal(a->keys, u->dir->dir->record.dir_id, name, strlen(name), target, len, sealed);
-	return symlinkat(sealed, at_fd, backing) ? -errno : 0;
-}
-
 errint_t fs_symlink(struct archive *a, struct inode *dir, const char *name, const char *target, const struct caller *c,
 		    struct fs_entry *ret)
 {
@@ -238,20 +231,6 @@ errint_t fs_symlink(struct archive *a, struct inode *dir, const char *name, cons
 		r = symlink_make(a, &u, n.backing, u.fd, name, target);
 	r = entry_made(a, &u, &n, new, name, c, S_IFLNK, r, ret);
 	dir_leave(a, &u);
-	return r;
-}
-
-errint_t symlink_read(struct archive *a, struct dir_use *u, const char *backing, const char *name, size_t name_len, char out[static 4096])
-{
-	char sealed[8192];
-	ssize_t n = readlinkat(u->fd, backing, sealed, sizeof sealed);
-	if (n < 0)
-		return -errno;
-	if (n == (ssize_t)sizeof sealed || symlink_plain_len((size_t)n) > SYMLINK_TARGET_MAX)
-		return -EBADMSG;
-	errint_t r = symlink_open(a->keys, u->dir->dir->record.dir_id, name, name_len, sealed, (size_t)n, out);
-	if (r == -EBADMSG)
-		gate_damage(a, u->dir->dir->record.dir_id, backing, NULL, -1, r, "symlink target forged, or moved in the store");
 	return r;
 }
 
@@ -331,6 +310,21 @@ static errint_t link_entered(struct archive *a, struct inode *i, struct dir_use 
 	return r;
 }
 
+/* So that it can have a second name. */
+static errint_t link_symlink(struct archive *a, struct inode *i)
+{
+	struct dir_use u;
+	struct sealed_name n;
+	struct link *l;
+	errint_t r = inode_enter(a, i, true, &u, &l);
+	if (r)
+		return r;
+	if (!(r = name_seal(u.dir->dir->keys, l->name, l->len, &n)))
+		r = symlink_as_file(a, i, &u, n.backing, l->name, l->len, NULL, NULL);
+	dir_leave(a, &u);
+	return r;
+}
+
 errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret)
 {
 	struct dir_use from, to;
@@ -344,9 +338,9 @@ errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const ch
 	pthread_mutex_unlock(&i->lock);
 	if (unnamed)
 		return tmpfile_link(a, i, dir, name, c, ret);
-	if (!allowed || S_ISDIR(i->type) || S_ISLNK(i->type))
+	if (!allowed || S_ISDIR(i->type))
 		return -EPERM;
-	errint_t r = regular ? mark_linked(a, i, dir, name, c, &h) : 0;
+	errint_t r = regular ? mark_linked(a, i, dir, name, c, &h) : S_ISLNK(i->type) ? link_symlink(a, i) : 0;
 	if (!r && !(r = inode_enter_two(a, i, dir, &from, &to, &l))) {
 		r = link_entered(a, i, &from, l, &to, name, &h, ret);
 		dir_leave(a, &to);

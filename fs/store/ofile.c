@@ -461,7 +461,7 @@ errint_t file_header_at(struct archive *a, struct dir_use *u, const char *backin
 	struct inode *i;
 	if (fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(st.st_mode) || symlink_is_file(a, u->fd, backing, &st))
 		return -EINVAL;
 	/* Under the inode's lock nobody opens it meanwhile, to write or to recover it. */
 	errint_t r = inode_intern(a, st.st_ino, S_IFREG, u->dir, plain, plain_len, &i);

@@ -148,6 +148,12 @@ errint_t xattr_put_new(struct archive *a, int fd, const uint8_t key[static KEY_B
 bool root_view_get(struct archive *a, struct stat *st);
 /* What people see of backing attributes. */
 errint_t stat_fix(struct archive *a, struct inode *i, struct stat *st);
+/* ---- symlink.c: the directory is entered ---- */
+/* Is this regular backing file a symlink? */
+bool symlink_is_file(struct archive *a, int dir_fd, const char *backing, const struct stat *st);
+/* Makes it, if it is none yet, a sealed file, which is at home here and under `to_name` in `to`; or, `to` NULL, under any name. Entered for writing. */
+errint_t symlink_as_file(struct archive *a, struct inode *i, struct dir_use *u, const char *backing, const char *name, size_t len,
+			 const struct dir_use *to, const char *to_name);
 errint_t symlink_make(struct archive *a, struct dir_use *u, const char *backing, int at_fd, const char *name, const char *target);
 errint_t symlink_read(struct archive *a, struct dir_use *u, const char *backing, const char *name, size_t name_len, char out[static 4096]);
 void staging_name(char out[static 33]);

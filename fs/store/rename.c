@@ -18,6 +18,7 @@ struct end {
 	struct sealed_name n;
 	struct stat st;
 	bool exists;
+	bool link_file; /* a symlink that is a sealed file */
 	char *path; /* for classes; NULL if none looks at paths */
 };
 
@@ -31,10 +32,15 @@ struct move {
 	bool has_moved, has_replaced, replaces;
 };
 
-static errint_t end_stat(struct end *e)
+static errint_t end_stat(struct archive *a, struct end *e)
 {
 	e->exists = !fstatat(e->u.fd, e->n.backing, &e->st, AT_SYMLINK_NOFOLLOW);
-	return e->exists || errno == ENOENT ? 0 : -errno;
+	if (!e->exists && errno != ENOENT)
+		return -errno;
+	e->link_file = e->exists && symlink_is_file(a, e->u.fd, e->n.backing, &e->st);
+	if (e->link_file)
+		e->st.st_mode = S_IFLNK | 0777;
+	return 0;
 }
 
 /* What has settled becomes only stricter: the earlier ceiling, with its class and key, and the later floor. */
@@ -143,6 +149,11 @@ static errint_t prepare_dir(struct archive *a, struct inode *i, const struct end
 	return r;
 }
 
+static errint_t link_as_file(struct archive *a, struct inode *i, struct end *from, struct end *to)
+{
+	return symlink_as_file(a, i, &from->u, from->n.backing, from->name, from->len, &to->u, to->name);
+}
+
 /* A symlink's target is bound to its place: it is sealed anew there. */
 static errint_t move_symlink(struct archive *a, struct inode *i, struct end *from, struct end *to)
 {
@@ -213,11 +224,14 @@ static errint_t exchange(struct archive *a, struct move *m)
 {
 	struct inode *i = NULL, *j = NULL;
 	struct file_header h = {0}, k = {0};
-	if (S_ISLNK(m->from.st.st_mode) || S_ISLNK(m->to.st.st_mode))
-		return -EINVAL; /* two symlinks cannot be sealed for their new places in one step */
 	errint_t r = prepare(a, &m->from, &m->to, m->c, &i, &h);
 	if (!r)
 		r = prepare(a, &m->to, &m->from, m->c, &j, &k);
+	/* A target that is sealed for one place cannot be in two. */
+	if (!r && S_ISLNK(m->from.st.st_mode))
+		r = link_as_file(a, i, &m->from, &m->to);
+	if (!r && S_ISLNK(m->to.st.st_mode))
+		r = link_as_file(a, j, &m->to, &m->from);
 	if (!r && renameat2(m->from.u.fd, m->from.n.backing, m->to.u.fd, m->to.n.backing, RENAME_EXCHANGE))
 		r = -errno;
 	if (!r) {
@@ -266,9 +280,10 @@ static errint_t move_on_disk(void *ctx)
 {
 	struct step *s = ctx;
 	struct move *m = s->m;
-	if (S_ISLNK(m->from.st.st_mode))
+	if (S_ISLNK(m->from.st.st_mode) && !m->from.link_file)
 		return move_symlink(s->a, s->i, &m->from, &m->to);
-	return renameat2(m->from.u.fd, m->from.n.backing, m->to.u.fd, m->to.n.backing, 0) ? -errno : 0;
+	errint_t r = m->from.link_file ? link_as_file(s->a, s->i, &m->from, &m->to) : 0;
+	return r ? r : renameat2(m->from.u.fd, m->from.n.backing, m->to.u.fd, m->to.n.backing, 0) ? -errno : 0;
 }
 
 static errint_t replace(struct archive *a, struct move *m)
@@ -317,9 +332,9 @@ static void record_move(struct archive *a, struct move *m)
 
 static errint_t move_locked(struct archive *a, struct move *m)
 {
-	errint_t r = end_stat(&m->from);
+	errint_t r = end_stat(a, &m->from);
 	if (!r)
-		r = end_stat(&m->to);
+		r = end_stat(a, &m->to);
 	if (r)
 		return r;
 	if (!m->from.exists)

@@ -36,6 +36,8 @@ change() (
 	mkfifo work/fifo
 	printf 'x%.0s' {1..190} >"work/$(printf 'l%.0s' {1..240})"
 	ln -s "$(printf 't%.0s' {1..900})" work/link
+	ln -s "$(printf 't%.0s' {1..4000})" work/long-link
+	ln -P work/link work/deeper/second-link
 	setfattr -n user.comment -v "said of a file" work/4.jpg
 	setfattr -n user.empty work/4.jpg
 	setfattr -n "user.$(printf 'n%.0s' {1..150})" -v long work/6.jpg

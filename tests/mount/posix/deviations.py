@@ -1,6 +1,5 @@
 """Where the mount differs from ext4: case, pattern of labels, what is seen on the mount (None: whatever), and the reason. README lists the same. A row that matches
 no difference any more fails the test."""
-SYMLINKS = "a symlink is sealed for its one place"
 NODES = "device nodes have no place in an archive"
 NO_HOLES = "there are no holes: every block is sealed"
 SPECIAL = "extended attributes of files and directories only"
@@ -12,17 +11,8 @@ KNOWN = [
     ("data_fallocate", "zero* of *", None, NO_HOLES),
     ("data_fallocate", "collapse of *", None, NO_HOLES),
     ("data_fallocate", "insert of *", None, NO_HOLES),
-    ("link_errnos", "'s' *", None, SYMLINKS),
-    ("link_errnos", "'dangling' *", None, SYMLINKS),
-    ("link_errnos", "'sd' *", None, SYMLINKS),
-    ("link_symlinks", "*", None, SYMLINKS),
-    ("names_not_a_directory", "link from *", "EPERM", SYMLINKS),
-    ("rename_pairs_exchange", "*sym*", None, SYMLINKS),
-    ("rename_pairs_exchange", "*dangling*", None, SYMLINKS),
     ("map_beyond_the_end", "is zero when the file grows", None, "the kernel's FUSE writes out what a mapping wrote behind the end when the file grows over it"),
     ("map_beyond_the_end", "content", None, "the same"),
-    ("names_lengths", "symlink target 4095", "ENAMETOOLONG", "a sealed target is longer than its plain"),
-    ("names_symlinks_long", "*", None, "a sealed target is longer than its plain"),
     ("open_direct", "a size that is not aligned", 100, "O_DIRECT needs no alignment"),
     ("open_and_deleted_fifo", "*", "ESTALE", "of a FIFO or socket without a name nothing is left in the store"),
     ("open_special_nodes", "*chr", None, NODES),
