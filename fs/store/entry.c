@@ -172,9 +172,11 @@ errint_t fs_lookup(struct archive *a, struct inode *dir, const char *name, struc
 	errint_t r = enter_sealed(a, dir, name, false, &u, &n);
 	if (r)
 		return r;
-	r = entry_get(a, &u, n.backing, name, ret);
+	bool unmade = ofile_recovering(a) && name_never_made(a, &u, n.backing, name, strlen(name));
+	if (!unmade)
+		r = entry_get(a, &u, n.backing, name, ret);
 	dir_leave(a, &u);
-	return r;
+	return !unmade ? r : name_drop_unmade(a, dir, n.backing, name, strlen(name)) ? -ENOENT : -EAGAIN;
 }
 
 /* What was made by name, or failed to be (r), is given its owner; on failure nothing of it is left. */

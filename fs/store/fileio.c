@@ -340,7 +340,7 @@ static errint_t run_write(struct archive *a, struct ofile *of, struct run *run, 
 		h.generation++;
 		header_seal(a->keys, a->uuid, a->suite, &h, from);
 	}
-	of->unsynced = true;
+	of->changes++;
 	if (!of->young_since)
 		of->young_since = monotonic_seconds();
 	r = pwrite_some(of->fd, from, head_len + len, at, &done);
@@ -502,7 +502,7 @@ static errint_t cut_in_place(struct archive *a, struct ofile *of, struct run *ru
 {
 	const off_t at = (off_t)block_offset(a->suite, a->block_size, run->first);
 	errint_t r = run->blocks ? io_pwrite(of->fd, run->sealed, run->len, at) : 0;
-	of->unsynced = true;
+	of->changes++;
 	if (!r && ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, size)))
 		r = -errno;
 	if (!r || !run->blocks)
@@ -579,6 +579,8 @@ errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size)
 	if (size == of->size) /* is a change all the same */
 		return futimens(of->fd, (struct timespec[2]){{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}}) ? -errno : 0;
 	errint_t r = ofile_begin_write(a, of);
+	if (!r)
+		r = ofile_finish_cut(a, of);
 	if (!r && !of->on_disk)
 		r = ofile_write_header(a, of);
 	if (!r)
@@ -587,14 +589,13 @@ errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size)
 }
 
 /* What is written while the flush goes on may be in it or not: it changes by way of the journal from the start. */
-static errint_t sync_begin(struct archive *a, struct ofile *of, bool *ret_log, bool *ret_in_place, uint64_t *ret_record)
+static errint_t sync_begin(struct archive *a, struct ofile *of, bool *ret_log, uint64_t *ret_changes, uint64_t *ret_record)
 {
 	pthread_rwlock_wrlock(&of->lock);
 	errint_t r = of->on_disk ? ofile_finish_cut(a, of) : ofile_write_header(a, of);
 	*ret_log = of->dirty;
-	*ret_in_place = of->unsynced;
+	*ret_changes = of->changes == of->flushed ? 0 : of->changes;
 	*ret_record = of->journaled;
-	of->unsynced = false;
 	of->old_blocks = block_count(a, of->size);
 	of->young_since = 0;
 	pthread_rwlock_unlock(&of->lock);
@@ -603,20 +604,21 @@ static errint_t sync_begin(struct archive *a, struct ofile *of, bool *ret_log, b
 
 errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only)
 {
-	bool log, in_place;
-	uint64_t record;
-	errint_t r = sync_begin(a, of, &log, &in_place, &record);
+	bool log;
+	uint64_t changes, record;
+	errint_t r = sync_begin(a, of, &log, &changes, &record);
 	/* A file in state open is believed after a crash only if the log knows it: the log goes first. */
 	if (!r && log)
 		r = audit_sync(a->audit);
 	if (!r)
 		r = journal_sync(a, record);
-	if (!r && (in_place || !data_only) && (data_only ? fdatasync(of->fd) : fsync(of->fd)))
+	if (!r && (changes || !data_only) && (data_only ? fdatasync(of->fd) : fsync(of->fd)))
 		r = -errno;
-	if (r) {
-		pthread_rwlock_wrlock(&of->lock);
-		of->unsynced = true;
-		pthread_rwlock_unlock(&of->lock);
-	}
-	return r;
+	if (r || !changes)
+		return r;
+	pthread_rwlock_wrlock(&of->lock);
+	if (of->flushed < changes)
+		of->flushed = changes;
+	pthread_rwlock_unlock(&of->lock);
+	return 0;
 }

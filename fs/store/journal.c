@@ -15,6 +15,7 @@
 #define PENDING_FILE ((size_t)4 << 20)	  /* sealed bytes kept in memory: of one file … */
 #define PENDING_ALL  ((size_t)16 << 20)	  /* … and of all */
 #define GATHER_MS    20			  /* before the thread brings the lap to disk */
+#define GATHER_FILES 512		  /* … unless so many files wait */
 #define RETRY_MS     5000
 
 /* ---- records ---------------------------------------------------------------------------------------------------------- */
@@ -26,21 +27,23 @@ static errint_t next_lap(struct archive *a, struct journal *j)
 		return 0;
 	if (j->lap) {
 		if (fdatasync(j->lap->fd))
-			return -errno;
+			return j->error = -errno;
 		j->synced = j->written;
 		j->lap->next = j->retired;
 		j->retired = j->lap;
 		j->lap = NULL;
 		pthread_cond_signal(&j->wake);
 	}
-	return lap_begin(a, j, &j->lap);
+	errint_t r = lap_begin(a, j, &j->lap);
+	pthread_cond_signal(&j->wake);
+	return r;
 }
 
 static errint_t append(struct archive *a, const struct journal_record *r, const uint8_t *data, size_t len, uint64_t *ret_record)
 {
 	struct journal *j = a->journal;
 	pthread_mutex_lock(&j->lock);
-	errint_t err = next_lap(a, j);
+	errint_t err = j->error ? j->error : next_lap(a, j);
 	if (!err)
 		err = lap_append(a, j->lap, r, data, len);
 	if (!err) {
@@ -61,12 +64,14 @@ errint_t journal_sync(struct archive *a, uint64_t record)
 	uint64_t upto = j->written;
 	bool done = j->synced >= record;
 	cleanup_fd int fd = done ? -1 : dup(j->lap->fd);
-	errint_t r = done || fd >= 0 ? 0 : -errno;
+	errint_t r = done ? 0 : j->error ? j->error : fd < 0 ? -errno : 0;
 	pthread_mutex_unlock(&j->lock);
 	if (!done && !r) {
 		r = fdatasync(fd) ? -errno : 0;
 		pthread_mutex_lock(&j->lock);
-		if (!r && upto > j->synced)
+		if (r)
+			j->error = r;
+		else if (upto > j->synced)
 			j->synced = upto;
 		pthread_mutex_unlock(&j->lock);
 	}
@@ -89,6 +94,15 @@ bool journal_knows(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES
 	bool knows = lap_knows(j->lap, file_id) || lap_knows(j->retired, file_id) || lap_knows(j->left, file_id);
 	pthread_mutex_unlock(&j->lock);
 	return knows;
+}
+
+uint64_t journal_last(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES])
+{
+	struct journal *j = a->journal;
+	pthread_mutex_lock(&j->lock);
+	uint64_t last = lap_knows(j->lap, file_id) || lap_knows(j->retired, file_id) ? j->written : 0;
+	pthread_mutex_unlock(&j->lock);
+	return last;
 }
 
 /* ---- what is not yet in place ------------------------------------------------------------------------------------------ */
@@ -189,7 +203,9 @@ static errint_t put(struct archive *a, struct ofile *of, struct journal_record *
 {
 	struct pending_block p = {.index = index, .len = len};
 	const size_t bytes = len ? len + a->overhead : 0;
-	errint_t err = pending_reserve(of);
+	errint_t err = atomic_load(&a->journal->pending_bytes) > 2 * PENDING_ALL ? journal_flush(a, of) : 0;
+	if (!err)
+		err = pending_reserve(of);
 	if (!err)
 		err = list_dirty(a->journal, of);
 	cleanup_free uint8_t *copy = err || !len ? NULL : malloc(bytes);
@@ -233,10 +249,9 @@ errint_t journal_cut(struct archive *a, struct ofile *of, uint64_t size, uint64_
 		     const uint8_t leaf[static LEAF_BYTES])
 {
 	struct journal_record r = {.kind = JOURNAL_SIZE, .at = size};
-	uint64_t record;
 	errint_t err = put(a, of, &r, index, sealed, len, leaf);
-	if (!err && (err = journal_sync(a, of->journaled)) && !journal_done(a, of->h.file_id, r.generation, &record))
-		of->journaled = record; /* it was flushed before: what is in place counts */
+	if (!err)
+		err = journal_sync(a, of->journaled); /* if that fails, so does each sync of the file from now on */
 	if (err)
 		journal_forget(a, of);
 	else
@@ -300,8 +315,8 @@ static errint_t settle_file(struct archive *a, struct inode *i)
 		return 0;
 	pthread_rwlock_wrlock(&of->lock);
 	of->listed = false;
-	if ((r = of->cutting ? ofile_finish_cut(a, of) : journal_flush(a, of)))
-		list_dirty(a->journal, of);
+	if ((r = of->cutting ? ofile_finish_cut(a, of) : journal_flush(a, of)) && list_dirty(a->journal, of))
+		a->journal->keep = true; /* what nobody looks at any more is for the next mount */
 	pthread_rwlock_unlock(&of->lock);
 	ofile_release(a, of, false);
 	return r;
@@ -327,7 +342,8 @@ static errint_t settle(struct archive *a)
 	return r;
 }
 
-/* What retired laps hold is in place; now it goes to the disk there, and they go. */
+/* What retired laps hold is in place; now it goes to the disk there, and they go. But not before a lap of an earlier session that has records of the same
+ * files: those would count again. */
 static errint_t drop_retired(struct archive *a)
 {
 	struct journal *j = a->journal;
@@ -335,8 +351,16 @@ static errint_t drop_retired(struct archive *a)
 	struct lap *l = j->retired;
 	pthread_mutex_unlock(&j->lock);
 	errint_t r = settle(a);
-	if (!r && syncfs(a->root_fd))
+	if (!r && laps_share_left(j, l)) {
+		pthread_mutex_lock(&j->lock);
+		j->held = j->left;
+		pthread_mutex_unlock(&j->lock);
+		return 0;
+	}
+	if (!r && syncfs(a->root_fd)) {
 		r = -errno;
+		j->keep = true; /* the next one would not tell of it again */
+	}
 	if (!r)
 		r = laps_remove(j, l);
 	if (r)
@@ -361,30 +385,36 @@ static void retire_idle(struct journal *j)
 	j->lap = NULL;
 }
 
-/* `lock` held. False when somebody signalled. */
-static bool wait_ms(struct journal *j, int64_t ms)
+static struct timespec in_ms(int64_t ms)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += ms % 1000 * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += ms % 1000 * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
 	}
+	return t;
+}
+
+/* `lock` held. False when somebody signalled. */
+static bool wait_until(struct journal *j, struct timespec until)
+{
 	return pthread_cond_clockwait(&j->wake, &j->lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT;
 }
 
 /* `lock` held. Until there is something to do; writes that come at the same time are brought to disk together. */
 static void wait_for_work(struct journal *j, bool failing)
 {
-	while (!j->stop && !j->dirty_count && !j->retired) {
+	while (!j->stop && !j->dirty_count && (!j->retired || j->held)) {
 		if (!j->lap)
 			pthread_cond_wait(&j->wake, &j->lock);
-		else if (wait_ms(j, LAP_SECONDS * 1000))
+		else if (wait_until(j, in_ms(LAP_SECONDS * 1000)))
 			return;
 	}
-	while (!j->stop && !wait_ms(j, failing ? RETRY_MS : GATHER_MS))
+	const struct timespec until = in_ms(failing ? RETRY_MS : GATHER_MS);
+	while (!j->stop && (failing || j->dirty_count < GATHER_FILES) && !wait_until(j, until))
 		;
 }
 
@@ -397,7 +427,7 @@ static void *journal_main(void *archive)
 	while (!j->stop) {
 		wait_for_work(j, last);
 		retire_idle(j);
-		bool retired = j->retired;
+		bool retired = j->retired && !j->held && !j->keep;
 		pthread_mutex_unlock(&j->lock);
 		errint_t r = retired ? drop_retired(a) : settle(a);
 		if (r && r != last)
@@ -435,9 +465,20 @@ void journal_stop(struct archive *a)
 	errint_t r = settle(a);
 	if (r)
 		log_line(LOG_LEVEL_ERROR, "journal: what was changed could not be put in place, the next mount does it: %s", strerror(-r));
-	j->keep = r != 0;
+	j->keep |= r != 0;
 	while (j->dirty_count)
 		inode_unref(a, j->dirty[--j->dirty_count]);
+}
+
+/* The older first. What is not resolved stays, and what must not go before it. */
+static bool remove_laps(struct journal *j)
+{
+	bool resolved = !open_table_count(j->unresolved);
+	if (resolved && j->left && laps_remove(j, j->left))
+		return false;
+	if (!resolved && (laps_share_left(j, j->retired) || laps_share_left(j, j->lap)))
+		return false;
+	return !(j->retired && laps_remove(j, j->retired)) && !(j->lap && laps_remove(j, j->lap)) && resolved;
 }
 
 bool journal_close(struct archive *a, bool on_disk)
@@ -446,15 +487,8 @@ bool journal_close(struct archive *a, bool on_disk)
 	bool clean = true;
 	if (!j)
 		return true;
-	if (!a->observe) {
-		clean = on_disk && a->begun && j->read && !j->keep && !journal_unresolved(a);
-		if (clean && j->lap)
-			clean = !laps_remove(j, j->lap);
-		if (clean && j->retired)
-			clean = !laps_remove(j, j->retired);
-		if (clean && j->left)
-			clean = !laps_remove(j, j->left);
-	}
+	if (!a->observe)
+		clean = on_disk && a->begun && j->read && !j->keep && remove_laps(j);
 	free(j->dirty);
 	laps_free(j->lap);
 	laps_free(j->retired);

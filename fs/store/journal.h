@@ -33,6 +33,8 @@ const struct pending_block *journal_pending(const struct ofile *of, uint64_t ind
 errint_t journal_flush(struct archive *a, struct ofile *of);
 /* Is there anything of this file in the journal, in place or not? */
 bool journal_knows(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]);
+/* The last record that may be of this file, or 0. */
+uint64_t journal_last(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]);
 /* The file is cut to `size`; its last block, if it becomes a shorter one, is `sealed` (len 0: none), and in memory as in journal_put. On disk in the journal
  * when 0 is returned; else nothing has changed. */
 errint_t journal_cut(struct archive *a, struct ofile *of, uint64_t size, uint64_t index, const uint8_t *sealed, size_t len,

@@ -32,11 +32,14 @@ struct journal {
 	struct lap *retired; /* all in them is being put in place */
 	uint64_t next_number;
 	uint64_t written, synced; /* records of this session */
+	errint_t error;		  /* of a flush: the next one would not tell of it again, so nothing is recorded any more */
 	int64_t last_put;	  /* CLOCK_MONOTONIC seconds */
 	struct inode **dirty;	  /* with blocks that are not in place; a reference each */
 	size_t dirty_count, dirty_cap;
 	_Atomic size_t pending_bytes;
-	bool stop, has_thread, keep /* for the next mount */;
+	bool stop, has_thread;
+	bool held;		   /* retired laps wait for those of earlier sessions to go */
+	_Atomic bool keep;	   /* all for the next mount */
 	pthread_t thread;
 
 	struct lap *left;	   /* of earlier sessions; under `lock` and left_lock */
@@ -53,8 +56,10 @@ errint_t lap_begin(struct archive *a, struct journal *j, struct lap **ret); /* o
 /* Appends a record and what follows it. */
 errint_t lap_append(struct archive *a, struct lap *l, const struct journal_record *r, const uint8_t *data, size_t len);
 void laps_free(struct lap *first); /* NULL is fine */
-/* Off the disk, durably. */
+/* Off the disk, durably, the oldest first: records must not come to count again. */
 errint_t laps_remove(struct journal *j, struct lap *first);
+/* Does one of them have records of a file that the laps of earlier sessions have some of? */
+bool laps_share_left(struct journal *j, const struct lap *first);
 /* All that are there, by number; the head of each is read. With `remove` they are unlinked instead. */
 errint_t laps_find(struct archive *a, struct journal *j, bool remove, struct fault *f);
 /* The record at `offset`; *ret_next is where the next one is. -ENODATA: there is none. */

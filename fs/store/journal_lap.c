@@ -21,7 +21,7 @@ static bool name_parse(const char *name, uint64_t *ret)
 	char again[LAP_NAME_BYTES], *end;
 	*ret = strtoull(name, &end, 16);
 	lap_name(*ret, again);
-	return !strcmp(name, again) && *ret < UINT64_MAX / 2;
+	return !strcmp(name, again) && *ret <= INT64_MAX;
 }
 
 static struct lap *lap_new(void)
@@ -53,12 +53,14 @@ errint_t lap_begin(struct archive *a, struct journal *j, struct lap **ret)
 	struct lap *l = lap_new();
 	if (!l)
 		return -ENOMEM;
-	l->head.number = j->next_number++; /* whatever comes of it: what a failure leaves is in nobody's way */
 	l->end = sizeof head;
 	crypt_random(l->head.id, sizeof l->head.id);
+	do { /* what is no lap, or was left by a failure, is in nobody's way */
+		l->head.number = j->next_number++;
+		lap_name(l->head.number, name);
+		l->fd = openat(j->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	} while (l->fd < 0 && errno == EEXIST);
 	journal_lap_seal(&a->keys->journal, a->uuid, &l->head, head);
-	lap_name(l->head.number, name);
-	l->fd = openat(j->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	errint_t r = l->fd < 0 ? -errno : io_pwrite(l->fd, head, sizeof head, 0);
 	if (!r && fdatasync(l->fd))
 		r = -errno;
@@ -124,15 +126,20 @@ errint_t lap_read(struct archive *a, const struct lap *l, uint64_t offset, struc
 	return 0;
 }
 
-errint_t laps_remove(struct journal *j, struct lap *first)
+static errint_t remove_oldest_first(struct journal *j, const struct lap *l)
 {
 	char name[LAP_NAME_BYTES];
-	for (struct lap *l = first; l; l = l->next) {
-		lap_name(l->head.number, name);
-		if (unlinkat(j->dirfd, name, 0) && errno != ENOENT)
-			return -errno;
-	}
-	return io_fsync_dir(j->dirfd);
+	errint_t r = l->next ? remove_oldest_first(j, l->next) : 0;
+	if (r)
+		return r;
+	lap_name(l->head.number, name);
+	return unlinkat(j->dirfd, name, 0) && errno != ENOENT ? -errno : 0;
+}
+
+errint_t laps_remove(struct journal *j, struct lap *first)
+{
+	errint_t r = remove_oldest_first(j, first);
+	return r ? r : io_fsync_dir(j->dirfd);
 }
 
 static int descending(const void *a, const void *b)
@@ -188,8 +195,6 @@ errint_t laps_find(struct archive *a, struct journal *j, bool remove, struct fau
 	for (size_t i = 0; i < count; i++) {
 		char name[LAP_NAME_BYTES];
 		lap_name(number[i], name);
-		if (number[i] >= j->next_number)
-			j->next_number = number[i] + 1;
 		r = remove ? (unlinkat(j->dirfd, name, 0) ? -errno : 0) : lap_open(a, j, number[i], end);
 		if (r == -EPROTONOSUPPORT)
 			return fault_set(f, r, ARCHIVE_DIR_NAME "/" JOURNAL_DIR_NAME "/%s is of a newer lapse", name);
@@ -201,8 +206,11 @@ errint_t laps_find(struct archive *a, struct journal *j, bool remove, struct fau
 			continue;
 		if (r)
 			return r;
-		if (!remove)
-			end = &(*end)->next;
+		if (remove)
+			continue;
+		if (number[i] >= j->next_number)
+			j->next_number = number[i] + 1;
+		end = &(*end)->next;
 	}
 	if (remove && count)
 		log_line(LOG_LEVEL_WARNING, "journal: %zu laps were there though the last session ended well; they are not used", count);

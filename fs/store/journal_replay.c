@@ -81,6 +81,8 @@ static errint_t read_all(struct archive *a, struct journal *j)
 	qsort(j->item, j->items, sizeof *j->item, by_file);
 	for (size_t k = 0; k < j->items && !r; k++) {
 		size_t count;
+		if (k && !memcmp(j->item[k].file_id, j->item[k - 1].file_id, FILE_ID_BYTES))
+			continue;
 		items_of(j, j->item[k].file_id, &count);
 		if (count)
 			r = open_table_add(j->unresolved, j->item[k].file_id);
@@ -174,7 +176,7 @@ static errint_t replay_record(struct archive *a, int fd, const struct content_ke
 	errint_t r = buf ? 0 : -ENOMEM;
 	const off_t offset = (off_t)block_offset(a->suite, a->block_size, index);
 	struct stat st;
-	if (l->record.kind == JOURNAL_SIZE && len != at % a->block_size && len)
+	if (l->record.kind == JOURNAL_SIZE && len != at % a->block_size)
 		return 0;
 	if (!r && fstat(fd, &st))
 		r = -errno;
@@ -206,9 +208,23 @@ errint_t journal_resolved(struct archive *a, const uint8_t file_id[static FILE_I
 	errint_t r = journal_done(a, file_id, generation, &record);
 	if (!r)
 		r = journal_sync(a, record);
-	if (!r)
-		open_table_remove(a->journal->unresolved, file_id);
-	return r;
+	if (r)
+		return r;
+	open_table_remove(a->journal->unresolved, file_id);
+	if (!open_table_count(a->journal->unresolved))
+		journal_all_seen(a);
+	return 0;
+}
+
+bool laps_share_left(struct journal *j, const struct lap *first)
+{
+	bool share = false;
+	pthread_mutex_lock(&j->left_lock);
+	for (size_t k = 0; k < j->items && !share; k++)
+		for (const struct lap *l = first; l && !share; l = l->next)
+			share = open_table_has(l->files, j->item[k].file_id);
+	pthread_mutex_unlock(&j->left_lock);
+	return share;
 }
 
 void journal_all_seen(struct archive *a)
@@ -222,6 +238,8 @@ void journal_all_seen(struct archive *a)
 	} else {
 		pthread_mutex_lock(&j->lock);
 		j->left = NULL;
+		j->held = false;
+		pthread_cond_signal(&j->wake);
 		pthread_mutex_unlock(&j->lock);
 		j->items = 0;
 		open_table_clear(j->unresolved);

@@ -172,7 +172,8 @@ static errint_t ofile_open(struct archive *a, struct inode *i, const struct dir_
 		ofile_free(a, of);
 		return r;
 	}
-	of->on_disk = of->unsynced = true;
+	of->on_disk = true;
+	of->changes = 1; /* of before, perhaps */
 	of->size = of->h.size;
 	of->old_blocks = block_count(a, of->size);
 	memcpy(of->root, of->h.root, LEAF_BYTES);
@@ -274,7 +275,7 @@ errint_t ofile_write_header(struct archive *a, struct ofile *of)
 	if (fstat(of->fd, &st))
 		return -errno;
 	/* A new file's first header brings the empty second slot with it. */
-	of->unsynced = true;
+	of->changes++;
 	errint_t r = of->on_disk ? io_pwrite(of->fd, raw, HEADER_SLOT_BYTES, slot * HEADER_SLOT_BYTES)
 				 : io_pwrite(of->fd, raw, sizeof raw, 0);
 	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
@@ -299,6 +300,8 @@ errint_t ofile_begin_write(struct archive *a, struct ofile *of)
 		gate_record_at(a, RECORD_CLOSE, NULL, &of->h, of->h.dir_id, of->place, "could not be opened for writing");
 	if (r)
 		return r == -ENOSPC || r == -EDQUOT || r == -EROFS ? r : -EIO;
+	if (!of->journaled)
+		of->journaled = journal_last(a, of->h.file_id); /* what says that an earlier cut is done may not be on disk */
 	struct file_header before = of->h;
 	of->h.state = HEADER_OPEN;
 	of->h.size = 0;

@@ -14,7 +14,7 @@ struct ofile {
 	bool on_disk;		/* a header has been written */
 	bool dirty;		/* on disk (or to be) in state open */
 	bool settled;		/* had settled before it was opened for writing: its class is decided */
-	bool kept;		/* under inode->lock: without references, because its header could not be sealed */
+	bool kept;		/* under inode->lock: without references, because it is not yet in place as it was closed */
 	errint_t key_error;	/* why there are no keys */
 	struct content_keys *keys; /* secret memory; NULL: none yet */
 	_Atomic uint64_t size;
@@ -28,7 +28,7 @@ struct ofile {
 	/* Blocks below this may be on disk, and somebody may count on them: they change by way of the journal. */
 	uint64_t old_blocks;
 	int64_t young_since;	/* CLOCK_MONOTONIC seconds of the first change in place since all was old; 0: none */
-	bool unsynced;		/* something may have been written in place that is not on disk */
+	uint64_t changes, flushed; /* in place; how many of them a flush that ended well has brought to disk */
 	/* in the journal, and not yet in place: by index */
 	struct pending_block *pending;
 	size_t pending_count, pending_cap, pending_bytes;
@@ -99,6 +99,11 @@ uint8_t *scratch_get(struct archive *a); /* this thread's; NULL without memory *
 size_t scratch_bytes(const struct archive *a);
 
 /* recover.c */
+/* A name that a crash left of a file which nobody had written to, and whose record in the log it took: nothing says whose file it was to be. What was cut to
+ * nothing at another time shows as damaged. The directory is entered. */
+bool name_never_made(struct archive *a, struct dir_use *u, const char *backing, const char *name, size_t len);
+/* Removes it. True if there was such a name, and it is gone. */
+bool name_drop_unmade(struct archive *a, struct inode *dir, const char *backing, const char *name, size_t len);
 /* The last session did not end well, and not every file has been looked at since. */
 bool ofile_recovering(struct archive *a);
 /* May the last session have left this file, of that header, unfinished? Then its size and content are not yet to be held against the header. */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -235,4 +236,41 @@ errint_t ofile_recover(struct archive *a, int fd, const struct stat *st, const u
 	}
 	gate_record_at(a, RECORD_CLOSE, NULL, h, h->dir_id, place, "recovered");
 	return 0;
+}
+
+bool name_never_made(struct archive *a, struct dir_use *u, const char *backing, const char *name, size_t len)
+{
+	uint8_t place[HOME_BYTES];
+	struct stat st;
+	if (!ofile_recovering(a) || fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) || st.st_size ||
+	    st.st_mtim.tv_sec < a->log_end_wall_ns / 1000000000 - 1)
+		return false;
+	home_compute(place, a->keys, u->dir->dir->record.dir_id, name, len);
+	if (a->unclean && open_table_has(a->unclean, place))
+		return false;
+	struct inode *i = inode_find(a, st.st_ino);
+	if (!i)
+		return true;
+	pthread_mutex_lock(&i->lock);
+	bool open = i->of;
+	pthread_mutex_unlock(&i->lock);
+	inode_unref(a, i);
+	return !open;
+}
+
+bool name_drop_unmade(struct archive *a, struct inode *dir, const char *backing, const char *name, size_t len)
+{
+	struct sealed_name n;
+	struct dir_use u;
+	struct stat st;
+	if (dir_enter(a, dir, true, &u))
+		return false;
+	bool gone = name_never_made(a, &u, backing, name, len) && !name_seal(dir->dir->keys, name, len, &n) && !strcmp(n.backing, backing) &&
+		    !fstatat(u.fd, backing, &st, AT_SYMLINK_NOFOLLOW) && !entry_remove(a, &u, name, &n, &st, NULL, NULL, NULL);
+	if (gone) {
+		companion_remove(&u, &n);
+		atomic_fetch_add(&a->recovered, 1);
+	}
+	dir_leave(a, &u);
+	return gone;
 }

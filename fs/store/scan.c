@@ -105,47 +105,6 @@ static void count_foreign(struct walk *w, int dirfd, const char *name, unsigned 
 
 /* ---- entries --------------------------------------------------------------------------------------------------------------------- */
 
-/* A name that a crash left of a file which nobody had written to, and whose record in the log it took: nothing says whose file it was to be. What was cut to
- * nothing later than that shows as damaged. */
-static bool never_made(struct archive *a, struct dir_use *u, const char *backing, const char *name, size_t len)
-{
-	uint8_t place[HOME_BYTES];
-	struct stat st;
-	if (!ofile_recovering(a) || fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) || st.st_size ||
-	    st.st_mtim.tv_sec < a->log_end_wall_ns / 1000000000 - 1)
-		return false;
-	home_compute(place, a->keys, u->dir->dir->record.dir_id, name, len);
-	if (a->unclean && open_table_has(a->unclean, place))
-		return false;
-	struct inode *i = inode_find(a, st.st_ino);
-	if (!i)
-		return true;
-	pthread_mutex_lock(&i->lock);
-	bool open = i->of;
-	pthread_mutex_unlock(&i->lock);
-	inode_unref(a, i);
-	return !open;
-}
-
-/* True if there was such a name, and it is gone. */
-static bool drop_never_made(struct walk *w, struct inode *dir, const char *backing, const char *name, size_t len)
-{
-	struct archive *a = w->a;
-	struct sealed_name n;
-	struct dir_use u;
-	struct stat st;
-	if (dir_enter(a, dir, true, &u))
-		return false;
-	bool gone = never_made(a, &u, backing, name, len) && !name_seal(dir->dir->keys, name, len, &n) && !strcmp(n.backing, backing) &&
-		    !fstatat(u.fd, backing, &st, AT_SYMLINK_NOFOLLOW) && !entry_remove(a, &u, name, &n, &st, NULL, NULL, NULL);
-	if (gone) {
-		companion_remove(&u, &n);
-		atomic_fetch_add(&a->recovered, 1);
-	}
-	dir_leave(a, &u);
-	return gone;
-}
-
 /* The row is put under the directory's lock, so that it does not come after a removal that it knows nothing of. */
 static void scan_file(struct walk *w, struct dir_use *u, const char *backing, const char *name, size_t len)
 {
@@ -180,11 +139,11 @@ static void scan_entry(struct walk *w, struct inode *dir, int dirfd, const struc
 		return;
 	}
 	errint_t r = backing_name_open(w->a, &u, e->d_name, name, &len);
-	bool unmade = !r && type == S_IFREG && w->full && never_made(w->a, &u, e->d_name, name, len);
+	bool unmade = !r && type == S_IFREG && w->full && name_never_made(w->a, &u, e->d_name, name, len);
 	if (!r && type == S_IFREG && w->full && !unmade)
 		scan_file(w, &u, e->d_name, name, len);
 	dir_leave(w->a, &u);
-	if (unmade && drop_never_made(w, dir, e->d_name, name, len))
+	if (unmade && name_drop_unmade(w->a, dir, e->d_name, name, len))
 		return;
 	if (r && type == S_IFDIR)
 		count_foreign(w, dirfd, e->d_name, 0);

@@ -166,6 +166,8 @@ static errint_t tmpfile_link_entered(struct archive *a, struct inode *i, struct 
 		r = settle_in(a, of, u, name, path, &h);
 	if (!r)
 		r = gate_record_at(a, RECORD_CREATE, who, &h, h.dir_id, h.home[0], NULL);
+	if (!r && !never_synced(i)) /* before its name is on disk, for a crash */
+		r = audit_sync(a->audit);
 	if (r)
 		return r;
 	if ((r = name_on_disk(a, i, of, u, &n, name, ret))) {

@@ -51,6 +51,7 @@ for f in $FILES; do
 done
 
 note "what is written once leaves no lap"
+expect_log 'journal: [0-9]+ laps were there though the last session ended well'
 archive_new --suite xchacha20-poly1305 --block-size 4K
 mount_archive
 for f in $FILES; do dd if="$HERE/$f" of="$MNT/$f" bs=4000 conv=fsync status=none; done

@@ -1,6 +1,8 @@
 /* The double-write journal without a kernel: what a crash leaves in it and in place, and what the next session makes of that. */
 #include "fs_fixture.h"
 
+#include "store/journal_internal.h"
+
 #define B BLOCK_SIZE_MIN
 
 static char dir[PATH_MAX], *old, *new;
@@ -383,6 +385,36 @@ Test(journal_store, new_blocks_pay_nothing)
 	crash_after(new_file);
 	cr_assert(!newest_lap(lap), "%s", lap);
 	archive_up();
+}
+
+/* A later lap, in which it says that the older one's records are done with, must not go before that one. */
+Test(journal_store, the_laps_of_earlier_sessions_go_with_the_last_file_that_is_put_right)
+{
+	char before[PATH_MAX], after[PATH_MAX];
+	crash_after(overwrite_and_sync);
+	cr_assert(newest_lap(before));
+	archive_up();
+	expect_f(len, B + 50, B + 150);
+	cr_assert(newest_lap(after) && strcmp(before, after) && access(before, F_OK), "%s is still there", before);
+}
+
+/* What says that a cut is done was recorded by an opening that is no more. */
+Test(journal_store, a_sync_waits_for_the_record_of_an_earlier_cut)
+{
+	struct stat in = {.st_size = 0}, got;
+	struct fs_entry e;
+	struct handle *h = open_f(O_RDWR);
+	write_at(h, new, 100, 50);
+	fs_release(a, h);
+	cr_assert_eq(find_path("f", &e), 0);
+	cr_assert_eq(fs_setattr(a, e.inode, NULL, &in, FS_SET_SIZE, &caller, &got), 0);
+	cr_assert_lt(a->journal->synced, a->journal->written);
+	h = open_f(O_RDWR);
+	write_at(h, new, 100, 0);
+	sync_f(h);
+	cr_assert_eq(a->journal->synced, a->journal->written);
+	fs_release(a, h);
+	fs_forget(a, e.inode, 1);
 }
 
 static bool no_lap(void *ctx)
