@@ -18,7 +18,7 @@ at_end wakes
 # Every worker waits in the kernel for an answer: neither ended nor going on. (Between two looks each of them is in the same request.)
 in_requests() {
 	local worker
-	for worker; do grep -q 'fuse\|request_wait' "/proc/$worker/stack" || return 1; done
+	for worker; do grep -q 'fuse\|folio_wait' "/proc/$worker/stack" || return 1; done
 }
 
 for transport in $(transports); do
@@ -35,7 +35,7 @@ for transport in $(transports); do
 		wait_until 60 reached $(($(synced) + 10 + RANDOM % 30))
 		kill -STOP "$DAEMON"
 		wait_until 20 stands
-		wait_until 30 in_requests "${workers[@]}"
+		(wait_until 30 in_requests "${workers[@]}") || die "$transport: $(tail -n 20 "$TEST_TMP"/work.? $(printf '/proc/%s/stack ' "${workers[@]}"))"
 		before=$(synced)
 		sleep 0.5 # they are given the time to do what they must not
 		[ "$(synced)" = "$before" ] || die "$transport: something was synced without the daemon"

@@ -12,7 +12,7 @@ note "archives"
 sides_new archives
 both "tar, with everything" '
 	cp -a "$OTHER/tree" a
-	tar $ALL --sparse --sort=name -cf "$OUT/all.tar" a; tar $ALL -tvvf "$OUT/all.tar"
+	tar $ALL --sparse --sort=name -cf "$OUT/all.tar" a; tar $ALL -tvvf "$OUT/all.tar" | sort
 	mkdir x; tar $ALL -xpf "$OUT/all.tar" -C x; same a x/a
 	tar --compare $ALL -f "$OUT/all.tar"
 	tar -cf t.tar --sort=name a; tar -rf t.tar --sort=name --transform s/acl/more/ a/acl; tar -tf t.tar | sort; tar --delete -f t.tar a/holes; tar -tf t.tar; rm t.tar'
