@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../mount/lib.sh"
 kinds=(save overwrite append wal delete)
 seed=${SEED:-1} rounds=8
-[ -z "${LAPSE_LONG:-}" ] || rounds=150
+[ -z "${LAPSE_LONG:-}" ] || rounds=100
 RANDOM=$seed
 note "SEED=$seed"
 archive_new
