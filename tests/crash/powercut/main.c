@@ -16,7 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TOLD_MAX 3 /* faults of one class that are told in full */
+#define LEAVE_OUT_SECONDS 600
+#define TOLD_MAX	  3 /* faults of one class that are told in full */
 
 /* ---- reports --------------------------------------------------------------------------------------------------------------------------- */
 
@@ -177,7 +178,7 @@ int run_workload(const struct options *o, const struct workload *w, const struct
 	if (!pid) {
 		if (leave_out && !o->verbose && (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr)))
 			_exit(3);
-		alarm(leave_out ? 120 : 0); /* a build without a call may wait for ever */
+		alarm(leave_out ? LEAVE_OUT_SECONDS : 0); /* a build without a call may wait for ever */
 		status = workload_process(o, w, leave_out, known, ret);
 		fflush(stdout);
 		_exit(status);
@@ -287,10 +288,11 @@ static const char usage[] =
 	"  --limit N          so many states of each workload; 0: all\n"
 	"  --again N          every Nth state is mounted again, with all threads; 0: none\n"
 	"  --leave-out        each call of each place in turn is not made: is that noticed?\n"
+	"  --syncs            with it: only those of fsync, fdatasync, syncfs and rename\n"
 	"  --replay WHICH     builds the state that a fault names into DIR/state\n"
 	"  --verbose          with --leave-out: what is noticed\n";
 
-enum { OPT_SCRATCH = 256, OPT_WORKLOAD, OPT_SEED, OPT_SEEDS, OPT_RANDOM, OPT_EVENTS, OPT_LIMIT, OPT_AGAIN, OPT_LEAVE_OUT, OPT_REPLAY, OPT_VERBOSE };
+enum { OPT_SCRATCH = 256, OPT_WORKLOAD, OPT_SEED, OPT_SEEDS, OPT_RANDOM, OPT_EVENTS, OPT_LIMIT, OPT_AGAIN, OPT_LEAVE_OUT, OPT_SYNCS, OPT_REPLAY, OPT_VERBOSE };
 static const struct option long_options[] = {
 	{"scratch", required_argument, NULL, OPT_SCRATCH},
 	{"workload", required_argument, NULL, OPT_WORKLOAD},
@@ -301,6 +303,7 @@ static const struct option long_options[] = {
 	{"limit", required_argument, NULL, OPT_LIMIT},
 	{"again", required_argument, NULL, OPT_AGAIN},
 	{"leave-out", no_argument, NULL, OPT_LEAVE_OUT},
+	{"syncs", no_argument, NULL, OPT_SYNCS},
 	{"replay", required_argument, NULL, OPT_REPLAY},
 	{"verbose", no_argument, NULL, OPT_VERBOSE},
 	{0},
@@ -333,6 +336,7 @@ int main(int argc, char **argv)
 		case OPT_LIMIT: o.limit = number(optarg); break;
 		case OPT_AGAIN: o.again = (unsigned)number(optarg); break;
 		case OPT_LEAVE_OUT: leave_out = true; break;
+		case OPT_SYNCS: o.syncs = true; break;
 		case OPT_REPLAY: which = optarg; break;
 		case OPT_VERBOSE: o.verbose = true; break;
 		default: fputs(usage, stderr); return 2;

@@ -12,7 +12,7 @@ struct options {
 	uint64_t seed;
 	unsigned random, events, again; /* each `again`th state is mounted again */
 	size_t limit;
-	bool verbose;
+	bool verbose, syncs;
 };
 
 /* Of one workload, in memory that its process shares with the one that waits for it. */
