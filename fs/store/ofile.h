@@ -164,7 +164,14 @@ errint_t symlink_read(struct archive *a, struct dir_use *u, const char *backing,
 void staging_name(char out[static 33]);
 void staging_remove_dir(struct archive *a, const char *tmp);
 errint_t dir_record_write(struct archive *a, int dir_fd, const struct dir_record *d, bool create);
-/* Takes an empty directory out of its place, for good if `then` (may be NULL), which puts another there, does not fail. The parent is entered for
- * writing. */
+/* 0 if nothing but the record is in it: no file of lapse's, no foreign one. */
+errint_t dir_is_empty(struct archive *a, int parent_fd, const char *backing);
+/* What is to take the place of a directory: the name is never without one. In a crash the other is left under the name that this had, and must be at home
+ * there. */
+struct dir_swap {
+	struct dir_use *u;
+	const struct sealed_name *n;
+};
+/* Takes an empty directory out of its place, for `swap` or (NULL) for nothing. The parent is entered for writing. */
 errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed_name *n, const char *name, const struct stat *st,
-		       errint_t (*then)(void *ctx), void *ctx);
+		       const struct dir_swap *swap);

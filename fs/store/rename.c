@@ -261,7 +261,7 @@ static errint_t check_target(struct archive *a, struct move *m)
 	if (S_ISDIR(m->to.st.st_mode) != S_ISDIR(m->from.st.st_mode))
 		return S_ISDIR(m->to.st.st_mode) ? -EISDIR : -ENOTDIR;
 	if (S_ISDIR(m->to.st.st_mode))
-		return 0;
+		return dir_is_empty(a, m->to.u.fd, m->to.n.backing);
 	m->replaces = true;
 	if (!S_ISREG(m->to.st.st_mode))
 		return 0;
@@ -286,6 +286,18 @@ static errint_t move_on_disk(void *ctx)
 	return r ? r : renameat2(m->from.u.fd, m->from.n.backing, m->to.u.fd, m->to.n.backing, 0) ? -errno : 0;
 }
 
+static errint_t replace_dir(struct archive *a, struct move *m)
+{
+	const struct dir_swap swap = {&m->from.u, &m->from.n};
+	struct inode *j;
+	errint_t r = inode_intern(a, m->to.st.st_ino, S_IFDIR, m->to.dir, m->to.name, m->to.len, &j);
+	if (r)
+		return r;
+	r = prepare_dir(a, j, &m->to, &m->from);
+	inode_unref(a, j);
+	return r ? r : dir_take_away(a, &m->to.u, &m->to.n, m->to.name, &m->to.st, &swap);
+}
+
 static errint_t replace(struct archive *a, struct move *m)
 {
 	struct inode *i = NULL;
@@ -301,7 +313,7 @@ static errint_t replace(struct archive *a, struct move *m)
 		if (!m->to.exists)
 			r = move_on_disk(&step);
 		else if (S_ISDIR(m->to.st.st_mode))
-			r = dir_take_away(a, &m->to.u, &m->to.n, m->to.name, &m->to.st, move_on_disk, &step);
+			r = replace_dir(a, m);
 		else
 			r = entry_remove(a, &m->to.u, m->to.name, &m->to.n, &m->to.st, move_on_disk, &step, NULL);
 	}

@@ -174,8 +174,7 @@ errint_t fs_mkdir(struct archive *a, struct inode *dir, const char *name, mode_t
 	return 0;
 }
 
-/* 0 if nothing but the record is in it: no file of lapse's, no foreign one. */
-static errint_t dir_is_empty(struct archive *a, int parent_fd, const char *backing)
+errint_t dir_is_empty(struct archive *a, int parent_fd, const char *backing)
 {
 	int fd = openat(parent_fd, backing, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | (a->root_daemon ? O_NOATIME : 0));
 	if (fd < 0 && errno == EACCES && !a->root_daemon)
@@ -202,8 +201,7 @@ struct taking {
 	struct dir_use *u;
 	const struct sealed_name *n;
 	const struct stat *st;
-	errint_t (*then)(void *ctx); /* puts something in its place; NULL: nothing */
-	void *ctx;
+	const struct dir_swap *swap;
 };
 
 /* An ordinary user's daemon can neither move nor empty what its owner made read-only. */
@@ -222,26 +220,30 @@ static errint_t take_dir(void *ctx)
 	errint_t r = lend_mode(t, 0700);
 	if (r)
 		return r;
-	if (renameat2(t->u->fd, t->n->backing, t->a->staging_fd, tmp, RENAME_NOREPLACE)) {
+	const struct dir_swap *s = t->swap;
+	const struct dir_use *u = s ? s->u : t->u;
+	const struct sealed_name *n = s ? s->n : t->n;
+	if (s && renameat2(t->u->fd, t->n->backing, u->fd, n->backing, RENAME_EXCHANGE)) {
 		r = -errno;
+	} else if (renameat2(u->fd, n->backing, t->a->staging_fd, tmp, RENAME_NOREPLACE)) {
+		r = -errno;
+		if (s)
+			renameat2(t->u->fd, t->n->backing, u->fd, n->backing, RENAME_EXCHANGE);
+	}
+	if (r) {
 		lend_mode(t, t->st->st_mode & 07777);
 		return r;
 	}
-	if (!t->then) {
+	if (!s)
 		companion_remove(t->u, t->n);
-	} else if ((r = t->then(t->ctx))) {
-		renameat2(t->a->staging_fd, tmp, t->u->fd, t->n->backing, RENAME_NOREPLACE);
-		lend_mode(t, t->st->st_mode & 07777);
-		return r;
-	}
 	staging_remove_dir(t->a, tmp);
 	return 0;
 }
 
 errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed_name *n, const char *name, const struct stat *st,
-		       errint_t (*then)(void *ctx), void *ctx)
+		       const struct dir_swap *swap)
 {
-	struct taking t = {.a = a, .u = u, .n = n, .st = st, .then = then, .ctx = ctx};
+	struct taking t = {.a = a, .u = u, .n = n, .st = st, .swap = swap};
 	errint_t r = dir_is_empty(a, u->fd, n->backing);
 	if (r)
 		return r;
@@ -269,7 +271,7 @@ errint_t fs_rmdir(struct archive *a, struct inode *dir, const char *name, const 
 	if (!r && !S_ISDIR(st.st_mode))
 		r = -ENOTDIR;
 	if (!r)
-		r = dir_take_away(a, &u, &n, name, &st, NULL, NULL);
+		r = dir_take_away(a, &u, &n, name, &st, NULL);
 	dir_leave(a, &u);
 	return r;
 }

@@ -561,3 +561,36 @@ Test(fs, a_set_gid_root_gives_its_group)
 	cr_assert_eq(fs_symlink(a, fs_root(a), "s", "t", &someone, &e), 0);
 	cr_assert_eq(e.attr.st_gid, 1234);
 }
+
+static void rename_over(const char *from, const char *to, errint_t want)
+{
+	cr_expect_eq(fs_rename(a, fs_root(a), from, fs_root(a), to, 0, &caller), want, "%s → %s", from, to);
+}
+
+Test(fs, a_directory_takes_the_place_of_an_empty_one_only)
+{
+	struct fs_entry e, held;
+	struct dirhandle *d;
+	make_dir("from");
+	make_dir("full");
+	make_dir("empty");
+	make_dir(long_name);
+	fs_forget(a, make_file("from", "f", "inside", NULL), 1);
+	fs_forget(a, make_file("full", "f", "full", NULL), 1);
+	rename_over("from", "full", -ENOTEMPTY);
+	cr_assert_eq(find_path("empty", &held), 0);
+	cr_assert_eq(fs_opendir(a, held.inode, &caller, &d), 0);
+	rename_over("from", "empty", 0);
+	fs_closedir(a, d);
+	fs_forget(a, held.inode, 1);
+	cr_expect_eq(find_path("from", &e), -ENOENT);
+	expect_content("empty/f", "inside", 6);
+	rename_over("empty", long_name, 0);
+	make_dir("empty");
+	rename_over(long_name, "empty", 0);
+	cr_expect_eq(entries_of_root(), 2u);
+	archive_close(a);
+	archive_up();
+	expect_content("empty/f", "inside", 6);
+	expect_content("full/f", "full", 4);
+}

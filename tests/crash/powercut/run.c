@@ -334,7 +334,7 @@ void do_link(struct run *r, const char *path, const char *path2)
 	step_end(r, &s);
 }
 
-/* A symlink is made anew in its place before the old one goes; an empty directory in the way goes first. */
+/* A symlink is made anew in its place before the old one goes; an empty directory in the way changes places with what replaces it, and then goes. */
 static void steps_of_rename(struct run *r, struct step *s)
 {
 	const struct file *from = &r->story.file[file_at(r, s->path)];
@@ -347,8 +347,10 @@ static void steps_of_rename(struct run *r, struct step *s)
 		step_end(r, &other);
 		s->kind = STEP_GONE;
 	} else if (S_ISDIR(from->type) && replaces) {
-		other.kind = STEP_GONE;
+		other = *s;
+		other.kind = STEP_EXCHANGE;
 		step_end(r, &other);
+		s->kind = STEP_GONE;
 	}
 	step_end(r, s);
 }

@@ -142,27 +142,30 @@ static bool at_or_below(const char *path, const char *dir)
 	return !strncmp(path, dir, n) && (!path[n] || path[n] == '/');
 }
 
-static void move(struct view *v, const char *from, const char *to)
+static void put_below(char *path, const char *from, const char *to)
 {
 	char rest[STORY_PATH];
+	snprintf(rest, sizeof rest, "%s", path + strlen(from));
+	snprintf(path, STORY_PATH, "%.500s%.500s", to, rest);
+}
+
+static void move(struct view *v, const char *from, const char *to)
+{
 	drop(v, to);
-	for (uint32_t i = 0; i < v->count; i++) {
-		char *p = v->named[i].path;
-		if (!at_or_below(p, from))
-			continue;
-		snprintf(rest, sizeof rest, "%s", p + strlen(from));
-		snprintf(p, STORY_PATH, "%.500s%.500s", to, rest);
-	}
+	for (uint32_t i = 0; i < v->count; i++)
+		if (at_or_below(v->named[i].path, from))
+			put_below(v->named[i].path, from, to);
 }
 
 static void exchange(struct view *v, const char *path, const char *path2)
 {
-	struct named *a = named_at(v, path), *b = named_at(v, path2);
-	if (!a || !b)
+	if (!named_at(v, path) || !named_at(v, path2))
 		return;
-	uint32_t file = a->file;
-	a->file = b->file;
-	b->file = file;
+	for (uint32_t i = 0; i < v->count; i++)
+		if (at_or_below(v->named[i].path, path))
+			put_below(v->named[i].path, path, path2);
+		else if (at_or_below(v->named[i].path, path2))
+			put_below(v->named[i].path, path2, path);
 }
 
 void story_view(const struct story *s, uint32_t steps, struct view *ret)

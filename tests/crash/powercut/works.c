@@ -171,7 +171,14 @@ static void trees(struct run *r)
 	do_mkdir(r, "x/empty");
 	do_mkdir(r, "x/other");
 	do_rename(r, "x/empty", "x/other");
-	do_rmdir(r, "x/other");
+	put_file(r, "x/other/file", 700, true);
+	do_mkdir(r, "a/empty");
+	do_fsync_dir(r, "a");
+	do_rename(r, "x/other", "a/empty");
+	do_fsync_dir(r, "a");
+	do_fsync_dir(r, "x");
+	do_unlink(r, "a/empty/file");
+	do_rmdir(r, "a/empty");
 	do_unlink(r, "x/b/c/file");
 	do_fsync_dir(r, "x/b/c");
 	do_rmdir(r, "x/b/c");
