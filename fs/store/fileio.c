@@ -1,6 +1,6 @@
 /* fileio.c - blocks in and out of a backing file. The way of a byte: fs_write → write_run → block_seal → pwrite, or journal_put where the block may be on
  * disk already; fs_read → read_run → preadv → block_open in place. */
-#include "store/journal.h"
+#include "store/fileio.h"
 
 #include "base/io.h"
 #include "base/secret.h"
@@ -10,9 +10,6 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#define RUN_BYTES (1u << 20) /* plaintext handled by one system call */
-#define EXTEND_MAX (1ull << 30)
-#define SPAN_MAX (RUN_BYTES / BLOCK_SIZE_MIN + 2)
 
 /* ---- this thread's buffer --------------------------------------------------------------------------------------------- */
 
@@ -60,12 +57,12 @@ uint64_t block_count(const struct archive *a, uint64_t size)
 	return size / a->block_size + (size % a->block_size != 0);
 }
 
-static size_t block_len(const struct archive *a, uint64_t size, uint64_t index)
+size_t block_len(const struct archive *a, uint64_t size, uint64_t index)
 {
 	return (size_t)min_u64(a->block_size, size - index * a->block_size);
 }
 
-static void xor_leaf(uint8_t sum[static LEAF_BYTES], const uint8_t leaf[static LEAF_BYTES])
+void xor_leaf(uint8_t sum[static LEAF_BYTES], const uint8_t leaf[static LEAF_BYTES])
 {
 	for (size_t i = 0; i < LEAF_BYTES; i++)
 		sum[i] ^= leaf[i];
@@ -177,7 +174,7 @@ static errint_t open_pending(struct archive *a, struct ofile *of, const struct p
 }
 
 /* One block's plaintext into `out`, from memory or from disk. */
-static errint_t load_block(struct archive *a, struct ofile *of, uint64_t index, uint8_t *out)
+errint_t load_block(struct archive *a, struct ofile *of, uint64_t index, uint8_t *out)
 {
 	const struct pending_block *p = journal_pending(of, index);
 	if (p)
@@ -228,7 +225,7 @@ ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, u
 /* ---- writing ------------------------------------------------------------------------------------------------------------- */
 
 /* The part of the root that a block has now: read from its nonce and tag. */
-static errint_t leaf_of(struct archive *a, struct ofile *of, uint64_t index, uint8_t leaf[static LEAF_BYTES])
+errint_t leaf_of(struct archive *a, struct ofile *of, uint64_t index, uint8_t leaf[static LEAF_BYTES])
 {
 	uint8_t nonce[BLOCK_NONCE_MAX], tag[BLOCK_TAG_MAX];
 	const size_t nn = suite_nonce_bytes(a->suite), tn = suite_tag_bytes(a->suite);
@@ -249,7 +246,7 @@ static errint_t leaf_of(struct archive *a, struct ofile *of, uint64_t index, uin
 	return 0;
 }
 
-static void tail_keep(struct archive *a, struct ofile *of, uint64_t index, const uint8_t *plain, size_t len,
+void tail_keep(struct archive *a, struct ofile *of, uint64_t index, const uint8_t *plain, size_t len,
 		      const uint8_t leaf[static LEAF_BYTES])
 {
 	of->tail_len = 0;
@@ -264,20 +261,19 @@ static void tail_keep(struct archive *a, struct ofile *of, uint64_t index, const
 	memcpy(of->tail_leaf, leaf, LEAF_BYTES);
 }
 
-/* A run being assembled for one pwrite: where the next sealed block goes, and what each does to the root. */
-struct run {
-	uint64_t first;
-	uint8_t *sealed;
-	size_t len, blocks, last_len;
-	uint8_t delta[SPAN_MAX][LEAF_BYTES], leaf[SPAN_MAX][LEAF_BYTES];
-};
+void run_reset(const struct archive *a, struct run *run, uint64_t first, uint8_t *room)
+{
+	run->first = first;
+	run->sealed = room ? room + a->block_size + FILE_HEADER_BYTES : NULL;
+	run->len = run->blocks = run->last_len = 0;
+}
 
-static void run_add(struct archive *a, struct ofile *of, struct run *run, uint64_t index, const uint8_t *plain, size_t len)
+void run_add(struct archive *a, struct ofile *of, struct run *run, uint64_t index, const uint8_t *plain, size_t len)
 {
 	const size_t nn = suite_nonce_bytes(a->suite), tn = suite_tag_bytes(a->suite);
 	uint8_t *p = run->sealed + run->len;
 	block_seal(of->keys, index, plain, len, p, p + nn, p + nn + len, run->leaf[run->blocks]);
-	xor_leaf(run->delta[run->blocks], run->leaf[run->blocks]);
+	memcpy(run->delta[run->blocks], run->leaf[run->blocks], LEAF_BYTES);
 	run->len += nn + len + tn;
 	run->last_len = len;
 	run->blocks++;
@@ -358,8 +354,9 @@ static errint_t run_write(struct archive *a, struct ofile *of, struct run *run, 
 static errint_t tail_restore(struct archive *a, struct ofile *of)
 {
 	uint8_t *block = scratch_get(a);
-	struct run run = {.first = of->tail_index, .sealed = block + a->block_size + FILE_HEADER_BYTES};
+	struct run run;
 	size_t done;
+	run_reset(a, &run, of->tail_index, block);
 	run_add(a, of, &run, run.first, of->tail, of->tail_len);
 	errint_t r = pwrite_some(of->fd, run.sealed, run.len, (off_t)block_offset(a->suite, a->block_size, run.first), &done);
 	if (r)
@@ -406,26 +403,29 @@ static errint_t merge(struct archive *a, struct ofile *of, uint64_t i, size_t ol
 }
 
 /* At most RUN_BYTES at off <= size. Returns how many bytes are written; fewer, or an error, if not all could be. */
-static ssize_t write_run(struct archive *a, struct ofile *of, const uint8_t *in, size_t len, uint64_t off)
+ssize_t write_run(struct archive *a, struct ofile *of, const uint8_t *in, size_t len, uint64_t off)
 {
 	const uint32_t B = a->block_size;
 	const uint64_t size = of->size, end = off + len, existing = block_count(a, size);
 	uint8_t *block = scratch_get(a), leaf[LEAF_BYTES];
-	struct run run = {.first = off / B, .sealed = block ? block + B + FILE_HEADER_BYTES : NULL};
+	struct run run;
 	const uint8_t *plain = NULL;
 	size_t plain_len = 0, whole;
 	errint_t r = block ? 0 : -ENOMEM;
+	run_reset(a, &run, off / B, block);
 	for (uint64_t i = off / B; !r && i * B < end; i++) {
 		uint64_t start = i * B, from = off > start ? off : start, to = end < start + B ? end : start + B;
 		size_t old = i < existing ? block_len(a, size, i) : 0;
-		if (i < existing && !(r = leaf_of(a, of, i, leaf)))
-			xor_leaf(run.delta[run.blocks], leaf);
+		if (i < existing)
+			r = leaf_of(a, of, i, leaf);
 		/* Part of a block is kept at each end at most; the second overwrites the first in `block`, which is sealed by then. */
 		if (!r)
 			r = merge(a, of, i, old, from, to, in + (from - off), block, leaf, &plain);
 		plain_len = to - start > old ? (size_t)(to - start) : old;
 		if (!r)
 			run_add(a, of, &run, i, plain, plain_len);
+		if (!r && i < existing)
+			xor_leaf(run.delta[run.blocks - 1], leaf);
 	}
 	if (r)
 		return r;
@@ -447,25 +447,6 @@ static ssize_t write_run(struct archive *a, struct ofile *of, const uint8_t *in,
 	return (ssize_t)len;
 }
 
-static errint_t extend(struct archive *a, struct ofile *of, uint64_t to)
-{
-	static const uint8_t zeros[RUN_BYTES];
-	uint64_t from = of->size;
-	if (to - from > EXTEND_MAX)
-		return -EFBIG;
-	while (of->size < to) {
-		/* To a block boundary first, so that no block is sealed twice. */
-		uint64_t part = min_u64(to - of->size, RUN_BYTES - of->size % a->block_size);
-		ssize_t n = write_run(a, of, zeros, (size_t)part, of->size);
-		if (n > 0) /* what was not written is tried again, and then says why */
-			continue;
-		if (of->size > from)
-			ofile_truncate(a, of, from);
-		return n < 0 ? (errint_t)n : -EIO;
-	}
-	return 0;
-}
-
 ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off)
 {
 	const uint64_t limit = (uint64_t)INT64_MAX / 2;
@@ -481,7 +462,7 @@ ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t 
 		of->young_since = 0;
 	}
 	if (!r && off > of->size)
-		r = extend(a, of, off);
+		r = ofile_extend(a, of, off);
 	size_t done = 0;
 	while (!r && done < len) {
 		size_t part = min_size(len - done, RUN_BYTES);
@@ -493,132 +474,4 @@ ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t 
 			break;
 	}
 	return r ? r : (ssize_t)done;
-}
-
-/* ---- size ----------------------------------------------------------------------------------------------------------------- */
-
-/* The end of the file, and its last block, shorter, in place. Where that fails half way, the block is put back. */
-static errint_t cut_in_place(struct archive *a, struct ofile *of, struct run *run, uint64_t size, const uint8_t *old, size_t old_len)
-{
-	const off_t at = (off_t)block_offset(a->suite, a->block_size, run->first);
-	errint_t r = run->blocks ? io_pwrite(of->fd, run->sealed, run->len, at) : 0;
-	of->changes++;
-	if (!r && ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, size)))
-		r = -errno;
-	if (!r || !run->blocks)
-		return r;
-	struct run back = {.first = run->first, .sealed = run->sealed};
-	uint8_t leaf[LEAF_BYTES];
-	if (leaf_of(a, of, run->first, leaf)) /* as it was, if it is in memory */
-		return r;
-	run_add(a, of, &back, run->first, old, old_len);
-	if (io_pwrite(of->fd, back.sealed, back.len, at))
-		return r;
-	xor_leaf(of->root, leaf);
-	xor_leaf(of->root, back.leaf[0]);
-	if (of->tail_len && of->tail_index == run->first)
-		memcpy(of->tail_leaf, back.leaf[0], LEAF_BYTES);
-	return r;
-}
-
-errint_t ofile_finish_cut(struct archive *a, struct ofile *of)
-{
-	if (!of->cutting)
-		return 0;
-	errint_t r = journal_flush(a, of);
-	if (!r && ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, of->size)))
-		r = -errno;
-	if (!r && fdatasync(of->fd))
-		r = -errno;
-	if (!r)
-		r = journal_done(a, of->h.file_id, of->h.generation, &of->journaled);
-	of->cutting = r != 0;
-	return r;
-}
-
-static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
-{
-	const uint32_t B = a->block_size;
-	const uint64_t keep = size / B, count = block_count(a, of->size);
-	const size_t rest = size % B, old_len = rest ? block_len(a, of->size, keep) : 0;
-	uint8_t leaf[LEAF_BYTES], gone[LEAF_BYTES] = {0};
-	uint8_t *block = scratch_get(a);
-	struct run run = {.first = keep, .sealed = block ? block + B + FILE_HEADER_BYTES : NULL};
-	errint_t r = block ? 0 : -ENOMEM;
-	for (uint64_t i = keep; size && !r && i < count; i++)
-		if (!(r = leaf_of(a, of, i, leaf)))
-			xor_leaf(gone, leaf);
-	if (!r && rest && !(r = load_block(a, of, keep, block)))
-		run_add(a, of, &run, keep, block, rest);
-	/* A cut through a block that may be on disk, or of a file that the journal knows blocks of, is made when it is on record there. */
-	bool twice = !r && ((rest && keep < of->old_blocks) || journal_knows(a, of->h.file_id));
-	if (twice)
-		r = journal_flush(a, of);
-	if (!r)
-		r = twice ? journal_cut(a, of, size, keep, run.sealed, rest, run.leaf[0]) : cut_in_place(a, of, &run, size, block, old_len);
-	if (r)
-		return r;
-	of->tail_len = 0;
-	if (size) {
-		xor_leaf(of->root, gone);
-		xor_leaf(of->root, run.delta[0]);
-	} else {
-		memset(of->root, 0, LEAF_BYTES);
-	}
-	of->size = size;
-	of->old_blocks = min_u64(of->old_blocks, block_count(a, size));
-	of->cutting = twice;
-	if (rest)
-		tail_keep(a, of, keep, block, rest, run.leaf[0]);
-	ofile_finish_cut(a, of); /* or else before anything else is done to the file */
-	return 0;
-}
-
-errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size)
-{
-	if (size == of->size) /* is a change all the same */
-		return futimens(of->fd, (struct timespec[2]){{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}}) ? -errno : 0;
-	errint_t r = ofile_begin_write(a, of);
-	if (!r)
-		r = ofile_finish_cut(a, of);
-	if (!r && !of->on_disk)
-		r = ofile_write_header(a, of);
-	if (!r)
-		r = size < of->size ? shrink(a, of, size) : extend(a, of, size);
-	return r;
-}
-
-/* What is written while the flush goes on may be in it or not: it changes by way of the journal from the start. */
-static errint_t sync_begin(struct archive *a, struct ofile *of, bool *ret_log, uint64_t *ret_changes, uint64_t *ret_record)
-{
-	pthread_rwlock_wrlock(&of->lock);
-	errint_t r = of->on_disk ? ofile_finish_cut(a, of) : ofile_write_header(a, of);
-	*ret_log = of->dirty;
-	*ret_changes = of->changes == of->flushed ? 0 : of->changes;
-	*ret_record = of->journaled;
-	of->old_blocks = block_count(a, of->size);
-	of->young_since = 0;
-	pthread_rwlock_unlock(&of->lock);
-	return r;
-}
-
-errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only)
-{
-	bool log;
-	uint64_t changes, record;
-	errint_t r = sync_begin(a, of, &log, &changes, &record);
-	/* A file in state open is believed after a crash only if the log knows it: the log goes first. */
-	if (!r && log)
-		r = audit_sync(a->audit);
-	if (!r)
-		r = journal_sync(a, record);
-	if (!r && (changes || !data_only) && (data_only ? fdatasync(of->fd) : fsync(of->fd)))
-		r = -errno;
-	if (r || !changes)
-		return r;
-	pthread_rwlock_wrlock(&of->lock);
-	if (of->flushed < changes)
-		of->flushed = changes;
-	pthread_rwlock_unlock(&of->lock);
-	return 0;
 }

@@ -1,6 +1,6 @@
 /* recover.c - a file that was being written when the last session ended, or shortly before: what lies beyond the last block that authenticates is cut
  * off. A block before it that does not is left as it is, and reading it fails: what comes after it may have been synced long ago. */
-#include "store/journal.h"
+#include "store/fileio.h"
 
 #include "base/io.h"
 #include "base/log.h"
@@ -11,12 +11,6 @@
 #include <sys/stat.h>
 
 #define LOST_SECONDS 2 /* of the log that a crash takes, and more */
-
-static void xor_into(uint8_t sum[static LEAF_BYTES], const uint8_t leaf[static LEAF_BYTES])
-{
-	for (size_t b = 0; b < LEAF_BYTES; b++)
-		sum[b] ^= leaf[b];
-}
 
 /* Was this full block never written to its end: is it the shorter one that was the file's last, with nothing behind it? Then what follows it was not synced:
  * a block that grows is in the journal first. `buf` holds what lies there, with as much room behind it. */
@@ -55,13 +49,13 @@ static errint_t measure(struct archive *a, int fd, off_t end, const struct conte
 			return 0;
 		size_t len = (size_t)n - nn - tn;
 		block_leaf(k, i, buf, buf + nn + len, leaf);
-		xor_into(sum, leaf);
+		xor_leaf(sum, leaf);
 		bool whole = !block_open(k, i, buf, buf + nn, len, buf + nn + len, buf + full);
 		size_t less = whole || (size_t)n < full ? 0 : shorter_block(k, i, buf, full, nn, tn);
 		if (less) {
-			xor_into(sum, leaf);
+			xor_leaf(sum, leaf);
 			block_leaf(k, i, buf, buf + nn + less, leaf);
-			xor_into(sum, leaf);
+			xor_leaf(sum, leaf);
 			len = less;
 		}
 		if (!whole && !less) {

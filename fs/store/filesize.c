@@ -1,0 +1,158 @@
+/* filesize.c - longer, shorter, and on disk. */
+#include "store/fileio.h"
+
+#include "base/io.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define EXTEND_MAX (1ull << 30)
+
+errint_t ofile_extend(struct archive *a, struct ofile *of, uint64_t to)
+{
+	static const uint8_t zeros[RUN_BYTES];
+	uint64_t from = of->size;
+	if (to - from > EXTEND_MAX)
+		return -EFBIG;
+	while (of->size < to) {
+		/* To a block boundary first, so that no block is sealed twice. */
+		uint64_t part = min_u64(to - of->size, RUN_BYTES - of->size % a->block_size);
+		ssize_t n = write_run(a, of, zeros, (size_t)part, of->size);
+		if (n > 0) /* what was not written is tried again, and then says why */
+			continue;
+		if (of->size > from)
+			ofile_truncate(a, of, from);
+		return n < 0 ? (errint_t)n : -EIO;
+	}
+	return 0;
+}
+
+/* The end of the file, and its last block, shorter, in place. Where that fails half way, the block is put back. */
+static errint_t cut_in_place(struct archive *a, struct ofile *of, struct run *run, uint64_t size, const uint8_t *old, size_t old_len)
+{
+	const off_t at = (off_t)block_offset(a->suite, a->block_size, run->first);
+	errint_t r = run->blocks ? io_pwrite(of->fd, run->sealed, run->len, at) : 0;
+	of->changes++;
+	if (!r && ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, size)))
+		r = -errno;
+	if (!r || !run->blocks)
+		return r;
+	struct run back;
+	uint8_t leaf[LEAF_BYTES];
+	if (leaf_of(a, of, run->first, leaf)) /* as it was, if it is in memory */
+		return r;
+	run_reset(a, &back, run->first, scratch_get(a));
+	run_add(a, of, &back, run->first, old, old_len);
+	if (io_pwrite(of->fd, back.sealed, back.len, at))
+		return r;
+	xor_leaf(of->root, leaf);
+	xor_leaf(of->root, back.leaf[0]);
+	if (of->tail_len && of->tail_index == run->first)
+		memcpy(of->tail_leaf, back.leaf[0], LEAF_BYTES);
+	return r;
+}
+
+errint_t ofile_finish_cut(struct archive *a, struct ofile *of)
+{
+	if (!of->cutting)
+		return 0;
+	errint_t r = journal_flush(a, of);
+	if (!r && ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, of->size)))
+		r = -errno;
+	if (!r && fdatasync(of->fd))
+		r = -errno;
+	if (!r)
+		r = journal_done(a, of->h.file_id, of->h.generation, &of->journaled);
+	of->cutting = r != 0;
+	return r;
+}
+
+static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
+{
+	const uint32_t B = a->block_size;
+	const uint64_t keep = size / B, count = block_count(a, of->size);
+	const size_t rest = size % B, old_len = rest ? block_len(a, of->size, keep) : 0;
+	uint8_t leaf[LEAF_BYTES], gone[LEAF_BYTES] = {0};
+	uint8_t *block = scratch_get(a);
+	struct run run;
+	errint_t r = block ? 0 : -ENOMEM;
+	run_reset(a, &run, keep, block);
+	for (uint64_t i = keep; size && !r && i < count; i++)
+		if (!(r = leaf_of(a, of, i, leaf)))
+			xor_leaf(gone, leaf);
+	if (!r && rest && !(r = load_block(a, of, keep, block)))
+		run_add(a, of, &run, keep, block, rest);
+	/* A cut through a block that may be on disk, or of a file that the journal knows blocks of, is made when it is on record there. */
+	bool twice = !r && ((rest && keep < of->old_blocks) || journal_knows(a, of->h.file_id));
+	if (twice)
+		r = journal_flush(a, of);
+	if (!r)
+		r = twice ? journal_cut(a, of, size, keep, run.sealed, rest, run.leaf[0]) : cut_in_place(a, of, &run, size, block, old_len);
+	if (r)
+		return r;
+	of->tail_len = 0;
+	if (size) {
+		xor_leaf(of->root, gone);
+		if (rest)
+			xor_leaf(of->root, run.delta[0]);
+	} else {
+		memset(of->root, 0, LEAF_BYTES);
+	}
+	of->size = size;
+	of->old_blocks = min_u64(of->old_blocks, block_count(a, size));
+	of->cutting = twice;
+	if (rest)
+		tail_keep(a, of, keep, block, rest, run.leaf[0]);
+	ofile_finish_cut(a, of); /* or else before anything else is done to the file */
+	return 0;
+}
+
+errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size)
+{
+	if (size == of->size) /* is a change all the same */
+		return futimens(of->fd, (struct timespec[2]){{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}}) ? -errno : 0;
+	errint_t r = ofile_begin_write(a, of);
+	if (!r)
+		r = ofile_finish_cut(a, of);
+	if (!r && !of->on_disk)
+		r = ofile_write_header(a, of);
+	if (!r)
+		r = size < of->size ? shrink(a, of, size) : ofile_extend(a, of, size);
+	return r;
+}
+
+/* What is written while the flush goes on may be in it or not: it changes by way of the journal from the start. */
+static errint_t sync_begin(struct archive *a, struct ofile *of, bool *ret_log, uint64_t *ret_changes, uint64_t *ret_record)
+{
+	pthread_rwlock_wrlock(&of->lock);
+	errint_t r = of->on_disk ? ofile_finish_cut(a, of) : ofile_write_header(a, of);
+	*ret_log = of->dirty;
+	*ret_changes = of->changes == of->flushed ? 0 : of->changes;
+	*ret_record = of->journaled;
+	of->old_blocks = block_count(a, of->size);
+	of->young_since = 0;
+	pthread_rwlock_unlock(&of->lock);
+	return r;
+}
+
+errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only)
+{
+	bool log;
+	uint64_t changes, record;
+	errint_t r = sync_begin(a, of, &log, &changes, &record);
+	/* A file in state open is believed after a crash only if the log knows it: the log goes first. */
+	if (!r && log)
+		r = audit_sync(a->audit);
+	if (!r)
+		r = journal_sync(a, record);
+	if (!r && (changes || !data_only) && (data_only ? fdatasync(of->fd) : fsync(of->fd)))
+		r = -errno;
+	if (r || !changes)
+		return r;
+	pthread_rwlock_wrlock(&of->lock);
+	if (of->flushed < changes)
+		of->flushed = changes;
+	pthread_rwlock_unlock(&of->lock);
+	return 0;
+}
