@@ -18,7 +18,7 @@ only() {
 }
 
 only '\.\./' 'tests/'
-only 'fuse_lowlevel\.h|fuse\.h|fuse3/|fuse_[a-z]+\.h' 'fs/fuse/'
+only 'fuse_lowlevel\.h|fuse\.h|fuse3/|fuse_[a-z]+\.h' 'fs/fuse/|tests/bench/'
 only 'seccomp\.h' 'fs/fuse/'
 only 'sqlite3\.h' 'fs/store/catalogue|tests/unit/'
 only 'ini\.h' 'policy/parse'
