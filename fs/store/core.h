@@ -138,6 +138,8 @@ void row_fill(struct archive *a, struct catalogue_row *row, const struct file_he
 errint_t file_expire_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, const struct file_header *h);
 
 size_t dir_cache_count(struct archive *a);
+/* The keys of a file past its date, if somebody still has it open. No lock is held but its directory's. */
+void ofile_drop_keys(struct archive *a, struct inode *i);
 
 /* ---- orphan.c: deleted files that are still held open, for the sweeper ---- */
 errint_t orphans_new(struct archive *a);

@@ -460,10 +460,15 @@ errint_t file_expire_at(struct archive *a, struct dir_use *u, const char *backin
 	if (strcmp(n.backing, backing) || fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW))
 		return -ENOENT;
 	mode_t mode;
+	struct inode *i = inode_find(a, st.st_ino);
 	bool lent = dir_lend(a, u->fd, &mode);
 	if (!(r = entry_remove(a, u, plain, &n, &st, NULL, NULL, NULL)))
 		companion_remove(u, &n);
 	if (lent)
 		dir_lend_end(u->fd, mode);
+	if (i) {
+		ofile_drop_keys(a, i);
+		inode_unref(a, i);
+	}
 	return r;
 }

@@ -100,6 +100,7 @@ void orphan_sweep(struct archive *a, int64_t now)
 	for (struct inode *i; (i = take(a->orphans, NULL, now));) {
 		if (a->hooks.drop_pages)
 			a->hooks.drop_pages(a->hooks.ctx, i);
+		ofile_drop_keys(a, i);
 		inode_unref(a, i);
 	}
 }

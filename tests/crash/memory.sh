@@ -94,9 +94,8 @@ for transport in $(transports); do
 	wait_until 30 test ! -e "$MNT/brief/1"
 	for n in 1 2 3 4; do gone "brief/$n epoch"; done
 	refuse "Key has expired" cat <&7
-	gone brief/4
-	exec 7<&- 8<&- 9<&- # (until here the keys of the contents of what was open stay)
-	gone brief/1 brief/2 brief/3
+	gone brief/1 brief/2 brief/3 brief/4
+	exec 7<&- 8<&- 9<&-
 	rm -r "${MNT:?}"/*
 	umount_archive
 done
