@@ -148,8 +148,10 @@ errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, co
 	if (S_ISREG(ret->attr.st_mode) && ofile_recovering(a) && !file_header_at(a, u, backing, name, strlen(name), &h, &slot) &&
 	    fstatat(u->fd, backing, &ret->attr, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	mode_t type = symlink_is_file(a, u->fd, backing, &ret->attr) ? S_IFLNK : ret->attr.st_mode & S_IFMT;
-	errint_t r = inode_intern(a, ret->attr.st_ino, type, u->dir, name, strlen(name), &i);
+	bool link;
+	errint_t r = symlink_ask(a, u->fd, backing, &ret->attr, &link);
+	if (!r)
+		r = inode_intern(a, ret->attr.st_ino, link ? S_IFLNK : ret->attr.st_mode & S_IFMT, u->dir, name, strlen(name), &i);
 	if (r)
 		return r;
 	ret->inode = i;

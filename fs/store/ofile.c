@@ -484,11 +484,14 @@ errint_t file_header_at(struct archive *a, struct dir_use *u, const char *backin
 	struct inode *i;
 	if (fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	if (!S_ISREG(st.st_mode) || symlink_is_file(a, u->fd, backing, &st))
+	bool link;
+	errint_t r = symlink_ask(a, u->fd, backing, &st, &link);
+	if (r)
+		return r;
+	if (!S_ISREG(st.st_mode) || link)
 		return -EINVAL;
 	/* Under the inode's lock nobody opens it meanwhile, to write or to recover it. */
-	errint_t r = inode_intern(a, st.st_ino, S_IFREG, u->dir, plain, plain_len, &i);
-	if (r)
+	if ((r = inode_intern(a, st.st_ino, S_IFREG, u->dir, plain, plain_len, &i)))
 		return r;
 	pthread_mutex_lock(&i->lock);
 	r = current_header(a, i, u, backing, plain, plain_len, ret, ret_slot);

@@ -154,8 +154,8 @@ bool root_view_get(struct archive *a, struct stat *st);
 /* What people see of backing attributes. */
 errint_t stat_fix(struct archive *a, struct inode *i, struct stat *st);
 /* ---- symlink.c: the directory is entered ---- */
-/* Is this regular backing file a symlink? */
-bool symlink_is_file(struct archive *a, int dir_fd, const char *backing, const struct stat *st);
+/* Is this backing file, of those attributes, a symlink that is a sealed file? */
+errint_t symlink_ask(struct archive *a, int dir_fd, const char *backing, const struct stat *st, bool *ret);
 /* Makes it, if it is none yet, a sealed file, which is at home here and under `to_name` in `to`; or, `to` NULL, under any name. Entered for writing. */
 errint_t symlink_as_file(struct archive *a, struct inode *i, struct dir_use *u, const char *backing, const char *name, size_t len,
 			 const struct dir_use *to, const char *to_name);

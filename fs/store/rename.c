@@ -37,10 +37,11 @@ static errint_t end_stat(struct archive *a, struct end *e)
 	e->exists = !fstatat(e->u.fd, e->n.backing, &e->st, AT_SYMLINK_NOFOLLOW);
 	if (!e->exists && errno != ENOENT)
 		return -errno;
-	e->link_file = e->exists && symlink_is_file(a, e->u.fd, e->n.backing, &e->st);
+	e->link_file = false;
+	errint_t r = e->exists ? symlink_ask(a, e->u.fd, e->n.backing, &e->st, &e->link_file) : 0;
 	if (e->link_file)
 		e->st.st_mode = S_IFLNK | 0777;
-	return 0;
+	return r;
 }
 
 /* What has settled becomes only stricter: the earlier ceiling, with its class and key, and the later floor. */
@@ -286,7 +287,7 @@ static errint_t move_on_disk(void *ctx)
 	return r ? r : renameat2(m->from.u.fd, m->from.n.backing, m->to.u.fd, m->to.n.backing, 0) ? -errno : 0;
 }
 
-static errint_t replace_dir(struct archive *a, struct move *m)
+static errint_t replace_dir(struct archive *a, struct inode *i, struct move *m)
 {
 	const struct dir_swap swap = {&m->from.u, &m->from.n};
 	struct inode *j;
@@ -294,8 +295,16 @@ static errint_t replace_dir(struct archive *a, struct move *m)
 	if (r)
 		return r;
 	r = prepare_dir(a, j, &m->to, &m->from);
+	if (!r)
+		r = dir_take_away(a, &m->to.u, &m->to.n, m->to.name, &m->to.st, &swap);
+	struct stat st;
+	if (r && !fstatat(m->to.u.fd, m->to.n.backing, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == m->from.st.st_ino) {
+		/* Neither could the empty one be taken away, nor the exchange be taken back. */
+		moved(a, i, &m->from, &m->to, NULL);
+		moved(a, j, &m->to, &m->from, NULL);
+	}
 	inode_unref(a, j);
-	return r ? r : dir_take_away(a, &m->to.u, &m->to.n, m->to.name, &m->to.st, &swap);
+	return r;
 }
 
 static errint_t replace(struct archive *a, struct move *m)
@@ -313,7 +322,7 @@ static errint_t replace(struct archive *a, struct move *m)
 		if (!m->to.exists)
 			r = move_on_disk(&step);
 		else if (S_ISDIR(m->to.st.st_mode))
-			r = replace_dir(a, m);
+			r = replace_dir(a, i, m);
 		else
 			r = entry_remove(a, &m->to.u, m->to.name, &m->to.n, &m->to.st, move_on_disk, &step, NULL);
 	}

@@ -45,15 +45,17 @@ static errint_t link_file_open(struct archive *a, int dir_fd, const char *backin
 	return header_choose(a->keys, a->uuid, a->suite, f->raw, &f->h, &f->slot);
 }
 
-bool symlink_is_file(struct archive *a, int dir_fd, const char *backing, const struct stat *st)
+errint_t symlink_ask(struct archive *a, int dir_fd, const char *backing, const struct stat *st, bool *ret)
 {
 	struct link_file f = {.fd = -1};
+	*ret = false;
 	if (!S_ISREG(st->st_mode) || (st->st_mode & 07777) != FILE_MODE)
-		return false;
+		return 0;
 	errint_t r = link_file_open(a, dir_fd, backing, false, &f);
 	if (f.fd >= 0)
 		close(f.fd);
-	return !r && f.h.type == HEADER_SYMLINK;
+	*ret = !r && f.h.type == HEADER_SYMLINK;
+	return r == -EBADMSG || r == -EPROTONOSUPPORT ? 0 : r; /* who opens it is told */
 }
 
 static errint_t file_keys(struct archive *a, const struct file_header *h, struct content_keys *k)

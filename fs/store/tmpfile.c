@@ -137,18 +137,26 @@ static errint_t name_on_disk(struct archive *a, struct inode *i, const struct of
 	if (r)
 		return r;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", of->fd);
-	if (linkat(AT_FDCWD, path, u->fd, n->backing, AT_SYMLINK_FOLLOW)) {
+	/* linkat comes last: once it had a name and lost it, it could not get another. */
+	if (fstat(of->fd, &ret->attr))
 		r = -errno;
-	} else {
-		inode_put_back(a, i);
-		if ((r = entry_get(a, u, n->backing, name, ret))) {
-			inode_set_aside(a, i);
-			unlinkat(u->fd, n->backing, 0);
-		}
+	else if (!(r = inode_add_link(i, u->dir, name, strlen(name))) && linkat(AT_FDCWD, path, u->fd, n->backing, AT_SYMLINK_FOLLOW)) {
+		r = -errno;
+		inode_drop_link(a, i, u->dir, name, strlen(name), true);
+		orphan_remove(a, i); /* it is among them already */
 	}
-	if (r && new)
-		companion_remove(u, n);
-	return r;
+	if (r) {
+		if (new)
+			companion_remove(u, n);
+		return r;
+	}
+	inode_put_back(a, i);
+	if (fstat(of->fd, &ret->attr))
+		ret->attr.st_nlink = 1;
+	ret->inode = i;
+	inode_ref(i);
+	inode_count_lookup(a, i);
+	return stat_fix(a, i, &ret->attr);
 }
 
 /* The directory is entered for writing. */

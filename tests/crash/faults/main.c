@@ -281,7 +281,7 @@ static bool in_session(struct world_use was)
 	world_not_damaged("after the fault");
 	if (!now.work->later)
 		check_tree(!r, true, "then");
-	if (r && (r = now.work->op()) && !(r == -EEXIST && dead()))
+	if (r && (r = now.work->op()) && !((r == -EEXIST || r == -ENOTEMPTY) && dead()))
 		wrong("tried again without a fault: %s", strerrorname_np(-r));
 	if (!dead())
 		world_not_damaged("after another try");

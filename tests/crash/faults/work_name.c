@@ -76,6 +76,38 @@ static errint_t look_up(void)
 
 static void find_link(void) { must(find("link", &file)); }
 
+static errint_t make_long_symlink(void)
+{
+	char target[4001];
+	memset(target, 't', sizeof target - 1);
+	target[sizeof target - 1] = 0;
+	return fs_symlink(archive, root(), "long", target, &root_caller, &made);
+}
+static void have_long_symlink(void)
+{
+	must(make_long_symlink());
+	forget(&made.inode);
+}
+static errint_t rename_long_symlink(void) { return fs_rename(archive, root(), "long", root(), "other", 0, &root_caller); }
+static errint_t link_symlink(void) { return fs_link(archive, file, root(), "second", &root_caller, &made); }
+static errint_t exchange_symlink(void) { return fs_rename(archive, root(), "link", root(), "a.jpg", RENAME_EXCHANGE, &root_caller); }
+
+static struct handle *unnamed;
+static void have_unnamed(void)
+{
+	struct fs_entry e;
+	must(fs_tmpfile(archive, root(), 0640, O_RDWR, &root_caller, &e, &unnamed));
+	file = e.inode;
+	must(fs_write(archive, unnamed, "no name", 7, 0, false) == 7 ? 0 : -EIO);
+}
+static errint_t link_unnamed(void) { return fs_link(archive, file, root(), "named", &root_caller, &made); }
+static void leave_unnamed(void)
+{
+	fs_release(archive, unnamed);
+	leave();
+}
+
+
 static errint_t read_link(void)
 {
 	char out[4096];
@@ -184,6 +216,11 @@ const struct work name_works[] = {
 	NAME_WORK("rmdir-full", .op = remove_full_dir),
 	NAME_WORK("rmdir-full-known", .before = find_full, .op = remove_full_dir),
 	NAME_WORK("symlink", .op = make_symlink),
+	NAME_WORK("symlink-long", .op = make_long_symlink),
+	NAME_WORK("rename-symlink-long", .before = have_long_symlink, .op = rename_long_symlink),
+	NAME_WORK("link-symlink", .before = find_link, .op = link_symlink),
+	NAME_WORK("exchange-symlink", .op = exchange_symlink),
+	{.name = "link-unnamed", .before = have_unnamed, .op = link_unnamed, .after = leave_unnamed},
 	NAME_WORK("fifo", .op = make_fifo),
 	NAME_WORK("lookup", .op = look_up),
 	NAME_WORK("readlink", .before = find_link, .op = read_link),
