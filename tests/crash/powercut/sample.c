@@ -125,7 +125,7 @@ void sample_make(const struct run *r, const struct sampling *how, struct sample 
 	struct drawing d = {.r = r, .how = how, .out = ret};
 	*ret = (struct sample){0};
 	for (uint32_t cut = r->trace.begun; cut <= r->trace.events; cut++) {
-		if (cut < r->story.ready)
+		if (cut < r->story.ready || (how->deaf != ANY && !deaf_matters(&r->trace, cut, how->deaf)))
 			continue;
 		ret->cuts++;
 		consider_cut(&d, cut);

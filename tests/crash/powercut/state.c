@@ -112,6 +112,20 @@ static void durable_at(const struct trace *t, uint32_t cut, uint32_t deaf, struc
 	}
 }
 
+bool deaf_matters(const struct trace *t, uint32_t cut, uint32_t deaf)
+{
+	struct durable x, y;
+	durable_at(t, cut, deaf, &x);
+	durable_at(t, cut, ANY, &y);
+	bool same = !memcmp(x.meta, y.meta, sizeof x.meta) && !memcmp(x.data, y.data, t->objects * sizeof *x.data) &&
+		    !memcmp(x.attr, y.attr, t->objects * sizeof *x.attr);
+	free(x.data);
+	free(x.attr);
+	free(y.data);
+	free(y.attr);
+	return !same;
+}
+
 /* ---- what else is there ----------------------------------------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t a, uint64_t b)

@@ -49,6 +49,9 @@ struct state {
 void state_make(const struct trace *t, const struct choice *c, struct state *ret);
 void state_free(struct state *s);
 
+/* Does it make a difference at this cut that the site's syncs do nothing? */
+bool deaf_matters(const struct trace *t, uint32_t cut, uint32_t deaf);
+
 /* What was not synced at a cut: objects with such data, such data events, and such events of the store's entries. */
 struct pending {
 	uint32_t *object, objects, *event, events, *entry, entries;
