@@ -43,6 +43,7 @@ struct inode {
 	pthread_mutex_t seen_lock; /* leaf */
 	struct seen_blocks *seen;  /* regular files once read */
 	_Atomic uint64_t bad;	   /* generation whose content root did not come out; 0: none */
+	_Atomic bool entry_synced; /* a sync of the file has synced its directory, since it is known here */
 	_Atomic int64_t made_at;   /* CLOCK_MONOTONIC seconds, of a file made in this session and not yet synced; 0 otherwise */
 	_Atomic int64_t expires_at; /* as last seen in its header; INT64_MAX before */
 };

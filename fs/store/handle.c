@@ -235,14 +235,16 @@ errint_t fs_fsync(struct archive *a, struct handle *h, bool data_only)
 	struct link *l;
 	/* Whatever it was opened for: `sync FILE` opens for reading. */
 	errint_t r = ofile_sync(a, of, data_only);
-	/* The first time, its entry (and a long name's companion) too. */
-	if (!r && atomic_load(&h->inode->made_at) && !inode_enter(a, h->inode, false, &u, &l)) {
+	/* The first time, its entry (and a long name's companion) too: it may be new, and have been forgotten since it was made. */
+	if (!r && !atomic_load(&h->inode->entry_synced) && !inode_enter(a, h->inode, false, &u, &l)) {
 		r = fsync(u.fd) ? -errno : 0;
 		dir_leave(a, &u);
 	}
-	if (!r)
-		atomic_store(&h->inode->made_at, 0);
-	return r;
+	if (r)
+		return r;
+	atomic_store(&h->inode->entry_synced, true);
+	atomic_store(&h->inode->made_at, 0);
+	return 0;
 }
 
 void fs_release(struct archive *a, struct handle *h)

@@ -52,6 +52,11 @@ static void ingest(struct run *r)
 			do_fsync_dir(r, "in");
 	}
 	put_file(r, "empty", 0, true);
+	/* Nobody remembers at its first sync that it is new. */
+	put_file(r, "in/reopened", 4000, false);
+	struct open_file again = do_open(r, "in/reopened", O_RDWR);
+	do_fsync(r, again, true);
+	do_close(r, again);
 	next_session(r);
 	put_file(r, "in/after", 5000, true);
 	run_close(r);
