@@ -10,8 +10,8 @@ struct drawing {
 	const struct sampling *how;
 	struct sample *out;
 	size_t cap;
-	uint64_t *known; /* digests of what is in the sample: a hash */
-	size_t slots;
+	uint64_t *known; /* digests of what was considered: a hash */
+	size_t slots, used;
 };
 
 static void insert(uint64_t *slot, size_t slots, uint64_t digest)
@@ -24,7 +24,7 @@ static void insert(uint64_t *slot, size_t slots, uint64_t digest)
 
 static bool is_known(struct drawing *d, uint64_t digest)
 {
-	if (2 * d->out->count >= d->slots) {
+	if (2 * d->used >= d->slots) {
 		size_t slots = d->slots ? 2 * d->slots : 4096;
 		uint64_t *slot = calloc(slots, sizeof *slot);
 		if (!slot)
@@ -40,6 +40,7 @@ static bool is_known(struct drawing *d, uint64_t digest)
 	while (d->known[i] && d->known[i] != digest)
 		i = (i + 1) & (d->slots - 1);
 	bool known = d->known[i] == digest;
+	d->used += !known;
 	d->known[i] = digest;
 	return known;
 }
