@@ -132,7 +132,7 @@ static bool byte_fits(const struct allowed *a, size_t at, uint8_t byte)
 /* Damage beyond what was promised is allowed but where nothing is missing. */
 static bool content_fits(const struct allowed *a, bool synced, bool whole, const struct seen *n, struct verdict *ret)
 {
-	if (n->open_error && (synced || whole || n->open_error != EIO))
+	if (n->open_error && (synced || whole || n->open_error != EBADMSG))
 		return fault(ret, synced ? "lost-synced" : "lost-written", n->path, "cannot be opened: %s (its promised size is %zu)",
 			strerror(n->open_error), a->least);
 	if (n->open_error) {

@@ -148,7 +148,7 @@ static bool sector_there(const struct state *s, uint32_t event, uint32_t k, uint
 {
 	const struct event *e = &s->t->event[event];
 	const struct choice *c = &s->c;
-	if (event < s->data_synced[e->obj])
+	if (event < s->data_synced[e->obj] || s->t->object[e->obj].mapped)
 		return true;
 	switch (c->kind) {
 	case CHOICE_ALL:
@@ -249,7 +249,7 @@ void pending_at(const struct trace *t, uint32_t cut, uint32_t deaf, struct pendi
 		const struct event *e = &t->event[i];
 		if (is_entry(e) && e->volume == VOLUME_STORE && i >= d.meta[VOLUME_STORE])
 			ret->entry[ret->entries++] = i;
-		if (!is_data(e) || i < d.data[e->obj])
+		if (!is_data(e) || i < d.data[e->obj] || t->object[e->obj].mapped)
 			continue;
 		ret->event[ret->events++] = i;
 		if (!seen[e->obj])
@@ -272,11 +272,13 @@ void pending_free(struct pending *p)
 
 struct content {
 	uint8_t *cache, *disk; /* as the program sees it; as it is on the disk */
-	size_t cap, cache_len, disk_len;
+	size_t cap, used; /* behind `used` there are zeros */
+	size_t cache_len, disk_len;
 };
 
 static void want(struct content *f, size_t len)
 {
+	f->used = len > f->used ? len : f->used;
 	if (len <= f->cap)
 		return;
 	size_t cap = len * 2 + 4096;
@@ -289,10 +291,10 @@ static void want(struct content *f, size_t len)
 	f->cap = cap;
 }
 
-static void cut_to(uint8_t *p, size_t *len, size_t to)
+static void cut_to(const struct content *f, uint8_t *p, size_t *len, size_t to)
 {
-	if (to < *len)
-		memset(p + to, 0, *len - to);
+	if (to < f->used)
+		memset(p + to, 0, f->used - to);
 	*len = to;
 }
 
@@ -320,22 +322,22 @@ static bool apply_size(const struct state *s, struct content *f, uint32_t event)
 	bool there = sector_there(s, event, 0, 1);
 	if (!there && e->shrinks)
 		return false;
-	want(f, (size_t)e->off + SECTOR);
-	cut_to(f->cache, &f->cache_len, (size_t)e->off);
+	cut_to(f, f->cache, &f->cache_len, (size_t)e->off);
 	if (there && (e->shrinks || (size_t)e->off > f->disk_len))
-		cut_to(f->disk, &f->disk_len, (size_t)e->off);
+		cut_to(f, f->disk, &f->disk_len, (size_t)e->off);
 	return true;
 }
 
-void state_content(const struct state *s, uint32_t obj, const uint8_t **ret, size_t *ret_len)
+void state_content(const struct state *s, uint32_t obj, const uint8_t **ret, size_t *ret_used, size_t *ret_len)
 {
 	static struct content f;
 	const struct object *o = &s->t->object[obj];
 	bool goes_on = true;
-	if (f.cap) {
-		memset(f.cache, 0, f.cap);
-		memset(f.disk, 0, f.cap);
+	if (f.used) {
+		memset(f.cache, 0, f.used);
+		memset(f.disk, 0, f.used);
 	}
+	f.used = 0;
 	want(&f, o->len + SECTOR);
 	if (o->len) {
 		memcpy(f.cache, o->data, o->len);
@@ -351,4 +353,5 @@ void state_content(const struct state *s, uint32_t obj, const uint8_t **ret, siz
 	}
 	*ret = f.disk;
 	*ret_len = f.disk_len;
+	*ret_used = f.used < f.disk_len ? f.used : f.disk_len;
 }

@@ -59,7 +59,7 @@ struct pending {
 void pending_at(const struct trace *t, uint32_t cut, uint32_t deaf, struct pending *ret);
 void pending_free(struct pending *p);
 
-/* An object's content; valid until the next call. */
-void state_content(const struct state *s, uint32_t obj, const uint8_t **ret, size_t *ret_len);
+/* An object's content, of which only the first bytes are given and the rest is zeros; valid until the next call. */
+void state_content(const struct state *s, uint32_t obj, const uint8_t **ret, size_t *ret_used, size_t *ret_len);
 /* Is an event that changes entries or attributes there? */
 bool state_has(const struct state *s, uint32_t event);

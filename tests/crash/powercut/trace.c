@@ -136,6 +136,8 @@ static struct event *of_object(struct trace *t, enum event_kind kind, uint32_t o
 
 static void note_entry(struct trace *t, uint32_t dir, const char *name, uint32_t obj, uint32_t site)
 {
+	size_t len = strlen(name);
+	t->object[obj].mapped = len > 4 && !strcmp(name + len - 4, "-shm");
 	struct event *e = of_object(t, EV_ENTRY, obj, site);
 	e->dir = dir;
 	e->name = strdup(name);

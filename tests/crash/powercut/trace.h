@@ -43,6 +43,7 @@ struct object {
 	uid_t uid;
 	gid_t gid;
 	char *target;  /* of a symlink */
+	bool mapped;   /* SQLite's -shm: what is in it is not recorded, and not missed */
 	uint8_t *data; /* what a file had when the record began */
 	size_t len;
 };

@@ -109,11 +109,11 @@ static void attributes(struct building *b, uint32_t obj, const char *path)
 }
 
 /* Pages of zeros are left out: an anchor has two megabytes of them. */
-static void write_sparse(int fd, const uint8_t *p, size_t len)
+static void write_sparse(int fd, const uint8_t *p, size_t used, size_t len)
 {
 	static const uint8_t zeros[PAGE];
-	for (size_t at = 0; at < len; at += PAGE) {
-		size_t n = len - at < PAGE ? len - at : PAGE;
+	for (size_t at = 0; at < used; at += PAGE) {
+		size_t n = used - at < PAGE ? used - at : PAGE;
 		if (memcmp(p + at, zeros, n) && pwrite(fd, p + at, n, (off_t)at) != (ssize_t)n)
 			err(3, "building a state");
 	}
@@ -124,12 +124,12 @@ static void write_sparse(int fd, const uint8_t *p, size_t len)
 static void build_file(struct building *b, uint32_t obj, const char *path)
 {
 	const uint8_t *p;
-	size_t len;
+	size_t used, len;
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		err(3, "%s", path);
-	state_content(b->s, obj, &p, &len);
-	write_sparse(fd, p, len);
+	state_content(b->s, obj, &p, &used, &len);
+	write_sparse(fd, p, used, len);
 	close(fd);
 }
 
