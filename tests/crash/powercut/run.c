@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define SECOND	  INT64_C(1000000000)
@@ -79,6 +80,20 @@ void run_open(struct run *r)
 void run_close(struct run *r)
 {
 	archive_close(r->archive);
+	r->archive = NULL;
+}
+
+/* What it holds in memory is abandoned; its locks go, as the kernel sees to. */
+void run_kill(struct run *r)
+{
+	char path[64], target[PATH_MAX];
+	for (int fd = 3; fd < 256; fd++) {
+		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+		ssize_t n = readlink(path, target, sizeof target - 1);
+		target[n > 0 ? n : 0] = 0;
+		if (!strncmp(target, r->base, strlen(r->base)))
+			flock(fd, LOCK_UN);
+	}
 	r->archive = NULL;
 }
 

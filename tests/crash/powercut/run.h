@@ -39,6 +39,7 @@ void run_begin(struct run *r, const struct workload *w, const char *base, uint64
 void run_init(struct run *r);
 void run_open(struct run *r);
 void run_close(struct run *r);
+void run_kill(struct run *r); /* the daemon is killed: what it did is there, and none of it is on the disk for that */
 void run_end(struct run *r); /* the record is complete; the archive's directory stays until run_free */
 void run_free(struct run *r);
 /* The program finds that something does not work: ends this process, with this status and a line that says what. */

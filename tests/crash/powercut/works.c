@@ -96,6 +96,9 @@ static void overwrite(struct run *r)
 	do_write(r, f, 3 * BLOCK, BLOCK);
 	do_write(r, f, 100, 60);
 	do_fsync(r, f, false);
+	do_chmod(r, "database", 0640);
+	do_write(r, f, 120, 60); /* goes to the journal, its mode does not */
+	do_fsync(r, f, false);
 	do_write(r, f, 2 * BLOCK + 10, 2 * BLOCK);
 	do_close(r, f);
 	f = do_open(r, "quiet", O_RDWR);
@@ -105,6 +108,35 @@ static void overwrite(struct run *r)
 	do_write(r, f, 0, 3 * BLOCK);
 	do_fsync(r, f, false);
 	do_close(r, f);
+	run_close(r);
+}
+
+/* A daemon is killed, and the next one goes on from what it left in the kernel's memory; then the power goes. */
+static void killed(struct run *r)
+{
+	put_file(r, "first", 3 * BLOCK + 5, true);
+	run_close(r);
+	run_open(r);
+	put_file(r, "new", 5000, false);
+	struct open_file f = do_open(r, "first", O_RDWR);
+	do_write(r, f, 50, 500);
+	run_kill(r);
+	run_open(r);
+	f = do_open(r, "new", O_RDWR);
+	do_fsync(r, f, false);
+	do_close(r, f);
+	f = do_open(r, "first", O_RDWR);
+	do_write(r, f, 3 * BLOCK, 700);
+	do_fsync(r, f, true);
+	do_close(r, f);
+	do_unlink(r, "new");
+	run_kill(r);
+	run_open(r);
+	f = do_open(r, "first", O_RDWR);
+	do_fsync(r, f, true);
+	do_resize(r, f, BLOCK + 9);
+	do_close(r, f);
+	put_file(r, "last", 100, true);
 	run_close(r);
 }
 
@@ -371,6 +403,7 @@ const struct workload workloads[] = {
 	{"ingest", ingest, false},
 	{"save", save, false},
 	{"overwrite", overwrite, false},
+	{"killed", killed, false},
 	{"append", append, false},
 	{"truncate", truncate_inside, false},
 	{"trees", trees, false},
