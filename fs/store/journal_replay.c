@@ -102,6 +102,15 @@ static errint_t open_dir(struct archive *a, struct journal *j)
 	return j->dirfd < 0 ? -errno : io_fsync_dir(a->lapse_fd);
 }
 
+/* What a killed daemon left in the kernel's memory only must not be put in place from there: a power cut would take both. */
+static errint_t sync_left(struct archive *a, struct journal *j)
+{
+	errint_t r = 0;
+	for (struct lap *l = a->observe ? NULL : j->left; l && !r; l = l->next)
+		r = fdatasync(l->fd) ? -errno : 0;
+	return r || a->observe || !j->left ? r : io_fsync_dir(j->dirfd);
+}
+
 errint_t journal_open(struct archive *a, bool ended_well, struct fault *f)
 {
 	struct journal *j = calloc(1, sizeof *j);
@@ -117,6 +126,8 @@ errint_t journal_open(struct archive *a, bool ended_well, struct fault *f)
 	errint_t r = open_dir(a, j);
 	if (!r && j->dirfd >= 0 && !(a->observe && ended_well))
 		r = laps_find(a, j, ended_well, f);
+	if (!r)
+		r = sync_left(a, j);
 	if (!r)
 		r = read_all(a, j);
 	j->read = !r;
