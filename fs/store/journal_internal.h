@@ -52,7 +52,7 @@ struct journal {
 
 /* ---- journal_lap.c ---- */
 void lap_name(uint64_t number, char out[static LAP_NAME_BYTES]);
-errint_t lap_begin(struct archive *a, struct journal *j, struct lap **ret); /* on disk, with its name */
+errint_t lap_begin(struct archive *a, struct journal *j, struct lap **ret); /* its name is on disk, its head not yet */
 /* Appends a record and what follows it. */
 errint_t lap_append(struct archive *a, struct lap *l, const struct journal_record *r, const uint8_t *data, size_t len);
 void laps_free(struct lap *first); /* NULL is fine */

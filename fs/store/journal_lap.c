@@ -62,10 +62,8 @@ errint_t lap_begin(struct archive *a, struct journal *j, struct lap **ret)
 	} while (l->fd < 0 && errno == EEXIST);
 	journal_lap_seal(&a->keys->journal, a->uuid, &l->head, head);
 	errint_t r = l->fd < 0 ? -errno : io_pwrite(l->fd, head, sizeof head, 0);
-	if (!r && fdatasync(l->fd))
-		r = -errno;
 	if (!r)
-		r = io_fsync_dir(j->dirfd);
+		r = io_fsync_dir(j->dirfd); /* the head comes to disk with the first records */
 	if (r) {
 		if (l->fd >= 0)
 			unlinkat(j->dirfd, name, 0);
@@ -198,7 +196,7 @@ errint_t laps_find(struct archive *a, struct journal *j, bool remove, struct fau
 		r = remove ? (unlinkat(j->dirfd, name, 0) ? -errno : 0) : lap_open(a, j, number[i], end);
 		if (r == -EPROTONOSUPPORT)
 			return fault_set(f, r, ARCHIVE_DIR_NAME "/" JOURNAL_DIR_NAME "/%s is of a newer lapse", name);
-		if (r == -EBADMSG && !a->observe) { /* a head is on disk before the first record is: nobody counts on this one */
+		if (r == -EBADMSG && !a->observe) { /* nobody counts on records whose head is not on disk */
 			log_line(LOG_LEVEL_WARNING, ARCHIVE_DIR_NAME "/" JOURNAL_DIR_NAME "/%s has no valid head: it is removed", name);
 			unlinkat(j->dirfd, name, 0);
 		}
