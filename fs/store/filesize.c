@@ -1,8 +1,6 @@
 /* filesize.c - longer, shorter, and on disk. */
 #include "store/fileio.h"
 
-#include "base/io.h"
-
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,29 +26,10 @@ errint_t ofile_extend(struct archive *a, struct ofile *of, uint64_t to)
 	return 0;
 }
 
-/* The end of the file, and its last block, shorter, in place. Where that fails half way, the block is put back. */
-static errint_t cut_in_place(struct archive *a, struct ofile *of, struct run *run, uint64_t size, const uint8_t *old, size_t old_len)
+static errint_t cut_in_place(struct archive *a, struct ofile *of, uint64_t size)
 {
-	const off_t at = (off_t)block_offset(a->suite, a->block_size, run->first);
-	errint_t r = run->blocks ? io_pwrite(of->fd, run->sealed, run->len, at) : 0;
 	of->changes++;
-	if (!r && ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, size)))
-		r = -errno;
-	if (!r || !run->blocks)
-		return r;
-	struct run back;
-	uint8_t leaf[LEAF_BYTES];
-	if (leaf_of(a, of, run->first, leaf)) /* as it was, if it is in memory */
-		return r;
-	run_reset(a, &back, run->first, scratch_get(a));
-	run_add(a, of, &back, run->first, old, old_len);
-	if (io_pwrite(of->fd, back.sealed, back.len, at))
-		return r;
-	xor_leaf(of->root, leaf);
-	xor_leaf(of->root, back.leaf[0]);
-	if (of->tail_len && of->tail_index == run->first)
-		memcpy(of->tail_leaf, back.leaf[0], LEAF_BYTES);
-	return r;
+	return ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, size)) ? -errno : 0;
 }
 
 errint_t ofile_finish_cut(struct archive *a, struct ofile *of)
@@ -58,8 +37,8 @@ errint_t ofile_finish_cut(struct archive *a, struct ofile *of)
 	if (!of->cutting)
 		return 0;
 	errint_t r = journal_flush(a, of);
-	if (!r && ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, of->size)))
-		r = -errno;
+	if (!r)
+		r = cut_in_place(a, of, of->size);
 	if (!r && fdatasync(of->fd))
 		r = -errno;
 	if (!r)
@@ -72,7 +51,7 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 {
 	const uint32_t B = a->block_size;
 	const uint64_t keep = size / B, count = block_count(a, of->size);
-	const size_t rest = size % B, old_len = rest ? block_len(a, of->size, keep) : 0;
+	const size_t rest = size % B;
 	uint8_t leaf[LEAF_BYTES], gone[LEAF_BYTES] = {0};
 	uint8_t *block = scratch_get(a);
 	struct run run;
@@ -83,12 +62,12 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 			xor_leaf(gone, leaf);
 	if (!r && rest && !(r = load_block(a, of, keep, block)))
 		run_add(a, of, &run, keep, block, rest);
-	/* A cut through a block that may be on disk, or of a file that the journal knows blocks of, is made when it is on record there. */
-	bool twice = !r && ((rest && keep < of->old_blocks) || journal_knows(a, of->h.file_id));
+	/* A cut through a block, which is two steps in place, or of a file that the journal knows blocks of, is made when it is on record there. */
+	bool twice = !r && (rest || journal_knows(a, of->h.file_id));
 	if (twice)
 		r = journal_flush(a, of);
 	if (!r)
-		r = twice ? journal_cut(a, of, size, keep, run.sealed, rest, run.leaf[0]) : cut_in_place(a, of, &run, size, block, old_len);
+		r = twice ? journal_cut(a, of, size, keep, run.sealed, rest, run.leaf[0]) : cut_in_place(a, of, size);
 	if (r)
 		return r;
 	of->tail_len = 0;
