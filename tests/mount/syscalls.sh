@@ -14,11 +14,11 @@ BESIDE = {"io_uring_enter", "read", "writev", "futex", "restart_syscall", "mmap"
 ALIKE = {"newfstatat": "stat", "fstat": "stat", "statx": "stat", "pread64": "pread", "pwrite64": "pwrite", "preadv2": "preadv",
          "utimensat": "utimens", "utimensat_time64": "utimens", "getdents64": "getdents"}
 line = re.compile(r"(\d+) +(?:<\.\.\. )?(\w+)(\(| resumed)")
-# The threads that serve requests; what the others do, they do for many images at once.
+# The threads that serve requests (workers, where the store lies on a disk); what the others do, they do for many images at once.
 def serving():
     for t in os.listdir(f"/proc/{daemon}/task"):
         with open(f"/proc/{daemon}/task/{t}/comm") as f:
-            if f.read().startswith("fuse"):
+            if f.read().startswith(("fuse", "lapse-work")):
                 yield t
 def lines():
     with open(trace) as f:
