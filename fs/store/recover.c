@@ -170,8 +170,10 @@ static errint_t recover_blocks(struct archive *a, int fd, const struct stat *st,
 	if (!r)
 		r = finished(a, fd, h, k, &whole, &size, root);
 	secret_free(k, sizeof *k);
-	if (r)
+	if (r) {
+		futimens(fd, times);
 		return r;
+	}
 	if (!whole && ftruncate(fd, backing_end(a, size))) {
 		r = -errno;
 	} else if (!whole) {

@@ -91,6 +91,7 @@ errint_t make(const char *path, size_t len, struct inode **ret, struct handle **
 struct tree {
 	unsigned count;
 	size_t used;
+	bool untimed; /* modification times do not count */
 	struct seen {
 		char path[PATH_ROOM], about[256]; /* type, mode, owner, links, size, target or attributes; or the error */
 		int64_t mtime_ns;

@@ -34,6 +34,8 @@ static struct shared {
 	uint64_t site[SITES];
 	struct world_use taken; /* by the work and still in use after it: blocks that are not yet in place keep their file */
 	bool fired;
+	bool unflushed; /* a flush was made to fail: the journal records nothing more in this session */
+	bool untimed; /* a call that sets times was made to fail: they may be other ones */
 	char call[400];
 	void *frame[FRAMES];
 	int frames;
@@ -178,6 +180,8 @@ static int before_call(struct io_call *c)
 		shared->fired = true;
 		note_call(c);
 	}
+	shared->untimed |= c->kind == IO_ATTR;
+	shared->unflushed |= c->kind == IO_SYNC;
 	return strike(c);
 }
 
@@ -233,6 +237,7 @@ static void check_tree(bool done, bool exact, const char *when)
 	const struct work *w = now.work;
 	const struct tree *was = &shared->was, *want = &shared->want, *is = &shared->now;
 	tree_read(&shared->now);
+	shared->now.untimed = shared->untimed;
 	if (tree_is(is, done, was, want, first, sizeof first))
 		return;
 	if (!done && (w->partly == LEAVES_NEW || !exact) && tree_is(is, true, was, want, why, sizeof why))
@@ -278,6 +283,10 @@ static bool in_session(struct world_use was)
 	errint_t r = try();
 	if (now.lasting == STAY)
 		return !r;
+	if (r && shared->unflushed) {
+		now.work->after();
+		return false;
+	}
 	world_not_damaged("after the fault");
 	if (!now.work->later)
 		check_tree(!r, true, "then");
@@ -473,7 +482,7 @@ static void try_case(void)
 		return;
 	fresh_case(now.work);
 	seen = 0;
-	shared->fired = false;
+	shared->fired = shared->untimed = shared->unflushed = false;
 	shared->answer = 0;
 	cases++;
 	if (!in_child(run_case, case_dir))

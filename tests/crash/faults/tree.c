@@ -144,7 +144,7 @@ static bool entry_is(const struct tree *now, const struct seen *s, const struct 
 		snprintf(why, room, "%.80s: %.100s, not %.100s", path, s->about, w->about);
 	else if (!same_content(now, s, want, w))
 		snprintf(why, room, "%.80s: other content", path);
-	else if (times && !S_ISDIR(strtoul(s->about, NULL, 8)) && s->mtime_ns != w->mtime_ns)
+	else if (times && !now->untimed && !S_ISDIR(strtoul(s->about, NULL, 8)) && s->mtime_ns != w->mtime_ns)
 		snprintf(why, room, "%.80s: other modification time", path);
 	else
 		return true;
