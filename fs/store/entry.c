@@ -178,7 +178,15 @@ errint_t fs_lookup(struct archive *a, struct inode *dir, const char *name, struc
 	if (!unmade)
 		r = entry_get(a, &u, n.backing, name, ret);
 	dir_leave(a, &u);
-	return !unmade ? r : name_drop_unmade(a, dir, n.backing, name, strlen(name)) ? -ENOENT : -EAGAIN;
+	if (!unmade)
+		return r;
+	if (name_drop_unmade(a, dir, n.backing, name, strlen(name)))
+		return -ENOENT;
+	if (!(r = dir_enter(a, dir, false, &u))) { /* somebody else was faster, or it cannot be removed */
+		r = entry_get(a, &u, n.backing, name, ret);
+		dir_leave(a, &u);
+	}
+	return r;
 }
 
 /* What was made by name, or failed to be (r), is given its owner; on failure nothing of it is left. */

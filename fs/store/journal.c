@@ -407,7 +407,7 @@ static bool wait_until(struct journal *j, struct timespec until)
 /* `lock` held. Until there is something to do; writes that come at the same time are brought to disk together. */
 static void wait_for_work(struct journal *j, bool failing)
 {
-	while (!j->stop && !j->dirty_count && (!j->retired || j->held)) {
+	while (!j->stop && !j->dirty_count && (!j->retired || j->held || j->keep)) {
 		if (!j->lap)
 			pthread_cond_wait(&j->wake, &j->lock);
 		else if (wait_until(j, in_ms(LAP_SECONDS * 1000)))

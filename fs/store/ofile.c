@@ -402,22 +402,20 @@ void ofile_release(struct archive *a, struct ofile *of, bool write)
 
 void ofile_drop_keys(struct archive *a, struct inode *i)
 {
+	/* Under the inode's lock, not with a reference: giving that back could seal the file, which enters its directory. */
 	pthread_mutex_lock(&i->lock);
 	struct ofile *of = i->of;
-	if (of)
-		of->refs++;
+	if (of) {
+		pthread_rwlock_wrlock(&of->lock);
+		secret_free(of->keys, sizeof *of->keys);
+		of->keys = NULL;
+		of->key_error = -EKEYEXPIRED;
+		if (of->tail)
+			secret_wipe(of->tail, a->block_size);
+		of->tail_len = 0;
+		pthread_rwlock_unlock(&of->lock);
+	}
 	pthread_mutex_unlock(&i->lock);
-	if (!of)
-		return;
-	pthread_rwlock_wrlock(&of->lock);
-	secret_free(of->keys, sizeof *of->keys);
-	of->keys = NULL;
-	of->key_error = -EKEYEXPIRED;
-	if (of->tail)
-		secret_wipe(of->tail, a->block_size);
-	of->tail_len = 0;
-	pthread_rwlock_unlock(&of->lock);
-	ofile_release(a, of, false);
 }
 
 void ofile_close_last(struct archive *a, struct inode *i)
