@@ -283,11 +283,11 @@ static bool in_session(struct world_use was)
 	errint_t r = try();
 	if (now.lasting == STAY)
 		return !r;
+	world_not_damaged("after the fault");
 	if (r && shared->unflushed) {
 		now.work->after();
 		return false;
 	}
-	world_not_damaged("after the fault");
 	if (!now.work->later)
 		check_tree(!r, true, "then");
 	if (r && (r = now.work->op()) && !((r == -EEXIST || r == -ENOTEMPTY) && dead()))
