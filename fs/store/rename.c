@@ -1,5 +1,6 @@
 /* rename.c - moving names. A file gets a header with both homes before it moves, so that a crash leaves it at home in either place; a rename soon after
  * the last close decides its class anew, a later one can only shorten its life. */
+#include "store/amend.h"
 #include "store/ofile.h"
 
 #include "base/secret.h"
@@ -58,23 +59,13 @@ static errint_t only_stricter(const struct file_header *h, struct file_header *n
 /* The key is wrapped again where its epoch changes. */
 errint_t reclassify(struct archive *a, struct file_header *h, bool settled, const char *path)
 {
-	uint8_t under[KEY_BYTES], file_key[KEY_BYTES];
 	struct file_header next = *h;
 	int64_t now = tclock_trusted(a->clock);
 	errint_t r = gate_classify(a, path, now, &next);
 	if (!r && (settled || (h->state != HEADER_OPEN && now >= h->settles_at)))
 		r = only_stricter(h, &next);
-	if (r)
-		return r;
-	if (next.key_kind != h->key_kind || next.tree != h->tree || next.epoch != h->epoch) {
-		r = anchor_wrap_key(a->anchor, a->keys->archive_wrap, h, under);
-		if (!r)
-			r = file_key_unwrap(under, a->uuid, h, file_key);
-		if (!r && !(r = anchor_wrap_key(a->anchor, a->keys->archive_wrap, &next, under)))
-			file_key_wrap(under, a->uuid, &next, file_key);
-		secret_wipe(under, sizeof under);
-		secret_wipe(file_key, sizeof file_key);
-	}
+	if (!r)
+		r = header_rewrap(a, h, &next);
 	if (!r)
 		*h = next;
 	return r;
