@@ -45,6 +45,7 @@ static void link_settings(struct policy *p, struct policy_diags *d)
 
 	*ps = (struct policy_settings){.settle_seconds = 120,
 		.hard_links = true,
+		.undo_seconds = DAY,
 		.max_step_seconds = DAY,
 		.max_offline_seconds = 30 * DAY,
 		.require_sync = true,
@@ -59,6 +60,8 @@ static void link_settings(struct policy *p, struct policy_diags *d)
 			ps->settle_seconds = section_has(s, "settle") ? ours->settle : ps->settle_seconds;
 			ps->hard_links = section_has(s, "hard-links") ? ours->hard_links : ps->hard_links;
 			ps->acl = ours->acl;
+			ps->undo_seconds = section_has(s, "undo") ? ours->undo : ps->undo_seconds;
+			ps->plan_limit = ours->plan_limit;
 			ps->contact = ours->contact ? ours->contact : ps->contact;
 			if (section_has(s, "version") && ours->version != 1)
 				diag_error(d, section_key_line(s, "version"),
@@ -88,11 +91,27 @@ static bool floor_above_ceiling(const struct class_section *c)
 	return false;
 }
 
+/* What says nothing without a floor is a mistake. */
+static void check_floor_keys(const struct class_section *c, struct policy_diags *d)
+{
+	static const char *const needs[] = {"mode", "commit-after"};
+
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]) && !c->retain.text; i++)
+		if (section_has(&c->s, needs[i]))
+			diag_error(d, section_key_line(&c->s, needs[i]),
+				"[class %s]: %s needs a floor; add retain-for, or take it out", c->s.name, needs[i]);
+}
+
 static void link_class(struct policy *p, struct class_section *c, struct policy_diags *d)
 {
 	c->pub.name = c->s.name;
 	c->pub.line = c->s.line;
-	c->pub.basis = POLICY_BASIS_CREATED;
+	c->pub.basis = c->basis ? (enum policy_basis)c->basis : POLICY_BASIS_CREATED;
+	c->pub.mode = c->mode ? (enum policy_mode)c->mode : POLICY_GOVERNANCE;
+	c->pub.floor = c->retain.text != NULL;
+	c->pub.extensible = section_has(&c->s, "retain-bounds");
+	c->pub.prune_empty = c->prune_empty;
+	check_floor_keys(c, d);
 	if (!c->match.count && c != p->fallback && !section_has(&c->s, "match"))
 		diag_error(d, c->s.line, "[class %s] has no 'match' and is not the default class", c->s.name);
 	for (size_t i = 0; i < c->match.count; i++)

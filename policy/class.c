@@ -46,6 +46,30 @@ int64_t policy_retain_until(const struct policy_class *c, int64_t basis)
 	return s->retain.text ? policy_duration_add(basis, &s->retain.d) : INT64_MIN;
 }
 
+int64_t policy_commits_at(const struct policy_class *c, int64_t idle_since)
+{
+	static const struct policy_duration usual = {.seconds = 300};
+	const struct class_section *s = section_of(c);
+
+	return c->floor ? policy_duration_add(idle_since, s->commit.text ? &s->commit.d : &usual) : 0;
+}
+
+bool policy_retain_bounds(const struct policy_class *c, int64_t basis, int64_t *ret_least, int64_t *ret_most)
+{
+	const struct class_section *s = section_of(c);
+
+	if (!c->extensible)
+		return false;
+	*ret_least = policy_duration_add(basis, &s->bounds.least);
+	*ret_most = policy_duration_add(basis, &s->bounds.most);
+	return true;
+}
+
+const char *policy_retain_text(const struct policy_class *c)
+{
+	return section_of(c)->retain.text;
+}
+
 const char *policy_expire_text(const struct policy_class *c)
 {
 	return section_of(c)->expire.text;

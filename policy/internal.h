@@ -44,10 +44,10 @@ enum value_type {
 	V_GLOBS,      /* struct globlist */
 	V_FILE_RATES, /* struct rates */
 	V_BYTE_RATES, /* struct rates */
+	V_COMMIT,     /* struct lifetime; `close` is none */
+	V_BOUNDS,     /* struct bounds */
 	/* what only later versions store: checked, then refused as not supported yet */
 	V_KEEP,     /* a duration or `none` */
-	V_COMMIT,   /* a duration or `close` */
-	V_BOUNDS,   /* 30d..1y */
 	V_TIMEZONE, /* Europe/Berlin */
 	V_PATHS,    /* absolute paths */
 	V_COMMAND,  /* an absolute path and arguments */
@@ -60,6 +60,11 @@ enum value_type {
 struct lifetime {
 	struct policy_duration d;
 	char *text;
+};
+
+/* 30d..1y */
+struct bounds {
+	struct policy_duration least, most;
 };
 
 struct strlist {
@@ -168,7 +173,8 @@ struct policy_section {
 	struct section s;
 	uint64_t version;
 	char *default_class, *contact;
-	int64_t settle;
+	int64_t settle, undo;
+	uint64_t plan_limit;
 	bool hard_links, acl;
 };
 
@@ -187,8 +193,10 @@ struct class_section {
 	struct section s;
 	struct policy_class pub;
 	struct globlist match;
-	struct lifetime expire, retain;
-	int basis;
+	struct lifetime expire, retain, commit;
+	struct bounds bounds;
+	int basis, mode;
+	bool prune_empty;
 };
 
 struct ids {

@@ -78,22 +78,6 @@ static int duration_check(const char *text, const char *word, struct complaint *
 	return d.never ? complain(why, "expected a length of time or %s", word) : 0;
 }
 
-static int bounds_check(const char *text, struct complaint *why)
-{
-	struct policy_duration low, high;
-	const char *dots = strstr(text, ".."), *reason;
-	char first[32] = "";
-
-	if (!dots || (size_t)(dots - text) >= sizeof(first))
-		return complain(why, "expected two lengths of time: 30d..1y");
-	memcpy(first, text, (size_t)(dots - text));
-	if (policy_duration_parse(first, &low, &reason) || policy_duration_parse(dots + 2, &high, &reason))
-		return complain(why, "%s", reason);
-	if (policy_duration_add(0, &low) > policy_duration_add(0, &high))
-		return complain(why, "the first bound is above the second");
-	return 0;
-}
-
 static int date_check(const char *text, struct complaint *why)
 {
 	static const char form[] = "dddd-dd-ddTdd:dd";
@@ -123,10 +107,6 @@ int later_check(enum value_type type, const char *text, struct complaint *why)
 	switch (type) {
 	case V_KEEP:
 		return duration_check(text, "none", why);
-	case V_COMMIT:
-		return duration_check(text, "close", why);
-	case V_BOUNDS:
-		return bounds_check(text, why);
 	case V_TIMEZONE:
 		return timezone_check(text, why);
 	case V_PATHS:

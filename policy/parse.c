@@ -49,6 +49,7 @@ static void take_value(struct parser *ps, const struct keyword *k)
 {
 	union { /* large and aligned enough for every type */
 		struct lifetime lifetime;
+		struct bounds bounds;
 		struct strlist strings;
 		struct globlist globs;
 		struct rates rates;

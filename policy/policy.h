@@ -59,11 +59,16 @@ char *policy_default_text(const char *expire_after, const char *service, bool or
 /* ---- classes and deadlines ----------------------------------------------------------------------------------- */
 
 enum policy_basis { POLICY_BASIS_CREATED = 1, POLICY_BASIS_MODIFIED, POLICY_BASIS_CAPTURED };
+enum policy_mode { POLICY_GOVERNANCE = 1, POLICY_COMPLIANCE };
 
 struct policy_class {
 	const char *name;
 	unsigned line;
 	enum policy_basis basis;
+	enum policy_mode mode;
+	bool floor;	  /* it has `retain-for`: its files commit */
+	bool extensible;  /* it has `retain-bounds` */
+	bool prune_empty; /* a directory goes with its last file */
 	/* the rest is read through the functions below */
 };
 
@@ -79,12 +84,65 @@ bool policy_class_needs_path(const struct policy *p);
 int64_t policy_expires_at(const struct policy_class *c, int64_t basis);
 /* The instant until which it may not be changed or deleted; INT64_MIN without a floor. */
 int64_t policy_retain_until(const struct policy_class *c, int64_t basis);
+/* When a file that was left alone since `idle_since` commits; 0 in a class without a floor. */
+int64_t policy_commits_at(const struct policy_class *c, int64_t idle_since);
+/* Between which instants `retain-bounds` lets the floor of a file with this basis be set by hand. False if the class has none. */
+bool policy_retain_bounds(const struct policy_class *c, int64_t basis, int64_t *ret_least, int64_t *ret_most);
+/* The class's floor as written, NULL without one. */
+const char *policy_retain_text(const struct policy_class *c);
 /* The class's ceiling as written ("30d", "never"). */
 const char *policy_expire_text(const struct policy_class *c);
 
 /* The two predicates of retention, used everywhere. Half-open. */
 static inline bool policy_expired(int64_t expires_at, int64_t now) { return now >= expires_at; }
 static inline bool policy_modifiable(int64_t retain_until, int64_t now) { return now >= retain_until; }
+
+/* ---- what retention lets be done to a file (retention.c) -------------------------------------------------------------- */
+
+enum retention_act {
+	RETENTION_READ,
+	RETENTION_WRITE,      /* open for writing, write, truncate, allocate */
+	RETENTION_ATTRIBUTES, /* mode, owner, times, extended attributes */
+	RETENTION_LINK,       /* a further name */
+	RETENTION_RENAME,     /* of the file itself */
+	RETENTION_REMOVE,     /* a name of it, by unlink or by being replaced */
+};
+
+struct retention_facts {
+	bool being_written;   /* in state open, or somebody may write to it */
+	bool committed;       /* its header says so */
+	int64_t commits_at;   /* of one that is not: see policy_commits_at */
+	int64_t retain_until; /* INT64_MIN: no floor */
+	bool held;
+	bool hold_reader; /* who asks may read it past its deadline */
+	bool creating;    /* through the handle that made it */
+	int deadline;     /* what the clock says of expires-at: 0, -EKEYEXPIRED, or -ENOKEY (in doubt) */
+	int64_t now;      /* trusted seconds */
+};
+/* Committed on disk, or overdue to be. */
+bool retention_committed(const struct retention_facts *f);
+/* 0, -EPERM, -EKEYEXPIRED, -ENOKEY. */
+int retention_permits(const struct retention_facts *f, enum retention_act act);
+
+/* A file's life as its header has it. */
+struct retention_life {
+	int64_t created_at, modified_at; /* the latter 0 before its first close */
+	enum policy_basis basis;
+	int64_t basis_at, retain_until, expires_at;
+	bool narrowed;   /* it was moved between classes: its life only becomes stricter */
+	bool extended;   /* its floor was set by hand */
+	bool compliance; /* its floor was given in compliance mode, and is binding */
+};
+/* The instant that the class counts from for this file. */
+int64_t policy_basis_at(const struct policy_class *c, const struct retention_life *f);
+/* A file whose class is being decided: basis, floor and ceiling by that class alone. */
+void retention_begin(struct retention_life *f, const struct policy_class *c);
+/* What the policy in force makes of a settled file. `here`: the class of its path; `then`: the class that its header names, NULL if the policy has it no
+ * more. The same class: its terms as they are now; another: the stricter of both, and *f is narrowed. A floor above the ceiling wins
+ * (by a change of policy only: see retention_move). */
+void retention_review(struct retention_life *f, const struct policy_class *here, const struct policy_class *then);
+/* A settled file is moved into the class `here`: as retention_review; false, and nothing is changed, if its floor would be above its ceiling. */
+bool retention_move(struct retention_life *f, const struct policy_class *here, const struct policy_class *then);
 
 /* ---- durations and sizes (duration.c) -------------------------------------------------------------------------- */
 
@@ -110,6 +168,8 @@ bool policy_glob_match(const char *pattern, const char *path);
 /* ---- settings of [policy], [clock], [audit] --------------------------------------------------------------------- */
 
 struct policy_settings {
+	int64_t undo_seconds;	    /* 24 h: how long an apply can be undone, and nothing that it newly expires is destroyed */
+	uint64_t plan_limit;	    /* 0: so many files more than planned may an apply newly expire */
 	int64_t settle_seconds;	    /* 120: a rename this soon after the last close decides the class anew */
 	bool hard_links;	    /* yes */
 	bool acl;		    /* no; takes effect at a mount */

@@ -228,6 +228,36 @@ static int lifetime_parse(const char *text, bool never, struct lifetime *ret, st
 	return ret->text ? 0 : -ENOMEM;
 }
 
+static int commit_parse(const char *text, struct lifetime *ret, struct complaint *why)
+{
+	const char *reason;
+
+	ret->d = (struct policy_duration){0};
+	if (strcmp(text, "close")) {
+		if (policy_duration_parse(text, &ret->d, &reason))
+			return complain(why, "%s; or write close", reason);
+		if (ret->d.never)
+			return complain(why, "expected a length of time or close");
+	}
+	ret->text = strdup(text);
+	return ret->text ? 0 : -ENOMEM;
+}
+
+static int bounds_parse(const char *text, struct bounds *ret, struct complaint *why)
+{
+	const char *dots = strstr(text, ".."), *reason;
+	char first[32] = "";
+
+	if (!dots || (size_t)(dots - text) >= sizeof(first))
+		return complain(why, "expected two lengths of time: 30d..1y");
+	memcpy(first, text, (size_t)(dots - text));
+	if (policy_duration_parse(first, &ret->least, &reason) || policy_duration_parse(dots + 2, &ret->most, &reason))
+		return complain(why, "%s", reason);
+	if (policy_duration_add(0, &ret->least) > policy_duration_add(0, &ret->most))
+		return complain(why, "the first bound is above the second");
+	return 0;
+}
+
 static int text_parse(const struct keyword *k, const char *text, char **ret, struct complaint *why)
 {
 	if (k->type == V_NAME && !name_valid(text))
@@ -249,6 +279,10 @@ int value_parse(const struct keyword *k, const char *text, void *field, struct c
 	case V_DURATION:
 	case V_LIFETIME:
 		return lifetime_parse(text, k->type == V_LIFETIME, field, why);
+	case V_COMMIT:
+		return commit_parse(text, field, why);
+	case V_BOUNDS:
+		return bounds_parse(text, field, why);
 	case V_FSYNC:
 		return fsync_parse(text, field, why);
 	case V_BOOL:
@@ -278,6 +312,7 @@ void value_free(const struct keyword *k, void *field)
 	switch (k->type) {
 	case V_DURATION:
 	case V_LIFETIME:
+	case V_COMMIT:
 		free(((struct lifetime *)field)->text);
 		break;
 	case V_TEXT:

@@ -11,7 +11,9 @@
 
 #define MAGIC            "LAPSEFIL"
 #define LABEL            "header"
-#define FLAGS_KNOWN      (HEADER_FLAG_LINKED | HEADER_FLAG_TWO_HOMES)
+#define FLAGS_KNOWN                                                                                                  \
+	(HEADER_FLAG_LINKED | HEADER_FLAG_TWO_HOMES | HEADER_FLAG_NARROWED | HEADER_FLAG_EXTENDED |                    \
+		HEADER_FLAG_COMPLIANCE)
 #define PLAIN_BYTES      (HEADER_SLOT_BYTES - CLEAR_HEAD_BYTES - SMALL_TAG_BYTES)
 #define USED_BYTES       280
 #define SIZE_SYMLINK_MAX 4095
@@ -76,7 +78,7 @@ static void put_plain(struct wbuf *w, const struct file_header *h)
 	wbuf_i64(w, h->retain_until);
 	wbuf_i64(w, h->expires_at);
 	wbuf_i64(w, h->settles_at);
-	wbuf_i64(w, h->state == HEADER_COMMITTED ? h->committed_at : 0);
+	wbuf_i64(w, open ? 0 : h->commits_at);
 	size_t held = 0;
 	for (size_t i = 0; i < HEADER_HOLDS; i++)
 		if (h->holds[i]) {
@@ -124,9 +126,7 @@ static bool header_canonical(const struct file_header *h)
 	for (size_t i = 1; i < HEADER_HOLDS; i++)
 		if (h->holds[i] && !h->holds[i - 1])
 			return false;
-	if (h->state == HEADER_OPEN && (h->size || !is_zero(h->root, LEAF_BYTES)))
-		return false;
-	if (h->state != HEADER_COMMITTED && h->committed_at)
+	if (h->state == HEADER_OPEN && (h->size || h->commits_at || !is_zero(h->root, LEAF_BYTES)))
 		return false;
 	return h->flags & HEADER_FLAG_TWO_HOMES || is_zero(h->home[1], HOME_BYTES);
 }
@@ -148,7 +148,7 @@ static bool get_plain(struct rbuf *r, struct file_header *h)
 	h->retain_until = rbuf_i64(r);
 	h->expires_at = rbuf_i64(r);
 	h->settles_at = rbuf_i64(r);
-	h->committed_at = rbuf_i64(r);
+	h->commits_at = rbuf_i64(r);
 	for (size_t i = 0; i < HEADER_HOLDS; i++)
 		h->holds[i] = rbuf_u32(r);
 	h->tree = rbuf_u32(r);

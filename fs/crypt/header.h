@@ -17,6 +17,9 @@ enum key_kind { KEY_KIND_ARCHIVE = 1, KEY_KIND_EPOCH = 2, KEY_KIND_HOLD = 3 };
 
 #define HEADER_FLAG_LINKED 0x1u	   /* has or had several names: no home is checked */
 #define HEADER_FLAG_TWO_HOMES 0x2u /* a rename is, or may be, under way */
+#define HEADER_FLAG_NARROWED 0x4u  /* moved between classes: its life only becomes stricter */
+#define HEADER_FLAG_EXTENDED 0x8u  /* its floor was set by hand: no policy shortens it */
+#define HEADER_FLAG_COMPLIANCE 0x10u /* committed in compliance mode: its floor binds, whatever the policy becomes */
 
 struct file_header {
 	enum header_state state;
@@ -33,7 +36,7 @@ struct file_header {
 	int64_t retain_until;  /* INT64_MIN: none */
 	int64_t expires_at;    /* INT64_MAX: never */
 	int64_t settles_at;    /* a rename before this decides the class anew */
-	int64_t committed_at;  /* 0 */
+	int64_t commits_at;    /* closed: when it commits if it is left alone, 0: never; committed: when it did */
 	uint32_t holds[HEADER_HOLDS]; /* hold numbers, no number twice, 0 = none */
 	enum key_kind key_kind;
 	uint32_t tree;	/* epoch tree; 0 otherwise */
@@ -45,7 +48,7 @@ struct file_header {
 };
 
 /* One slot. The associated data binds archive uuid, suite and features. What does not apply is written as zero, whatever *h holds: size
- * and root while open, committed_at unless committed, the second home without its flag; holds are closed up. Aborts on a header that no
+ * and root and commits_at while open, the second home without its flag; holds are closed up. Aborts on a header that no
  * reader accepts: unknown state, type, basis, kind or flags, one hold twice, a key binding that does not fit its kind. */
 void header_seal(const struct master_keys *k, const uint8_t uuid[static UUID_BYTES], enum suite s, const struct file_header *h,
 		 uint8_t out[static HEADER_SLOT_BYTES]);

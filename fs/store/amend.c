@@ -1,5 +1,5 @@
 #include "store/amend.h"
-#include "store/ofile.h"
+#include "store/retain.h"
 
 #include "base/secret.h"
 
@@ -26,6 +26,8 @@ errint_t header_rewrap(struct archive *a, const struct file_header *h, struct fi
 static errint_t amend(struct archive *a, struct ofile *of, const struct amendment *m)
 {
 	struct file_header before = of->h, next = of->h;
+	if (m->unless_written && (of->dirty || atomic_load(&of->writers)))
+		return -EBUSY;
 	errint_t r = m->change(a, &next, m->ctx);
 	if (!r)
 		r = of->read_only;
@@ -37,7 +39,7 @@ static errint_t amend(struct archive *a, struct ofile *of, const struct amendmen
 	if ((r = ofile_write_header(a, of)))
 		of->h = before;
 	else
-		atomic_store(&of->inode->expires_at, of->h.expires_at);
+		ofile_terms(of, 0);
 	return r;
 }
 

@@ -15,6 +15,7 @@ typedef errint_t (*amend_fn)(struct archive *a, struct file_header *h, void *ctx
 struct amendment {
 	amend_fn change;
 	void *ctx;
+	bool unless_written; /* -EBUSY where somebody has it open for writing */
 	bool sync; /* durable when it returns; else the caller syncs the filesystem before it counts on it */
 };
 

@@ -1,6 +1,6 @@
 /* attr.c - attributes, and the filesystem's own. */
 #include "store/acl.h"
-#include "store/ofile.h"
+#include "store/retain.h"
 
 #include "base/secret.h"
 
@@ -162,8 +162,13 @@ static errint_t change_size(struct archive *a, struct inode *i, struct handle *h
 		of = h->of;
 	else if ((r = ofile_acquire(a, i, true, &of)))
 		return r;
+	if ((r = ofile_review(a, of))) {
+		if (!h)
+			ofile_release(a, of, true);
+		return r;
+	}
 	pthread_rwlock_wrlock(&of->lock);
-	if (!(r = h ? handle_may_write(a, h) : tclock_check(a->clock, of->h.expires_at)))
+	if (!(r = h ? handle_may_write(a, h) : ofile_permits(a, of, RETENTION_WRITE, 1, false)))
 		r = of->keys ? 0 : of->key_error;
 	if (!r && kill)
 		r = fd_kill_suidgid(of->fd);
@@ -214,6 +219,8 @@ errint_t fs_setattr(struct archive *a, struct inode *i, struct handle *h, const 
 	(void)c;
 	if ((what & FS_SET_SIZE) && (in->st_size < 0))
 		return -EINVAL;
+	if (!(what & FS_SET_SIZE) && (what & (FS_SET_MODE | FS_SET_UID | FS_SET_GID | SET_TIMES)) && (r = inode_permits(a, i, RETENTION_ATTRIBUTES)))
+		return r;
 	if (what & FS_SET_SIZE)
 		r = change_size(a, i, h, (uint64_t)in->st_size, what & FS_KILL_SUIDGID);
 	if (!r && (what & FS_SET_MODE))

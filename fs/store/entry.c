@@ -1,6 +1,7 @@
 /* entry.c - names: lookup, special files, symlinks, hard links, unlink. */
 #include "store/acl.h"
 #include "store/journal.h"
+#include "store/retain.h"
 
 #include "base/io.h"
 
@@ -273,8 +274,12 @@ static errint_t mark_linked(struct archive *a, struct inode *i, struct inode *di
 		r = inode_path(a, dir, name, &to);
 	if (r || (r = ofile_acquire(a, i, true, &of)))
 		return r;
+	if ((r = ofile_review(a, of))) {
+		ofile_release(a, of, true);
+		return r;
+	}
 	pthread_rwlock_wrlock(&of->lock);
-	if (!(r = tclock_check(a->clock, of->h.expires_at)))
+	if (!(r = ofile_permits(a, of, RETENTION_LINK, 1, false)))
 		r = gate_may_move(a, c ? c->subject : NULL, &of->h, from, to);
 	bool first = !r && !(of->h.flags & HEADER_FLAG_LINKED);
 	if (first) {
@@ -407,10 +412,11 @@ errint_t removal_open(struct archive *a, struct dir_use *u, const char *backing,
 }
 
 /* As little reading as that takes. */
-errint_t removal_header(struct archive *a, int held, const struct stat *st, struct file_header *h, bool *ret_known)
+errint_t removal_header(struct archive *a, const char *path, int held, const struct stat *st, struct file_header *h, bool *ret_known)
 {
 	uint8_t head[FILE_HEADER_BYTES];
 	int slot;
+	bool being_written = false;
 	struct inode *i = inode_find(a, st->st_ino);
 	*ret_known = false;
 	if (i) {
@@ -418,6 +424,7 @@ errint_t removal_header(struct archive *a, int held, const struct stat *st, stru
 		if (i->of) {
 			pthread_rwlock_rdlock(&i->of->lock);
 			*h = i->of->h;
+			being_written = i->of->dirty || (atomic_load(&i->of->writers) && !atomic_load(&i->of->overdue));
 			pthread_rwlock_unlock(&i->of->lock);
 			*ret_known = true;
 		}
@@ -427,7 +434,12 @@ errint_t removal_header(struct archive *a, int held, const struct stat *st, stru
 	if (!*ret_known)
 		*ret_known = held >= 0 && io_pread(held, head, sizeof head, 0) == (ssize_t)sizeof head &&
 			     !header_choose(a->keys, a->uuid, a->suite, head, h, &slot);
-	return *ret_known && h->state == HEADER_COMMITTED && !policy_modifiable(h->retain_until, tclock_trusted(a->clock)) ? -EPERM : 0;
+	if (!*ret_known)
+		return 0;
+	struct file_header now = *h;
+	if (h->state == HEADER_COMMITTED || h->commits_at)
+		gate_review(a, path, &now);
+	return retain_check(a, &now, being_written, RETENTION_REMOVE);
 }
 
 errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const struct caller *c)
@@ -439,14 +451,17 @@ errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const
 	bool known = false;
 	uint8_t place[HOME_BYTES];
 	cleanup_fd int held = -1;
-	errint_t r = enter_sealed(a, dir, name, true, &u, &n);
+	cleanup_free char *path = NULL;
+	errint_t r = gate_has_floors(a) && gate_needs_path(a) ? inode_path(a, dir, name, &path) : 0;
+	if (!r)
+		r = enter_sealed(a, dir, name, true, &u, &n);
 	if (r)
 		return r;
 	r = removal_open(a, &u, n.backing, &held, &st);
 	if (!r && S_ISDIR(st.st_mode))
 		r = -EISDIR;
 	else if (!r && S_ISREG(st.st_mode))
-		r = removal_header(a, held, &st, &h, &known);
+		r = removal_header(a, path, held, &st, &h, &known);
 	if (!r)
 		r = entry_remove(a, &u, name, &n, &st, NULL, NULL, &held);
 	if (!r) {

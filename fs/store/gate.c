@@ -22,22 +22,6 @@ struct policy *gate_policy(struct archive *a)
 	return p;
 }
 
-errint_t gate_classify(struct archive *a, const char *path, int64_t now, struct file_header *h)
-{
-	struct policy *p = gate_policy(a);
-	const struct policy_class *c = policy_class_for(p, path ? path : "");
-	if (!h->basis_at) {
-		h->created_at = h->basis_at = now;
-		h->basis_kind = (uint8_t)c->basis;
-	}
-	class_fingerprint(h->class_fp, a->keys, c->name);
-	h->expires_at = policy_expires_at(c, h->basis_at);
-	h->retain_until = policy_retain_until(c, h->basis_at);
-	h->settles_at = now + policy_settings(p)->settle_seconds;
-	policy_unref(p);
-	return anchor_place(a->anchor, h);
-}
-
 bool gate_needs_path(struct archive *a)
 {
 	struct policy *p = gate_policy(a);

@@ -1,6 +1,6 @@
 /* handle.c - opens: deadline, guard and log once, then reads and writes through the inode's open file. */
 #include "store/acl.h"
-#include "store/ofile.h"
+#include "store/retain.h"
 
 #include "base/secret.h"
 
@@ -37,10 +37,16 @@ static void handle_free(struct archive *a, struct handle *h)
 static errint_t open_checks(struct archive *a, struct inode *i, struct ofile *of, int flags, const struct caller *c)
 {
 	cleanup_free char *path = NULL;
+	errint_t r = ofile_review(a, of);
+	if (r)
+		return r;
 	pthread_rwlock_rdlock(&of->lock);
 	struct file_header h = of->h;
 	uint64_t size = of->size;
-	errint_t r = tclock_check(a->clock, h.expires_at);
+	if (reads(flags))
+		r = ofile_permits(a, of, RETENTION_READ, 0, false);
+	if (!r && writes(flags))
+		r = ofile_permits(a, of, RETENTION_WRITE, 1, false);
 	if (!r)
 		r = of->keys ? 0 : of->key_error;
 	if (!r && content_bad(of))
@@ -152,6 +158,7 @@ errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_
 	struct dir_use u;
 	struct stat st;
 	struct acl_inherited inherited;
+	uint64_t terms = gate_terms(a);
 	errint_t r = create_prepare(a, dir, name, &h, under);
 	if (r)
 		return r;
@@ -173,6 +180,7 @@ errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_
 	secret_wipe(file_key, sizeof file_key);
 	acl_inherited_free(&inherited);
 	if (!r) { /* its deadline may come before its last close */
+		atomic_store(&(*ret_handle)->of->reviewed, terms);
 		row_fill(a, &row, &h, h.dir_id, name, strlen(name), sealed.backing);
 		catalogue_put(a->catalogue, &row);
 	}
@@ -190,8 +198,7 @@ errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_
 /* Ingest goes on while the clock is in doubt: what makes a file may fill it. Past its deadline by trusted time nothing may. */
 errint_t handle_may_write(struct archive *a, const struct handle *h)
 {
-	errint_t r = tclock_check(a->clock, h->of->h.expires_at);
-	return r == -ENOKEY && h->creating ? 0 : r;
+	return ofile_permits(a, h->of, RETENTION_WRITE, 1, h->creating);
 }
 
 ssize_t fs_read(struct archive *a, struct handle *h, void *out, size_t len, off_t off)
@@ -199,8 +206,11 @@ ssize_t fs_read(struct archive *a, struct handle *h, void *out, size_t len, off_
 	struct ofile *of = h->of;
 	if (!reads(h->flags))
 		return -EBADF;
+	ssize_t r = ofile_review(a, of);
+	if (r)
+		return r;
 	pthread_rwlock_rdlock(&of->lock);
-	ssize_t r = tclock_check(a->clock, of->h.expires_at);
+	r = ofile_permits(a, of, RETENTION_READ, 0, false);
 	if (!r)
 		r = ofile_read(a, of, out, len, (uint64_t)off);
 	pthread_rwlock_unlock(&of->lock);
@@ -212,8 +222,11 @@ ssize_t fs_write(struct archive *a, struct handle *h, const void *in, size_t len
 	struct ofile *of = h->of;
 	if (!h->writer)
 		return -EBADF;
+	ssize_t r = ofile_review(a, of);
+	if (r)
+		return r;
 	pthread_rwlock_wrlock(&of->lock);
-	ssize_t r = handle_may_write(a, h);
+	r = handle_may_write(a, h);
 	if (!r && kill_suidgid)
 		r = fd_kill_suidgid(of->fd);
 	if (!r)
@@ -263,8 +276,11 @@ errint_t fs_fallocate(struct archive *a, struct handle *h, int mode, off_t off, 
 	if (off < 0 || len <= 0 || off > LLONG_MAX - len)
 		return off < 0 || len <= 0 ? -EINVAL : -EFBIG;
 	uint64_t end = (uint64_t)off + (uint64_t)len;
+	errint_t r = ofile_review(a, of);
+	if (r)
+		return r;
 	pthread_rwlock_wrlock(&of->lock);
-	errint_t r = handle_may_write(a, h);
+	r = handle_may_write(a, h);
 	if (!r && kill_suidgid)
 		r = fd_kill_suidgid(of->fd);
 	if (!r) /* KEEP_SIZE is a hint: blocks take their space when they are written */

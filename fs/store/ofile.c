@@ -1,4 +1,6 @@
+#include "store/amend.h"
 #include "store/journal.h"
+#include "store/retain.h"
 
 #include "base/io.h"
 #include "base/log.h"
@@ -177,18 +179,31 @@ static errint_t ofile_open(struct archive *a, struct inode *i, const struct dir_
 	of->size = of->h.size;
 	of->old_blocks = block_count(a, of->size);
 	memcpy(of->root, of->h.root, LEAF_BYTES);
-	atomic_store(&i->expires_at, of->h.expires_at);
+	ofile_terms(of, 0);
 	ofile_need_keys(a, of); /* its failure is told when they are used */
 	*ret = of;
 	return 0;
 }
 
-static errint_t take(struct ofile *of, bool write, struct ofile **ret)
+/* inode->lock held. */
+static void count_writer(struct archive *a, struct ofile *of)
+{
+	if (!atomic_load(&of->writers)) {
+		pthread_rwlock_rdlock(&of->lock);
+		if (!of->dirty && ofile_commit_due(a, of))
+			atomic_store(&of->overdue, true);
+		pthread_rwlock_unlock(&of->lock);
+	}
+	atomic_fetch_add(&of->writers, 1);
+}
+
+static errint_t take(struct archive *a, struct ofile *of, bool write, struct ofile **ret)
 {
 	if (write && of->read_only)
 		return of->read_only;
 	of->refs++;
-	of->writers += write;
+	if (write)
+		count_writer(a, of);
 	*ret = of;
 	return 0;
 }
@@ -200,7 +215,7 @@ errint_t ofile_acquire_at(struct archive *a, struct inode *i, const struct dir_u
 	if (!i->of)
 		r = ofile_open(a, i, u, name, len, &i->of);
 	if (!r)
-		r = take(i->of, false, ret);
+		r = take(a, i->of, false, ret);
 	pthread_mutex_unlock(&i->lock);
 	return r;
 }
@@ -214,7 +229,7 @@ errint_t ofile_acquire(struct archive *a, struct inode *i, bool write, struct of
 	if (!S_ISREG(i->type))
 		return S_ISDIR(i->type) ? -EISDIR : -EINVAL;
 	pthread_mutex_lock(&i->lock);
-	r = i->of ? take(i->of, write, ret) : -EAGAIN;
+	r = i->of ? take(a, i->of, write, ret) : -EAGAIN;
 	pthread_mutex_unlock(&i->lock);
 	if (r != -EAGAIN)
 		return r;
@@ -231,7 +246,7 @@ errint_t ofile_acquire(struct archive *a, struct inode *i, bool write, struct of
 		return r;
 	}
 	pthread_mutex_lock(&i->lock);
-	of->writers++;
+	count_writer(a, of);
 	pthread_mutex_unlock(&i->lock);
 	*ret = of;
 	return 0;
@@ -254,7 +269,7 @@ errint_t ofile_install(struct archive *a, struct inode *i, int fd, const struct 
 	of->dirty = true;
 	memcpy(of->place, place, HOME_BYTES);
 	atomic_fetch_add(&a->open_files, 1);
-	atomic_store(&i->expires_at, h->expires_at);
+	ofile_terms(of, 0);
 	pthread_mutex_lock(&i->lock);
 	assert(!i->of);
 	of->refs = of->writers = 1;
@@ -292,7 +307,7 @@ errint_t ofile_begin_write(struct archive *a, struct ofile *of)
 {
 	if (of->dirty)
 		return 0;
-	if (of->h.state == HEADER_COMMITTED)
+	if (of->h.state == HEADER_COMMITTED || atomic_load(&of->overdue))
 		return -EPERM;
 	errint_t r = gate_record_at(a, RECORD_WRITE_OPEN, NULL, &of->h, of->h.dir_id, of->place, NULL);
 	/* After a crash a file in state open is believed only if the log knows it. */
@@ -304,6 +319,7 @@ errint_t ofile_begin_write(struct archive *a, struct ofile *of)
 		of->journaled = journal_last(a, of->h.file_id); /* what says that an earlier cut is done may not be on disk */
 	struct file_header before = of->h;
 	of->h.state = HEADER_OPEN;
+	of->h.commits_at = 0;
 	of->h.size = 0;
 	memset(of->h.root, 0, LEAF_BYTES);
 	if ((r = ofile_write_header(a, of))) {
@@ -325,12 +341,24 @@ static void put_row(struct archive *a, struct ofile *of)
 		return;
 	pthread_rwlock_rdlock(&of->lock);
 	struct file_header h = of->h;
+	h.expires_at = of->due_at;
+	h.retain_until = of->floor_until;
 	pthread_rwlock_unlock(&of->lock);
 	if (!dir_seal(u.dir, l->name, l->len, &sealed)) {
 		row_fill(a, &row, &h, u.dir->dir->record.dir_id, l->name, l->len, sealed.backing);
 		catalogue_put(a->catalogue, &row);
 	}
 	dir_leave(a, &u);
+}
+
+/* Where its lifetime counts from the last write. If the key is gone already, or cannot be wrapped anew, the deadline stays. */
+static void recount_lifetime(struct archive *a, struct file_header *h, const struct file_header *before)
+{
+	if (h->basis_kind != POLICY_BASIS_MODIFIED || (h->flags & HEADER_FLAG_NARROWED))
+		return;
+	struct file_header next = *h;
+	if (gate_recount(a, &next) && !anchor_place(a->anchor, &next) && !header_rewrap(a, before, &next))
+		*h = next;
 }
 
 errint_t ofile_seal(struct archive *a, struct ofile *of)
@@ -341,18 +369,22 @@ errint_t ofile_seal(struct archive *a, struct ofile *of)
 	if (r)
 		return r;
 	struct policy *p = gate_policy(a);
-	of->h.state = HEADER_CLOSED;
 	of->h.size = of->size;
 	of->h.modified_at = now;
 	if (!of->settled)
 		of->h.settles_at = now + policy_settings(p)->settle_seconds;
 	policy_unref(p);
 	memcpy(of->h.root, of->root, LEAF_BYTES);
+	recount_lifetime(a, &of->h, &before);
+	of->h.state = HEADER_CLOSED;
+	of->h.commits_at = gate_commits_at(a, &of->h, now);
 	if ((r = ofile_write_header(a, of))) {
 		of->h = before;
 		return r;
 	}
 	of->dirty = false;
+	if (of->h.expires_at != before.expires_at || of->h.retain_until != before.retain_until)
+		ofile_terms(of, 0);
 	gate_record_at(a, RECORD_CLOSE, NULL, &of->h, of->h.dir_id, of->place, NULL);
 	return 0;
 }
@@ -362,12 +394,23 @@ static bool last_writer_gone(struct archive *a, struct ofile *of, bool gone)
 {
 	bool sealed = false;
 	pthread_rwlock_wrlock(&of->lock);
+	if (!gone)
+		ofile_touch(a, of); /* somebody had it open for writing, and wrote nothing */
 	if (of->dirty && gone)
 		gate_record_at(a, RECORD_CLOSE, NULL, &of->h, of->h.dir_id, of->place, NULL); /* nothing to find unclean */
 	else if (of->dirty && !(sealed = !ofile_seal(a, of)))
 		log_line(LOG_LEVEL_ERROR, "a file's header could not be written at its close; it stays open, and is tried again");
 	pthread_rwlock_unlock(&of->lock);
 	return sealed;
+}
+
+static bool row_is_late(struct ofile *of)
+{
+	pthread_rwlock_wrlock(&of->lock);
+	bool late = of->touched;
+	of->touched = false;
+	pthread_rwlock_unlock(&of->lock);
+	return late;
 }
 
 /* A file whose header could not be sealed is kept, and its inode with it: what was written can be read, and each later close, and the end of the
@@ -377,10 +420,11 @@ void ofile_release(struct archive *a, struct ofile *of, bool write)
 	struct inode *i = of->inode;
 	inode_ref(i);
 	pthread_mutex_lock(&i->lock);
-	of->writers -= write;
-	bool seal = !of->writers && (write || of->kept), gone = i->gone;
+	if (write)
+		atomic_fetch_sub(&of->writers, 1);
+	bool seal = !atomic_load(&of->writers) && (write || of->kept), gone = i->gone;
 	pthread_mutex_unlock(&i->lock);
-	if (seal && last_writer_gone(a, of, gone))
+	if ((seal && last_writer_gone(a, of, gone)) || row_is_late(of))
 		put_row(a, of);
 	pthread_mutex_lock(&i->lock);
 	bool last = --of->refs == 0, keep = last && (of->dirty || of->pending_count) && !i->gone, drop = last && of->kept && !keep, orphan = last && i->gone;

@@ -5,7 +5,8 @@
 
 struct ofile {
 	struct inode *inode;	/* borrowed: every handle holds a reference */
-	unsigned refs, writers; /* under inode->lock */
+	unsigned refs;		/* under inode->lock */
+	_Atomic unsigned writers; /* changed under inode->lock */
 	int fd;
 	errint_t read_only;	/* why it cannot be written; 0: it can */
 	pthread_rwlock_t lock;	/* read: reading blocks; write: everything that changes below */
@@ -15,6 +16,10 @@ struct ofile {
 	bool dirty;		/* on disk (or to be) in state open */
 	bool settled;		/* had settled before it was opened for writing: its class is decided */
 	bool kept;		/* under inode->lock: without references, because it is not yet in place as it was closed */
+	int64_t due_at, floor_until; /* its deadlines by the policy in force, where that was looked at: */
+	_Atomic uint64_t reviewed; /* the terms (gate_terms) of then; 0: not since its header was read or changed */
+	_Atomic bool overdue;	/* it was to be committed when somebody came to write to it */
+	bool touched;		/* its row does not say yet when it commits */
 	errint_t key_error;	/* why there are no keys */
 	struct content_keys *keys; /* secret memory; NULL: none yet */
 	_Atomic uint64_t size;
@@ -124,8 +129,8 @@ void companion_remove(struct dir_use *u, const struct sealed_name *n);
 /* What lies under a name that is to go: its attributes, and a descriptor of it, or -1 if it cannot be opened; the caller closes that. -ENOENT. */
 errint_t removal_open(struct archive *a, struct dir_use *u, const char *backing, int *ret_held, struct stat *st);
 /* Of a regular file (by that descriptor): the header for the record of its removal (*ret_known: there is one), and whether it is allowed. A damaged file
- * may be removed by its owner. */
-errint_t removal_header(struct archive *a, int held, const struct stat *st, struct file_header *h, bool *ret_known);
+ * may be removed by its owner. `path`: NULL if no class with a floor looks at paths. */
+errint_t removal_header(struct archive *a, const char *path, int held, const struct stat *st, struct file_header *h, bool *ret_known);
 errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *backing, const struct caller *c, mode_t mode);
 /* Removes a name from disk, memory and queue, in the order that keeps a reused inode number apart. `take` does it on disk; NULL: unlink.
  * *held (held may be NULL) is a descriptor of the file: if that was its last name, the inode takes it over and gives the space back when the kernel has

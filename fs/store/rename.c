@@ -1,7 +1,7 @@
 /* rename.c - moving names. A file gets a header with both homes before it moves, so that a crash leaves it at home in either place; a rename soon after
  * the last close decides its class anew, a later one can only shorten its life. */
 #include "store/amend.h"
-#include "store/ofile.h"
+#include "store/retain.h"
 
 #include "base/secret.h"
 
@@ -45,25 +45,13 @@ static errint_t end_stat(struct archive *a, struct end *e)
 	return r;
 }
 
-/* What has settled becomes only stricter: the earlier ceiling, with its class and key, and the later floor. */
-static errint_t only_stricter(const struct file_header *h, struct file_header *next)
-{
-	int64_t floor = h->retain_until > next->retain_until ? h->retain_until : next->retain_until;
-	if (next->expires_at >= h->expires_at)
-		*next = *h;
-	next->settles_at = h->settles_at;
-	next->retain_until = floor;
-	return floor > next->expires_at ? -EXDEV : 0; /* cannot be both: mv copies it then */
-}
-
-/* The key is wrapped again where its epoch changes. */
+/* A file whose class is decided becomes only stricter. The key is wrapped again where its epoch changes. */
 errint_t reclassify(struct archive *a, struct file_header *h, bool settled, const char *path)
 {
 	struct file_header next = *h;
 	int64_t now = tclock_trusted(a->clock);
-	errint_t r = gate_classify(a, path, now, &next);
-	if (!r && (settled || (h->state != HEADER_OPEN && now >= h->settles_at)))
-		r = only_stricter(h, &next);
+	bool decided = settled || (h->state != HEADER_OPEN && now >= h->settles_at);
+	errint_t r = decided ? gate_move(a, path, &next) : gate_classify(a, path, now, &next);
 	if (!r)
 		r = header_rewrap(a, h, &next);
 	if (!r)
@@ -84,10 +72,8 @@ static errint_t prepare_file(struct archive *a, struct inode *i, const struct en
 	home_compute(home, a->keys, dir_id, to->name, to->len);
 	pthread_rwlock_wrlock(&of->lock);
 	struct file_header before = of->h, *h = &of->h;
-	if (h->state == HEADER_COMMITTED && !policy_modifiable(h->retain_until, tclock_trusted(a->clock)))
-		r = -EPERM;
-	if (!r && (r = tclock_check(a->clock, h->expires_at)) == -ENOKEY)
-		r = 0; /* an upload ends with a rename; ingest goes on while the clock is in doubt */
+	ofile_review_at(a, of, from->path);
+	r = ofile_permits(a, of, RETENTION_RENAME, 0, true);
 	if (!r)
 		r = gate_may_move(a, who, h, from->path, to->path);
 	if (!r)
@@ -105,7 +91,9 @@ static errint_t prepare_file(struct archive *a, struct inode *i, const struct en
 		*h = before;
 	} else {
 		memcpy(of->place, home, HOME_BYTES);
-		atomic_store(&i->expires_at, h->expires_at);
+		ofile_terms(of, 0);
+		ofile_touch(a, of);
+		of->touched = false; /* the row is put anyway */
 	}
 	*ret = *h;
 	ret->size = of->size;
@@ -259,7 +247,7 @@ static errint_t check_target(struct archive *a, struct move *m)
 		return 0;
 	cleanup_fd int held = -1;
 	errint_t r = removal_open(a, &m->to.u, m->to.n.backing, &held, &m->to.st);
-	return r ? r : removal_header(a, held, &m->to.st, &m->replaced, &m->has_replaced);
+	return r ? r : removal_header(a, m->to.path, held, &m->to.st, &m->replaced, &m->has_replaced);
 }
 
 struct step {

@@ -1,7 +1,7 @@
 /* tmpfile.c - files that have no name yet (O_TMPFILE), and how they get one. Until then they are as deleted ones that somebody holds open: nothing leads to
  * them, their deadline reaches their handles, and the backing filesystem drops them with the last descriptor, or in a crash. */
 #include "store/acl.h"
-#include "store/ofile.h"
+#include "store/retain.h"
 
 #include "base/secret.h"
 
@@ -120,7 +120,7 @@ static errint_t settle_in(struct archive *a, struct ofile *of, const struct dir_
 		*h = before;
 	} else {
 		memcpy(of->place, h->home[0], HOME_BYTES);
-		atomic_store(&of->inode->expires_at, h->expires_at);
+		ofile_terms(of, 0);
 	}
 	*ret = *h;
 	ret->size = of->size;

@@ -1,6 +1,6 @@
 /* xattr.c - extended attributes, names and values sealed under the file's own key, so that they die with it. */
 #include "store/acl.h"
-#include "store/ofile.h"
+#include "store/retain.h"
 
 #include "base/secret.h"
 
@@ -275,6 +275,8 @@ errint_t fs_setxattr(struct archive *a, struct inode *i, const char *name, const
 		return r;
 	if (is_acl(name) && size && (r = acl_check(value, size)))
 		return r;
+	if ((r = inode_permits(a, i, RETENTION_ATTRIBUTES)))
+		return r;
 	if (!strcmp(name, ACL_ACCESS))
 		return acl_set_access(a, i, value, size, flags, c);
 	if (!strcmp(name, ACL_DEFAULT) && !size)
@@ -326,5 +328,7 @@ errint_t fs_removexattr(struct archive *a, struct inode *i, const char *name)
 		return -ENODATA;
 	if (r)
 		return r;
-	return xattr_none(a, i) ? -ENODATA : xattr_remove(a, i, name);
+	if (xattr_none(a, i))
+		return -ENODATA;
+	return (r = inode_permits(a, i, RETENTION_ATTRIBUTES)) ? r : xattr_remove(a, i, name);
 }

@@ -45,6 +45,7 @@ OPEN, CLOSED, COMMITTED = 1, 2, 3
 REGULAR, SYMLINK = 1, 2
 KIND_ARCHIVE, KIND_EPOCH, KIND_HOLD = 1, 2, 3
 LINKED, TWO_HOMES, VIEW = 1, 2, 2  # flags; VIEW is the directories' second one
+KNOWN_FLAGS = LINKED | TWO_HOMES | 4 | 8 | 16  # narrowed, extended, compliance
 
 
 def backing_length(size, block_size, suite):
@@ -77,7 +78,7 @@ class Header:
     retain_until: int
     expires_at: int
     settles_at: int
-    committed_at: int
+    commits_at: int
     holds: list
     tree: int
     epoch: int
@@ -99,14 +100,14 @@ def parse_header(plain):
     f = Fields(plain, "header")
     state, kind_of_file, basis, kind, flags = f.u8(), f.u8(), f.u8(), f.u8(), f.u32()
     require(1 <= state <= 3 and 1 <= kind_of_file <= 2 and 1 <= basis <= 3 and 1 <= kind <= 3, "header: state, type, basis or key kind")
-    require(flags & ~(LINKED | TWO_HOMES) == 0, "header: unknown flags")
+    require(flags & ~KNOWN_FLAGS == 0, "header: unknown flags")
     h = Header(state, kind_of_file, basis, kind, flags, f.u64(), f.take(16), f.take(16), f.take(16), f.i64(), f.i64(), f.i64(), f.i64(), f.i64(),
                f.i64(), f.i64(), [f.u32() for _ in range(4)], f.u32(), f.u32(), f.u64(), f.take(32), [], b"")
     h.homes = parse_homes(f.take(16), f.take(16), flags & TWO_HOMES)
     h.wrapped = f.take(64)
     f.reserved(184)
     f.end()
-    require(state == COMMITTED or h.committed_at == 0, "header: committed-at in a file that is not committed")
+    require(state != OPEN or h.commits_at == 0, "header: commits-at in an open file")
     used = [n for n in h.holds if n]
     require(h.holds == used + [0] * (4 - len(used)) and len(set(used)) == len(used), "header: holds")
     h.holds = used

@@ -120,7 +120,7 @@ Test(format_vectors, header)
 		  h.basis_kind == e.basis_kind && h.key_kind == e.key_kind && h.tree == e.tree && h.epoch == e.epoch);
 	cr_assert(h.created_at == e.created_at && h.basis_at == e.basis_at && h.modified_at == e.modified_at &&
 		  h.retain_until == e.retain_until && h.expires_at == e.expires_at && h.settles_at == e.settles_at &&
-		  h.committed_at == e.committed_at && h.size == e.size && !memcmp(h.holds, e.holds, sizeof h.holds));
+		  h.commits_at == e.commits_at && h.size == e.size && !memcmp(h.holds, e.holds, sizeof h.holds));
 	cr_assert(!memcmp(h.file_id, e.file_id, 16) && !memcmp(h.dir_id, e.dir_id, 16) &&
 		  !memcmp(h.class_fp, e.class_fp, 16) && !memcmp(h.root, e.root, 32) && !memcmp(h.home, e.home, 32));
 	cr_assert_eq(file_key_unwrap(bytes("header.leaf_key"), bytes("uuid"), &h, file_key), 0);

@@ -25,7 +25,7 @@ static inline struct file_header vector_header(void)
 		.state = HEADER_COMMITTED, .type = HEADER_REGULAR, .flags = HEADER_FLAG_TWO_HOMES, .generation = 7,
 		.basis_kind = 3, .created_at = 1700000000, .basis_at = 1699999000, .modified_at = 1700000060,
 		.retain_until = 1700600000, .expires_at = INT64_C(4070908800), .settles_at = 1700000180,
-		.committed_at = 1700000360, .holds = {3, 1}, .key_kind = KEY_KIND_EPOCH, .tree = 2, .epoch = 67848479,
+		.commits_at = 1700000360, .holds = {3, 1}, .key_kind = KEY_KIND_EPOCH, .tree = 2, .epoch = 67848479,
 		.size = 184000,
 	};
 	count_up(h.file_id, sizeof h.file_id, 0x10);

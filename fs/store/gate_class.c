@@ -1,0 +1,163 @@
+/* gate_class.c - headers and the classes of the policy in force. */
+#include "store/gate_internal.h"
+#include "store/retain.h"
+
+#include "crypt/kdf.h"
+
+#include <string.h>
+
+#define COMMIT_SECONDS 300 /* of a file whose class has no floor any more */
+
+static struct retention_life life_of(const struct file_header *h)
+{
+	return (struct retention_life){.created_at = h->created_at,
+		.modified_at = h->modified_at,
+		.basis = h->basis_kind,
+		.basis_at = h->basis_at,
+		.retain_until = h->retain_until,
+		.expires_at = h->expires_at,
+		.narrowed = h->flags & HEADER_FLAG_NARROWED,
+		.extended = h->flags & HEADER_FLAG_EXTENDED,
+		.compliance = h->flags & HEADER_FLAG_COMPLIANCE};
+}
+
+static void put_life(struct file_header *h, const struct retention_life *f)
+{
+	h->basis_kind = (uint8_t)f->basis;
+	h->basis_at = f->basis_at;
+	h->retain_until = f->retain_until;
+	h->expires_at = f->expires_at;
+	h->flags = (h->flags & ~HEADER_FLAG_NARROWED) | (f->narrowed ? HEADER_FLAG_NARROWED : 0);
+}
+
+/* The class that the header names; NULL if the policy has it no more. policy_lock held. */
+static const struct policy_class *class_then(const struct in_force *p, const struct file_header *h)
+{
+	for (size_t i = 0; i < p->class_count; i++)
+		if (!memcmp(p->class_[i].fp, h->class_fp, CLASS_FP_BYTES))
+			return policy_class_at(p->policy, i);
+	return NULL;
+}
+
+errint_t gate_classify(struct archive *a, const char *path, int64_t now, struct file_header *h)
+{
+	struct policy *p = gate_policy(a);
+	const struct policy_class *c = policy_class_for(p, path ? path : "");
+	if (!h->created_at)
+		h->created_at = now;
+	if (!h->basis_at) {
+		h->basis_at = h->created_at;
+		h->basis_kind = POLICY_BASIS_CREATED;
+	}
+	struct retention_life f = life_of(h);
+	f.narrowed = false;
+	retention_begin(&f, c);
+	put_life(h, &f);
+	class_fingerprint(h->class_fp, a->keys, c->name);
+	h->settles_at = now + policy_settings(p)->settle_seconds;
+	policy_unref(p);
+	return anchor_place(a->anchor, h);
+}
+
+/* One of both reviews: `move` may refuse. */
+static errint_t review(struct archive *a, const char *path, struct file_header *h, bool move, int64_t now)
+{
+	struct gate *g = a->gate;
+	struct retention_life f = life_of(h), before = f;
+	errint_t r = 0;
+	pthread_mutex_lock(&g->policy_lock);
+	struct policy *p = policy_ref(g->now.policy);
+	const struct policy_class *then = class_then(&g->now, h);
+	pthread_mutex_unlock(&g->policy_lock);
+	const struct policy_class *here = path || !policy_class_needs_path(p) ? policy_class_for(p, path ? path : "") : then;
+	bool settled = h->state != HEADER_OPEN && now >= h->settles_at;
+	if (!here) {
+		policy_unref(p);
+		return 0;
+	}
+	if (!move && !settled && !f.narrowed && !f.extended)
+		retention_begin(&f, here); /* a directory above it was moved while it settles */
+	else if (!move)
+		retention_review(&f, here, then);
+	else if (!retention_move(&f, here, then))
+		r = -EXDEV;
+	/* It bears the name of the class that its ceiling is from. */
+	if (!r && here != then && (!then || !f.narrowed || f.expires_at < before.expires_at))
+		class_fingerprint(h->class_fp, a->keys, here->name);
+	if (!r)
+		put_life(h, &f);
+	if (!r && h->state == HEADER_COMMITTED && ((here->floor && here->mode == POLICY_COMPLIANCE) || (then && then->floor && then->mode == POLICY_COMPLIANCE)))
+		h->flags |= HEADER_FLAG_COMPLIANCE;
+	policy_unref(p);
+	return r;
+}
+
+bool gate_review(struct archive *a, const char *path, struct file_header *h)
+{
+	struct file_header before = *h;
+	review(a, path, h, false, tclock_trusted(a->clock));
+	return before.expires_at != h->expires_at || before.retain_until != h->retain_until || before.basis_at != h->basis_at ||
+	       before.basis_kind != h->basis_kind || before.flags != h->flags || memcmp(before.class_fp, h->class_fp, CLASS_FP_BYTES) != 0;
+}
+
+errint_t gate_move(struct archive *a, const char *path, struct file_header *h)
+{
+	errint_t r = review(a, path, h, true, tclock_trusted(a->clock));
+	return r ? r : anchor_place(a->anchor, h);
+}
+
+int64_t gate_commits_at(struct archive *a, const struct file_header *h, int64_t idle_since)
+{
+	struct gate *g = a->gate;
+	int64_t at = 0;
+	if (h->retain_until == INT64_MIN)
+		return 0;
+	pthread_mutex_lock(&g->policy_lock);
+	const struct policy_class *c = class_then(&g->now, h);
+	if (c)
+		at = policy_commits_at(c, idle_since);
+	pthread_mutex_unlock(&g->policy_lock);
+	return at ? at : idle_since + COMMIT_SECONDS;
+}
+
+bool gate_recount(struct archive *a, struct file_header *h)
+{
+	struct gate *g = a->gate;
+	struct retention_life f = life_of(h);
+	pthread_mutex_lock(&g->policy_lock);
+	const struct policy_class *c = class_then(&g->now, h);
+	if (c)
+		retention_begin(&f, c);
+	pthread_mutex_unlock(&g->policy_lock);
+	if (f.extended)
+		f.expires_at = f.expires_at > h->expires_at ? f.expires_at : h->expires_at;
+	if (f.extended)
+		f.retain_until = f.retain_until > h->retain_until ? f.retain_until : h->retain_until;
+	put_life(h, &f);
+	return c;
+}
+
+void gate_commit(struct archive *a, struct file_header *h)
+{
+	struct gate *g = a->gate;
+	pthread_mutex_lock(&g->policy_lock);
+	const struct policy_class *c = class_then(&g->now, h);
+	if (c && c->floor && c->mode == POLICY_COMPLIANCE)
+		h->flags |= HEADER_FLAG_COMPLIANCE;
+	pthread_mutex_unlock(&g->policy_lock);
+}
+
+uint64_t gate_terms(const struct archive *a)
+{
+	return atomic_load_explicit(&a->dir_moves, memory_order_relaxed) + (atomic_load_explicit(&a->gate->generation, memory_order_relaxed) << 40);
+}
+
+bool gate_has_floors(struct archive *a)
+{
+	struct policy *p = gate_policy(a);
+	const struct policy_class *c = NULL;
+	for (size_t i = 0; (c = policy_class_at(p, i)) && !c->floor; i++)
+		continue;
+	policy_unref(p);
+	return c;
+}

@@ -1,0 +1,38 @@
+/* retain.h - what retention lets be done to a file: policy/retention.c, asked with what its header, the clock and the policy in force say. */
+#pragma once
+
+#include "store/ofile.h"
+
+/* Brings *h to what the policy in force makes of a file at this path (NULL: no class looks at paths): deadlines and class, not the key, and nothing on disk.
+ * True if that is not what *h said. */
+bool gate_review(struct archive *a, const char *path, struct file_header *h);
+/* The same for a settled file that is moved there. -EXDEV: it cannot be, its floor would be above its ceiling. */
+errint_t gate_move(struct archive *a, const char *path, struct file_header *h);
+/* When a file that was left alone since `idle_since` commits; 0: never. */
+int64_t gate_commits_at(struct archive *a, const struct file_header *h, int64_t idle_since);
+/* Changes with whatever may make a review come out otherwise: a policy, a directory that moves. */
+uint64_t gate_terms(const struct archive *a);
+bool gate_has_floors(struct archive *a);
+/* Its modified_at has changed: its deadlines by the class that it has. False if the policy has that no more. */
+bool gate_recount(struct archive *a, struct file_header *h);
+/* *h is, or is about to be, committed: whether its floor binds. */
+void gate_commit(struct archive *a, struct file_header *h);
+
+/* 0, -EPERM, -EKEYEXPIRED, -ENOKEY. `h` as reviewed. */
+errint_t retain_check(struct archive *a, const struct file_header *h, bool being_written, enum retention_act act);
+
+/* The same for an open file, whose deadlines are reviewed if the policy or a directory above it changed since. `own`: how many of its writers are the
+ * caller's; `creating`: it is asked by way of the handle that made it. of->lock is held for writing, or (RETENTION_READ, RETENTION_WRITE) for reading. */
+errint_t ofile_permits(struct archive *a, struct ofile *of, enum retention_act act, unsigned own, bool creating);
+/* It is closed, and overdue to be committed. of->lock or the inode's lock held. */
+bool ofile_commit_due(struct archive *a, const struct ofile *of);
+/* Its header's deadlines are those that count, as of those terms; 0: they are reviewed at the next use. */
+void ofile_terms(struct ofile *of, uint64_t terms);
+/* Its deadlines under the policy in force. No lock is held. */
+errint_t ofile_review(struct archive *a, struct ofile *of);
+/* The same with the path of one of its names (NULL: no class looks at paths); of->lock held for writing. */
+void ofile_review_at(struct archive *a, struct ofile *of, const char *path);
+/* Its attributes were changed, or it was renamed: it commits later. of->lock held for writing. */
+void ofile_touch(struct archive *a, struct ofile *of);
+/* Whether a change of the inode's attributes is permitted now; of a file whose header is damaged it is. No lock is held. */
+errint_t inode_permits(struct archive *a, struct inode *i, enum retention_act act);
