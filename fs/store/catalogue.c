@@ -55,7 +55,7 @@ static errint_t open_existing(struct catalogue *c, bool *ret_clean)
 		r = read_state(c, ret_clean);
 	if (r)
 		return r;
-	r = catalogue_find_hours(c, c->db, NULL, &c->hours);
+	r = catalogue_find_all_hours(c);
 	if (r == -EBADMSG)
 		*ret_clean = false;
 	return r == -EBADMSG ? 0 : r;
@@ -201,7 +201,7 @@ errint_t catalogue_open_observe(int lapse_dirfd, const struct master_keys *k, co
 			r = check_owner(c);
 		if (!r)
 			r = read_state(c, &clean);
-		if (!r && catalogue_find_hours(c, c->db, NULL, &c->hours))
+		if (!r && catalogue_find_all_hours(c))
 			clean = false;
 		if (r == -ENOENT || r == -EBADMSG || r == -ESTALE) { /* as good as none */
 			cdb_close(c->db);
@@ -303,18 +303,20 @@ void catalogue_put(struct catalogue *c, const struct catalogue_row *row)
 		return;
 	uint8_t body[ROW_BODY_MAX];
 	size_t len = row_encode(row, body);
+	int64_t due = row_due(row);
 	struct op *op = next_op(c, OP_PUT);
 	memcpy(op->key, row->place, HOME_BYTES);
 	memcpy(op->body, body, len);
 	op->len = (uint16_t)len;
+	op->due = due;
 	op->expires_at = row->expires_at;
 	op_ready(c, op);
 
 	bool kick = false;
 	pthread_mutex_lock(&c->near_lock);
-	if (!before_horizon(c, row->expires_at, row->place))
+	if (!before_horizon(c, due, row->place))
 		near_remove(&c->near, row->place);
-	else if (near_put(&c->near, row->place, row->expires_at, false, body, len))
+	else if (near_put(&c->near, row->place, due, false, body, len))
 		atomic_store(&c->lost, true);
 	else
 		kick = catalogue_head_moved(c);
@@ -323,7 +325,8 @@ void catalogue_put(struct catalogue *c, const struct catalogue_row *row)
 		catalogue_kick(c);
 }
 
-void catalogue_remove(struct catalogue *c, const uint8_t place[static HOME_BYTES])
+void catalogue_remove(
+	struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t place[static HOME_BYTES])
 {
 	if (c->observe)
 		return;

@@ -1,7 +1,11 @@
 /* catalogue.h - the expiry queue: a SQLite index of sealed rows, written in batches by its own thread. Never needed to read a file. Thread-safe.
- * Rows are keyed by place (the keyed hash of directory id and name) and found by a keyed hash of their expiry hour: no names, classes or dates in clear. */
+ * Rows are keyed by place (the keyed hash of directory id and name) and found by keyed hashes of the hours in which they expire and, where they wait for
+ * it, are committed: no names, classes or dates in clear.
+ *
+ * The queue is in the order of the *next act*, `row_due`: what is left alone is committed, then it expires. */
 #pragma once
 
+#include "crypt/header.h"
 #include "crypt/name.h"
 #include "store/fault.h"
 
@@ -11,12 +15,17 @@ struct catalogue_row {
 	uint8_t place[HOME_BYTES];
 	uint8_t file_id[FILE_ID_BYTES], dir_id[DIR_ID_BYTES], class_fp[CLASS_FP_BYTES];
 	uint64_t generation, size;
-	int64_t created_at, basis_at, retain_until, expires_at;
-	uint8_t state; /* enum header_state */
+	int64_t created_at, basis_at, modified_at, retain_until, expires_at;
+	int64_t commits_at; /* of a closed file: when it is committed if it is left alone, 0 never; of a committed one: when it was */
+	uint8_t state;	    /* enum header_state */
 	uint8_t key_kind;
-	uint32_t tree, epoch;
+	uint32_t flags, tree, epoch;
+	uint32_t holds[HEADER_HOLDS];
 	char backing[NAME_BACKING_MAX + 1];
 };
+
+/* The instant at which something happens to the file next: a closed file that waits for it is committed, if that is before expires_at; else expires_at. */
+int64_t row_due(const struct catalogue_row *row);
 
 /* Opens .lapse/catalogue.db (0600, WAL). A missing, corrupt or older one is replaced by an empty one with *ret_rebuild = true; so is one whose last
  * session did not close it cleanly (rows are kept then). */
@@ -33,7 +42,7 @@ void catalogue_close(struct catalogue *c); /* NULL is fine; flushes; marks clean
 
 /* Queued: returns at once, no SQLite on the caller's thread. A full queue waits. */
 void catalogue_put(struct catalogue *c, const struct catalogue_row *row);
-void catalogue_remove(struct catalogue *c, const uint8_t place[static HOME_BYTES]);
+void catalogue_remove(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t place[static HOME_BYTES]);
 void catalogue_put_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t parent_id[static DIR_ID_BYTES],
 		       const char *backing);
 void catalogue_remove_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES]);
@@ -48,12 +57,12 @@ bool catalogue_is_complete(const struct catalogue *c);
 errint_t catalogue_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], uint8_t parent_id[static DIR_ID_BYTES],
 		       char backing[static NAME_BACKING_MAX + 1]);
 
-/* The earliest expires_at of any row, POLICY_NEVER (INT64_MAX) if none: from memory (rows of the current and next hours, and puts). */
+/* The earliest row_due of any row, POLICY_NEVER (INT64_MAX) if none: from memory (rows of the current and next hours, and puts). */
 int64_t catalogue_next(struct catalogue *c, int64_t now);
-/* Takes rows with expires_at <= now, earliest first, at most `max`, out of the in-memory queue (they stay in the table until removed by place).
+/* Takes rows with row_due <= now, earliest first, at most `max`, out of the in-memory queue (they stay in the table until removed by place).
  * Overdue rows from before this mount are included. Returns the count. */
 size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max);
-/* Rows in memory whose deadline has come or that wait for another attempt. */
+/* Rows in memory whose next act is due or that wait for another attempt. */
 size_t catalogue_overdue(struct catalogue *c, int64_t now);
 /* Puts a row back to be looked at again at `when`. */
 void catalogue_retry(struct catalogue *c, const struct catalogue_row *row, int64_t when);
@@ -62,7 +71,8 @@ void catalogue_on_earlier(struct catalogue *c, void (*cb)(void *ctx), void *ctx)
 
 /* Every row, in no order; cb != 0 ends it and is returned. No lock is held in the callback; what changes meanwhile is seen or not. */
 errint_t catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
-/* Every row with expires_at < before, ascending by (expires_at, place), in bounded memory. */
+/* Every row with expires_at < before, ascending by (expires_at, place), in bounded memory. Exact also for rows that wait to be committed: the table knows
+ * each row by its expiry hour, and those few by the hour of the commit besides. */
 errint_t catalogue_each_by_deadline(struct catalogue *c, int64_t before, errint_t (*cb)(void *ctx, const struct catalogue_row *row),
 				    void *ctx);
 uint64_t catalogue_count(struct catalogue *c);

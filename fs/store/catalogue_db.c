@@ -19,9 +19,11 @@ enum statement {
 	SQL_REMOVE_DIR,
 	SQL_GET_DIR,
 	SQL_EACH_FILE,
-	SQL_EACH_IN_BUCKET,
+	SQL_EACH_BY_EXPIRY,
+	SQL_EACH_BY_COMMIT,
 	SQL_EACH_DIR,
-	SQL_BUCKET_FROM,
+	SQL_EXPIRY_FROM,
+	SQL_COMMIT_FROM,
 	SQL_COUNT,
 	SQL_GET_META,
 	SQL_SET_META,
@@ -31,17 +33,20 @@ static const char *const sql[SQL_COUNT_OF_STATEMENTS] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
 	[SQL_ROLLBACK] = "ROLLBACK",
-	[SQL_INSERT_FILE] = "INSERT OR IGNORE INTO file(place, bucket, seen, row) VALUES(?1, ?2, ?3, ?4)",
-	[SQL_UPDATE_FILE] = "UPDATE file SET bucket = ?2, seen = ?3, row = ?4 WHERE place = ?1",
+	[SQL_INSERT_FILE] = "INSERT OR IGNORE INTO file(place, expiry, commits, seen, row) VALUES(?1, ?2, ?3, ?4, ?5)",
+	[SQL_UPDATE_FILE] = "UPDATE file SET expiry = ?2, commits = ?3, seen = ?4, row = ?5 WHERE place = ?1",
 	[SQL_REMOVE_FILE] = "DELETE FROM file WHERE place = ?1",
 	[SQL_PUT_DIR] = "INSERT OR REPLACE INTO dir(id, seen, row) VALUES(?1, ?2, ?3)",
 	[SQL_REMOVE_DIR] = "DELETE FROM dir WHERE id = ?1",
 	[SQL_GET_DIR] = "SELECT id, seen, row FROM dir WHERE id = ?1",
 	[SQL_EACH_FILE] = "SELECT place, seen, row FROM file WHERE place > ?1 ORDER BY place LIMIT ?2",
-	[SQL_EACH_IN_BUCKET] =
-		"SELECT place, seen, row FROM file WHERE bucket = ?3 AND place > ?1 ORDER BY place LIMIT ?2",
+	[SQL_EACH_BY_EXPIRY] =
+		"SELECT place, seen, row FROM file WHERE expiry = ?3 AND place > ?1 ORDER BY place LIMIT ?2",
+	[SQL_EACH_BY_COMMIT] =
+		"SELECT place, seen, row FROM file WHERE commits = ?3 AND place > ?1 ORDER BY place LIMIT ?2",
 	[SQL_EACH_DIR] = "SELECT id, seen, row FROM dir WHERE id > ?1 ORDER BY id LIMIT ?2",
-	[SQL_BUCKET_FROM] = "SELECT bucket FROM file WHERE bucket >= ?1 ORDER BY bucket LIMIT 1",
+	[SQL_EXPIRY_FROM] = "SELECT expiry FROM file WHERE expiry >= ?1 ORDER BY expiry LIMIT 1",
+	[SQL_COMMIT_FROM] = "SELECT commits FROM file WHERE commits >= ?1 ORDER BY commits LIMIT 1",
 	[SQL_COUNT] = "SELECT count(*) FROM file",
 	[SQL_GET_META] = "SELECT value FROM meta WHERE name = ?1",
 	[SQL_SET_META] = "INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)",
@@ -49,11 +54,13 @@ static const char *const sql[SQL_COUNT_OF_STATEMENTS] = {
 
 static const char schema[] =
 	"CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-	"CREATE TABLE file(place BLOB PRIMARY KEY, bucket INTEGER, seen INTEGER NOT NULL, row BLOB NOT NULL) WITHOUT "
-	"ROWID;"
-	"CREATE INDEX file_bucket ON file(bucket) WHERE bucket IS NOT NULL;"
+	"CREATE TABLE file(place BLOB PRIMARY KEY, expiry INTEGER, commits INTEGER, seen INTEGER NOT NULL, row BLOB "
+	"NOT "
+	"NULL) WITHOUT ROWID;"
+	"CREATE INDEX file_expiry ON file(expiry) WHERE expiry IS NOT NULL;"
+	"CREATE INDEX file_commits ON file(commits) WHERE commits IS NOT NULL;"
 	"CREATE TABLE dir(id BLOB PRIMARY KEY, seen INTEGER NOT NULL, row BLOB NOT NULL) WITHOUT ROWID;"
-	"PRAGMA user_version = 1;";
+	"PRAGMA user_version = 2;";
 
 struct cdb {
 	sqlite3 *db;
@@ -330,25 +337,27 @@ void cdb_rollback(struct cdb *d)
 		run(use(d, SQL_ROLLBACK));
 }
 
-static errint_t put_file(
-	sqlite3_stmt *s, const uint8_t *place, const int64_t *bucket, int64_t seen, const uint8_t *sealed, size_t len)
+static errint_t put_file(sqlite3_stmt *s, const uint8_t *place, const int64_t *by_expiry, const int64_t *by_commit,
+	int64_t seen, const uint8_t *sealed, size_t len)
 {
 	bind_key(s, 1, place);
-	if (bucket)
-		sqlite3_bind_int64(s, 2, *bucket);
-	sqlite3_bind_int64(s, 3, seen);
-	sqlite3_bind_blob(s, 4, sealed, (int)len, SQLITE_STATIC);
+	if (by_expiry)
+		sqlite3_bind_int64(s, 2, *by_expiry);
+	if (by_commit)
+		sqlite3_bind_int64(s, 3, *by_commit);
+	sqlite3_bind_int64(s, 4, seen);
+	sqlite3_bind_blob(s, 5, sealed, (int)len, SQLITE_STATIC);
 	return run(s);
 }
 
-errint_t cdb_put_file(struct cdb *d, const uint8_t place[static HOME_BYTES], const int64_t *bucket, int64_t seen,
-	const uint8_t *sealed, size_t len, bool *ret_new)
+errint_t cdb_put_file(struct cdb *d, const uint8_t place[static HOME_BYTES], const int64_t *by_expiry,
+	const int64_t *by_commit, int64_t seen, const uint8_t *sealed, size_t len, bool *ret_new)
 {
-	errint_t r = put_file(use(d, SQL_INSERT_FILE), place, bucket, seen, sealed, len);
+	errint_t r = put_file(use(d, SQL_INSERT_FILE), place, by_expiry, by_commit, seen, sealed, len);
 	if (r)
 		return r;
 	*ret_new = sqlite3_changes(d->db) == 1;
-	return *ret_new ? 0 : put_file(use(d, SQL_UPDATE_FILE), place, bucket, seen, sealed, len);
+	return *ret_new ? 0 : put_file(use(d, SQL_UPDATE_FILE), place, by_expiry, by_commit, seen, sealed, len);
 }
 
 errint_t cdb_remove_file(struct cdb *d, const uint8_t place[static HOME_BYTES], bool *ret_removed)
@@ -432,11 +441,12 @@ errint_t cdb_each_file(struct cdb *d, struct cdb_cursor *c, size_t max, cdb_row_
 	return page(use(d, SQL_EACH_FILE), c, max, cb, ctx, ret_count);
 }
 
-errint_t cdb_each_in_bucket(
-	struct cdb *d, int64_t bucket, struct cdb_cursor *c, size_t max, cdb_row_cb cb, void *ctx, size_t *ret_count)
+errint_t cdb_each_in_bucket(struct cdb *d, enum cdb_index by, int64_t bucket, struct cdb_cursor *c, size_t max,
+	cdb_row_cb cb, void *ctx, size_t *ret_count)
 {
-	sqlite3_bind_int64(use(d, SQL_EACH_IN_BUCKET), 3, bucket);
-	return page(use(d, SQL_EACH_IN_BUCKET), c, max, cb, ctx, ret_count);
+	sqlite3_stmt *s = use(d, by == CDB_BY_EXPIRY ? SQL_EACH_BY_EXPIRY : SQL_EACH_BY_COMMIT);
+	sqlite3_bind_int64(s, 3, bucket);
+	return page(s, c, max, cb, ctx, ret_count);
 }
 
 errint_t cdb_each_dir(struct cdb *d, struct cdb_cursor *c, size_t max, cdb_row_cb cb, void *ctx, size_t *ret_count)
@@ -454,10 +464,11 @@ static errint_t number(sqlite3_stmt *s, int64_t *ret)
 	return r ? r : found ? 0 : -ENOENT;
 }
 
-errint_t cdb_bucket_from(struct cdb *d, int64_t from, int64_t *ret)
+errint_t cdb_bucket_from(struct cdb *d, enum cdb_index by, int64_t from, int64_t *ret)
 {
-	sqlite3_bind_int64(use(d, SQL_BUCKET_FROM), 1, from);
-	return number(use(d, SQL_BUCKET_FROM), ret);
+	sqlite3_stmt *s = use(d, by == CDB_BY_EXPIRY ? SQL_EXPIRY_FROM : SQL_COMMIT_FROM);
+	sqlite3_bind_int64(s, 1, from);
+	return number(s, ret);
 }
 
 errint_t cdb_count_files(struct cdb *d, uint64_t *ret)

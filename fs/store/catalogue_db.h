@@ -4,7 +4,7 @@
 #include "crypt/types.h"
 
 #define CATALOGUE_FILE   "catalogue.db"
-#define CATALOGUE_SCHEMA 1
+#define CATALOGUE_SCHEMA 2
 
 struct cdb;
 
@@ -25,15 +25,17 @@ errint_t cdb_begin(struct cdb *d, bool durable);
 errint_t cdb_commit(struct cdb *d);
 void cdb_rollback(struct cdb *d);
 
-/* bucket NULL: expires never. `seen`: number of the scan. ret_new: there was no row with this key. */
-errint_t cdb_put_file(struct cdb *d, const uint8_t place[static HOME_BYTES], const int64_t *bucket, int64_t seen,
-	const uint8_t *sealed, size_t len, bool *ret_new);
+/* by_expiry NULL: expires never. by_commit NULL: does not wait to be committed. `seen`: number of the scan. ret_new: there was no row with this key. */
+errint_t cdb_put_file(struct cdb *d, const uint8_t place[static HOME_BYTES], const int64_t *by_expiry,
+	const int64_t *by_commit, int64_t seen, const uint8_t *sealed, size_t len, bool *ret_new);
 errint_t cdb_remove_file(struct cdb *d, const uint8_t place[static HOME_BYTES], bool *ret_removed);
 errint_t cdb_put_dir(
 	struct cdb *d, const uint8_t key[static HOME_BYTES], int64_t seen, const uint8_t *sealed, size_t len);
 errint_t cdb_remove_dir(struct cdb *d, const uint8_t key[static HOME_BYTES]);
 /* -ENOENT; -EMSGSIZE if it is longer than `cap`. */
 errint_t cdb_get_dir(struct cdb *d, const uint8_t key[static HOME_BYTES], uint8_t *sealed, size_t cap, size_t *ret_len);
+
+enum cdb_index { CDB_BY_EXPIRY, CDB_BY_COMMIT };
 
 /* Position in a table's keys, or among the keys of one bucket. Zero it to begin. */
 struct cdb_cursor {
@@ -44,11 +46,11 @@ typedef void (*cdb_row_cb)(
 	void *ctx, const uint8_t key[static HOME_BYTES], int64_t seen, const uint8_t *sealed, size_t len);
 /* At most `max` rows after the cursor, which moves on; *ret_count < max at the end. */
 errint_t cdb_each_file(struct cdb *d, struct cdb_cursor *c, size_t max, cdb_row_cb cb, void *ctx, size_t *ret_count);
-errint_t cdb_each_in_bucket(
-	struct cdb *d, int64_t bucket, struct cdb_cursor *c, size_t max, cdb_row_cb cb, void *ctx, size_t *ret_count);
+errint_t cdb_each_in_bucket(struct cdb *d, enum cdb_index by, int64_t bucket, struct cdb_cursor *c, size_t max,
+	cdb_row_cb cb, void *ctx, size_t *ret_count);
 errint_t cdb_each_dir(struct cdb *d, struct cdb_cursor *c, size_t max, cdb_row_cb cb, void *ctx, size_t *ret_count);
 /* The smallest bucket >= from that has rows. -ENOENT. */
-errint_t cdb_bucket_from(struct cdb *d, int64_t from, int64_t *ret);
+errint_t cdb_bucket_from(struct cdb *d, enum cdb_index by, int64_t from, int64_t *ret);
 errint_t cdb_count_files(struct cdb *d, uint64_t *ret);
 
 /* Numbers and small blobs by name. -ENOENT. */

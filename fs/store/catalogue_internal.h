@@ -1,6 +1,6 @@
 /* catalogue_internal.h - what catalogue.c (callers' side) and catalogue_writer.c (the writer's thread) share.
  *
- * A put goes into the ring, which the writer empties into the table in batches, and then, if it is due before the horizon, into the near queue. The
+ * A put goes into the ring, which the writer empties into the table in batches, and then, if its next act is due before the horizon, into the near queue. The
  * horizon moves on by a load, in this order: it is published, the ring is emptied of what was put before that, the table is read. So every row
  * before the horizon is in the near queue, whichever way it came. What a load adds may be stale (removed or replaced meanwhile): whoever takes a row
  * looks at the file before acting. Locks: all leaves, never two at a time, but for `turn`; the listener is called under its own. */
@@ -26,7 +26,7 @@ struct op {
 	enum op_kind kind;
 	uint16_t len;
 	uint8_t key[HOME_BYTES];
-	int64_t expires_at;
+	int64_t due, expires_at;
 	uint8_t body[ROW_BODY_MAX];
 };
 
@@ -82,6 +82,7 @@ struct catalogue {
 		struct near_key from;
 		int64_t hour; /* being read, or the first to be looked at */
 		bool reading;
+		enum cdb_index by;
 		struct cdb_cursor cursor;
 	} load;
 	struct {
@@ -103,8 +104,12 @@ void catalogue_finish(struct catalogue *c);
 void catalogue_kick(struct catalogue *c);
 /* Waits until the op that *which counts to is committed; read under the lock. */
 errint_t catalogue_flush_to(struct catalogue *c, const uint64_t *which);
-/* Notes the hours that have rows, through `db`, with `lock` (may be NULL) held in steps. -EBADMSG if a row cannot be opened (the others are noted). */
-errint_t catalogue_find_hours(struct catalogue *c, struct cdb *db, pthread_mutex_t *lock, struct hours *hours);
+/* Notes the hours that have rows in this index, through `db`, with `lock` (may be NULL) held in steps. -EBADMSG if a row cannot be opened (the others
+ * are noted). */
+errint_t catalogue_find_hours(
+	struct catalogue *c, struct cdb *db, pthread_mutex_t *lock, enum cdb_index by, struct hours *hours);
+/* The hours of both, before there is a reader. */
+errint_t catalogue_find_all_hours(struct catalogue *c);
 /* For tests: how many rows may be in memory (NEAR_MAX). */
 void catalogue_limit_near(struct catalogue *c, size_t rows);
 /* Reads the rows that come first into the near queue; for catalogues without a writer. */

@@ -6,7 +6,7 @@
 struct near_entry {
 	struct near_entry *next; /* in its hash bucket */
 	size_t pos;              /* in the heap */
-	int64_t due;             /* expires_at, or when it is to be looked at again */
+	int64_t due;             /* row_due, or when it is to be looked at again */
 	bool retry;
 	uint8_t place[HOME_BYTES];
 	uint16_t len;
@@ -18,7 +18,7 @@ struct near {
 	size_t count, cap, buckets;
 };
 
-/* Where a queue that is cut short ends: all rows before it, by (deadline, place), are in memory. */
+/* Where a queue that is cut short ends: all rows before it, by (row_due, place), are in memory. */
 struct near_key {
 	int64_t at;
 	uint8_t place[HOME_BYTES];

@@ -78,6 +78,7 @@ errint_t catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const str
 struct sample {
 	struct catalogue *c;
 	struct hours *hours;
+	enum cdb_index by;
 	int64_t bucket;
 	errint_t error;
 	bool found, bad;
@@ -88,12 +89,13 @@ static void sample_row(
 {
 	struct sample *s = ctx;
 	struct catalogue_row row;
-	if (catalogue_row_open(s->c, key, sealed, sealed_len, &row) ||
-		catalogue_bucket(s->c->keys, hour_of(row.expires_at)) != s->bucket) {
+	bool bad = catalogue_row_open(s->c, key, sealed, sealed_len, &row);
+	int64_t hour = bad ? 0 : hour_of(s->by == CDB_BY_EXPIRY ? row.expires_at : row_due(&row));
+	if (bad || hour_bucket(s->c->keys, s->by, hour) != s->bucket) {
 		s->bad = true;
 		return;
 	}
-	s->error = hours_add(s->hours, hour_of(row.expires_at));
+	s->error = hours_add(s->hours, hour);
 	s->found = true;
 }
 
@@ -102,15 +104,16 @@ static errint_t sample_bucket(struct cdb *db, struct sample *s)
 {
 	struct cdb_cursor cursor = {0};
 	size_t count = 1;
-	errint_t r = cdb_bucket_from(db, s->bucket, &s->bucket);
+	errint_t r = cdb_bucket_from(db, s->by, s->bucket, &s->bucket);
 	for (s->found = false; !r && !s->found && count;)
-		r = cdb_each_in_bucket(db, s->bucket, &cursor, 1, sample_row, s, &count);
+		r = cdb_each_in_bucket(db, s->by, s->bucket, &cursor, 1, sample_row, s, &count);
 	return r ? r : s->error;
 }
 
-errint_t catalogue_find_hours(struct catalogue *c, struct cdb *db, pthread_mutex_t *lock, struct hours *hours)
+errint_t catalogue_find_hours(
+	struct catalogue *c, struct cdb *db, pthread_mutex_t *lock, enum cdb_index by, struct hours *hours)
 {
-	struct sample s = {.c = c, .hours = hours, .bucket = INT64_MIN};
+	struct sample s = {.c = c, .hours = hours, .by = by, .bucket = INT64_MIN};
 	errint_t r;
 	for (;;) {
 		if (lock)
@@ -125,6 +128,13 @@ errint_t catalogue_find_hours(struct catalogue *c, struct cdb *db, pthread_mutex
 	if (r && r != -ENOENT)
 		return r;
 	return s.bad ? -EBADMSG : 0;
+}
+
+errint_t catalogue_find_all_hours(struct catalogue *c)
+{
+	errint_t r = catalogue_find_hours(c, c->db, NULL, CDB_BY_EXPIRY, &c->hours);
+	errint_t commits = catalogue_find_hours(c, c->db, NULL, CDB_BY_COMMIT, &c->hours);
+	return r && r != -EBADMSG ? r : commits ? commits : r;
 }
 
 /* The earliest rows of one hour after `last`: at most KEEP survive, and twice that are in memory. */
@@ -186,8 +196,8 @@ static errint_t select_from(struct catalogue *c, int64_t hour, struct selection 
 	s->cut = false;
 	while (!r && read == STEP_ROWS) {
 		pthread_mutex_lock(&c->reader_lock);
-		r = cdb_each_in_bucket(
-			c->reader, catalogue_bucket(c->keys, hour), &cursor, STEP_ROWS, select_row, s, &read);
+		r = cdb_each_in_bucket(c->reader, CDB_BY_EXPIRY, hour_bucket(c->keys, CDB_BY_EXPIRY, hour), &cursor,
+			STEP_ROWS, select_row, s, &read);
 		pthread_mutex_unlock(&c->reader_lock);
 		if (!r)
 			r = s->error;
@@ -225,7 +235,7 @@ errint_t catalogue_each_by_deadline(
 		return -ENOMEM;
 	errint_t r = catalogue_flush(c);
 	if (!r && c->reader)
-		r = catalogue_find_hours(c, c->reader, &c->reader_lock, hours);
+		r = catalogue_find_hours(c, c->reader, &c->reader_lock, CDB_BY_EXPIRY, hours);
 	if (r == -EBADMSG) {
 		atomic_store(&c->lost, true);
 		r = 0;

@@ -5,6 +5,12 @@
 #include <assert.h>
 #include <string.h>
 
+int64_t row_due(const struct catalogue_row *row)
+{
+	bool waits = row->state == HEADER_CLOSED && row->commits_at && row->commits_at < row->expires_at;
+	return waits ? row->commits_at : row->expires_at;
+}
+
 size_t row_encode(const struct catalogue_row *row, uint8_t out[static ROW_BODY_MAX])
 {
 	struct wbuf w;
@@ -16,12 +22,17 @@ size_t row_encode(const struct catalogue_row *row, uint8_t out[static ROW_BODY_M
 	wbuf_u64(&w, row->size);
 	wbuf_i64(&w, row->created_at);
 	wbuf_i64(&w, row->basis_at);
+	wbuf_i64(&w, row->modified_at);
 	wbuf_i64(&w, row->retain_until);
 	wbuf_i64(&w, row->expires_at);
+	wbuf_i64(&w, row->commits_at);
 	wbuf_u8(&w, row->state);
 	wbuf_u8(&w, row->key_kind);
+	wbuf_u32(&w, row->flags);
 	wbuf_u32(&w, row->tree);
 	wbuf_u32(&w, row->epoch);
+	for (size_t i = 0; i < HEADER_HOLDS; i++)
+		wbuf_u32(&w, row->holds[i]);
 	wbuf_str(&w, row->backing);
 	assert(!w.bad);
 	return w.len;
@@ -39,12 +50,17 @@ errint_t row_decode(const uint8_t place[static HOME_BYTES], const uint8_t *body,
 	ret->size = rbuf_u64(&r);
 	ret->created_at = rbuf_i64(&r);
 	ret->basis_at = rbuf_i64(&r);
+	ret->modified_at = rbuf_i64(&r);
 	ret->retain_until = rbuf_i64(&r);
 	ret->expires_at = rbuf_i64(&r);
+	ret->commits_at = rbuf_i64(&r);
 	ret->state = rbuf_u8(&r);
 	ret->key_kind = rbuf_u8(&r);
+	ret->flags = rbuf_u32(&r);
 	ret->tree = rbuf_u32(&r);
 	ret->epoch = rbuf_u32(&r);
+	for (size_t i = 0; i < HEADER_HOLDS; i++)
+		ret->holds[i] = rbuf_u32(&r);
 	rbuf_str(&r, ret->backing, sizeof ret->backing);
 	return rbuf_done(&r) ? 0 : -EBADMSG;
 }
@@ -76,6 +92,11 @@ errint_t dir_row_decode(const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t
 void dir_row_key(const struct master_keys *k, const uint8_t dir_id[static DIR_ID_BYTES], uint8_t out[static HOME_BYTES])
 {
 	home_compute(out, k, dir_id, "", 0);
+}
+
+int64_t hour_bucket(const struct master_keys *k, enum cdb_index by, int64_t hour)
+{
+	return catalogue_bucket(k, by == CDB_BY_EXPIRY ? hour : -1 - hour);
 }
 
 static const char *const labels[] = {[ROW_FILE] = "lapse catalogue file", [ROW_DIR] = "lapse catalogue directory"};

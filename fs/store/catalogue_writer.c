@@ -23,15 +23,10 @@ static int key_compare(int64_t at, const uint8_t *place, const struct near_key *
 	return at != k->at ? (at < k->at ? -1 : 1) : memcmp(place, k->place, HOME_BYTES);
 }
 
-static void note_hour(struct catalogue *c, int64_t expires_at)
+static void note_hour(struct catalogue *c, int64_t due)
 {
-	if (hours_add(&c->hours, hour_of(expires_at)))
+	if (hours_add(&c->hours, hour_of(due)))
 		atomic_store(&c->lost, true);
-}
-
-static int64_t bucket_of(const struct catalogue *c, int64_t hour)
-{
-	return catalogue_bucket(c->keys, hour);
 }
 
 /* ---- batches ------------------------------------------------------------------------------------------------------------------ */
@@ -40,10 +35,11 @@ static errint_t apply_put(struct catalogue *c, const struct op *op)
 {
 	uint8_t sealed[ROW_SEALED_MAX];
 	bool is_new = false;
-	int64_t bucket = bucket_of(c, hour_of(op->expires_at));
+	int64_t by_expiry = hour_bucket(c->keys, CDB_BY_EXPIRY, hour_of(op->expires_at));
+	int64_t by_commit = hour_bucket(c->keys, CDB_BY_COMMIT, hour_of(op->due));
 	row_seal(c->keys, c->uuid, ROW_FILE, op->key, op->body, op->len, sealed);
-	errint_t r = cdb_put_file(c->db, op->key, op->expires_at == POLICY_NEVER ? NULL : &bucket, c->scan, sealed,
-		SMALL_TAG_BYTES + op->len, &is_new);
+	errint_t r = cdb_put_file(c->db, op->key, op->expires_at == POLICY_NEVER ? NULL : &by_expiry,
+		op->due == op->expires_at ? NULL : &by_commit, c->scan, sealed, SMALL_TAG_BYTES + op->len, &is_new);
 	if (!r && is_new)
 		atomic_fetch_add(&c->count, 1);
 	return r;
@@ -143,9 +139,9 @@ static void note_hours(struct catalogue *c, uint64_t from, size_t n)
 	bool draining = c->load.active && !c->load.drained;
 	for (size_t i = 0; i < n; i++) {
 		const struct op *op = &c->ring[(from + i) % RING];
-		if (op->kind == OP_PUT && op->expires_at != POLICY_NEVER &&
-			(draining || key_compare(op->expires_at, op->key, &c->horizon) >= 0))
-			note_hour(c, op->expires_at);
+		if (op->kind == OP_PUT && op->due != POLICY_NEVER &&
+			(draining || key_compare(op->due, op->key, &c->horizon) >= 0))
+			note_hour(c, op->due);
 	}
 }
 
@@ -245,14 +241,15 @@ static void load_row(
 		atomic_store(&c->lost, true);
 		return;
 	}
-	if (row.expires_at == POLICY_NEVER || key_compare(row.expires_at, key, &c->load.from) < 0)
+	int64_t due = row_due(&row);
+	if (due == POLICY_NEVER || key_compare(due, key, &c->load.from) < 0)
 		return;
-	if (key_compare(row.expires_at, key, &c->horizon) >= 0) {
-		note_hour(c, row.expires_at);
+	if (key_compare(due, key, &c->horizon) >= 0) {
+		note_hour(c, due);
 		return;
 	}
 	pthread_mutex_lock(&c->near_lock);
-	if (!near_has(&c->near, key) && near_put(&c->near, key, row.expires_at, false, body, len))
+	if (!near_has(&c->near, key) && near_put(&c->near, key, due, false, body, len))
 		atomic_store(&c->lost, true);
 	catalogue_head_moved(c);
 	pthread_mutex_unlock(&c->near_lock);
@@ -276,17 +273,20 @@ static void load_step(struct catalogue *c)
 		}
 		hours_drop(&c->hours, c->load.hour);
 		c->load.reading = true;
+		c->load.by = CDB_BY_COMMIT;
 		c->load.cursor = (struct cdb_cursor){0};
 	}
 	size_t count = 0;
-	errint_t r = cdb_each_in_bucket(
-		c->db, bucket_of(c, c->load.hour), &c->load.cursor, STEP_ROWS, load_row, c, &count);
+	errint_t r = cdb_each_in_bucket(c->db, c->load.by, hour_bucket(c->keys, c->load.by, c->load.hour),
+		&c->load.cursor, STEP_ROWS, load_row, c, &count);
 	if (r && !atomic_exchange(r == -EBADMSG ? &c->corrupt : &c->lost, true))
 		log_line(LOG_LEVEL_ERROR, "the catalogue cannot be read: %s", strerror(-r));
-	if (r || count < STEP_ROWS) {
-		c->load.reading = false;
-		c->load.hour++;
-	}
+	if (!r && count == STEP_ROWS)
+		return;
+	c->load.cursor = (struct cdb_cursor){0};
+	c->load.reading = c->load.by == CDB_BY_COMMIT;
+	c->load.by = CDB_BY_EXPIRY;
+	c->load.hour += !c->load.reading;
 }
 
 static void note_dropped(void *ctx, int64_t due)

@@ -398,7 +398,7 @@ errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, co
 		inode_unref(a, i);
 	if (!r && S_ISREG(st->st_mode)) {
 		home_compute(place, a->keys, u->dir->dir->record.dir_id, name, strlen(name));
-		catalogue_remove(a->catalogue, place);
+		catalogue_remove(a->catalogue, u->dir->dir->record.dir_id, place);
 	}
 	return r;
 }

@@ -485,12 +485,16 @@ void row_fill(struct archive *a, struct catalogue_row *row, const struct file_he
 	row->size = h->size;
 	row->created_at = h->created_at;
 	row->basis_at = h->basis_at;
+	row->modified_at = h->modified_at;
 	row->retain_until = h->retain_until;
 	row->expires_at = h->expires_at;
+	row->commits_at = h->committed_at;
 	row->state = (uint8_t)h->state;
 	row->key_kind = (uint8_t)h->key_kind;
+	row->flags = h->flags;
 	row->tree = h->tree;
 	row->epoch = h->epoch;
+	memcpy(row->holds, h->holds, sizeof row->holds);
 	strncpy(row->backing, backing, NAME_BACKING_MAX);
 }
 

@@ -195,7 +195,7 @@ static void moved(struct archive *a, struct inode *i, struct end *from, struct e
 	if (!S_ISREG(from->st.st_mode))
 		return;
 	home_compute(old, a->keys, from->dir->dir->record.dir_id, from->name, from->len);
-	catalogue_remove(a->catalogue, old);
+	catalogue_remove(a->catalogue, from->dir->dir->record.dir_id, old);
 	row_fill(a, &row, h, to->dir->dir->record.dir_id, to->name, to->len, to->n.backing);
 	catalogue_put(a->catalogue, &row);
 }

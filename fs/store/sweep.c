@@ -118,7 +118,7 @@ static bool come_again(struct sweep *w, const struct catalogue_row *row, int64_t
 
 static bool drop_row(struct sweep *w, const struct catalogue_row *row)
 {
-	catalogue_remove(w->a->catalogue, row->place);
+	catalogue_remove(w->a->catalogue, row->dir_id, row->place);
 	return true;
 }
 

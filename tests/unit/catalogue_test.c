@@ -83,12 +83,15 @@ static struct catalogue_row row_of(uint32_t n, int64_t expires_at)
 		.size = 1000 + n,
 		.created_at = NOW - 5,
 		.basis_at = NOW - 7,
+		.modified_at = NOW - 3,
 		.retain_until = INT64_MIN,
 		.expires_at = expires_at,
 		.state = 2,
 		.key_kind = 2,
 		.tree = 1,
 		.epoch = 77 + n,
+		.flags = n % 2 ? HEADER_FLAG_LINKED : 0,
+		.holds = {n % 3 ? n : 0, n % 6 ? n + 1 : 0},
 	};
 	place_of(n, row.place);
 	fill(row.file_id, sizeof row.file_id, n + 31);
@@ -106,9 +109,8 @@ static void put(struct catalogue *c, uint32_t n, int64_t expires_at)
 
 static void take_away(struct catalogue *c, uint32_t n)
 {
-	uint8_t place[HOME_BYTES];
-	place_of(n, place);
-	catalogue_remove(c, place);
+	struct catalogue_row row = row_of(n, 0);
+	catalogue_remove(c, row.dir_id, row.place);
 }
 
 static bool same_row(const struct catalogue_row *a, const struct catalogue_row *b)
@@ -116,8 +118,10 @@ static bool same_row(const struct catalogue_row *a, const struct catalogue_row *
 	return !memcmp(a->place, b->place, HOME_BYTES) && !memcmp(a->file_id, b->file_id, FILE_ID_BYTES) &&
 	       !memcmp(a->dir_id, b->dir_id, DIR_ID_BYTES) && !memcmp(a->class_fp, b->class_fp, CLASS_FP_BYTES) &&
 	       a->generation == b->generation && a->size == b->size && a->created_at == b->created_at &&
-	       a->basis_at == b->basis_at && a->retain_until == b->retain_until && a->expires_at == b->expires_at &&
-	       a->state == b->state && a->key_kind == b->key_kind && a->tree == b->tree && a->epoch == b->epoch &&
+	       a->basis_at == b->basis_at && a->modified_at == b->modified_at && a->commits_at == b->commits_at &&
+	       a->flags == b->flags && !memcmp(a->holds, b->holds, sizeof a->holds) &&
+	       a->retain_until == b->retain_until && a->expires_at == b->expires_at && a->state == b->state &&
+	       a->key_kind == b->key_kind && a->tree == b->tree && a->epoch == b->epoch &&
 	       !strcmp(a->backing, b->backing);
 }
 
@@ -369,7 +373,7 @@ Test(catalogue, works_without_a_writer)
 	size_t taken = 0;
 	for (size_t n; (n = catalogue_due(c, NOW, out, ARRAY_SIZE(out)));) {
 		for (size_t i = 0; i < n; i++)
-			catalogue_remove(c, out[i].place);
+			catalogue_remove(c, out[i].dir_id, out[i].place);
 		taken += n;
 	}
 	cr_assert_eq(taken, ROWS);
@@ -448,6 +452,83 @@ Test(catalogue, lists_by_deadline)
 	catalogue_close(c);
 }
 
+static void put_waiting(struct catalogue *c, uint32_t n, int64_t commits_at, int64_t expires_at)
+{
+	struct catalogue_row row = row_of(n, expires_at);
+	row.commits_at = commits_at;
+	catalogue_put(c, &row);
+}
+
+Test(catalogue, what_is_left_alone_is_committed_then_expires)
+{
+	struct catalogue_row row = row_of(1, NOW + DAY);
+	cr_assert_eq(row_due(&row), NOW + DAY);
+	row.commits_at = NOW + 300;
+	cr_assert_eq(row_due(&row), NOW + 300);
+	row.expires_at = NOW + 300;
+	cr_assert_eq(row_due(&row), NOW + 300);
+	row.expires_at = NOW + 299;
+	cr_assert_eq(row_due(&row), NOW + 299, "it is gone before");
+	row.expires_at = POLICY_NEVER;
+	cr_assert_eq(row_due(&row), NOW + 300);
+	row.state = HEADER_COMMITTED;
+	cr_assert_eq(row_due(&row), POLICY_NEVER, "that was when it was");
+	row.state = HEADER_OPEN;
+	cr_assert_eq(row_due(&row), POLICY_NEVER);
+}
+
+/* All that is due, as the sweeper asks for it. */
+static size_t take_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max)
+{
+	size_t count = 0, n;
+	while ((n = catalogue_due(c, now, out + count, max - count)))
+		count += n;
+	return count;
+}
+
+static void check_commits(struct catalogue *c)
+{
+	struct list l = {0};
+	struct catalogue_row out[8];
+	cr_assert_eq(catalogue_each_by_deadline(c, INT64_MAX, collect, &l), 0);
+	cr_assert_eq(l.count, 4);
+	for (uint32_t i = 0; i < 4; i++)
+		cr_assert_eq(l.row[i].generation, i + 1, "by deadline, whatever happens before");
+	cr_assert_eq(catalogue_due(c, NOW - 1, out, 8), 0);
+	cr_assert_eq(catalogue_next(c, NOW), NOW + 10);
+	cr_assert_eq(take_due(c, NOW + 30 * DAY, out, 8), 3);
+	cr_assert_eq(out[0].generation, 4);
+	cr_assert_eq(out[1].generation, 1);
+	cr_assert_eq(out[2].generation, 5, "what never expires is committed all the same");
+}
+
+/* Due by their next act, also after a remount; listed by deadline. */
+Test(catalogue, commits_come_between_deadlines)
+{
+	struct catalogue *c = open_it();
+	struct catalogue_row out[8];
+	put(c, 1, NOW + 2 * HOUR);
+	put_waiting(c, 2, NOW + 40 * DAY, NOW + 50 * DAY);
+	put(c, 3, NOW + 60 * DAY);
+	put_waiting(c, 4, NOW + 10, NOW + 70 * DAY);
+	put_waiting(c, 5, NOW + 3 * HOUR, POLICY_NEVER);
+	check_commits(c);
+	close_clean(c);
+	c = open_it();
+	cr_assert(!rebuild);
+	check_commits(c);
+	struct catalogue_row committed = row_of(4, NOW + 70 * DAY);
+	committed.state = HEADER_COMMITTED;
+	committed.commits_at = NOW + 10;
+	catalogue_put(c, &committed);
+	cr_assert_eq(take_due(c, NOW + 59 * DAY, out, 8), 1);
+	cr_assert_eq(out[0].generation, 2);
+	cr_assert_eq(take_due(c, NOW + 70 * DAY, out, 8), 2);
+	cr_assert_eq(out[0].generation, 3);
+	cr_assert(same_row(&out[1], &committed));
+	catalogue_close(c);
+}
+
 /* A small memory, so that the horizon moves both ways; a model says what must come and when. */
 Test(catalogue, model)
 {
@@ -484,7 +565,7 @@ Test(catalogue, model)
 					}
 					*d = POLICY_NEVER;
 					came++;
-					catalogue_remove(c, out[i].place);
+					catalogue_remove(c, out[i].dir_id, out[i].place);
 				}
 			for (int i = 0; i < FILES; i++)
 				cr_assert_gt(deadline[i], now, "step %d: file %d was due %ld s ago", step, i,
@@ -609,7 +690,6 @@ static void check_observer(bool want_rebuild, size_t want_rows)
 	struct catalogue *c;
 	struct list l = {0};
 	struct fault f = {{0}};
-	uint8_t place[HOME_BYTES];
 	uint64_t before = digest_of_all();
 	errint_t r = catalogue_open_observe(lapse_fd, &keys, uuid, &c, &rebuild, &f);
 	cr_assert_eq(r, 0, "%s", f.text);
@@ -618,8 +698,7 @@ static void check_observer(bool want_rebuild, size_t want_rows)
 	cr_assert_eq(l.count, want_rows);
 	cr_assert_eq(catalogue_count(c), want_rows);
 	cr_assert_eq(catalogue_next(c, NOW), want_rows ? NOW : POLICY_NEVER);
-	place_of(0, place);
-	catalogue_remove(c, place); /* not here */
+	take_away(c, 0); /* not here */
 	catalogue_complete(c);
 	cr_assert_eq(catalogue_flush(c), 0);
 	catalogue_close(c);

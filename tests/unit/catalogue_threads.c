@@ -42,7 +42,7 @@ static void *put_range(void *from)
 		struct catalogue_row row = row_of(n);
 		catalogue_put(c, &row);
 		if (n % 4 == 0)
-			catalogue_remove(c, row.place);
+			catalogue_remove(c, row.dir_id, row.place);
 		if (n % 500 == 0)
 			CHECK(catalogue_flush(c) == 0);
 		if (n % 64 == 0) {
