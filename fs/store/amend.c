@@ -38,7 +38,7 @@ static errint_t amend(struct archive *a, struct ofile *of, const struct amendmen
 	of->h = next;
 	if ((r = ofile_write_header(a, of)))
 		of->h = before;
-	else
+	else if (of->h.expires_at != before.expires_at || of->h.retain_until != before.retain_until)
 		ofile_terms(of, 0);
 	return r;
 }
@@ -61,7 +61,7 @@ errint_t file_amend_at(struct archive *a, struct dir_use *u, const char *backing
 	if (!(r = ofile_acquire_at(a, i, u, plain, len, &of))) {
 		pthread_rwlock_wrlock(&of->lock);
 		r = amend(a, of, m);
-		struct file_header h = of->h;
+		struct file_header h = ofile_due(of);
 		h.size = of->size;
 		pthread_rwlock_unlock(&of->lock);
 		if (!r && m->sync)

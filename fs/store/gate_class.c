@@ -147,6 +147,15 @@ void gate_commit(struct archive *a, struct file_header *h)
 	pthread_mutex_unlock(&g->policy_lock);
 }
 
+int64_t gate_undo_until(struct archive *a)
+{
+	struct gate *g = a->gate;
+	pthread_mutex_lock(&g->policy_lock);
+	int64_t until = g->now.applied_at + policy_settings(g->now.policy)->undo_seconds;
+	pthread_mutex_unlock(&g->policy_lock);
+	return until;
+}
+
 uint64_t gate_terms(const struct archive *a)
 {
 	return atomic_load_explicit(&a->dir_moves, memory_order_relaxed) + (atomic_load_explicit(&a->gate->generation, memory_order_relaxed) << 40);

@@ -340,9 +340,7 @@ static void put_row(struct archive *a, struct ofile *of)
 	if (inode_enter(a, of->inode, false, &u, &l))
 		return;
 	pthread_rwlock_rdlock(&of->lock);
-	struct file_header h = of->h;
-	h.expires_at = of->due_at;
-	h.retain_until = of->floor_until;
+	struct file_header h = ofile_due(of);
 	pthread_rwlock_unlock(&of->lock);
 	if (!dir_seal(u.dir, l->name, l->len, &sealed)) {
 		row_fill(a, &row, &h, u.dir->dir->record.dir_id, l->name, l->len, sealed.backing);
@@ -488,7 +486,7 @@ void row_fill(struct archive *a, struct catalogue_row *row, const struct file_he
 	row->modified_at = h->modified_at;
 	row->retain_until = h->retain_until;
 	row->expires_at = h->expires_at;
-	row->commits_at = h->committed_at;
+	row->commits_at = h->commits_at;
 	row->state = (uint8_t)h->state;
 	row->key_kind = (uint8_t)h->key_kind;
 	row->flags = h->flags;

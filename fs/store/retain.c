@@ -27,8 +27,7 @@ errint_t retain_check(struct archive *a, const struct file_header *h, bool being
 	return retention_permits(&f, act);
 }
 
-/* Its header with the deadlines that count. */
-static struct file_header due_header(const struct ofile *of)
+struct file_header ofile_due(const struct ofile *of)
 {
 	struct file_header h = of->h;
 	h.expires_at = of->due_at;
@@ -38,7 +37,7 @@ static struct file_header due_header(const struct ofile *of)
 
 errint_t ofile_permits(struct archive *a, struct ofile *of, enum retention_act act, unsigned own, bool creating)
 {
-	struct file_header h = due_header(of);
+	struct file_header h = ofile_due(of);
 	struct retention_facts f = facts_of(a, &h, of->dirty || atomic_load(&of->writers) > own);
 	f.committed |= atomic_load(&of->overdue);
 	f.creating = creating;

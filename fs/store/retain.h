@@ -12,6 +12,8 @@ errint_t gate_move(struct archive *a, const char *path, struct file_header *h);
 int64_t gate_commits_at(struct archive *a, const struct file_header *h, int64_t idle_since);
 /* Changes with whatever may make a review come out otherwise: a policy, a directory that moves. */
 uint64_t gate_terms(const struct archive *a);
+/* Until then the policy in force can be undone, and nothing is destroyed that only it has made overdue. */
+int64_t gate_undo_until(struct archive *a);
 bool gate_has_floors(struct archive *a);
 /* Its modified_at has changed: its deadlines by the class that it has. False if the policy has that no more. */
 bool gate_recount(struct archive *a, struct file_header *h);
@@ -28,6 +30,8 @@ errint_t ofile_permits(struct archive *a, struct ofile *of, enum retention_act a
 bool ofile_commit_due(struct archive *a, const struct ofile *of);
 /* Its header's deadlines are those that count, as of those terms; 0: they are reviewed at the next use. */
 void ofile_terms(struct ofile *of, uint64_t terms);
+/* Its header with the deadlines that count, as of its last review. of->lock held. */
+struct file_header ofile_due(const struct ofile *of);
 /* Its deadlines under the policy in force. No lock is held. */
 errint_t ofile_review(struct archive *a, struct ofile *of);
 /* The same with the path of one of its names (NULL: no class looks at paths); of->lock held for writing. */

@@ -1,11 +1,16 @@
 #include "store/sweep.h"
 
+#include "store/amend.h"
+#include "store/retain.h"
+
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define RETRY      10  /* seconds until a file that could not be unlinked is tried again */
+#define RETRY_BUSY 60  /* until one that is open for writing is looked at again, to be committed */
 #define RETRY_HELD 600 /* until a held one, or one whose directory is not known yet, is looked at again */
 
 struct sweep *sweep_new(struct archive *a)
@@ -16,16 +21,47 @@ struct sweep *sweep_new(struct archive *a)
 	w->a = a;
 	w->count = 0;
 	w->dir = NULL;
-	w->dir_known = false;
+	w->dir_known = w->prune = false;
+	w->dir_path = NULL;
 	return w;
+}
+
+/* Takes away a directory whose last file has gone, and those above it that are left empty by that. */
+static void prune(struct archive *a, struct inode *dir)
+{
+	inode_ref(dir);
+	while (dir != a->root) {
+		char name[NAME_PLAIN_MAX + 1];
+		struct inode *parent = NULL;
+		pthread_mutex_lock(&dir->lock);
+		if (dir->links) {
+			parent = dir->links->dir;
+			inode_ref(parent);
+			memcpy(name, dir->links->name, dir->links->len + 1u);
+		}
+		pthread_mutex_unlock(&dir->lock);
+		bool gone = parent && !fs_rmdir(a, parent, name, NULL);
+		if (gone && a->hooks.entry_gone)
+			a->hooks.entry_gone(a->hooks.ctx, parent, dir, name);
+		inode_unref(a, dir);
+		dir = parent;
+		if (!gone)
+			break;
+	}
+	if (dir)
+		inode_unref(a, dir);
 }
 
 void sweep_forget_dir(struct sweep *w)
 {
+	if (w->dir && w->prune)
+		prune(w->a, w->dir);
 	if (w->dir)
 		inode_unref(w->a, w->dir);
+	free(w->dir_path);
+	w->dir_path = NULL;
 	w->dir = NULL;
-	w->dir_known = false;
+	w->dir_known = w->prune = false;
 }
 
 void sweep_free(struct sweep *w)
@@ -47,6 +83,18 @@ void sweep_sort(struct sweep *w)
 	qsort(w->row, w->count, sizeof *w->row, by_directory);
 }
 
+/* Before the directory is entered: paths are built under the tree's lock, which comes first. */
+static errint_t know_path(struct sweep *w)
+{
+	uint64_t terms = gate_terms(w->a);
+	if (w->dir_path && w->terms == terms)
+		return 0;
+	free(w->dir_path);
+	w->dir_path = NULL;
+	w->terms = terms;
+	return gate_needs_path(w->a) ? inode_path(w->a, w->dir, NULL, &w->dir_path) : 0;
+}
+
 static errint_t enter(struct sweep *w, const struct catalogue_row *row, bool write, struct dir_use *u)
 {
 	if (!w->dir_known || memcmp(w->dir_id, row->dir_id, DIR_ID_BYTES)) {
@@ -57,19 +105,24 @@ static errint_t enter(struct sweep *w, const struct catalogue_row *row, bool wri
 		memcpy(w->dir_id, row->dir_id, DIR_ID_BYTES);
 		w->dir_known = true;
 	}
-	return w->dir_error ? w->dir_error : dir_enter(w->a, w->dir, write, u);
+	if (w->dir_error)
+		return w->dir_error;
+	errint_t r = know_path(w);
+	return r ? r : dir_enter(w->a, w->dir, write, u);
 }
 
 struct found {
 	struct stat st;
 	char name[NAME_PLAIN_MAX + 1];
 	size_t len;
-	struct file_header h;
+	struct file_header h, due; /* as it lies there, and what the policy in force makes of it */
 };
 
 /* The row's file and its authentic header. -ENOENT: there is none of that name. */
-static errint_t look(struct archive *a, struct dir_use *u, const struct catalogue_row *row, struct found *f)
+static errint_t look(struct sweep *w, struct dir_use *u, const struct catalogue_row *row, struct found *f)
 {
+	struct archive *a = w->a;
+	char path[PATH_MAX];
 	int slot;
 	if (fstatat(u->fd, row->backing, &f->st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
@@ -79,7 +132,13 @@ static errint_t look(struct archive *a, struct dir_use *u, const struct catalogu
 	f->h.expires_at = POLICY_NEVER;
 	r = file_header_at(a, u, row->backing, f->name, f->len, &f->h, &slot);
 	/* A file that the last session left open and that cannot be recovered because its key is gone: its header is authentic all the same. */
-	return r == -EKEYEXPIRED && f->h.expires_at != POLICY_NEVER ? 0 : r;
+	if (r == -EKEYEXPIRED && f->h.expires_at != POLICY_NEVER)
+		r = 0;
+	f->due = f->h;
+	int len = w->dir_path ? snprintf(path, sizeof path, "%s%s%s", w->dir_path, w->dir_path[0] ? "/" : "", f->name) : 0;
+	if (!r && len < (int)sizeof path)
+		gate_review(a, w->dir_path ? path : NULL, &f->due);
+	return r;
 }
 
 void sweep_deny(struct sweep *w, const struct catalogue_row *row, int64_t now)
@@ -92,9 +151,9 @@ void sweep_deny(struct sweep *w, const struct catalogue_row *row, int64_t now)
 		return;
 	/* What the kernel holds, it holds under an inode that is in memory. */
 	struct inode *i = fstatat(u.fd, row->backing, &st, AT_SYMLINK_NOFOLLOW) ? NULL : inode_find(a, st.st_ino);
-	bool drop = i && !look(a, &u, row, &f) && policy_expired(f.h.expires_at, now);
+	bool drop = i && !look(w, &u, row, &f) && policy_expired(f.due.expires_at, now);
 	if (drop)
-		atomic_store(&i->expires_at, f.h.expires_at); /* before the kernel is told: a reader may come between */
+		atomic_store(&i->expires_at, f.due.expires_at); /* before the kernel is told: a reader may come between */
 	dir_leave(a, &u);
 	if (drop && a->hooks.drop_pages && atomic_load(&i->lookups))
 		a->hooks.drop_pages(a->hooks.ctx, i);
@@ -127,9 +186,13 @@ static void entomb(struct sweep *w, const struct catalogue_row *row, struct inod
 	struct archive *a = w->a;
 	char class_[64], text[128];
 	unsigned line = 0;
+	struct policy *p = gate_policy(a);
 	if (a->hooks.entry_gone)
 		a->hooks.entry_gone(a->hooks.ctx, w->dir, child, f->name);
 	gate_class_name(a, f->h.class_fp, class_, &line);
+	const struct policy_class *c = class_[0] ? policy_class_by_name(p, class_) : NULL;
+	w->prune |= c && c->prune_empty;
+	policy_unref(p);
 	snprintf(text, sizeof text, "class %s, line %u of the policy", class_[0] ? class_ : "?", line);
 	gate_record_at(a, RECORD_EXPIRE, NULL, &f->h, row->dir_id, row->place, text);
 	atomic_fetch_add(&a->expired_total, 1);
@@ -141,14 +204,17 @@ static bool unlink_entered(struct sweep *w, struct dir_use *u, const struct cata
 	struct found f;
 	struct archive *a = w->a;
 	struct inode *child = NULL;
-	errint_t r = look(a, u, row, &f);
-	bool overdue = !r && policy_expired(f.h.expires_at, now), held = overdue && is_held(&f.h);
+	errint_t r = look(w, u, row, &f);
+	bool denied = !r && policy_expired(f.due.expires_at, now), held = denied && is_held(&f.h);
+	/* What only a change of the policy has made overdue waits until that cannot be undone any more. */
+	int64_t undo = denied && !policy_expired(f.h.expires_at, now) ? gate_undo_until(a) : 0;
+	bool overdue = denied && now >= undo;
 	if (overdue && !held) {
 		child = inode_find(a, f.st.st_ino);
 		r = file_expire_at(a, u, row->backing, f.name, &f.h);
-	} else if (!r && !overdue) {
+	} else if (!r && !denied) {
 		struct catalogue_row right;
-		row_fill(a, &right, &f.h, row->dir_id, f.name, f.len, row->backing);
+		row_fill(a, &right, &f.due, row->dir_id, f.name, f.len, row->backing);
 		catalogue_put(a->catalogue, &right);
 	}
 	dir_leave(a, u);
@@ -158,6 +224,8 @@ static bool unlink_entered(struct sweep *w, struct dir_use *u, const struct cata
 		inode_unref(a, child);
 	if (held)
 		return come_again(w, row, now + RETRY_HELD), true;
+	if (denied && !overdue)
+		return come_again(w, row, undo), true;
 	if (r == -ENOENT || r == -EINVAL)
 		return drop_row(w, row);
 	/* A damaged file is nobody's to delete: it has been reported, and the row stays for the next mount. */
@@ -175,4 +243,35 @@ bool sweep_unlink(struct sweep *w, const struct catalogue_row *row, int64_t now)
 	if (r == -EBADMSG)
 		return true;
 	return come_again(w, row, now + (r == -ENOENT ? RETRY_HELD : RETRY)), r == -ENOENT;
+}
+
+static errint_t commit(struct archive *a, struct file_header *h, void *now)
+{
+	if (h->state != HEADER_CLOSED || !h->commits_at || *(int64_t *)now < h->commits_at)
+		return AMEND_NOTHING;
+	h->state = HEADER_COMMITTED;
+	gate_commit(a, h);
+	return 0;
+}
+
+bool sweep_commit(struct sweep *w, const struct catalogue_row *row, int64_t now)
+{
+	struct dir_use u;
+	char name[NAME_PLAIN_MAX + 1];
+	size_t len;
+	struct file_header h;
+	const struct amendment m = {.change = commit, .ctx = &now, .unless_written = true};
+	errint_t r = enter(w, row, false, &u);
+	if (r == -ENOENT && catalogue_is_complete(w->a->catalogue))
+		return drop_row(w, row);
+	if (r)
+		return come_again(w, row, now + RETRY);
+	if (!(r = backing_name_open(w->a, &u, row->backing, name, &len)))
+		r = file_amend_at(w->a, &u, row->backing, name, len, &m, &h);
+	if (!r && h.state == HEADER_COMMITTED && h.generation > row->generation)
+		gate_record_at(w->a, RECORD_COMMIT, NULL, &h, row->dir_id, row->place, NULL);
+	dir_leave(w->a, &u);
+	if (r == -ENOENT || r == -EINVAL)
+		return drop_row(w, row);
+	return !r || r == -EBADMSG ? true : come_again(w, row, now + (r == -EBUSY ? RETRY_BUSY : RETRY));
 }

@@ -14,6 +14,9 @@ struct sweep {
 	errint_t dir_error;
 	uint8_t dir_id[DIR_ID_BYTES];
 	bool dir_known;
+	char *dir_path;     /* of `dir`, where classes look at paths; as of `terms` */
+	uint64_t terms;
+	bool prune;         /* it goes if it is empty */
 };
 
 struct sweep *sweep_new(struct archive *a);
@@ -21,8 +24,10 @@ void sweep_free(struct sweep *w);
 void sweep_sort(struct sweep *w);
 void sweep_forget_dir(struct sweep *w);
 
-/* Stops every handle and mapping of the row's file, if its header says that it is overdue. No lock is held while the kernel is told. */
+/* Stops every handle and mapping of the row's file, if it is overdue by its header and the policy in force. No lock is held while the kernel is told. */
 void sweep_deny(struct sweep *w, const struct catalogue_row *row, int64_t now);
+/* Commits the file if its header says that it is time and nobody has it open for writing. As sweep_unlink. */
+bool sweep_commit(struct sweep *w, const struct catalogue_row *row, int64_t now);
 /* Unlinks the file if its header says that it is overdue, with its tombstone; puts the row right if it is not; drops it if there is no such file.
  * False if it could not be done now: the row comes again. */
 bool sweep_unlink(struct sweep *w, const struct catalogue_row *row, int64_t now);

@@ -180,6 +180,10 @@ static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 	uint32_t attempted = 0;
 	for (size_t i = 0; i < w->count && !stopping(s); i++) {
 		const struct catalogue_row *row = &w->row[i];
+		if (!policy_expired(row->expires_at, now)) {
+			failed += !sweep_commit(w, row, now);
+			continue;
+		}
 		int64_t when = shred_time(s->a, row->expires_at);
 		if (when > now) {
 			note_denied(s, row->expires_at);
@@ -206,7 +210,8 @@ static bool sweep_batch(struct sweeper *s, struct sweep *w, bool *ret_failing)
 		return false;
 	sweep_sort(w);
 	for (size_t i = 0; i < w->count && !stopping(s); i++)
-		sweep_deny(w, &w->row[i], now);
+		if (policy_expired(w->row[i].expires_at, now))
+			sweep_deny(w, &w->row[i], now);
 	size_t failed = unlink_rows(s, w, now);
 	sweep_forget_dir(w);
 	*ret_failing = failed > w->count / 2;

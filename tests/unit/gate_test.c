@@ -372,7 +372,7 @@ Test(gate, a_policy_that_would_expire_files_asks_first)
 	struct catalogue_row row = {
 		.generation = 1, .state = HEADER_CLOSED, .key_kind = KEY_KIND_EPOCH, .backing = "x"};
 	struct archive *a = open_archive();
-	struct file_header h = {.basis_at = tclock_trusted(a->clock) - 7200};
+	struct file_header h = {.basis_at = tclock_trusted(a->clock) - 7200, .basis_kind = POLICY_BASIS_CREATED};
 	cr_assert_eq(gate_classify(a, "a.jpg", tclock_trusted(a->clock), &h), 0);
 	memcpy(row.class_fp, h.class_fp, CLASS_FP_BYTES);
 	row.basis_at = h.basis_at;

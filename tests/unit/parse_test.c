@@ -230,14 +230,39 @@ Test(parse, long_lines)
 	cr_expect_eq(strlen(policy_settings(policy)->contact), 361);
 }
 
+Test(parse, floors)
+{
+	const struct policy_class *c;
+	int64_t least, most;
+
+	cr_assert_eq(parse(HEAD "retain-for = 30d\nmode = compliance\ncommit-after = close\nretain-bounds = 30d..1y\nbasis = modified\n"
+				"prune-empty = yes\n" PERMIT),
+		0);
+	c = policy_class_at(policy, 0);
+	cr_expect(c->floor && c->extensible && c->prune_empty);
+	cr_expect_eq(c->mode, POLICY_COMPLIANCE);
+	cr_expect_eq(c->basis, POLICY_BASIS_MODIFIED);
+	cr_expect_eq(policy_retain_until(c, 1000), 1000 + 30 * 86400);
+	cr_expect_eq(policy_commits_at(c, 1000), 1000);
+	cr_assert(policy_retain_bounds(c, 0, &least, &most));
+	cr_expect_eq(least, 30 * 86400);
+	cr_expect_eq(most, 365 * 86400);
+	cr_assert_eq(parse(HEAD "retain-for = 1d\n" PERMIT), 0);
+	c = policy_class_at(policy, 0);
+	cr_expect_eq(c->mode, POLICY_GOVERNANCE);
+	cr_expect_eq(policy_commits_at(c, 1000), 1300);
+	cr_expect_not(policy_retain_bounds(c, 0, &least, &most));
+	cr_assert_eq(parse(HEAD PERMIT), 0);
+	cr_expect_eq(policy_commits_at(policy_class_at(policy, 0), 1000), 0);
+	REFUSED(6, "mode needs a floor", HEAD "mode = compliance\n" PERMIT);
+	REFUSED(6, "commit-after needs a floor", HEAD "commit-after = 1h\n" PERMIT);
+	REFUSED(6, "or write close", HEAD "commit-after = soon\nretain-for = 1d\n" PERMIT);
+	REFUSED(6, "first bound is above the second", HEAD "retain-bounds = 1y..30d\n" PERMIT);
+}
+
 Test(parse, not_supported_yet)
 {
-	REFUSED(6, "retain-for is not supported yet", HEAD "retain-for = 30d\n" PERMIT);
-	REFUSED(6, "modified is not supported yet", HEAD "basis = modified\n" PERMIT);
 	REFUSED(6, "captured is not supported yet", HEAD "basis = captured\n" PERMIT);
-	REFUSED(6, "mode is not supported yet", HEAD "mode = compliance\n" PERMIT);
-	REFUSED(6, "commit-after is not supported yet", HEAD "commit-after = close\n" PERMIT);
-	REFUSED(6, "retain-bounds is not supported yet", HEAD "retain-bounds = 30d..1y\n" PERMIT);
 	REFUSED(6, "timezone is not supported yet", HEAD "timezone = Europe/Berlin\n" PERMIT);
 	REFUSED(6, "cache is not supported yet", HEAD "cache = no\n" PERMIT);
 	REFUSED(7, "names is not supported yet",
@@ -302,10 +327,8 @@ Test(parse, floor_above_ceiling)
 	ERROR(6, "above expire-after = 1y");
 	cr_expect_eq(parse(HEAD "retain-for = 366d\n" PERMIT), -EINVAL);
 	ERROR(6, "above expire-after = 1y");
-	cr_expect_eq(parse(HEAD "retain-for = 365d\n" PERMIT), -EINVAL);
-	cr_expect_eq(diags.errors, 1);
-	cr_expect_eq(parse(HEAD "retain-for = 12mo\n" PERMIT), -EINVAL);
-	cr_expect_eq(diags.errors, 1);
+	cr_expect_eq(parse(HEAD "retain-for = 365d\n" PERMIT), 0);
+	cr_expect_eq(parse(HEAD "retain-for = 12mo\n" PERMIT), 0);
 	cr_expect_eq(parse(HEAD "retain-for = never\n" PERMIT), -EINVAL);
 	ERROR(6, "never is not possible");
 }

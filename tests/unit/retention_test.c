@@ -1,0 +1,164 @@
+#include "policy_fixture.h"
+
+#define FLOOR 2000
+#define NOW   1000
+
+/* A file in each state of the table in POLICY.md "Retention", at NOW. */
+static const struct retention_facts open_ = {.being_written = true, .commits_at = 0, .retain_until = FLOOR, .now = NOW},
+				    closed = {.commits_at = NOW + 1, .retain_until = FLOOR, .now = NOW},
+				    overdue = {.commits_at = NOW, .retain_until = FLOOR, .now = NOW},
+				    committed = {.committed = true, .commits_at = 500, .retain_until = FLOOR, .now = NOW},
+				    passed = {.committed = true, .commits_at = 500, .retain_until = NOW, .now = NOW},
+				    ordinary = {.retain_until = INT64_MIN, .now = NOW},
+				    expired = {.retain_until = INT64_MIN, .deadline = -EKEYEXPIRED, .now = NOW},
+				    held = {.retain_until = INT64_MIN, .held = true, .now = NOW},
+				    held_overdue = {.retain_until = INT64_MIN, .held = true, .deadline = -EKEYEXPIRED, .now = NOW},
+				    held_reader = {.retain_until = INT64_MIN, .held = true, .hold_reader = true, .deadline = -EKEYEXPIRED, .now = NOW},
+				    doubt = {.retain_until = INT64_MIN, .deadline = -ENOKEY, .now = NOW},
+				    doubt_creating = {.retain_until = INT64_MIN, .deadline = -ENOKEY, .creating = true, .being_written = true, .now = NOW};
+
+Test(retention, every_state_and_act)
+{
+	static const struct {
+		const char *name;
+		const struct retention_facts *state;
+		int expect[6]; /* read, write, attributes, link, rename, remove */
+	} row[] = {
+		{"open", &open_, {0, 0, 0, 0, 0, 0}},
+		{"closed, commits later", &closed, {0, 0, 0, 0, 0, 0}},
+		{"overdue to commit", &overdue, {0, -EPERM, -EPERM, -EPERM, -EPERM, -EPERM}},
+		{"committed, floor ahead", &committed, {0, -EPERM, -EPERM, -EPERM, -EPERM, -EPERM}},
+		{"committed, floor passed", &passed, {0, -EPERM, 0, 0, 0, 0}},
+		{"without a floor", &ordinary, {0, 0, 0, 0, 0, 0}},
+		{"expired", &expired, {-EKEYEXPIRED, -EKEYEXPIRED, -EKEYEXPIRED, -EKEYEXPIRED, -EKEYEXPIRED, 0}},
+		{"held", &held, {0, -EPERM, -EPERM, -EPERM, -EPERM, -EPERM}},
+		{"held, overdue", &held_overdue, {-EKEYEXPIRED, -EPERM, -EPERM, -EPERM, -EPERM, -EPERM}},
+		{"held, overdue, by its reader", &held_reader, {0, -EPERM, -EPERM, -EPERM, -EPERM, -EPERM}},
+		{"clock in doubt", &doubt, {-ENOKEY, -EPERM, 0, -EPERM, 0, -EPERM}},
+		{"clock in doubt, by who makes it", &doubt_creating, {-ENOKEY, 0, 0, -EPERM, 0, -EPERM}},
+	};
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++)
+		for (int act = RETENTION_READ; act <= RETENTION_REMOVE; act++)
+			cr_expect_eq(retention_permits(row[i].state, act), row[i].expect[act], "%s, act %d: %d", row[i].name, act,
+				retention_permits(row[i].state, act));
+}
+
+Test(retention, a_file_that_is_written_does_not_commit)
+{
+	struct retention_facts f = overdue;
+
+	cr_expect(retention_committed(&f));
+	f.being_written = true;
+	cr_expect_not(retention_committed(&f));
+	f.committed = true;
+	cr_expect(retention_committed(&f));
+}
+
+/* ---- classes and changes ------------------------------------------------------------------------------------------------ */
+
+#define CLASSES                                                                                                            \
+	HEAD "[class short]\nmatch = s/**\nexpire-after = 100s\n"                                                         \
+	     "[class kept]\nmatch = k/**\nretain-for = 500s\nexpire-after = 1000s\n"                                       \
+	     "[class touched]\nmatch = t/**\nbasis = modified\nexpire-after = 200s\n"
+
+static const struct policy_class *named(struct policy *p, const char *name)
+{
+	const struct policy_class *c = policy_class_by_name(p, name);
+	cr_assert(c);
+	return c;
+}
+
+static struct retention_life begun(const struct policy_class *c, int64_t created)
+{
+	struct retention_life f = {.created_at = created, .basis = POLICY_BASIS_CREATED, .basis_at = created};
+	retention_begin(&f, c);
+	return f;
+}
+
+Test(retention, a_class_begins_a_life)
+{
+	struct policy *p = fixture_policy(CLASSES);
+	struct retention_life f = begun(named(p, "kept"), 10000);
+
+	cr_expect_eq(f.expires_at, 11000);
+	cr_expect_eq(f.retain_until, 10500);
+	f = begun(named(p, "touched"), 10000);
+	cr_expect_eq(f.expires_at, 10200);
+	cr_expect_eq(f.basis, POLICY_BASIS_MODIFIED);
+	f.modified_at = 10100;
+	retention_begin(&f, named(p, "touched"));
+	cr_expect_eq(f.expires_at, 10300);
+	cr_expect_eq(f.basis_at, 10100);
+	cr_expect_eq(f.retain_until, INT64_MIN);
+	policy_unref(p);
+}
+
+Test(retention, moving_makes_a_life_only_stricter)
+{
+	struct policy *p = fixture_policy(CLASSES);
+	const struct policy_class *kept = named(p, "kept"), *short_ = named(p, "short"), *all = named(p, "all");
+	struct retention_life f = begun(all, 10000);
+
+	cr_assert(retention_move(&f, kept, all));
+	cr_expect_eq(f.expires_at, 11000);
+	cr_expect_eq(f.retain_until, 10500);
+	cr_expect(f.narrowed);
+	cr_assert(retention_move(&f, all, kept));
+	cr_expect_eq(f.expires_at, 11000, "the ceiling stays");
+	cr_expect_eq(f.retain_until, 10500, "the floor stays");
+	struct retention_life before = f;
+	cr_expect_not(retention_move(&f, short_, kept), "floor above ceiling");
+	cr_expect_eq(memcmp(&f, &before, sizeof f), 0);
+	f = begun(short_, 10000);
+	cr_assert(retention_move(&f, all, short_));
+	cr_expect_eq(f.expires_at, 10100);
+	policy_unref(p);
+}
+
+Test(retention, a_change_of_policy_goes_both_ways)
+{
+	struct policy *p = fixture_policy(CLASSES), *longer = fixture_policy(HEAD "[class short]\nmatch = s/**\nexpire-after = 300s\n"),
+		      *shorter = fixture_policy(HEAD "[class short]\nmatch = s/**\nexpire-after = 50s\n");
+	struct retention_life f = begun(named(p, "short"), 10000);
+
+	retention_review(&f, named(longer, "short"), named(longer, "short"));
+	cr_expect_eq(f.expires_at, 10300);
+	cr_expect_not(f.narrowed);
+	retention_review(&f, named(shorter, "short"), named(shorter, "short"));
+	cr_expect_eq(f.expires_at, 10050);
+	f.narrowed = true;
+	retention_review(&f, named(longer, "short"), named(longer, "short"));
+	cr_expect_eq(f.expires_at, 10050, "a file that was moved lives no longer for it");
+	f = begun(named(p, "kept"), 10000);
+	retention_review(&f, named(longer, "all"), NULL);
+	cr_expect_not(f.narrowed, "its class is gone: it is as if it had always been of the other");
+	cr_expect_eq(f.retain_until, INT64_MIN);
+	policy_unref(p);
+	policy_unref(longer);
+	policy_unref(shorter);
+}
+
+Test(retention, what_binds_stays)
+{
+	struct policy *p = fixture_policy(CLASSES), *without = fixture_policy(HEAD "[class kept]\nmatch = k/**\nexpire-after = 300s\n");
+	const struct policy_class *kept = named(without, "kept");
+	struct retention_life f = begun(named(p, "kept"), 10000);
+
+	f.compliance = true;
+	retention_review(&f, kept, kept);
+	cr_expect_eq(f.retain_until, 10500, "a compliance floor does not shrink");
+	cr_expect_eq(f.expires_at, 10500, "and the ceiling is not below it");
+	f = begun(named(p, "kept"), 10000);
+	retention_review(&f, kept, kept);
+	cr_expect_eq(f.retain_until, INT64_MIN, "a governance floor follows the policy");
+	cr_expect_eq(f.expires_at, 10300);
+	f = begun(named(p, "kept"), 10000);
+	f.extended = true;
+	f.retain_until = f.expires_at = 20000;
+	retention_review(&f, named(p, "kept"), named(p, "kept"));
+	cr_expect_eq(f.expires_at, 20000);
+	cr_expect_eq(f.retain_until, 20000);
+	policy_unref(p);
+	policy_unref(without);
+}
