@@ -29,6 +29,32 @@ const struct policy_class *policy_class_at(const struct policy *p, size_t i)
 	return i < p->class_count ? &p->class_[i]->pub : NULL;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool same_class(const struct class_section *a, const struct class_section *b)
+{
+	if (strcmp(a->s.name, b->s.name) || a->pub.basis != b->pub.basis || a->pub.mode != b->pub.mode || !same_text(a->expire.text, b->expire.text) ||
+	    !same_text(a->retain.text, b->retain.text) || a->match.count != b->match.count)
+		return false;
+	for (size_t i = 0; i < a->match.count; i++)
+		if (strcmp(glob_text(a->match.item[i]), glob_text(b->match.item[i])))
+			return false;
+	return true;
+}
+
+bool policy_same_classes(const struct policy *a, const struct policy *b)
+{
+	if (a->class_count != b->class_count || strcmp(a->fallback->s.name, b->fallback->s.name))
+		return false;
+	for (size_t i = 0; i < a->class_count; i++)
+		if (!same_class(a->class_[i], b->class_[i]))
+			return false;
+	return true;
+}
+
 bool policy_class_needs_path(const struct policy *p)
 {
 	return p->class_paths;

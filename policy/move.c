@@ -40,6 +40,15 @@ static bool alike_below(
 	return true;
 }
 
+bool policy_classes_alike(const struct policy *p, const char *dir, const char *other)
+{
+	for (size_t i = 0; i < p->class_count; i++)
+		for (size_t k = 0; k < p->class_[i]->match.count; k++)
+			if (!glob_alike_below(p->class_[i]->match.item[k], dir, other))
+				return false;
+	return true;
+}
+
 bool policy_may_move(const struct policy *p, const struct subject *who, const char *from, const char *to, bool tree)
 {
 	uint32_t uid[PRINCIPALS_MAX];

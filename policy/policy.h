@@ -77,8 +77,13 @@ struct policy_class {
 const struct policy_class *policy_class_for(const struct policy *p, const char *path);
 const struct policy_class *policy_class_by_name(const struct policy *p, const char *name); /* NULL if there is none */
 const struct policy_class *policy_class_at(const struct policy *p, size_t i);		   /* NULL past the last */
+/* Whether every file there may be is of the same class under both, with the same basis, floor and ceiling. */
+bool policy_same_classes(const struct policy *a, const struct policy *b);
 /* True if no class has a glob other than `**`: the path need not be built to classify. */
 bool policy_class_needs_path(const struct policy *p);
+
+/* Whether what lies below one directory would be of the same classes below the other. False may be said in error, true never. */
+bool policy_classes_alike(const struct policy *p, const char *dir, const char *other);
 
 /* The instant from which a file of this class with this basis is unreadable, or POLICY_NEVER. Saturates. */
 int64_t policy_expires_at(const struct policy_class *c, int64_t basis);

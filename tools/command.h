@@ -71,7 +71,8 @@ int complete_main(int argc, char *const *argv);
 int mount_helper_main(int argc, char *const *argv);
 
 extern const struct command command_init, command_mount, command_umount, command_status, command_queue, command_explain,
-	command_policy_check, command_policy_apply, command_policy_show, command_anchor_status, command_key_list,
+	command_policy_check, command_policy_plan, command_policy_apply, command_policy_undo, command_policy_show,
+	command_policy_diff, command_anchor_status, command_key_list,
 	command_key_add, command_key_remove, command_key_change, command_fsck;
 
 /* Groups of options that several commands share. */

@@ -102,9 +102,9 @@ static void policy_reconcile(struct daemon *d, const char *file)
 {
 	cleanup_free char *text = NULL, *sealed = NULL;
 	size_t len, sealed_len;
-	uint64_t generation, expiring = 0;
+	uint64_t generation;
 	int64_t applied_at;
-	char n[HUMAN_BYTES];
+	struct policy_plan plan;
 	struct policy_diags diags = {0};
 	struct fault f = {0};
 	struct subject who = {.uid = geteuid(),
@@ -119,13 +119,13 @@ static void policy_reconcile(struct daemon *d, const char *file)
 	if (archive_policy_text(d->store, &sealed, &sealed_len, &generation, &applied_at) == 0 && sealed_len == len &&
 		!memcmp(sealed, text, len))
 		return;
-	errint_t r = archive_policy_apply(d->store, text, len, false, &who, &expiring, &diags, &f);
+	errint_t r = archive_policy_apply(d->store, text, len, &(struct policy_change){.who = &who, .reason = "at mount"}, &plan, &diags, &f);
+	policy_plan_free(&plan);
 	say_diags(file, &diags);
-	if (r == -EBUSY && expiring)
-		say_warning("%s would make %s existing files unreadable at once; mounting with the policy sealed in "
-			    "the archive. To apply "
-			    "it: lapse policy apply --force %s",
-			file, human_count(expiring, n), file);
+	if (r == -EBUSY || r == -EAGAIN)
+		say_warning("%s differs from the policy sealed in the archive and was not applied: %s. Mounting with the sealed one. To change that: "
+			    "lapse policy plan %s",
+			file, f.text, file);
 	else if (r == -EINVAL)
 		say_warning("%s has errors; mounting with the policy sealed in the archive", file);
 	else if (r)

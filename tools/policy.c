@@ -3,11 +3,14 @@
 #include "tools/human.h"
 #include "tools/rows.h"
 #include "tools/say.h"
+#include "tools/table.h"
 #include "tools/target.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 
 /* ---- check ---------------------------------------------------------------------------------------------------------------- */
@@ -56,93 +59,13 @@ const struct command command_policy_check = {
 	.run = check_run,
 };
 
-/* ---- apply ---------------------------------------------------------------------------------------------------------------- */
-
-struct applied {
-	const char *file;
-	int64_t expiring;
-	size_t errors;
-};
-
-static errint_t applied_row(void *ctx, const struct ctl_line *row)
-{
-	struct applied *p = ctx;
-	if (!strcmp(row->word, "expiring"))
-		p->expiring = ctl_num(row, "files", 0);
-	if (!strcmp(row->word, "diag")) {
-		bool warning = ctl_num(row, "warning", 0);
-		p->errors += !warning;
-		say_diag(p->file, (unsigned)ctl_num(row, "line", 0), warning, ctl_str(row, "text"));
-	}
-	return 0;
-}
-
-static int applied_say(const struct applied *p, errint_t r, const struct fault *f)
-{
-	char n[HUMAN_BYTES];
-	human_count((uint64_t)p->expiring, n);
-	if (r == -EINVAL && p->errors)
-		return say_error(
-			"%s has %zu error%s; nothing was changed", p->file, p->errors, p->errors == 1 ? "" : "s");
-	if (r == -EBUSY && p->expiring)
-		return say_error("%s would make %s existing file%s unreadable at once, for good; nothing was changed. "
-				 "If that is what you "
-				 "want: --force",
-			p->file, n, p->expiring == 1 ? "" : "s");
-	if (r)
-		return say_fault(f, r, p->file);
-	printf("Applied %s: it is sealed in the archive and in force.", p->file);
-	if (p->expiring)
-		printf(" %s file%s expired by it.", n, p->expiring == 1 ? "" : "s");
-	printf("\n");
-	return EXIT_DONE;
-}
-
-static int apply_run(const struct args *a)
-{
-	struct applied p = {.file = a->operand[0]};
-	cleanup_free char *text = NULL;
-	struct ctl_request q;
-	struct target t;
-	struct fault f = {0};
-	size_t len;
-	int e = policy_file_read(p.file, &text, &len);
-	if (e == EXIT_DONE)
-		e = target_open(a, args_operand(a, 1), "policy-apply", &t);
-	if (e != EXIT_DONE)
-		return e;
-	ctl_request_begin(&q, "policy-apply");
-	if (args_has(a, "force"))
-		ctl_put(&q.line, "force", "1");
-	q.payload = text;
-	q.payload_len = len;
-	errint_t r = target_try(&t, &q, applied_row, &p, &f);
-	target_close(&t);
-	return applied_say(&p, r, &f);
-}
-
-static const struct option_def apply_options[] = {
-	{"force", 'f', NULL, "also if files that exist become unreadable by it at once"},
-	OPTIONS_END,
-};
-
-const struct command command_policy_apply = {
-	.name = "policy apply",
-	.operands = "FILE [ARCHIVE]",
-	.min = 1,
-	.max = 2,
-	.summary = "Seal a policy file in the archive and put it in force, also while it is mounted. All of it or "
-		   "nothing.",
-	.options = {apply_options, unlock_options},
-	.run = apply_run,
-};
-
 /* ---- show ----------------------------------------------------------------------------------------------------------------- */
 
 static errint_t show_row(void *ctx, const struct ctl_line *row)
 {
 	char when[2 * HUMAN_BYTES];
-	if (!strcmp(row->word, "policy") && isatty(STDERR_FILENO))
+	bool quiet = *(bool *)ctx || !isatty(STDERR_FILENO);
+	if (!strcmp(row->word, "policy") && !quiet)
 		fprintf(stderr, "Generation %" PRId64 ", applied %s\n", ctl_num(row, "generation", 0),
 			human_when(ctl_num(row, "applied-at", 0), time(NULL), when));
 	if (!strcmp(row->word, "text"))
@@ -150,24 +73,168 @@ static errint_t show_row(void *ctx, const struct ctl_line *row)
 	return 0;
 }
 
+/* ---- the history ---- */
+
+enum { H_GENERATION, H_APPLIED, H_BYTES };
+
+static const struct column history_columns[] = {
+	[H_GENERATION] = {"GENERATION", .right = true, .help = "of the policy"},
+	[H_APPLIED] = {"APPLIED", .help = "when it was put in force"},
+	[H_BYTES] = {"BYTES", .right = true, .help = "of its text"},
+};
+
+static errint_t history_row(void *table, const struct ctl_line *row)
+{
+	struct table *t = table;
+	char when[HUMAN_BYTES];
+	int64_t applied = ctl_num(row, "applied-at", 0);
+	if (strcmp(row->word, "policy"))
+		return 0;
+	table_row(t);
+	table_number(t, H_GENERATION, ctl_num(row, "generation", 0), NULL);
+	table_number(t, H_APPLIED, applied, human_time(applied, when));
+	table_number(t, H_BYTES, ctl_num(row, "bytes", 0), NULL);
+	return 0;
+}
+
+static int history(const struct args *a, struct target *t)
+{
+	struct ctl_request q;
+	struct table *table = table_new(a, "policies", history_columns, ARRAY_SIZE(history_columns));
+	if (!table)
+		return EXIT_USAGE;
+	ctl_request_begin(&q, "policy-show");
+	ctl_put(&q.line, "history", "1");
+	int e = target_ask(t, &q, history_row, table);
+	if (e == EXIT_DONE)
+		e = table_print(table);
+	table_free(table);
+	return e;
+}
+
+static int generation_of(const char *text, const char *what, uint64_t *ret)
+{
+	char *end;
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	if (errno || *end || !*ret || text[0] < '0' || text[0] > '9')
+		return say_usage("%s needs the number of a generation (lapse policy show --history), not '%s'", what, text);
+	return EXIT_DONE;
+}
+
 static int show_run(const struct args *a)
 {
 	struct ctl_request q;
 	struct target t;
-	int e = target_open(a, args_operand(a, 0), "policy-show", &t);
+	uint64_t generation = 0;
+	bool quiet = false;
+	const char *wanted = args_value(a, "generation");
+	int e = wanted ? generation_of(wanted, "--generation", &generation) : EXIT_DONE;
+	if (e == EXIT_DONE)
+		e = target_open(a, args_operand(a, 0), "policy-show", &t);
 	if (e != EXIT_DONE)
 		return e;
-	ctl_request_begin(&q, "policy-show");
-	e = target_ask(&t, &q, show_row, NULL);
+	if (args_has(a, "history")) {
+		e = history(a, &t);
+	} else {
+		ctl_request_begin(&q, "policy-show");
+		if (generation)
+			ctl_put_u64(&q.line, "generation", generation);
+		e = target_ask(&t, &q, show_row, &quiet);
+	}
 	target_close(&t);
 	return e;
 }
+
+static const struct option_def show_options[] = {
+	{"history", '\0', NULL, "list the policies that were in force instead, the newest first"},
+	{"generation", 'g', "N", "the policy of this generation"},
+	OPTIONS_END,
+};
 
 const struct command command_policy_show = {
 	.name = "policy show",
 	.operands = "[ARCHIVE]",
 	.max = 1,
-	.summary = "Print the policy that is sealed in the archive and in force, exactly as it was applied.",
-	.options = {unlock_options},
+	.summary = "Print the policy that is sealed in the archive and in force, exactly as it was applied, or one that was.",
+	.options = {show_options, output_options, unlock_options},
 	.run = show_run,
+};
+
+/* ---- diff ---- */
+
+static errint_t text_row(void *file, const struct ctl_line *row)
+{
+	if (!strcmp(row->word, "text") && fputs(ctl_str(row, "chunk"), file) == EOF)
+		return -EIO;
+	return 0;
+}
+
+/* The text in a file without a name that diff(1) can open. */
+static int fetch(struct target *t, uint64_t generation, FILE **ret)
+{
+	struct ctl_request q;
+	int fd = memfd_create("policy", 0);
+	*ret = fd < 0 ? NULL : fdopen(fd, "w+");
+	if (!*ret)
+		return say_error("no memory for the text of a policy");
+	ctl_request_begin(&q, "policy-show");
+	ctl_put_u64(&q.line, "generation", generation);
+	int e = target_ask(t, &q, text_row, *ret);
+	if (e == EXIT_DONE && fflush(*ret))
+		e = say_error("no memory for the text of a policy");
+	return e;
+}
+
+static int run_diff(const uint64_t generation[2], FILE *const text[2])
+{
+	char label[2][48], path[2][32];
+	int status;
+	for (int i = 0; i < 2; i++) {
+		snprintf(label[i], sizeof label[i], "--label=generation %" PRIu64, generation[i]);
+		snprintf(path[i], sizeof path[i], "/dev/fd/%d", fileno(text[i]));
+	}
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		execlp("diff", "diff", "-u", label[0], label[1], path[0], path[1], (char *)NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) > 1)
+		return say_error("diff(1) could not be run; is diffutils installed?");
+	return WEXITSTATUS(status) ? EXIT_FINDING : EXIT_DONE;
+}
+
+static int diff_run(const struct args *a)
+{
+	struct target t;
+	uint64_t generation[2];
+	FILE *text[2] = {NULL, NULL};
+	int e = generation_of(a->operand[0], "policy diff", &generation[0]);
+	if (e == EXIT_DONE)
+		e = generation_of(a->operand[1], "policy diff", &generation[1]);
+	if (e == EXIT_DONE)
+		e = target_open(a, args_operand(a, 2), "policy-show", &t);
+	if (e != EXIT_DONE)
+		return e;
+	for (int i = 0; e == EXIT_DONE && i < 2; i++)
+		e = fetch(&t, generation[i], &text[i]);
+	target_close(&t);
+	if (e == EXIT_DONE)
+		e = run_diff(generation, text);
+	for (int i = 0; i < 2; i++)
+		if (text[i])
+			fclose(text[i]);
+	return e;
+}
+
+const struct command command_policy_diff = {
+	.name = "policy diff",
+	.operands = "A B [ARCHIVE]",
+	.min = 2,
+	.max = 3,
+	.summary = "Show what is different between the policies of two generations.",
+	.details = "Exit status: 0 they are the same, 1 they differ.",
+	.options = {unlock_options},
+	.run = diff_run,
 };

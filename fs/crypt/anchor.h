@@ -15,6 +15,7 @@ struct anchor_hold {
 	int64_t since;
 	char name[65];
 };
+enum barrier_reason { BARRIER_HOLD = 1, BARRIER_POLICY = 2 };
 struct anchor_barrier {
 	uint32_t tree, epoch; /* nothing at or above this epoch may be passed */
 	uint8_t reason;

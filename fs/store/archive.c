@@ -1,4 +1,5 @@
 #include "store/archive.h"
+#include "store/review.h"
 
 #include "base/log.h"
 #include "base/secret.h"
@@ -140,7 +141,9 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 		r = journal_start(a);
 	if (!r)
 		r = sweeper_start(a);
-	return r ? r : scan_start(a);
+	if (!r)
+		r = scan_start(a);
+	return r ? r : review_start(a);
 }
 
 errint_t archive_catch_up(struct archive *a)
@@ -172,6 +175,7 @@ void archive_close(struct archive *a)
 {
 	if (!a)
 		return;
+	review_stop(a);
 	if (a->scan)
 		scan_stop(a);
 	if (a->sweeper)

@@ -97,10 +97,60 @@ void archive_uuid(const struct archive *a, uint8_t out[static UUID_BYTES]);
 struct policy *archive_policy(struct archive *a);
 /* Its text (malloc'd), generation and time. */
 errint_t archive_policy_text(struct archive *a, char **ret, size_t *ret_len, uint64_t *ret_generation, int64_t *ret_applied_at);
-/* Parses, checks how many existing files would expire at once by it, seals it and puts it in force. -EINVAL with diags; -EBUSY with
- * *ret_expiring > 0 unless `force`. */
-errint_t archive_policy_apply(struct archive *a, const char *text, size_t len, bool force, const struct subject *who,
-			      uint64_t *ret_expiring, struct policy_diags *diags, struct fault *f);
+
+/* What a policy would do to the files that there are, counted over the whole catalogue. */
+struct policy_counts {
+	char class_[64]; /* that the files are of now; "?": the policy in force has it no more */
+	uint64_t files, bytes;
+	uint64_t expiring; /* readable now, and not any more once it is in force */
+	uint64_t shorter, longer;
+	uint64_t released; /* their floor is ahead now, and would not be */
+	uint64_t moved;	   /* they would be of another class */
+};
+#define PLAN_EXAMPLES 12 /* at most three of each kind */
+struct policy_example {
+	const char *kind; /* "expires", "shorter", "longer", "released", "moved" */
+	char *path;	  /* NULL if it cannot be told */
+	int64_t from, to; /* deadlines */
+	char class_from[64], class_to[64];
+};
+struct policy_plan {
+	char id[17];		/* "" unless it was asked for one */
+	uint64_t generation;	/* in force when it was made */
+	bool needed;		/* the policy cannot be applied without one */
+	bool compliance;	/* because it brings a compliance floor */
+	bool complete;		/* the catalogue has every file */
+	bool same;		/* no class changes: no file was looked at */
+	struct policy_counts total, *class_;
+	size_t classes;
+	struct policy_example example[PLAN_EXAMPLES];
+	size_t examples;
+};
+#define PLAN_SECONDS 900 /* that an id lives */
+void policy_plan_free(struct policy_plan *p);
+/* Changes nothing. -EINVAL with diags. */
+errint_t archive_policy_plan(struct archive *a, const char *text, size_t len, struct policy_plan *ret, struct policy_diags *diags,
+			     struct fault *f);
+/* Who changes the policy, why (NULL: not said), and by which plan (NULL: without one). */
+struct policy_change {
+	const struct subject *who;
+	const char *reason, *plan_id;
+};
+/* Parses, counts, seals and puts in force. -EINVAL with diags; -EBUSY where a plan is needed and there is none, or more would expire than it says;
+ * -ESTALE: that plan is unknown, too old, of another text, or the policy has changed since. *ret (freed by the caller) is filled in as far as it was counted. */
+errint_t archive_policy_apply(struct archive *a, const char *text, size_t len, const struct policy_change *change, struct policy_plan *ret,
+			      struct policy_diags *diags, struct fault *f);
+/* Puts the policy before this one in force again, on the same terms, while `undo` has not passed: then -ETIME. -ENOENT: there is none before. */
+errint_t archive_policy_undo(struct archive *a, const struct policy_change *change, struct policy_plan *ret, struct fault *f);
+/* Policies that were in force, the newest (in force now) first. */
+struct policy_past {
+	uint64_t generation;
+	int64_t applied_at;
+	size_t len;
+};
+errint_t archive_policy_history(struct archive *a, errint_t (*cb)(void *ctx, const struct policy_past *p), void *ctx);
+/* Text of one of them (malloc'd). -ENOENT. */
+errint_t archive_policy_past(struct archive *a, uint64_t generation, char **ret, size_t *ret_len, int64_t *ret_applied_at);
 /* NSS lookups for policy_parse. */
 const struct policy_names *archive_names(void);
 

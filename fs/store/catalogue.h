@@ -19,6 +19,7 @@ struct catalogue_row {
 	int64_t commits_at; /* of a closed file: when it is committed if it is left alone, 0 never; of a committed one: when it was */
 	uint8_t state;	    /* enum header_state */
 	uint8_t key_kind;
+	uint8_t basis_kind; /* enum policy_basis */
 	uint32_t flags, tree, epoch;
 	uint32_t holds[HEADER_HOLDS];
 	char backing[NAME_BACKING_MAX + 1];

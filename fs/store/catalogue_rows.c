@@ -28,6 +28,7 @@ size_t row_encode(const struct catalogue_row *row, uint8_t out[static ROW_BODY_M
 	wbuf_i64(&w, row->commits_at);
 	wbuf_u8(&w, row->state);
 	wbuf_u8(&w, row->key_kind);
+	wbuf_u8(&w, row->basis_kind);
 	wbuf_u32(&w, row->flags);
 	wbuf_u32(&w, row->tree);
 	wbuf_u32(&w, row->epoch);
@@ -56,6 +57,7 @@ errint_t row_decode(const uint8_t place[static HOME_BYTES], const uint8_t *body,
 	ret->commits_at = rbuf_i64(&r);
 	ret->state = rbuf_u8(&r);
 	ret->key_kind = rbuf_u8(&r);
+	ret->basis_kind = rbuf_u8(&r);
 	ret->flags = rbuf_u32(&r);
 	ret->tree = rbuf_u32(&r);
 	ret->epoch = rbuf_u32(&r);

@@ -8,7 +8,7 @@
 /* A file row: file id, dir id, class (16 each); generation, size, created, basis, modified, retain-until, expires-at, commits-at (8 each); state, key kind
  * (1 each); flags, tree, epoch, four holds (4 each); backing name (u16 length, bytes). The place is not in it: it is the row's key and bound as
  * associated data. */
-#define ROW_BODY_MAX   (3 * 16 + 8 * 8 + 2 + (3 + HEADER_HOLDS) * 4 + 2 + NAME_BACKING_MAX)
+#define ROW_BODY_MAX   (3 * 16 + 8 * 8 + 3 + (3 + HEADER_HOLDS) * 4 + 2 + NAME_BACKING_MAX)
 #define ROW_SEALED_MAX (SMALL_TAG_BYTES + ROW_BODY_MAX)
 
 size_t row_encode(const struct catalogue_row *row, uint8_t out[static ROW_BODY_MAX]);

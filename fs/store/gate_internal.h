@@ -25,8 +25,20 @@ struct in_force {
 	size_t class_count;
 };
 
+/* Given out by `policy plan`. */
+struct known_plan {
+	char id[17];
+	char *text; /* NULL: none */
+	size_t len;
+	uint64_t generation, expiring;
+	int64_t until; /* trusted seconds */
+};
+#define KNOWN_PLANS 8
+
 struct gate {
 	pthread_mutex_t apply_lock;  /* one change of the policy at a time; outermost */
+	struct known_plan plan[KNOWN_PLANS]; /* under apply_lock */
+	unsigned plan_at;
 	pthread_mutex_t policy_lock; /* now, retired; leaf */
 	struct in_force now;
 	struct policy *retired[RETIRED_POLICIES]; /* verdicts that were given out name their rules and budgets */
@@ -45,7 +57,18 @@ struct gate {
 };
 
 /* gate_policy.c */
+#define POLICY_HISTORY "policies" /* in .lapse: the policies before this one, each under its generation, %016x */
 void in_force_free(struct in_force *p);
+errint_t in_force_name_classes(struct archive *a, struct in_force *p);
+/* Text, generation and time of a sealed policy's file. */
+errint_t policy_read_sealed(struct archive *a, int dirfd, const char *name, struct in_force *ret, uint8_t digest[static DIGEST_BYTES]);
+/* Durably, named by the anchor; the one before is kept in the history. */
+errint_t policy_put_on_disk(struct archive *a, const struct in_force *next);
+
+/* plan.c: counts what `next` would do. */
+errint_t policy_count(struct archive *a, const struct policy *next, struct policy_plan *ret);
+
+/* gate.c */
 /* Times, subject and header's ids. */
 void gate_fill(struct archive *a, struct audit_record *r, enum record_kind kind, const struct subject *who,
 	const struct file_header *h, const uint8_t *dir_id, const uint8_t *place, const char *text);

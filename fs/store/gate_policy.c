@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define POLICY_NAME "policy"
 #define POLICY_NEXT "policy.new"
@@ -24,7 +25,7 @@ void in_force_free(struct in_force *p)
 	*p = (struct in_force){0};
 }
 
-static errint_t name_classes(struct archive *a, struct in_force *p)
+errint_t in_force_name_classes(struct archive *a, struct in_force *p)
 {
 	size_t n = 0;
 	while (policy_class_at(p->policy, n))
@@ -67,12 +68,12 @@ static int known_group(void *ctx, const char *name, uint32_t *ret)
 }
 
 /* Reads and opens one of the two files. Sets text, len, generation and applied_at. */
-static errint_t read_sealed(
-	struct archive *a, const char *name, struct in_force *ret, uint8_t digest[static DIGEST_BYTES])
+errint_t policy_read_sealed(
+	struct archive *a, int dirfd, const char *name, struct in_force *ret, uint8_t digest[static DIGEST_BYTES])
 {
 	cleanup_free uint8_t *sealed = NULL;
 	size_t len;
-	errint_t r = io_read_file(a->lapse_fd, name, POLICY_TEXT_MAX + SEALED_POLICY_OVERHEAD, &sealed, &len);
+	errint_t r = io_read_file(dirfd, name, POLICY_TEXT_MAX + SEALED_POLICY_OVERHEAD, &sealed, &len);
 	if (r)
 		return r;
 	cleanup_free char *text = malloc(len + 1);
@@ -96,7 +97,7 @@ static errint_t find_sealed(struct archive *a, struct in_force *ret, struct faul
 	errint_t first = 0;
 	anchor_get_status(a->anchor, &s);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		errint_t r = read_sealed(a, names[i], ret, digest);
+		errint_t r = policy_read_sealed(a, a->lapse_fd, names[i], ret, digest);
 		if (!r && ret->generation == s.policy_generation &&
 			crypt_equal(digest, s.policy_digest, DIGEST_BYTES)) {
 			if (a->observe)
@@ -120,7 +121,7 @@ static errint_t find_sealed(struct archive *a, struct in_force *ret, struct faul
 			: first == -EBADMSG ? "is damaged or of another archive"
 					    : strerror(-first));
 	if (rollback_goes_on(a, PART_POLICY))
-		return read_sealed(a, POLICY_NAME, ret, digest);
+		return policy_read_sealed(a, a->lapse_fd, POLICY_NAME, ret, digest);
 	return fault_set(f, -EBADMSG,
 		"the sealed policy is not the one that the anchor names: .lapse/policy or the anchor is from another "
 		"time. Restore the newer one; if it is lost: lapse fsck %s --accept-rollback --reason TEXT",
@@ -156,7 +157,7 @@ errint_t gate_open(struct archive *a, struct fault *f)
 		first_error(&diags, f);
 	policy_diags_free(&diags);
 	if (!r)
-		r = name_classes(a, &g->now);
+		r = in_force_name_classes(a, &g->now);
 	atomic_store(&g->generation, g->now.generation);
 	return r;
 }
@@ -170,6 +171,8 @@ void gate_close(struct archive *a)
 	in_force_free(&g->now);
 	for (size_t i = 0; i < RETIRED_POLICIES; i++)
 		policy_unref(g->retired[i]);
+	for (size_t i = 0; i < KNOWN_PLANS; i++)
+		free(g->plan[i].text);
 	open_table_free(g->writing);
 	pthread_mutex_destroy(&g->apply_lock);
 	pthread_mutex_destroy(&g->policy_lock);
@@ -201,26 +204,7 @@ errint_t archive_policy_text(
 	return text ? 0 : -ENOMEM;
 }
 
-/* ---- replacing --------------------------------------------------------------------------------------------------------- */
-
-struct expiring {
-	struct archive *archive;
-	const struct policy *next;
-	int64_t now;
-	uint64_t count;
-};
-
-static errint_t count_expiring(void *ctx, const struct catalogue_row *row)
-{
-	struct expiring *e = ctx;
-	char name[64];
-	gate_class_name(e->archive, row->class_fp, name, NULL);
-	const struct policy_class *c = name[0] ? policy_class_by_name(e->next, name) : NULL;
-	if (c && !policy_expired(row->expires_at, e->now) &&
-		policy_expired(policy_expires_at(c, row->basis_at), e->now))
-		e->count++;
-	return 0;
-}
+/* ---- on disk --------------------------------------------------------------------------------------------------------- */
 
 struct naming {
 	uint64_t generation;
@@ -237,8 +221,21 @@ static errint_t name_policy(struct anchor_state *s, void *ctx)
 	return 0;
 }
 
+/* The history: each policy that was in force, under its generation. Losing one costs an undo, so it is done as well as it can be. */
+static void keep_old(struct archive *a)
+{
+	char name[32];
+	uint64_t generation = atomic_load(&a->gate->generation);
+	if (mkdirat(a->lapse_fd, POLICY_HISTORY, 0700) && errno != EEXIST)
+		return;
+	cleanup_fd int fd = openat(a->lapse_fd, POLICY_HISTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	snprintf(name, sizeof name, "%016" PRIx64, generation);
+	if (fd < 0 || (linkat(a->lapse_fd, POLICY_NAME, fd, name, 0) && errno != EEXIST) || io_fsync_dir(fd))
+		log_line(LOG_LEVEL_WARNING, "policy: generation %" PRIu64 " could not be kept for the history: %s", generation, strerror(errno));
+}
+
 /* After an error the old policy is in force; policy.new stays, in case some copy of the anchor names it. */
-static errint_t put_on_disk(struct archive *a, const struct in_force *next)
+errint_t policy_put_on_disk(struct archive *a, const struct in_force *next)
 {
 	struct naming n = {.generation = next->generation};
 	cleanup_free uint8_t *sealed = malloc(next->len + SEALED_POLICY_OVERHEAD);
@@ -251,6 +248,7 @@ static errint_t put_on_disk(struct archive *a, const struct in_force *next)
 		r = io_replace_file(a->lapse_fd, POLICY_NEXT, sealed, len, 0600);
 	if (r)
 		return r;
+	keep_old(a);
 	r = anchor_update(a->anchor, name_policy, &n);
 	if (r) {
 		anchor_update(a->anchor, name_policy, &n);
@@ -266,102 +264,10 @@ errint_t gate_renumber_policy(struct archive *a, uint64_t above)
 {
 	struct in_force *now = &a->gate->now, next = *now;
 	next.generation = (now->generation > above ? now->generation : above) + 1;
-	errint_t r = put_on_disk(a, &next);
+	errint_t r = policy_put_on_disk(a, &next);
 	if (r)
 		return r;
 	now->generation = next.generation;
 	atomic_store(&a->gate->generation, next.generation);
 	return 0;
-}
-
-static void swap_in(struct archive *a, struct in_force *next)
-{
-	struct gate *g = a->gate;
-	const struct policy_settings *ps = policy_settings(next->policy);
-	pthread_mutex_lock(&g->guard_lock);
-	guard_set_policy(g->guard, next->policy);
-	pthread_mutex_unlock(&g->guard_lock);
-	tclock_settings(a->clock, ps);
-	audit_fsync_ms(a->audit, ps->audit_fsync_ms);
-	pthread_mutex_lock(&g->policy_lock);
-	struct in_force old = g->now;
-	g->now = *next;
-	struct policy *dropped = g->retired[g->retire_at];
-	g->retired[g->retire_at] = policy_ref(old.policy);
-	g->retire_at = (g->retire_at + 1) % RETIRED_POLICIES;
-	pthread_mutex_unlock(&g->policy_lock);
-	atomic_store(&g->generation, next->generation);
-	policy_unref(dropped);
-	in_force_free(&old);
-	*next = (struct in_force){0};
-}
-
-static errint_t record_apply(
-	struct archive *a, const struct subject *who, uint64_t generation, uint64_t expiring, errint_t error)
-{
-	struct audit_record r;
-	char text[128];
-	snprintf(text, sizeof text, "policy generation %" PRIu64 " %s; it would expire %" PRIu64 " files", generation,
-		error ? "was not applied" : "applied", expiring);
-	gate_fill(a, &r, RECORD_POLICY, who, NULL, NULL, NULL, text);
-	r.error = error;
-	return audit_append(a->audit, &r);
-}
-
-/* apply_lock held. */
-static errint_t apply(struct archive *a, struct in_force *next, bool force, const struct subject *who,
-	uint64_t *ret_expiring, struct fault *f)
-{
-	struct expiring e = {.archive = a, .next = next->policy, .now = tclock_trusted(a->clock)};
-	errint_t r = a->catalogue ? catalogue_each(a->catalogue, count_expiring, &e) : 0;
-	if (r == -EBADMSG) /* also SQLite's word for what the disk cannot read; the next mount makes it anew */
-		r = -EIO;
-	if (r)
-		return fault_set(
-			f, r, "the catalogue could not be read to see what the policy would expire: %s", strerror(-r));
-	*ret_expiring = e.count;
-	if (e.count && !force)
-		return fault_set(f, -EBUSY,
-			"the policy would expire %" PRIu64 " existing files at once; --force applies it all the same",
-			e.count);
-	next->applied_at = tclock_trusted(a->clock);
-	next->generation = atomic_load(&a->gate->generation) + 1;
-	r = name_classes(a, next);
-	if (!r && (r = record_apply(a, who, next->generation, e.count, 0)))
-		return fault_set(
-			f, r, "the change could not be recorded in the audit log, so it is not made: %s", strerror(-r));
-	if (r)
-		return r;
-	r = put_on_disk(a, next);
-	if (r) {
-		record_apply(a, who, next->generation, e.count, r);
-		return fault_set(f, r, "the policy could not be sealed: %s; the old one is in force", strerror(-r));
-	}
-	swap_in(a, next);
-	return 0;
-}
-
-errint_t archive_policy_apply(struct archive *a, const char *text, size_t len, bool force, const struct subject *who,
-	uint64_t *ret_expiring, struct policy_diags *diags, struct fault *f)
-{
-	struct in_force next = {.len = len};
-	*ret_expiring = 0;
-	if (a->observe)
-		return fault_set(f, -EROFS, "the archive was opened for reading only");
-	if (len > POLICY_TEXT_MAX)
-		return fault_set(f, -EFBIG, "a policy has at most %u bytes", POLICY_TEXT_MAX);
-	errint_t r = policy_parse(text, len, archive_names(), &next.policy, diags);
-	if (r)
-		return r;
-	if (!(next.text = malloc(len + 1)))
-		r = -ENOMEM;
-	if (!r) {
-		memcpy(next.text, text, len);
-		next.text[len] = 0;
-		pthread_mutex_lock(&a->gate->apply_lock);
-		r = apply(a, &next, force, who, ret_expiring, f);
-		pthread_mutex_unlock(&a->gate->apply_lock);
-	}
-	in_force_free(&next);
-	return r;
 }

@@ -52,6 +52,7 @@ struct archive {
 	struct tclock *clock;
 	struct gate *gate;
 	struct sweeper *sweeper;
+	struct reviewer *reviewer;
 	struct scan *scan;
 	struct archive_hooks hooks;
 

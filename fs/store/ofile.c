@@ -489,6 +489,7 @@ void row_fill(struct archive *a, struct catalogue_row *row, const struct file_he
 	row->commits_at = h->commits_at;
 	row->state = (uint8_t)h->state;
 	row->key_kind = (uint8_t)h->key_kind;
+	row->basis_kind = h->basis_kind;
 	row->flags = h->flags;
 	row->tree = h->tree;
 	row->epoch = h->epoch;

@@ -2,6 +2,7 @@
  * the last close decides its class anew, a later one can only shorten its life. */
 #include "store/amend.h"
 #include "store/retain.h"
+#include "store/review.h"
 
 #include "base/secret.h"
 
@@ -28,6 +29,7 @@ struct move {
 	unsigned flags;
 	const struct caller *c;
 	bool tree; /* a directory moves */
+	bool reclassifies; /* and with it files, into other classes */
 	/* For the records: what moved, and what was in its way. */
 	struct file_header moved, replaced;
 	bool has_moved, has_replaced, replaces;
@@ -330,6 +332,15 @@ static void record_move(struct archive *a, struct move *m)
 	gate_record_at(a, RECORD_RENAME, who, m->has_moved ? &m->moved : NULL, dir_id, place, NULL);
 }
 
+/* Files below what moves may be of another class then: said before, so that a crash does not forget it. */
+static errint_t expect_classes(struct archive *a, struct move *m)
+{
+	struct policy *p = gate_policy(a);
+	m->reclassifies = !policy_classes_alike(p, m->from.path, m->to.path);
+	policy_unref(p);
+	return m->reclassifies ? review_expect(a, false) : 0;
+}
+
 static errint_t move_locked(struct archive *a, struct move *m)
 {
 	errint_t r = end_stat(a, &m->from);
@@ -345,6 +356,8 @@ static errint_t move_locked(struct archive *a, struct move *m)
 		return -ENOENT;
 	if (m->to.exists && m->from.st.st_ino == m->to.st.st_ino)
 		return m->flags & RENAME_NOREPLACE ? -EEXIST : 0; /* two links of one file: POSIX does nothing */
+	if (m->tree && m->from.path && m->to.path && (r = expect_classes(a, m)))
+		return r;
 	r = m->flags & RENAME_EXCHANGE ? exchange(a, m) : replace(a, m);
 	if (!r)
 		record_move(a, m);
@@ -388,6 +401,8 @@ errint_t fs_rename(struct archive *a, struct inode *dir, const char *name, struc
 			break;
 		r = 0;
 	}
+	if (m.reclassifies)
+		review_kick(a);
 	if (m.from.u.dir)
 		dir_leave(a, &m.from.u);
 	if (m.to.u.dir)

@@ -315,7 +315,7 @@ Test(archive, who_only_looks_writes_nothing)
 	struct archive_status *s = malloc(sizeof *s);
 	struct fault f = {{0}};
 	struct slot_secret b = key_file(key_b);
-	uint64_t expiring;
+	struct policy_plan plan;
 	struct policy_diags diags = {0};
 	make_archive(plain_policy);
 	archive_close(open_archive());
@@ -324,7 +324,7 @@ Test(archive, who_only_looks_writes_nothing)
 	archive_get_status(a, s);
 	cr_assert_eq(archive_key_add(a, NULL, &b, "b", NULL, NULL, NULL), -EROFS);
 	cr_assert_eq(archive_key_remove(a, 1, NULL), -EROFS);
-	cr_assert_eq(archive_policy_apply(a, plain_policy, strlen(plain_policy), false, NULL, &expiring, &diags, NULL),
+	cr_assert_eq(archive_policy_apply(a, plain_policy, strlen(plain_policy), &(struct policy_change){.who = NULL}, &plan, &diags, NULL),
 		-EROFS);
 	archive_close(a);
 	struct print after = print_of(dir);

@@ -54,11 +54,12 @@ static uint32_t add_key(const uint8_t *key)
 static void apply_policy(const char *comment)
 {
 	char text[1024];
-	uint64_t expiring;
+	struct policy_plan plan;
 	struct policy_diags diags = {0};
 	struct archive *a = open_archive();
 	snprintf(text, sizeof text, "%s# %s\n", plain_policy, comment);
-	cr_assert_eq(archive_policy_apply(a, text, strlen(text), false, NULL, &expiring, &diags, NULL), 0);
+	cr_assert_eq(archive_policy_apply(a, text, strlen(text), &(struct policy_change){.who = NULL}, &plan, &diags, NULL), 0);
+	policy_plan_free(&plan);
 	archive_close(a);
 }
 

@@ -280,12 +280,25 @@ Test(gate, a_file_that_stays_open_at_the_end_makes_it_unclean)
 
 /* ---- the policy ----------------------------------------------------------------------------------------------------------------------------- */
 
-static errint_t apply(struct archive *a, const char *text, bool force, uint64_t *expiring)
+static char plan_id[17];
+
+/* Without a plan, or (`planned`) with one made for it. */
+static errint_t apply(struct archive *a, const char *text, bool planned, uint64_t *expiring)
 {
 	struct policy_diags diags = {0};
+	struct policy_plan plan = {0};
 	struct fault f = {{0}};
-	errint_t r = archive_policy_apply(a, text, strlen(text), force, &alice, expiring, &diags, &f);
+	if (planned) {
+		cr_assert_eq(archive_policy_plan(a, text, strlen(text), &plan, &diags, &f), 0);
+		memcpy(plan_id, plan.id, sizeof plan_id);
+		policy_plan_free(&plan);
+		policy_diags_free(&diags);
+	}
+	const struct policy_change change = {.who = &alice, .plan_id = planned ? plan_id : NULL};
+	errint_t r = archive_policy_apply(a, text, strlen(text), &change, &plan, &diags, &f);
+	*expiring = plan.total.expiring;
 	cr_assert(r == 0 || f.text[0] || diags.errors);
+	policy_plan_free(&plan);
 	policy_diags_free(&diags);
 	return r;
 }
@@ -376,6 +389,8 @@ Test(gate, a_policy_that_would_expire_files_asks_first)
 	cr_assert_eq(gate_classify(a, "a.jpg", tclock_trusted(a->clock), &h), 0);
 	memcpy(row.class_fp, h.class_fp, CLASS_FP_BYTES);
 	row.basis_at = h.basis_at;
+	row.basis_kind = h.basis_kind;
+	row.created_at = h.created_at;
 	row.expires_at = h.expires_at;
 	for (uint8_t i = 0; i < 3; i++) {
 		row.place[0] = row.file_id[0] = (uint8_t)(i + 1);
@@ -384,6 +399,14 @@ Test(gate, a_policy_that_would_expire_files_asks_first)
 	cr_assert_eq(catalogue_flush(a->catalogue), 0);
 	const char *at = strstr(policy, "30d");
 	snprintf(short_policy, sizeof short_policy, "%.*s1h%s", (int)(at - policy), policy, at + 3);
+	cr_assert_eq(apply(a, short_policy, false, &expiring), -EAGAIN, "not every file is known yet");
+	catalogue_scan_begin(a->catalogue);
+	for (uint8_t i = 0; i < 3; i++) {
+		row.place[0] = row.file_id[0] = (uint8_t)(i + 1);
+		catalogue_put(a->catalogue, &row);
+	}
+	catalogue_complete(a->catalogue);
+	cr_assert_eq(catalogue_flush(a->catalogue), 0);
 	cr_assert_eq(apply(a, short_policy, false, &expiring), -EBUSY);
 	cr_assert_eq(expiring, 3);
 	cr_assert_eq(generation(a), 1);

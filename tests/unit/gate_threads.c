@@ -66,11 +66,11 @@ static void *creator(void *p)
 
 static void *officer(void *p)
 {
-	uint64_t expiring;
+	struct policy_plan plan;
 	uint32_t next = 1;
 	while (!stop) {
 		struct policy_diags diags = {0};
-		REFUSE(archive_policy_apply(a, policy, strlen(policy), false, NULL, &expiring, &diags, NULL));
+		REFUSE(archive_policy_apply(a, policy, strlen(policy), &(struct policy_change){.who = NULL}, &plan, &diags, NULL));
 		policy_diags_free(&diags);
 		tclock_tick(a->clock);
 		REFUSE(anchor_pass(a->anchor, next++, tclock_trusted_ns(a->clock)));

@@ -72,8 +72,9 @@ static errint_t apply_policy(void)
 				   "[rule everyone]\neffect = permit\nbudget = none\n";
 	struct fault f = {{0}};
 	struct policy_diags diags = {0};
-	uint64_t expiring;
-	errint_t r = archive_policy_apply(archive, text, sizeof text - 1, false, NULL, &expiring, &diags, &f);
+	struct policy_plan plan;
+	errint_t r = archive_policy_apply(archive, text, sizeof text - 1, &(struct policy_change){.who = NULL}, &plan, &diags, &f);
+	policy_plan_free(&plan);
 	if (r && !f.text[0])
 		wrong("no sentence for %s", strerrorname_np(-r));
 	return r;

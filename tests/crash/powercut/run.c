@@ -459,9 +459,10 @@ void do_policy(struct run *r, const char *text)
 {
 	struct policy_diags diags = {0};
 	struct fault f = {{0}};
-	uint64_t expiring;
+	struct policy_plan plan;
 	struct text t = {.when.begin = here(r), .text = text};
-	must("policy apply", archive_policy_apply(r->archive, text, strlen(text), true, &subject, &expiring, &diags, &f));
+	must("policy apply", archive_policy_apply(r->archive, text, strlen(text), &(struct policy_change){.who = &subject}, &plan, &diags, &f));
+	policy_plan_free(&plan);
 	policy_diags_free(&diags);
 	t.when.end = here(r);
 	story_text(&r->story.policy, &r->story.policies, &t);

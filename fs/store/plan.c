@@ -1,0 +1,151 @@
+/* plan.c - what a policy would do to the files that there are: every row of the catalogue under the policy in force and under the next one. */
+#include "store/gate_internal.h"
+#include "store/retain.h"
+#include "store/rowpath.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define EXAMPLES_PER_KIND 3
+
+struct planner {
+	struct archive *a;
+	const struct policy *now, *next;
+	struct row_paths paths;
+	bool need_path;
+	int64_t at;
+	struct policy_plan *plan;
+	size_t cap;
+	struct policy_counts *last; /* of the row before, which is often of the same class */
+};
+
+void policy_plan_free(struct policy_plan *p)
+{
+	for (size_t i = 0; i < p->examples; i++)
+		free(p->example[i].path);
+	free(p->class_);
+	*p = (struct policy_plan){0};
+}
+
+static struct policy_counts *counts_of(struct planner *pl, const char *class_)
+{
+	struct policy_plan *plan = pl->plan;
+	if (pl->last && !strcmp(pl->last->class_, class_))
+		return pl->last;
+	size_t i = 0;
+	while (i < plan->classes && strcmp(plan->class_[i].class_, class_))
+		i++;
+	if (i == pl->cap) {
+		size_t cap = pl->cap ? 2 * pl->cap : 16;
+		struct policy_counts *all = realloc(plan->class_, cap * sizeof *all);
+		if (!all)
+			return NULL;
+		plan->class_ = all;
+		pl->cap = cap;
+	}
+	if (i == plan->classes) {
+		plan->class_[plan->classes] = (struct policy_counts){.files = 0};
+		snprintf(plan->class_[plan->classes++].class_, sizeof plan->class_->class_, "%s", class_);
+	}
+	return pl->last = &plan->class_[i];
+}
+
+static struct retention_life life_of(const struct catalogue_row *row)
+{
+	return (struct retention_life){.created_at = row->created_at,
+		.modified_at = row->modified_at,
+		.basis = row->basis_kind,
+		.basis_at = row->basis_at,
+		.retain_until = row->retain_until,
+		.expires_at = row->expires_at,
+		.narrowed = row->flags & HEADER_FLAG_NARROWED,
+		.extended = row->flags & HEADER_FLAG_EXTENDED,
+		.compliance = row->flags & HEADER_FLAG_COMPLIANCE};
+}
+
+static void add_example(struct planner *pl, const char *kind, const char *path, const struct retention_life *from, const struct retention_life *to,
+			const char *class_from, const char *class_to)
+{
+	struct policy_plan *plan = pl->plan;
+	size_t same = 0;
+	for (size_t i = 0; i < plan->examples; i++)
+		same += !strcmp(plan->example[i].kind, kind);
+	if (same == EXAMPLES_PER_KIND || plan->examples == PLAN_EXAMPLES)
+		return;
+	struct policy_example *e = &plan->example[plan->examples++];
+	*e = (struct policy_example){.kind = kind, .path = path ? strdup(path) : NULL, .from = from->expires_at, .to = to->expires_at};
+	snprintf(e->class_from, sizeof e->class_from, "%s", class_from);
+	snprintf(e->class_to, sizeof e->class_to, "%s", class_to);
+}
+
+static void add(struct policy_counts *to, uint64_t bytes, bool expiring, bool shorter, bool longer, bool released, bool moved)
+{
+	to->files++;
+	to->bytes += bytes;
+	to->expiring += expiring;
+	to->shorter += shorter;
+	to->longer += longer;
+	to->released += released;
+	to->moved += moved;
+}
+
+static errint_t plan_row(void *ctx, const struct catalogue_row *row)
+{
+	struct planner *pl = ctx;
+	char class_now[64];
+	unsigned line;
+	gate_class_name(pl->a, row->class_fp, class_now, &line);
+	const char *path = pl->need_path || pl->plan->examples < PLAN_EXAMPLES ? row_path(&pl->paths, row) : NULL;
+	const struct policy_class *was = class_now[0] ? policy_class_by_name(pl->now, class_now) : NULL,
+				  *then = class_now[0] ? policy_class_by_name(pl->next, class_now) : NULL,
+				  *here_now = policy_class_for(pl->now, path ? path : ""), *here = policy_class_for(pl->next, path ? path : "");
+	struct retention_life from = life_of(row), to;
+	if (pl->need_path && !path) { /* where it lies cannot be told: it stays in its class */
+		here_now = was ? was : here_now;
+		here = then ? then : here;
+	}
+	retention_review(&from, here_now, was);
+	to = from;
+	retention_review(&to, here, then);
+	bool dead = policy_expired(from.expires_at, pl->at), expiring = !dead && policy_expired(to.expires_at, pl->at);
+	bool shorter = !dead && !expiring && to.expires_at < from.expires_at, longer = to.expires_at > from.expires_at;
+	bool released = !policy_modifiable(from.retain_until, pl->at) && policy_modifiable(to.retain_until, pl->at), moved = was != here_now ? false : strcmp(here->name, here_now->name) != 0;
+	struct policy_counts *c = counts_of(pl, class_now[0] ? class_now : "?");
+	if (!c)
+		return -ENOMEM;
+	add(c, row->size, expiring, shorter, longer, released, moved);
+	add(&pl->plan->total, row->size, expiring, shorter, longer, released, moved);
+	if (expiring || shorter || longer || released || moved)
+		add_example(pl, expiring ? "expires" : shorter ? "shorter" : longer ? "longer" : released ? "released" : "moved", path, &from, &to,
+			    class_now, here->name);
+	return 0;
+}
+
+/* A floor that binds whatever comes is not brought in by the way. */
+static bool new_compliance(const struct policy *now, const struct policy *next)
+{
+	const struct policy_class *c, *was;
+	for (size_t i = 0; (c = policy_class_at(next, i)); i++) {
+		was = policy_class_by_name(now, c->name);
+		if (c->floor && c->mode == POLICY_COMPLIANCE && !(was && was->floor && was->mode == POLICY_COMPLIANCE))
+			return true;
+	}
+	return false;
+}
+
+errint_t policy_count(struct archive *a, const struct policy *next, struct policy_plan *ret)
+{
+	struct policy *now = gate_policy(a);
+	struct planner pl = {.a = a, .now = now, .next = next, .paths = {.archive = a}, .plan = ret, .at = tclock_trusted(a->clock)};
+	pl.need_path = policy_class_needs_path(now) || policy_class_needs_path(next);
+	*ret = (struct policy_plan){.generation = atomic_load(&a->gate->generation), .complete = catalogue_is_complete(a->catalogue)};
+	ret->same = policy_same_classes(now, next);
+	errint_t r = ret->same ? 0 : catalogue_flush(a->catalogue);
+	if (!r && !ret->same)
+		r = catalogue_each(a->catalogue, plan_row, &pl);
+	row_paths_free(&pl.paths);
+	ret->compliance = new_compliance(now, next);
+	ret->needed = ret->compliance || ret->total.expiring > policy_settings(now)->plan_limit;
+	policy_unref(now);
+	return r == -EBADMSG ? -EIO : r; /* also SQLite's word for what the disk cannot read; the next mount makes it anew */
+}

@@ -1,0 +1,329 @@
+#include "store/review.h"
+
+#include "store/amend.h"
+#include "store/gate_internal.h"
+#include "store/retain.h"
+#include "store/rowpath.h"
+
+#include "base/io.h"
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#define MARK   "review" /* in .lapse while files may not follow the policy */
+#define SECOND INT64_C(1000000000)
+#define NICE   10
+#define AGAIN  10 /* seconds, after a pass that could not look at every file */
+
+struct reviewer {
+	pthread_t thread;
+	bool started;
+	pthread_mutex_t lock; /* leaf */
+	pthread_cond_t wake;
+	bool kicked;
+	int64_t again; /* trusted seconds of the next pass if nobody asks before; INT64_MAX */
+	_Atomic bool stop, running;
+	_Atomic uint64_t seen, changed, waiting;
+};
+
+struct pass {
+	struct archive *a;
+	struct reviewer *rv;
+	struct row_paths paths;
+	bool need_path;
+	int64_t now, undo;
+	uint64_t failed;
+};
+
+/* ---- the barrier ---- */
+
+static bool has_barrier(const struct anchor_state *s, uint32_t tree)
+{
+	for (size_t i = 0; i < s->barrier_count; i++)
+		if (s->barrier[i].reason == BARRIER_POLICY && s->barrier[i].tree == tree)
+			return true;
+	return false;
+}
+
+static errint_t set_barrier(struct anchor_state *s, void *epoch)
+{
+	if (s->barrier_count + s->tree_count > ANCHOR_BARRIERS_MAX)
+		return -ENOSPC;
+	for (size_t i = 0; i < s->tree_count; i++) {
+		if (has_barrier(s, s->tree[i].number))
+			continue; /* of a change that the files do not follow yet */
+		uint32_t at = *(uint32_t *)epoch > s->tree[i].next ? *(uint32_t *)epoch : s->tree[i].next;
+		s->barrier[s->barrier_count++] = (struct anchor_barrier){
+			.tree = s->tree[i].number, .epoch = at, .reason = BARRIER_POLICY, .since = s->trusted_ns / SECOND};
+	}
+	return 0;
+}
+
+static errint_t clear_barrier(struct anchor_state *s, void *found)
+{
+	size_t left = 0;
+	for (size_t i = 0; i < s->barrier_count; i++)
+		if (s->barrier[i].reason != BARRIER_POLICY)
+			s->barrier[left++] = s->barrier[i];
+	*(bool *)found = left != s->barrier_count;
+	s->barrier_count = left;
+	return *(bool *)found ? 0 : -EALREADY;
+}
+
+static errint_t drop_barrier(struct archive *a)
+{
+	bool found;
+	errint_t r = anchor_update(a->anchor, clear_barrier, &found);
+	return r == -EALREADY ? 0 : r;
+}
+
+errint_t review_expect(struct archive *a, bool longer)
+{
+	int64_t now = tclock_trusted(a->clock);
+	uint32_t epoch = now < 0 ? 0 : (uint32_t)(now / a->epoch_seconds);
+	errint_t r = io_replace_file(a->lapse_fd, MARK, "", 0, 0600);
+	if (!r && longer)
+		r = anchor_update(a->anchor, set_barrier, &epoch);
+	return r;
+}
+
+/* ---- one file ---- */
+
+static struct file_header header_of(const struct catalogue_row *row)
+{
+	struct file_header h = {.state = row->state,
+		.flags = row->flags,
+		.created_at = row->created_at,
+		.modified_at = row->modified_at,
+		.basis_kind = row->basis_kind,
+		.basis_at = row->basis_at,
+		.retain_until = row->retain_until,
+		.expires_at = row->expires_at,
+		.commits_at = row->commits_at,
+		.settles_at = INT64_MIN,
+		.key_kind = row->key_kind,
+		.tree = row->tree,
+		.epoch = row->epoch};
+	memcpy(h.file_id, row->file_id, FILE_ID_BYTES);
+	memcpy(h.class_fp, row->class_fp, CLASS_FP_BYTES);
+	return h;
+}
+
+/* The key under the epoch of its deadline; true if that is another than now. A held one stays under its hold. */
+static bool rebind(struct archive *a, struct file_header *h)
+{
+	struct file_header next = *h;
+	if (h->key_kind == KEY_KIND_HOLD || anchor_place(a->anchor, &next))
+		return false;
+	if (next.key_kind == h->key_kind && next.epoch == h->epoch)
+		return false;
+	*h = next;
+	return true;
+}
+
+static bool lacks_commit(const struct file_header *h)
+{
+	return h->state == HEADER_CLOSED && !h->commits_at && h->retain_until != INT64_MIN;
+}
+
+/* Its key is wrapped under a later epoch than its deadline asks for, or under none. */
+static bool outlives(const struct file_header *was, const struct file_header *due)
+{
+	if (was->key_kind == KEY_KIND_ARCHIVE)
+		return due->key_kind != KEY_KIND_ARCHIVE;
+	return was->key_kind == KEY_KIND_EPOCH && due->key_kind == KEY_KIND_EPOCH && due->epoch < was->epoch;
+}
+
+struct change {
+	const char *path;
+	int64_t now;
+	bool may_shorten;
+};
+
+static errint_t follow(struct archive *a, struct file_header *h, void *ctx)
+{
+	const struct change *c = ctx;
+	struct file_header before = *h;
+	bool changed = gate_review(a, c->path, h);
+	if (policy_expired(h->expires_at, c->now))
+		return AMEND_NOTHING; /* the sweeper's */
+	changed |= rebind(a, h);
+	if (!c->may_shorten && outlives(&before, h))
+		return AMEND_NOTHING;
+	if (lacks_commit(h)) {
+		h->commits_at = gate_commits_at(a, h, c->now);
+		changed = true;
+	}
+	return changed ? 0 : AMEND_NOTHING;
+}
+
+static void put_due(struct archive *a, const struct catalogue_row *row, const struct file_header *due)
+{
+	struct catalogue_row next = *row;
+	next.expires_at = due->expires_at;
+	next.retain_until = due->retain_until;
+	catalogue_put(a->catalogue, &next);
+}
+
+static errint_t review_row(void *ctx, const struct catalogue_row *row)
+{
+	struct pass *p = ctx;
+	struct archive *a = p->a;
+	const char *path = p->need_path ? row_path(&p->paths, row) : NULL;
+	struct file_header was = header_of(row), due = was;
+	if (atomic_load(&p->rv->stop))
+		return -EINTR;
+	atomic_fetch_add(&p->rv->seen, 1);
+	if (p->need_path && !path)
+		return 0; /* gone meanwhile, or damaged: it keeps what its header says */
+	bool changed = gate_review(a, path, &due), expired = policy_expired(due.expires_at, p->now);
+	if (!expired)
+		changed |= rebind(a, &due);
+	if (!changed && !lacks_commit(&due))
+		return 0;
+	bool waits = p->now < p->undo && outlives(&was, &due);
+	if (expired || waits) {
+		if (due.expires_at != row->expires_at || due.retain_until != row->retain_until)
+			put_due(a, row, &due);
+		atomic_fetch_add(&p->rv->waiting, waits);
+		return 0;
+	}
+	struct change c = {.path = path, .now = p->now, .may_shorten = p->now >= p->undo};
+	const struct amendment m = {.change = follow, .ctx = &c};
+	errint_t r = file_amend_row(a, row, &m, NULL);
+	if (!r)
+		atomic_fetch_add(&p->rv->changed, 1);
+	else
+		p->failed += r != -ENOENT && r != -EINVAL && r != -EBADMSG && r != -EKEYEXPIRED;
+	return 0;
+}
+
+/* ---- a pass ---- */
+
+static void tell(struct archive *a, const struct reviewer *rv)
+{
+	char text[128];
+	snprintf(text, sizeof text, "%" PRIu64 " of %" PRIu64 " files follow policy generation %" PRIu64 " now", atomic_load(&rv->changed),
+		 atomic_load(&rv->seen), atomic_load(&a->gate->generation));
+	gate_record(a, RECORD_POLICY, NULL, NULL, NULL, text);
+}
+
+/* When the next pass is needed; INT64_MAX: not until something changes. */
+static int64_t pass_once(struct archive *a, struct reviewer *rv)
+{
+	struct pass p = {.a = a, .rv = rv, .paths = {.archive = a}, .now = tclock_trusted(a->clock), .undo = gate_undo_until(a)};
+	uint64_t terms = gate_terms(a);
+	struct policy *policy = gate_policy(a);
+	p.need_path = policy_class_needs_path(policy);
+	policy_unref(policy);
+	atomic_store(&rv->seen, 0);
+	atomic_store(&rv->changed, 0);
+	atomic_store(&rv->waiting, 0);
+	if (!catalogue_is_complete(a->catalogue))
+		return p.now + AGAIN;
+	atomic_store(&rv->running, true);
+	errint_t r = catalogue_flush(a->catalogue);
+	if (!r)
+		r = catalogue_each(a->catalogue, review_row, &p);
+	row_paths_free(&p.paths);
+	if (!r && syncfs(a->root_fd))
+		r = -errno;
+	atomic_store(&rv->running, false);
+	if (atomic_load(&rv->changed))
+		tell(a, rv);
+	if (r || p.failed)
+		return p.now + AGAIN;
+	if (gate_terms(a) != terms)
+		return p.now;
+	if ((r = drop_barrier(a)))
+		return p.now + AGAIN;
+	if (atomic_load(&rv->waiting))
+		return p.undo;
+	if (unlinkat(a->lapse_fd, MARK, 0) && errno != ENOENT)
+		log_line(LOG_LEVEL_WARNING, "review: the mark .lapse/" MARK " could not be removed: %s", strerror(errno));
+	return INT64_MAX;
+}
+
+static void *reviewer_main(void *archive)
+{
+	struct archive *a = archive;
+	struct reviewer *rv = a->reviewer;
+	setpriority(PRIO_PROCESS, 0, NICE); /* of this thread */
+	pthread_mutex_lock(&rv->lock);
+	while (!atomic_load(&rv->stop)) {
+		if (!rv->kicked && tclock_trusted(a->clock) < rv->again) {
+			tclock_wait(a->clock, &rv->wake, &rv->lock, rv->again > INT64_MAX / SECOND ? INT64_MAX : rv->again * SECOND);
+			continue;
+		}
+		rv->kicked = false;
+		pthread_mutex_unlock(&rv->lock);
+		int64_t again = pass_once(a, rv);
+		pthread_mutex_lock(&rv->lock);
+		rv->again = again;
+	}
+	pthread_mutex_unlock(&rv->lock);
+	return NULL;
+}
+
+/* ---- from outside ---- */
+
+void review_kick(struct archive *a)
+{
+	struct reviewer *rv = a->reviewer;
+	if (!rv)
+		return;
+	pthread_mutex_lock(&rv->lock);
+	rv->kicked = true;
+	pthread_cond_signal(&rv->wake);
+	pthread_mutex_unlock(&rv->lock);
+}
+
+errint_t review_start(struct archive *a)
+{
+	struct reviewer *rv = calloc(1, sizeof *rv);
+	if (!rv)
+		return -ENOMEM;
+	pthread_mutex_init(&rv->lock, NULL);
+	pthread_cond_init(&rv->wake, NULL);
+	rv->again = INT64_MAX;
+	rv->kicked = !faccessat(a->lapse_fd, MARK, F_OK, 0);
+	a->reviewer = rv;
+	errint_t r = -pthread_create(&rv->thread, NULL, reviewer_main, a);
+	rv->started = !r;
+	if (r)
+		review_stop(a);
+	return r;
+}
+
+void review_stop(struct archive *a)
+{
+	struct reviewer *rv = a->reviewer;
+	if (!rv)
+		return;
+	pthread_mutex_lock(&rv->lock);
+	atomic_store(&rv->stop, true);
+	pthread_cond_signal(&rv->wake);
+	pthread_mutex_unlock(&rv->lock);
+	if (rv->started)
+		pthread_join(rv->thread, NULL);
+	a->reviewer = NULL;
+	pthread_mutex_destroy(&rv->lock);
+	pthread_cond_destroy(&rv->wake);
+	free(rv);
+}
+
+void review_get_status(struct archive *a, struct review_status *ret)
+{
+	struct reviewer *rv = a->reviewer;
+	*ret = (struct review_status){0};
+	if (!rv)
+		return;
+	ret->running = atomic_load(&rv->running);
+	ret->seen = atomic_load(&rv->seen);
+	ret->changed = atomic_load(&rv->changed);
+	ret->waiting = atomic_load(&rv->waiting);
+}

@@ -1,0 +1,21 @@
+/* review.h - headers and rows follow the policy in force, and directories that were moved: in the background, by a thread of its own.
+ *
+ * What counts is decided at each open (gate_review), so nothing waits for this. It wraps keys anew before their epoch ends where a file is to live longer
+ * (a barrier in the anchor keeps them until then), writes shorter deadlines once `undo` has passed, and tells the queue. */
+#pragma once
+
+#include "store/internal.h"
+
+errint_t review_start(struct archive *a);
+void review_stop(struct archive *a);
+/* A change is about to be made that the files have to follow; on record, so that the next mount goes on with it. `longer`: some will live longer: no epoch is
+ * passed until they have been looked at. An error of the anchor or the disk: nothing may be changed. */
+errint_t review_expect(struct archive *a, bool longer);
+/* It has been made (or not): look at every file. Any lock may be held but the reviewer's. */
+void review_kick(struct archive *a);
+
+struct review_status {
+	bool running;
+	uint64_t seen, changed, waiting; /* files: looked at in this pass; written; to be shortened when `undo` has passed */
+};
+void review_get_status(struct archive *a, struct review_status *ret);

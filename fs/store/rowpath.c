@@ -1,0 +1,50 @@
+#include "store/rowpath.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void forget(struct row_paths *p)
+{
+	if (p->dir)
+		inode_unref(p->archive, p->dir);
+	free(p->dir_path);
+	p->dir = NULL;
+	p->dir_path = NULL;
+	p->known = false;
+}
+
+void row_paths_free(struct row_paths *p)
+{
+	forget(p);
+}
+
+static bool find_dir(struct row_paths *p, const uint8_t *dir_id)
+{
+	uint64_t moves = atomic_load(&p->archive->dir_moves);
+	if (p->known && p->moves == moves && !memcmp(p->dir_id, dir_id, DIR_ID_BYTES))
+		return p->dir_path;
+	forget(p);
+	memcpy(p->dir_id, dir_id, DIR_ID_BYTES);
+	p->moves = moves;
+	p->known = true;
+	if (dir_by_id(p->archive, dir_id, &p->dir))
+		p->dir = NULL;
+	else if (inode_path(p->archive, p->dir, NULL, &p->dir_path))
+		p->dir_path = NULL;
+	return p->dir_path;
+}
+
+const char *row_path(struct row_paths *p, const struct catalogue_row *row)
+{
+	struct dir_use u;
+	char name[NAME_PLAIN_MAX + 1];
+	size_t len;
+	if (!find_dir(p, row->dir_id) || dir_enter(p->archive, p->dir, false, &u))
+		return NULL;
+	errint_t r = backing_name_open(p->archive, &u, row->backing, name, &len);
+	dir_leave(p->archive, &u);
+	if (r)
+		return NULL;
+	int n = snprintf(p->path, sizeof p->path, "%s%s%s", p->dir_path, p->dir_path[0] ? "/" : "", name);
+	return n < (int)sizeof p->path ? p->path : NULL;
+}
