@@ -35,6 +35,27 @@ uint32_t rbuf_u32(struct rbuf *r) { return (uint32_t)take_le(r, 4); }
 uint64_t rbuf_u64(struct rbuf *r) { return take_le(r, 8); }
 int64_t rbuf_i64(struct rbuf *r) { return (int64_t)take_le(r, 8); }
 
+uint64_t rbuf_var(struct rbuf *r)
+{
+	uint64_t v = 0;
+	for (unsigned shift = 0; shift < 64; shift += 7) {
+		uint8_t b = rbuf_u8(r);
+		if (shift == 63 && b > 1)
+			break;
+		v |= (uint64_t)(b & 0x7f) << shift;
+		if (b < 0x80)
+			return r->bad ? 0 : v;
+	}
+	r->bad = true;
+	return 0;
+}
+
+int64_t rbuf_ivar(struct rbuf *r)
+{
+	uint64_t v = rbuf_var(r);
+	return (int64_t)(v >> 1 ^ -(v & 1));
+}
+
 void rbuf_bytes(struct rbuf *r, void *out, size_t len)
 {
 	const uint8_t *p = rbuf_take(r, len);
@@ -70,6 +91,18 @@ bool rbuf_done(const struct rbuf *r) { return !r->bad && r->left == 0; }
 void wbuf_init(struct wbuf *w, void *p, size_t cap)
 {
 	*w = (struct wbuf){.p = p, .cap = cap};
+}
+
+void wbuf_var(struct wbuf *w, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		wbuf_u8(w, (uint8_t)(v | 0x80));
+	wbuf_u8(w, (uint8_t)v);
+}
+
+void wbuf_ivar(struct wbuf *w, int64_t v)
+{
+	wbuf_var(w, (uint64_t)v << 1 ^ (uint64_t)(v >> 63));
 }
 
 void wbuf_bytes(struct wbuf *w, const void *in, size_t len)

@@ -16,6 +16,8 @@ uint16_t rbuf_u16(struct rbuf *r);
 uint32_t rbuf_u32(struct rbuf *r);
 uint64_t rbuf_u64(struct rbuf *r);
 int64_t rbuf_i64(struct rbuf *r);
+uint64_t rbuf_var(struct rbuf *r);  /* LEB128: seven bits a byte, the lowest first; more than 64 bits fail */
+int64_t rbuf_ivar(struct rbuf *r); /* zigzag */
 void rbuf_bytes(struct rbuf *r, void *out, size_t len); /* zeros on failure */
 const uint8_t *rbuf_take(struct rbuf *r, size_t len);   /* points into the input; NULL on failure */
 /* A u16 length and that many bytes, of which at most `cap - 1` are accepted, none of them NUL; `out` is terminated. */
@@ -36,6 +38,8 @@ void wbuf_u16(struct wbuf *w, uint16_t v);
 void wbuf_u32(struct wbuf *w, uint32_t v);
 void wbuf_u64(struct wbuf *w, uint64_t v);
 void wbuf_i64(struct wbuf *w, int64_t v);
+void wbuf_var(struct wbuf *w, uint64_t v);
+void wbuf_ivar(struct wbuf *w, int64_t v);
 void wbuf_bytes(struct wbuf *w, const void *in, size_t len);
 void wbuf_str(struct wbuf *w, const char *s); /* u16 length, bytes */
 void wbuf_zeros(struct wbuf *w, size_t len);

@@ -8,38 +8,39 @@
 
 /* ---- opening and closing ---------------------------------------------------------------------------------------------------- */
 
-static const uint8_t check_key[HOME_BYTES]; /* all zero: no row has it */
+static const uint8_t check_key[SEAL_KEY_BYTES];
 
-/* A row that only this archive's key opens, so that a database of another one is told from a damaged one. */
+/* Something that only this archive's key opens, so that a database of another one is told from a damaged one. */
 static errint_t check_owner(struct catalogue *c)
 {
-	uint8_t sealed[SMALL_TAG_BYTES + 1], body[ROW_BODY_MAX];
+	uint8_t sealed[SMALL_TAG_BYTES + 1], body[1];
 	size_t len;
 	errint_t r = cdb_get_bytes(c->db, "check", sealed, sizeof sealed);
-	return r ? r : row_open(c->keys, c->uuid, ROW_FILE, check_key, sealed, sizeof sealed, body, &len);
+	return r ? r
+		 : row_open(c->keys, c->uuid, SEAL_CHECK, check_key, sealed, sizeof sealed, body, sizeof body, &len);
 }
 
 static errint_t mark_owner(struct catalogue *c)
 {
 	uint8_t sealed[SMALL_TAG_BYTES + 1];
-	row_seal(c->keys, c->uuid, ROW_FILE, check_key, (const uint8_t *)"", 1, sealed);
+	row_seal(c->keys, c->uuid, SEAL_CHECK, check_key, (const uint8_t *)"", 1, sealed);
 	return cdb_set_bytes(c->db, "check", sealed, sizeof sealed);
 }
 
 static errint_t read_state(struct catalogue *c, bool *ret_clean)
 {
 	int64_t clean = 0, count = 0;
-	uint64_t counted = 0;
 	errint_t r = cdb_get_number(c->db, "scan", &c->scan);
 	if (!r)
 		r = cdb_get_number(c->db, "clean", &clean);
 	if (!r && clean == 1)
 		r = cdb_get_number(c->db, "count", &count);
-	else if (!r)
-		r = cdb_count_files(c->db, &counted);
+	if (!r)
+		r = packs_load_sums(c);
+	if (!r && clean == 1 && (uint64_t)count != atomic_load(&c->count))
+		r = -EBADMSG;
 	if (r)
 		return r == -ENOENT ? -EBADMSG : r;
-	atomic_store(&c->count, clean == 1 ? (uint64_t)count : counted);
 	*ret_clean = clean == 1;
 	return 0;
 }
@@ -55,10 +56,7 @@ static errint_t open_existing(struct catalogue *c, bool *ret_clean)
 		r = read_state(c, ret_clean);
 	if (r)
 		return r;
-	r = catalogue_find_all_hours(c);
-	if (r == -EBADMSG)
-		*ret_clean = false;
-	return r == -EBADMSG ? 0 : r;
+	return catalogue_find_slices(c, c->db, NULL, true, &c->slices);
 }
 
 static errint_t mark_dirty(struct catalogue *c)
@@ -95,8 +93,9 @@ static errint_t open_or_replace(struct catalogue *c, bool *ret_clean, struct fau
 	if (r == -EBADMSG || r == -ESTALE) {
 		log_line(LOG_LEVEL_WARNING, "catalogue.db is %s; it is made anew from the files",
 			r == -ESTALE ? "of another version" : "damaged");
-		hours_free(&c->hours);
-		memset(&c->hours, 0, sizeof c->hours);
+		slices_free(&c->slices);
+		sums_free(&c->sums);
+		atomic_store(&c->count, 0);
 		r = cdb_destroy(c->dirfd);
 		if (!r)
 			r = open_database(c, ret_clean);
@@ -130,6 +129,7 @@ static errint_t new_catalogue(
 	pthread_mutex_init(&c->reader_lock, NULL);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_mutex_init(&c->near_lock, NULL);
+	pthread_mutex_init(&c->sums_lock, NULL);
 	pthread_mutex_init(&c->listener_lock, NULL);
 	pthread_cond_init(&c->work, &monotonic);
 	pthread_cond_init(&c->space, NULL);
@@ -140,9 +140,10 @@ static errint_t new_catalogue(
 	c->dirfd = fcntl(lapse_dirfd, F_DUPFD_CLOEXEC, 0);
 	if (c->dirfd < 0)
 		return -errno;
-	if (!observe && !(c->ring = calloc(RING, sizeof *c->ring)))
-		return -ENOMEM;
-	return 0;
+	if (observe)
+		return 0;
+	c->ring = calloc(RING, sizeof *c->ring);
+	return c->ring ? packs_init(&c->packs) : -ENOMEM;
 }
 
 static void free_catalogue(struct catalogue *c)
@@ -155,12 +156,15 @@ static void free_catalogue(struct catalogue *c)
 	if (atomic_load(&c->corrupt) && !c->observe)
 		cdb_destroy(c->dirfd);
 	near_free(&c->near);
-	hours_free(&c->hours);
+	slices_free(&c->slices);
+	sums_free(&c->sums);
+	packs_free(&c->packs);
 	free(c->ring);
 	pthread_mutex_destroy(&c->turn);
 	pthread_mutex_destroy(&c->reader_lock);
 	pthread_mutex_destroy(&c->lock);
 	pthread_mutex_destroy(&c->near_lock);
+	pthread_mutex_destroy(&c->sums_lock);
 	pthread_mutex_destroy(&c->listener_lock);
 	pthread_cond_destroy(&c->work);
 	pthread_cond_destroy(&c->space);
@@ -201,11 +205,12 @@ errint_t catalogue_open_observe(int lapse_dirfd, const struct master_keys *k, co
 			r = check_owner(c);
 		if (!r)
 			r = read_state(c, &clean);
-		if (!r && catalogue_find_all_hours(c))
-			clean = false;
+		if (!r)
+			r = catalogue_find_slices(c, c->db, NULL, true, &c->slices);
 		if (r == -ENOENT || r == -EBADMSG || r == -ESTALE) { /* as good as none */
 			cdb_close(c->db);
 			c->db = NULL;
+			sums_free(&c->sums);
 			atomic_store(&c->count, 0);
 			clean = false;
 			r = 0;
@@ -309,7 +314,6 @@ void catalogue_put(struct catalogue *c, const struct catalogue_row *row)
 	memcpy(op->body, body, len);
 	op->len = (uint16_t)len;
 	op->due = due;
-	op->expires_at = row->expires_at;
 	op_ready(c, op);
 
 	bool kick = false;
@@ -332,6 +336,7 @@ void catalogue_remove(
 		return;
 	struct op *op = next_op(c, OP_REMOVE);
 	memcpy(op->key, place, HOME_BYTES);
+	memcpy(op->dir_id, dir_id, DIR_ID_BYTES);
 	op_ready(c, op);
 	pthread_mutex_lock(&c->near_lock);
 	bool had = c->near.count;

@@ -1,6 +1,7 @@
 /* catalogue.h - the expiry queue: a SQLite index of sealed rows, written in batches by its own thread. Never needed to read a file. Thread-safe.
- * Rows are keyed by place (the keyed hash of directory id and name) and found by keyed hashes of the hours in which they expire and, where they wait for
- * it, are committed: no names, classes or dates in clear.
+ * Rows have their place (the keyed hash of directory id and name) for a name. They lie in sealed packs in the order of a keyed hash of the directory, and are
+ * found by keyed hashes of the quarter hours in which they expire and, where they wait for it, are committed: no names, classes or dates in clear. Sums of
+ * files and bytes per quarter hour and class change in the same transaction.
  *
  * The queue is in the order of the *next act*, `row_due`: what is left alone is committed, then it expires. */
 #pragma once
@@ -70,10 +71,26 @@ void catalogue_retry(struct catalogue *c, const struct catalogue_row *row, int64
 /* Called (from the writer's thread, no lock held) when catalogue_next became earlier. With cb NULL: none is running any more on return. */
 void catalogue_on_earlier(struct catalogue *c, void (*cb)(void *ctx), void *ctx);
 
-/* Every row, in no order; cb != 0 ends it and is returned. No lock is held in the callback; what changes meanwhile is seen or not. */
+/* Every row, those of one directory after each other (but for the chance that two of 2^40 have the same hash); cb != 0 ends it and is returned. No lock is held in the callback; what changes meanwhile is seen or not. */
 errint_t catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
-/* Every row with expires_at < before, ascending by (expires_at, place), in bounded memory. Exact also for rows that wait to be committed: the table knows
- * each row by its expiry hour, and those few by the hour of the commit besides. */
+/* Every row with expires_at < before, ascending by (expires_at, place), in bounded memory. Exact also for rows that wait to be committed: the table finds
+ * each row by its deadline, and those few by their commit besides. What never expires is not among them. */
 errint_t catalogue_each_by_deadline(struct catalogue *c, int64_t before, errint_t (*cb)(void *ctx, const struct catalogue_row *row),
 				    void *ctx);
+/* The same from a time on: what comes before is not read. */
+errint_t catalogue_each_between(struct catalogue *c, int64_t from, int64_t before,
+				errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
+/* What never expires, in no order. */
+errint_t catalogue_each_undated(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
+
+#define CATALOGUE_SLICE_SECONDS 900 /* every zone's hours and days are whole numbers of these */
+struct catalogue_sum {
+	int64_t from; /* files of this class that expire in the slice beginning here; POLICY_NEVER: that never do */
+	uint8_t class_fp[CLASS_FP_BYTES];
+	uint64_t files, bytes;
+};
+/* Every sum, ascending by (from, class), from memory. */
+errint_t catalogue_each_sum(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_sum *sum), void *ctx);
+/* Not after damage was found in the database: then only the rows tell. */
+bool catalogue_sums_hold(const struct catalogue *c);
 uint64_t catalogue_count(struct catalogue *c);

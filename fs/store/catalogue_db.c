@@ -12,19 +12,21 @@ enum statement {
 	SQL_BEGIN,
 	SQL_COMMIT,
 	SQL_ROLLBACK,
-	SQL_INSERT_FILE,
-	SQL_UPDATE_FILE,
-	SQL_REMOVE_FILE,
+	SQL_PACK_AT,
+	SQL_PACK_AFTER,
+	SQL_PACK_PUT,
+	SQL_PACK_REMOVE,
+	SQL_MARK,
+	SQL_UNMARK,
+	SQL_EACH_PACK,
+	SQL_EACH_MARKED,
+	SQL_SUM_PUT,
+	SQL_SUM_REMOVE,
+	SQL_EACH_SUM,
 	SQL_PUT_DIR,
 	SQL_REMOVE_DIR,
 	SQL_GET_DIR,
-	SQL_EACH_FILE,
-	SQL_EACH_BY_EXPIRY,
-	SQL_EACH_BY_COMMIT,
 	SQL_EACH_DIR,
-	SQL_EXPIRY_FROM,
-	SQL_COMMIT_FROM,
-	SQL_COUNT,
 	SQL_GET_META,
 	SQL_SET_META,
 	SQL_COUNT_OF_STATEMENTS
@@ -33,34 +35,33 @@ static const char *const sql[SQL_COUNT_OF_STATEMENTS] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
 	[SQL_ROLLBACK] = "ROLLBACK",
-	[SQL_INSERT_FILE] = "INSERT OR IGNORE INTO file(place, expiry, commits, seen, row) VALUES(?1, ?2, ?3, ?4, ?5)",
-	[SQL_UPDATE_FILE] = "UPDATE file SET expiry = ?2, commits = ?3, seen = ?4, row = ?5 WHERE place = ?1",
-	[SQL_REMOVE_FILE] = "DELETE FROM file WHERE place = ?1",
+	[SQL_PACK_AT] = "SELECT id, row FROM pack WHERE id <= ?1 ORDER BY id DESC LIMIT 1",
+	[SQL_PACK_AFTER] = "SELECT id, length(row) FROM pack WHERE id > ?1 ORDER BY id LIMIT 1",
+	[SQL_PACK_PUT] = "INSERT OR REPLACE INTO pack(id, row) VALUES(?1, ?2)",
+	[SQL_PACK_REMOVE] = "DELETE FROM pack WHERE id = ?1",
+	[SQL_MARK] = "INSERT OR IGNORE INTO mark(bucket, pack) VALUES(?1, ?2)",
+	[SQL_UNMARK] = "DELETE FROM mark WHERE bucket = ?1 AND pack = ?2",
+	[SQL_EACH_PACK] = "SELECT id, row FROM pack WHERE id >= ?1 ORDER BY id LIMIT ?2",
+	[SQL_EACH_MARKED] = "SELECT p.id, p.row FROM mark m CROSS JOIN pack p ON p.id = m.pack "
+			    "WHERE m.bucket = ?3 AND m.pack >= ?1 ORDER BY m.pack LIMIT ?2",
+	[SQL_SUM_PUT] = "INSERT OR REPLACE INTO sum(id, row) VALUES(?1, ?2)",
+	[SQL_SUM_REMOVE] = "DELETE FROM sum WHERE id = ?1",
+	[SQL_EACH_SUM] = "SELECT id, row FROM sum ORDER BY id",
 	[SQL_PUT_DIR] = "INSERT OR REPLACE INTO dir(id, seen, row) VALUES(?1, ?2, ?3)",
 	[SQL_REMOVE_DIR] = "DELETE FROM dir WHERE id = ?1",
 	[SQL_GET_DIR] = "SELECT id, seen, row FROM dir WHERE id = ?1",
-	[SQL_EACH_FILE] = "SELECT place, seen, row FROM file WHERE place > ?1 ORDER BY place LIMIT ?2",
-	[SQL_EACH_BY_EXPIRY] =
-		"SELECT place, seen, row FROM file WHERE expiry = ?3 AND place > ?1 ORDER BY place LIMIT ?2",
-	[SQL_EACH_BY_COMMIT] =
-		"SELECT place, seen, row FROM file WHERE commits = ?3 AND place > ?1 ORDER BY place LIMIT ?2",
 	[SQL_EACH_DIR] = "SELECT id, seen, row FROM dir WHERE id > ?1 ORDER BY id LIMIT ?2",
-	[SQL_EXPIRY_FROM] = "SELECT expiry FROM file WHERE expiry >= ?1 ORDER BY expiry LIMIT 1",
-	[SQL_COMMIT_FROM] = "SELECT commits FROM file WHERE commits >= ?1 ORDER BY commits LIMIT 1",
-	[SQL_COUNT] = "SELECT count(*) FROM file",
 	[SQL_GET_META] = "SELECT value FROM meta WHERE name = ?1",
 	[SQL_SET_META] = "INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)",
 };
 
 static const char schema[] =
 	"CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-	"CREATE TABLE file(place BLOB PRIMARY KEY, expiry INTEGER, commits INTEGER, seen INTEGER NOT NULL, row BLOB "
-	"NOT "
-	"NULL) WITHOUT ROWID;"
-	"CREATE INDEX file_expiry ON file(expiry) WHERE expiry IS NOT NULL;"
-	"CREATE INDEX file_commits ON file(commits) WHERE commits IS NOT NULL;"
+	"CREATE TABLE pack(id INTEGER PRIMARY KEY, row BLOB NOT NULL);"
+	"CREATE TABLE mark(bucket INTEGER NOT NULL, pack INTEGER NOT NULL, PRIMARY KEY(bucket, pack)) WITHOUT ROWID;"
+	"CREATE TABLE sum(id INTEGER PRIMARY KEY, row BLOB NOT NULL);"
 	"CREATE TABLE dir(id BLOB PRIMARY KEY, seen INTEGER NOT NULL, row BLOB NOT NULL) WITHOUT ROWID;"
-	"PRAGMA user_version = 2;";
+	"PRAGMA user_version = 3;";
 
 struct cdb {
 	sqlite3 *db;
@@ -337,36 +338,112 @@ void cdb_rollback(struct cdb *d)
 		run(use(d, SQL_ROLLBACK));
 }
 
-static errint_t put_file(sqlite3_stmt *s, const uint8_t *place, const int64_t *by_expiry, const int64_t *by_commit,
-	int64_t seen, const uint8_t *sealed, size_t len)
+/* The id of the row that it stands on, and its blob. -EMSGSIZE. */
+static errint_t copy_row(sqlite3_stmt *s, int64_t *ret_id, uint8_t *sealed, size_t cap, size_t *ret_len)
 {
-	bind_key(s, 1, place);
-	if (by_expiry)
-		sqlite3_bind_int64(s, 2, *by_expiry);
-	if (by_commit)
-		sqlite3_bind_int64(s, 3, *by_commit);
-	sqlite3_bind_int64(s, 4, seen);
-	sqlite3_bind_blob(s, 5, sealed, (int)len, SQLITE_STATIC);
+	const void *blob = sqlite3_column_blob(s, 1);
+	size_t len = (size_t)sqlite3_column_bytes(s, 1);
+	*ret_id = sqlite3_column_int64(s, 0);
+	*ret_len = len;
+	if (len > cap)
+		return -EMSGSIZE;
+	if (len)
+		memcpy(sealed, blob, len);
+	return 0;
+}
+
+errint_t cdb_pack_at(struct cdb *d, int64_t key, int64_t *ret_id, uint8_t *sealed, size_t cap, size_t *ret_len)
+{
+	sqlite3_stmt *s = use(d, SQL_PACK_AT);
+	sqlite3_bind_int64(s, 1, key);
+	int rc = sqlite3_step(s);
+	errint_t r = rc == SQLITE_ROW ? copy_row(s, ret_id, sealed, cap, ret_len) : -ENOENT;
+	errint_t e = done(s, rc);
+	return e ? e : r;
+}
+
+errint_t cdb_pack_after(struct cdb *d, int64_t id, int64_t *ret_id, size_t *ret_len)
+{
+	sqlite3_stmt *s = use(d, SQL_PACK_AFTER);
+	sqlite3_bind_int64(s, 1, id);
+	int rc = sqlite3_step(s);
+	errint_t r = rc == SQLITE_ROW ? 0 : -ENOENT;
+	if (!r) {
+		*ret_id = sqlite3_column_int64(s, 0);
+		*ret_len = (size_t)sqlite3_column_int64(s, 1);
+	}
+	errint_t e = done(s, rc);
+	return e ? e : r;
+}
+
+static errint_t put_blob(sqlite3_stmt *s, int64_t id, const uint8_t *sealed, size_t len)
+{
+	sqlite3_bind_int64(s, 1, id);
+	sqlite3_bind_blob(s, 2, sealed, (int)len, SQLITE_STATIC);
 	return run(s);
 }
 
-errint_t cdb_put_file(struct cdb *d, const uint8_t place[static HOME_BYTES], const int64_t *by_expiry,
-	const int64_t *by_commit, int64_t seen, const uint8_t *sealed, size_t len, bool *ret_new)
+static errint_t remove_id(sqlite3_stmt *s, int64_t id)
 {
-	errint_t r = put_file(use(d, SQL_INSERT_FILE), place, by_expiry, by_commit, seen, sealed, len);
-	if (r)
-		return r;
-	*ret_new = sqlite3_changes(d->db) == 1;
-	return *ret_new ? 0 : put_file(use(d, SQL_UPDATE_FILE), place, by_expiry, by_commit, seen, sealed, len);
+	sqlite3_bind_int64(s, 1, id);
+	return run(s);
 }
 
-errint_t cdb_remove_file(struct cdb *d, const uint8_t place[static HOME_BYTES], bool *ret_removed)
+errint_t cdb_pack_put(struct cdb *d, int64_t id, const uint8_t *sealed, size_t len)
 {
-	sqlite3_stmt *s = use(d, SQL_REMOVE_FILE);
-	bind_key(s, 1, place);
-	errint_t r = run(s);
-	*ret_removed = !r && sqlite3_changes(d->db) == 1;
-	return r;
+	return put_blob(use(d, SQL_PACK_PUT), id, sealed, len);
+}
+
+errint_t cdb_pack_remove(struct cdb *d, int64_t id)
+{
+	return remove_id(use(d, SQL_PACK_REMOVE), id);
+}
+
+errint_t cdb_sum_put(struct cdb *d, int64_t id, const uint8_t *sealed, size_t len)
+{
+	return put_blob(use(d, SQL_SUM_PUT), id, sealed, len);
+}
+
+errint_t cdb_sum_remove(struct cdb *d, int64_t id)
+{
+	return remove_id(use(d, SQL_SUM_REMOVE), id);
+}
+
+errint_t cdb_mark(struct cdb *d, int64_t bucket, int64_t id, bool has)
+{
+	sqlite3_stmt *s = use(d, has ? SQL_MARK : SQL_UNMARK);
+	sqlite3_bind_int64(s, 1, bucket);
+	sqlite3_bind_int64(s, 2, id);
+	return run(s);
+}
+
+static errint_t each_blob(sqlite3_stmt *s, cdb_pack_cb cb, void *ctx, size_t *ret_count)
+{
+	int rc;
+	size_t count = 0;
+	for (; (rc = sqlite3_step(s)) == SQLITE_ROW; count++) {
+		const void *blob = sqlite3_column_blob(s, 1);
+		cb(ctx, sqlite3_column_int64(s, 0), blob, (size_t)sqlite3_column_bytes(s, 1));
+	}
+	*ret_count = count;
+	return done(s, rc);
+}
+
+errint_t cdb_each_pack(struct cdb *d, const int64_t *bucket, int64_t from, size_t max, cdb_pack_cb cb, void *ctx,
+	size_t *ret_count)
+{
+	sqlite3_stmt *s = use(d, bucket ? SQL_EACH_MARKED : SQL_EACH_PACK);
+	sqlite3_bind_int64(s, 1, from);
+	sqlite3_bind_int64(s, 2, (int64_t)max);
+	if (bucket)
+		sqlite3_bind_int64(s, 3, *bucket);
+	return each_blob(s, cb, ctx, ret_count);
+}
+
+errint_t cdb_each_sum(struct cdb *d, cdb_pack_cb cb, void *ctx)
+{
+	size_t count;
+	return each_blob(use(d, SQL_EACH_SUM), cb, ctx, &count);
 }
 
 errint_t cdb_put_dir(
@@ -436,19 +513,6 @@ static errint_t page(sqlite3_stmt *s, struct cdb_cursor *c, size_t max, cdb_row_
 	return r ? r : e;
 }
 
-errint_t cdb_each_file(struct cdb *d, struct cdb_cursor *c, size_t max, cdb_row_cb cb, void *ctx, size_t *ret_count)
-{
-	return page(use(d, SQL_EACH_FILE), c, max, cb, ctx, ret_count);
-}
-
-errint_t cdb_each_in_bucket(struct cdb *d, enum cdb_index by, int64_t bucket, struct cdb_cursor *c, size_t max,
-	cdb_row_cb cb, void *ctx, size_t *ret_count)
-{
-	sqlite3_stmt *s = use(d, by == CDB_BY_EXPIRY ? SQL_EACH_BY_EXPIRY : SQL_EACH_BY_COMMIT);
-	sqlite3_bind_int64(s, 3, bucket);
-	return page(s, c, max, cb, ctx, ret_count);
-}
-
 errint_t cdb_each_dir(struct cdb *d, struct cdb_cursor *c, size_t max, cdb_row_cb cb, void *ctx, size_t *ret_count)
 {
 	return page(use(d, SQL_EACH_DIR), c, max, cb, ctx, ret_count);
@@ -462,21 +526,6 @@ static errint_t number(sqlite3_stmt *s, int64_t *ret)
 		*ret = sqlite3_column_int64(s, 0);
 	errint_t r = done(s, rc);
 	return r ? r : found ? 0 : -ENOENT;
-}
-
-errint_t cdb_bucket_from(struct cdb *d, enum cdb_index by, int64_t from, int64_t *ret)
-{
-	sqlite3_stmt *s = use(d, by == CDB_BY_EXPIRY ? SQL_EXPIRY_FROM : SQL_COMMIT_FROM);
-	sqlite3_bind_int64(s, 1, from);
-	return number(s, ret);
-}
-
-errint_t cdb_count_files(struct cdb *d, uint64_t *ret)
-{
-	int64_t n = 0;
-	errint_t r = number(use(d, SQL_COUNT), &n);
-	*ret = (uint64_t)n;
-	return r;
 }
 
 errint_t cdb_get_number(struct cdb *d, const char *name, int64_t *ret)

@@ -4,7 +4,7 @@
 #include "crypt/types.h"
 
 #define CATALOGUE_FILE   "catalogue.db"
-#define CATALOGUE_SCHEMA 2
+#define CATALOGUE_SCHEMA 3
 
 struct cdb;
 
@@ -25,19 +25,31 @@ errint_t cdb_begin(struct cdb *d, bool durable);
 errint_t cdb_commit(struct cdb *d);
 void cdb_rollback(struct cdb *d);
 
-/* by_expiry NULL: expires never. by_commit NULL: does not wait to be committed. `seen`: number of the scan. ret_new: there was no row with this key. */
-errint_t cdb_put_file(struct cdb *d, const uint8_t place[static HOME_BYTES], const int64_t *by_expiry,
-	const int64_t *by_commit, int64_t seen, const uint8_t *sealed, size_t len, bool *ret_new);
-errint_t cdb_remove_file(struct cdb *d, const uint8_t place[static HOME_BYTES], bool *ret_removed);
+/* A pack has all keys from its id to the next pack's. -ENOENT (none begins at or before the key), -EMSGSIZE if it is longer than `cap`: then only id
+ * and length are told. */
+errint_t cdb_pack_at(struct cdb *d, int64_t key, int64_t *ret_id, uint8_t *sealed, size_t cap, size_t *ret_len);
+/* The next one, and how long it is. -ENOENT. */
+errint_t cdb_pack_after(struct cdb *d, int64_t id, int64_t *ret_id, size_t *ret_len);
+errint_t cdb_pack_put(struct cdb *d, int64_t id, const uint8_t *sealed, size_t len);
+errint_t cdb_pack_remove(struct cdb *d, int64_t id);
+/* This pack has rows of that bucket, or has no more. */
+errint_t cdb_mark(struct cdb *d, int64_t bucket, int64_t id, bool has);
+typedef void (*cdb_pack_cb)(void *ctx, int64_t id, const uint8_t *sealed, size_t len);
+/* At most `max` packs with an id from `from` on, ascending; with a bucket those marked so. */
+errint_t cdb_each_pack(struct cdb *d, const int64_t *bucket, int64_t from, size_t max, cdb_pack_cb cb, void *ctx,
+	size_t *ret_count);
+
+errint_t cdb_sum_put(struct cdb *d, int64_t id, const uint8_t *sealed, size_t len);
+errint_t cdb_sum_remove(struct cdb *d, int64_t id);
+errint_t cdb_each_sum(struct cdb *d, cdb_pack_cb cb, void *ctx);
+
 errint_t cdb_put_dir(
 	struct cdb *d, const uint8_t key[static HOME_BYTES], int64_t seen, const uint8_t *sealed, size_t len);
 errint_t cdb_remove_dir(struct cdb *d, const uint8_t key[static HOME_BYTES]);
 /* -ENOENT; -EMSGSIZE if it is longer than `cap`. */
 errint_t cdb_get_dir(struct cdb *d, const uint8_t key[static HOME_BYTES], uint8_t *sealed, size_t cap, size_t *ret_len);
 
-enum cdb_index { CDB_BY_EXPIRY, CDB_BY_COMMIT };
-
-/* Position in a table's keys, or among the keys of one bucket. Zero it to begin. */
+/* Position in a table's keys. Zero it to begin. */
 struct cdb_cursor {
 	bool begun;
 	uint8_t key[HOME_BYTES];
@@ -45,13 +57,7 @@ struct cdb_cursor {
 typedef void (*cdb_row_cb)(
 	void *ctx, const uint8_t key[static HOME_BYTES], int64_t seen, const uint8_t *sealed, size_t len);
 /* At most `max` rows after the cursor, which moves on; *ret_count < max at the end. */
-errint_t cdb_each_file(struct cdb *d, struct cdb_cursor *c, size_t max, cdb_row_cb cb, void *ctx, size_t *ret_count);
-errint_t cdb_each_in_bucket(struct cdb *d, enum cdb_index by, int64_t bucket, struct cdb_cursor *c, size_t max,
-	cdb_row_cb cb, void *ctx, size_t *ret_count);
 errint_t cdb_each_dir(struct cdb *d, struct cdb_cursor *c, size_t max, cdb_row_cb cb, void *ctx, size_t *ret_count);
-/* The smallest bucket >= from that has rows. -ENOENT. */
-errint_t cdb_bucket_from(struct cdb *d, enum cdb_index by, int64_t from, int64_t *ret);
-errint_t cdb_count_files(struct cdb *d, uint64_t *ret);
 
 /* Numbers and small blobs by name. -ENOENT. */
 errint_t cdb_get_number(struct cdb *d, const char *name, int64_t *ret);

@@ -19,8 +19,8 @@ int64_t catalogue_next(struct catalogue *c, int64_t now)
 		c->now = now;
 	int64_t top = near_top(&c->near);
 	c->announced = top;
-	/* The hour of `now` and the next are to be in memory. */
-	bool load = c->ready <= (hour_of(c->now) + 1) * 3600;
+	/* The slice of `now` and the next are to be in memory. */
+	bool load = c->ready <= (slice_of(c->now) + 1) * SLICE_SECONDS;
 	pthread_mutex_unlock(&c->near_lock);
 	if (load)
 		catalogue_kick(c);

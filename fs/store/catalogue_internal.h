@@ -8,7 +8,7 @@
 
 #include "store/catalogue_db.h"
 #include "store/catalogue_near.h"
-#include "store/catalogue_rows.h"
+#include "store/catalogue_packs.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -19,14 +19,15 @@
 #define BATCH_SLOTS 4096 /* a power of two, above twice BATCH */
 #define BATCH_MS    500
 #define NEAR_MAX    524288 /* rows in memory, some 250 bytes each */
-#define STEP_ROWS   1000   /* read or removed between two batches */
+#define STEP_ROWS   1000   /* of directories, read or removed between two batches */
 
 enum op_kind { OP_PUT, OP_REMOVE, OP_PUT_DIR, OP_REMOVE_DIR, OP_SCAN, OP_COMPLETE };
 struct op {
 	enum op_kind kind;
 	uint16_t len;
 	uint8_t key[HOME_BYTES];
-	int64_t due, expires_at;
+	int64_t due;
+	uint8_t dir_id[DIR_ID_BYTES]; /* OP_REMOVE */
 	uint8_t body[ROW_BODY_MAX];
 };
 
@@ -65,6 +66,9 @@ struct catalogue {
 	void (*listener)(void *ctx);
 	void *listener_ctx;
 
+	pthread_mutex_t sums_lock;
+	struct sums sums; /* changed by the writer only */
+
 	_Atomic uint64_t count;
 	_Atomic bool complete;
 	_Atomic bool lost;    /* something that was put since the scan began is not in the table, or unreadable */
@@ -75,19 +79,21 @@ struct catalogue {
 	int64_t scan;
 	uint16_t last[BATCH_SLOTS];  /* of a batch: where the last op about each key is, +1 */
 	struct timespec batch_until; /* tv_sec 0: nothing waits */
-	struct hours hours;
+	struct slices slices;
+	struct packs packs;
+	struct packs_edit edit[BATCH];
 	struct {
 		bool active, drained;
 		uint64_t drain_to;
 		struct near_key from;
-		int64_t hour; /* being read, or the first to be looked at */
-		bool reading;
-		enum cdb_index by;
-		struct cdb_cursor cursor;
+		int64_t slice; /* being read, or the first to be looked at */
+		bool reading, by_expiry;
+		struct packs_cursor cursor;
 	} load;
 	struct {
 		bool active, dirs;
-		struct cdb_cursor cursor;
+		struct packs_cursor cursor;
+		struct cdb_cursor dir_cursor;
 	} prune;
 };
 
@@ -104,15 +110,11 @@ void catalogue_finish(struct catalogue *c);
 void catalogue_kick(struct catalogue *c);
 /* Waits until the op that *which counts to is committed; read under the lock. */
 errint_t catalogue_flush_to(struct catalogue *c, const uint64_t *which);
-/* Notes the hours that have rows in this index, through `db`, with `lock` (may be NULL) held in steps. -EBADMSG if a row cannot be opened (the others
- * are noted). */
-errint_t catalogue_find_hours(
-	struct catalogue *c, struct cdb *db, pthread_mutex_t *lock, enum cdb_index by, struct hours *hours);
-/* The hours of both, before there is a reader. */
-errint_t catalogue_find_all_hours(struct catalogue *c);
+/* The slices of time in which rows expire or, with `commits`, are committed besides; from the sums, or if they are not to be believed, through `db` from the rows,
+ * with `lock` (may be NULL) held in steps. */
+errint_t catalogue_find_slices(
+	struct catalogue *c, struct cdb *db, pthread_mutex_t *lock, bool commits, struct slices *slices);
 /* For tests: how many rows may be in memory (NEAR_MAX). */
 void catalogue_limit_near(struct catalogue *c, size_t rows);
 /* Reads the rows that come first into the near queue; for catalogues without a writer. */
 void catalogue_load_all(struct catalogue *c);
-errint_t catalogue_row_open(struct catalogue *c, const uint8_t key[static HOME_BYTES], const uint8_t *sealed,
-	size_t sealed_len, struct catalogue_row *ret);

@@ -210,36 +210,36 @@ bool near_prune(struct near *n, size_t keep, struct near_key *ret, void (*droppe
 	return any;
 }
 
-void hours_free(struct hours *h)
+void slices_free(struct slices *s)
 {
-	for (size_t i = 0; i < HOUR_PAGES; i++)
-		free(h->page[i]);
+	for (size_t i = 0; i < SLICE_PAGES; i++)
+		free(s->page[i]);
 }
 
-errint_t hours_add(struct hours *h, int64_t hour)
+errint_t slices_add(struct slices *s, int64_t slice)
 {
-	uint64_t **page = &h->page[hour / HOUR_PAGE];
-	if (!*page && !(*page = calloc(HOUR_PAGE / 64, sizeof **page)))
+	uint64_t **page = &s->page[slice / SLICE_PAGE];
+	if (!*page && !(*page = calloc(SLICE_PAGE / 64, sizeof **page)))
 		return -ENOMEM;
-	(*page)[hour % HOUR_PAGE / 64] |= UINT64_C(1) << (hour % 64);
+	(*page)[slice % SLICE_PAGE / 64] |= UINT64_C(1) << (slice % 64);
 	return 0;
 }
 
-void hours_drop(struct hours *h, int64_t hour)
+void slices_drop(struct slices *s, int64_t slice)
 {
-	uint64_t *page = h->page[hour / HOUR_PAGE];
+	uint64_t *page = s->page[slice / SLICE_PAGE];
 	if (page)
-		page[hour % HOUR_PAGE / 64] &= ~(UINT64_C(1) << (hour % 64));
+		page[slice % SLICE_PAGE / 64] &= ~(UINT64_C(1) << (slice % 64));
 }
 
-int64_t hours_first(const struct hours *h, int64_t from)
+int64_t slices_first(const struct slices *s, int64_t from)
 {
-	int64_t start = from % HOUR_PAGE / 64;
+	int64_t start = from % SLICE_PAGE / 64;
 	uint64_t mask = ~UINT64_C(0) << (from % 64);
-	for (int64_t i = from / HOUR_PAGE; i < HOUR_PAGES; i++, start = 0, mask = ~UINT64_C(0)) {
-		for (int64_t w = start; h->page[i] && w < HOUR_PAGE / 64; w++, mask = ~UINT64_C(0))
-			if (h->page[i][w] & mask)
-				return i * HOUR_PAGE + w * 64 + __builtin_ctzll(h->page[i][w] & mask);
+	for (int64_t i = from / SLICE_PAGE; i < SLICE_PAGES; i++, start = 0, mask = ~UINT64_C(0)) {
+		for (int64_t w = start; s->page[i] && w < SLICE_PAGE / 64; w++, mask = ~UINT64_C(0))
+			if (s->page[i][w] & mask)
+				return i * SLICE_PAGE + w * 64 + __builtin_ctzll(s->page[i][w] & mask);
 	}
-	return HOURS_MAX;
+	return SLICES_MAX;
 }

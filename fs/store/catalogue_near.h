@@ -1,7 +1,7 @@
 /* catalogue_near.h - the part of the expiry queue that is in memory: what expires first, found by time and by place. Not thread-safe. */
 #pragma once
 
-#include "store/catalogue.h"
+#include "store/catalogue_rows.h"
 
 struct near_entry {
 	struct near_entry *next; /* in its hash bucket */
@@ -38,19 +38,13 @@ size_t near_overdue(const struct near *n, int64_t now);
 /* Keeps the earliest `keep`, and retries. True if any was dropped: then *ret is the first of them, and `dropped` was called for each. */
 bool near_prune(struct near *n, size_t keep, struct near_key *ret, void (*dropped)(void *ctx, int64_t due), void *ctx);
 
-/* A set of hours: those that have rows in the table beyond the horizon. Sparse, 4 KiB for any 32,768 hours in use. */
-#define HOUR_PAGE  32768
-#define HOUR_PAGES 8192
-#define HOURS_MAX  ((int64_t)HOUR_PAGE * HOUR_PAGES) /* some 30,000 years */
-struct hours {
-	uint64_t *page[HOUR_PAGES];
+/* A set of slices: those that have rows in the table beyond the horizon. Sparse, 4 KiB for any 32,768 slices in use. */
+#define SLICE_PAGE  32768
+#define SLICE_PAGES (SLICES_MAX / SLICE_PAGE)
+struct slices {
+	uint64_t *page[SLICE_PAGES];
 };
-static inline int64_t hour_of(int64_t seconds)
-{
-	int64_t h = seconds / 3600;
-	return h < 0 ? 0 : h < HOURS_MAX ? h : HOURS_MAX - 1;
-}
-void hours_free(struct hours *h);
-errint_t hours_add(struct hours *h, int64_t hour);
-void hours_drop(struct hours *h, int64_t hour);
-int64_t hours_first(const struct hours *h, int64_t from); /* the first >= from; HOURS_MAX if none */
+void slices_free(struct slices *s);
+errint_t slices_add(struct slices *s, int64_t slice);
+void slices_drop(struct slices *s, int64_t slice);
+int64_t slices_first(const struct slices *s, int64_t from); /* the first >= from; SLICES_MAX if none */

@@ -1,15 +1,8 @@
 #include "store/catalogue_internal.h"
 
-#include <string.h>
+#include "policy/policy.h"
 
-errint_t catalogue_row_open(struct catalogue *c, const uint8_t key[static HOME_BYTES], const uint8_t *sealed,
-	size_t sealed_len, struct catalogue_row *ret)
-{
-	uint8_t body[ROW_BODY_MAX];
-	size_t len;
-	errint_t r = row_open(c->keys, c->uuid, ROW_FILE, key, sealed, sealed_len, body, &len);
-	return r ? r : row_decode(key, body, len, ret);
-}
+#include <string.h>
 
 /* ---- directories -------------------------------------------------------------------------------------------------------------- */
 
@@ -31,7 +24,7 @@ errint_t catalogue_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_B
 	catalogue_flush_to(c, &c->dir_head);
 	errint_t r = read_dir(c, key, sealed, &sealed_len);
 	if (!r)
-		r = row_open(c->keys, c->uuid, ROW_DIR, key, sealed, sealed_len, body, &len);
+		r = row_open(c->keys, c->uuid, SEAL_DIR, key, sealed, sealed_len, body, sizeof body, &len);
 	return r ? r : dir_row_decode(dir_id, body, len, parent_id, backing);
 }
 
@@ -40,112 +33,172 @@ errint_t catalogue_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_B
 struct page {
 	struct catalogue *c;
 	struct catalogue_row *row;
-	size_t count;
+	size_t count, cap;
+	errint_t error;
 };
 
-static void add_to_page(
-	void *ctx, const uint8_t key[static HOME_BYTES], int64_t seen, const uint8_t *sealed, size_t sealed_len)
+static struct catalogue_row *room_in(struct page *p)
+{
+	if (p->count < p->cap)
+		return &p->row[p->count];
+	size_t cap = p->cap ? 2 * p->cap : STEP_ROWS;
+	struct catalogue_row *row = realloc(p->row, cap * sizeof *row);
+	if (!row) {
+		p->error = -ENOMEM;
+		return NULL;
+	}
+	p->row = row;
+	p->cap = cap;
+	return &row[p->count];
+}
+
+static void add_to_page(void *ctx, const struct pack_row *packed)
 {
 	struct page *p = ctx;
-	if (catalogue_row_open(p->c, key, sealed, sealed_len, &p->row[p->count]))
-		atomic_store(&p->c->lost, true);
-	else
+	struct catalogue_row *row = room_in(p);
+	if (row && pack_row_decode(packed, true, row))
+		atomic_store(&p->c->corrupt, true);
+	else if (row)
 		p->count++;
+}
+
+/* By steps, so that no long transaction holds up the log's reuse, and no lock is held in the callback. */
+static errint_t each_marked(struct catalogue *c, int64_t mark, bool (*wanted)(const struct catalogue_row *row),
+	errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx)
+{
+	struct packs_cursor cursor = {0};
+	struct page p = {.c = c};
+	errint_t r = catalogue_flush(c);
+	while (!r && !cursor.end && c->reader) {
+		p.count = 0;
+		pthread_mutex_lock(&c->reader_lock);
+		r = packs_walk(c, c->reader, mark, &cursor, add_to_page, &p);
+		pthread_mutex_unlock(&c->reader_lock);
+		if (!r)
+			r = p.error;
+		for (size_t i = 0; !r && i < p.count; i++)
+			if (!wanted || wanted(&p.row[i]))
+				r = cb(ctx, &p.row[i]);
+	}
+	free(p.row);
+	return r;
 }
 
 errint_t catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx)
 {
-	struct cdb_cursor cursor = {0};
-	size_t read = STEP_ROWS;
+	return each_marked(c, MARK_ANY, NULL, cb, ctx);
+}
+
+static bool expires_never(const struct catalogue_row *row)
+{
+	return row->expires_at == POLICY_NEVER;
+}
+
+errint_t catalogue_each_undated(
+	struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx)
+{
+	return each_marked(c, MARK_NEVER, expires_never, cb, ctx);
+}
+
+/* ---- sums --------------------------------------------------------------------------------------------------------------------- */
+
+static int by_mark(const void *a, const void *b)
+{
+	const struct catalogue_sum *x = a, *y = b;
+	return x->from != y->from ? (x->from < y->from ? -1 : 1) : memcmp(x->class_fp, y->class_fp, CLASS_FP_BYTES);
+}
+
+bool catalogue_sums_hold(const struct catalogue *c)
+{
+	return !atomic_load(&c->corrupt);
+}
+
+errint_t catalogue_each_sum(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_sum *sum), void *ctx)
+{
+	size_t count = 0;
 	errint_t r = catalogue_flush(c);
-	cleanup_free struct catalogue_row *row = malloc(STEP_ROWS * sizeof *row);
-	if (!row)
-		return -ENOMEM;
-	/* By pages, so that no long transaction holds up the log's reuse, and no lock is held in the callback. */
-	while (!r && read == STEP_ROWS && c->reader) {
-		struct page p = {c, row, 0};
-		pthread_mutex_lock(&c->reader_lock);
-		r = cdb_each_file(c->reader, &cursor, STEP_ROWS, add_to_page, &p, &read);
-		pthread_mutex_unlock(&c->reader_lock);
-		for (size_t i = 0; !r && i < p.count; i++)
-			r = cb(ctx, &row[i]);
+	pthread_mutex_lock(&c->sums_lock);
+	cleanup_free struct catalogue_sum *sum = calloc(c->sums.count + 1, sizeof *sum);
+	for (size_t i = 0; sum && i < c->sums.cap; i++) {
+		const struct sum *s = &c->sums.slot[i];
+		if (!s->used || !s->files || s->mark < 0)
+			continue;
+		sum[count].from = s->mark == MARK_NEVER ? POLICY_NEVER : s->mark * SLICE_SECONDS;
+		sum[count].files = s->files;
+		sum[count].bytes = s->bytes;
+		memcpy(sum[count++].class_fp, sums_class(&c->sums, s), CLASS_FP_BYTES);
 	}
+	pthread_mutex_unlock(&c->sums_lock);
+	if (!r && !sum)
+		r = -ENOMEM;
+	if (!r)
+		qsort(sum, count, sizeof *sum, by_mark);
+	for (size_t i = 0; !r && i < count; i++)
+		r = cb(ctx, &sum[i]);
 	return r;
 }
 
 /* ---- by deadline -------------------------------------------------------------------------------------------------------------- */
 
-struct sample {
+struct finding {
 	struct catalogue *c;
-	struct hours *hours;
-	enum cdb_index by;
-	int64_t bucket;
+	bool commits;
+	struct slices *slices;
 	errint_t error;
-	bool found, bad;
 };
 
-static void sample_row(
-	void *ctx, const uint8_t key[static HOME_BYTES], int64_t seen, const uint8_t *sealed, size_t sealed_len)
+static void find_mark(struct finding *f, int64_t mark)
 {
-	struct sample *s = ctx;
+	if (mark == MARK_NEVER || mark == MARK_NONE || (mark < 0 && !f->commits))
+		return;
+	errint_t r = slices_add(f->slices, mark < 0 ? -1 - mark : mark);
+	f->error = r ? r : f->error;
+}
+
+static void find_marks(void *ctx, const struct pack_row *packed)
+{
+	struct finding *f = ctx;
 	struct catalogue_row row;
-	bool bad = catalogue_row_open(s->c, key, sealed, sealed_len, &row);
-	int64_t hour = bad ? 0 : hour_of(s->by == CDB_BY_EXPIRY ? row.expires_at : row_due(&row));
-	if (bad || hour_bucket(s->c->keys, s->by, hour) != s->bucket) {
-		s->bad = true;
+	if (pack_row_decode(packed, false, &row)) {
+		atomic_store(&f->c->corrupt, true);
 		return;
 	}
-	s->error = hours_add(s->hours, hour);
-	s->found = true;
+	find_mark(f, mark_of_expiry(row.expires_at));
+	find_mark(f, mark_of_commit(&row));
 }
 
-/* One row that opens tells the hour of all in its bucket. */
-static errint_t sample_bucket(struct cdb *db, struct sample *s)
+errint_t catalogue_find_slices(
+	struct catalogue *c, struct cdb *db, pthread_mutex_t *lock, bool commits, struct slices *slices)
 {
-	struct cdb_cursor cursor = {0};
-	size_t count = 1;
-	errint_t r = cdb_bucket_from(db, s->by, s->bucket, &s->bucket);
-	for (s->found = false; !r && !s->found && count;)
-		r = cdb_each_in_bucket(db, s->by, s->bucket, &cursor, 1, sample_row, s, &count);
-	return r ? r : s->error;
-}
-
-errint_t catalogue_find_hours(
-	struct catalogue *c, struct cdb *db, pthread_mutex_t *lock, enum cdb_index by, struct hours *hours)
-{
-	struct sample s = {.c = c, .hours = hours, .by = by, .bucket = INT64_MIN};
-	errint_t r;
-	for (;;) {
+	struct finding f = {.c = c, .commits = commits, .slices = slices};
+	struct packs_cursor cursor = {0};
+	errint_t r = 0;
+	if (catalogue_sums_hold(c)) {
+		pthread_mutex_lock(&c->sums_lock);
+		for (size_t i = 0; i < c->sums.cap; i++)
+			if (c->sums.slot[i].used && c->sums.slot[i].files)
+				find_mark(&f, c->sums.slot[i].mark);
+		pthread_mutex_unlock(&c->sums_lock);
+		return f.error;
+	}
+	while (!r && !cursor.end) {
 		if (lock)
 			pthread_mutex_lock(lock);
-		r = sample_bucket(db, &s);
+		r = packs_walk(c, db, MARK_ANY, &cursor, find_marks, &f);
 		if (lock)
 			pthread_mutex_unlock(lock);
-		if (r || s.bucket == INT64_MAX)
-			break;
-		s.bucket++;
 	}
-	if (r && r != -ENOENT)
-		return r;
-	return s.bad ? -EBADMSG : 0;
+	return r ? r : f.error;
 }
 
-errint_t catalogue_find_all_hours(struct catalogue *c)
-{
-	errint_t r = catalogue_find_hours(c, c->db, NULL, CDB_BY_EXPIRY, &c->hours);
-	errint_t commits = catalogue_find_hours(c, c->db, NULL, CDB_BY_COMMIT, &c->hours);
-	return r && r != -EBADMSG ? r : commits ? commits : r;
-}
-
-/* The earliest rows of one hour after `last`: at most KEEP survive, and twice that are in memory. */
+/* The earliest rows of one slice after `last`: at most KEEP survive, and twice that are in memory. */
 #define KEEP 131072
 struct selection {
-	struct catalogue *c;
-	const struct catalogue_row *last; /* NULL: from the beginning */
-	struct catalogue_row *row;
-	size_t count, cap;
+	struct page page;
+	int64_t slice;
+	bool after;
+	struct catalogue_row last;
 	bool cut;
-	errint_t error;
 };
 
 static int by_deadline(const void *a, const void *b)
@@ -156,96 +209,87 @@ static int by_deadline(const void *a, const void *b)
 	return memcmp(x->place, y->place, HOME_BYTES);
 }
 
-static errint_t selection_room(struct selection *s)
-{
-	if (s->count == 2 * KEEP) {
-		qsort(s->row, s->count, sizeof *s->row, by_deadline);
-		s->count = KEEP;
-		s->cut = true;
-	}
-	if (s->count < s->cap)
-		return 0;
-	size_t cap = s->cap ? 2 * s->cap : STEP_ROWS;
-	struct catalogue_row *row = realloc(s->row, cap * sizeof *row);
-	if (!row)
-		return -ENOMEM;
-	s->row = row;
-	s->cap = cap;
-	return 0;
-}
-
-static void select_row(
-	void *ctx, const uint8_t key[static HOME_BYTES], int64_t seen, const uint8_t *sealed, size_t sealed_len)
+static void select_row(void *ctx, const struct pack_row *packed)
 {
 	struct selection *s = ctx;
-	if (s->error || (s->error = selection_room(s)))
-		return;
-	struct catalogue_row *row = &s->row[s->count];
-	if (catalogue_row_open(s->c, key, sealed, sealed_len, row))
-		atomic_store(&s->c->lost, true);
-	else if (!s->last || by_deadline(row, s->last) > 0)
-		s->count++;
+	struct page *p = &s->page;
+	if (p->count == 2 * KEEP) {
+		qsort(p->row, p->count, sizeof *p->row, by_deadline);
+		p->count = KEEP;
+		s->cut = true;
+	}
+	struct catalogue_row *row = room_in(p);
+	if (row && pack_row_decode(packed, true, row))
+		atomic_store(&p->c->corrupt, true);
+	else if (row && mark_of_expiry(row->expires_at) == s->slice && (!s->after || by_deadline(row, &s->last) > 0))
+		p->count++;
 }
 
-static errint_t select_from(struct catalogue *c, int64_t hour, struct selection *s)
+static errint_t select_from(struct catalogue *c, struct selection *s)
 {
-	struct cdb_cursor cursor = {0};
-	size_t read = STEP_ROWS;
+	struct packs_cursor cursor = {0};
+	struct page *p = &s->page;
 	errint_t r = 0;
-	s->count = 0;
+	p->count = 0;
 	s->cut = false;
-	while (!r && read == STEP_ROWS) {
+	while (!r && !cursor.end) {
 		pthread_mutex_lock(&c->reader_lock);
-		r = cdb_each_in_bucket(c->reader, CDB_BY_EXPIRY, hour_bucket(c->keys, CDB_BY_EXPIRY, hour), &cursor,
-			STEP_ROWS, select_row, s, &read);
+		r = packs_walk(c, c->reader, s->slice, &cursor, select_row, s);
 		pthread_mutex_unlock(&c->reader_lock);
 		if (!r)
-			r = s->error;
+			r = p->error;
 	}
-	if (s->count)
-		qsort(s->row, s->count, sizeof *s->row, by_deadline);
-	if (s->cut && s->count > KEEP)
-		s->count = KEEP;
+	if (p->count)
+		qsort(p->row, p->count, sizeof *p->row, by_deadline);
+	if (s->cut && p->count > KEEP)
+		p->count = KEEP;
 	return r;
 }
 
-static errint_t each_in_hour(struct catalogue *c, int64_t hour, int64_t before, struct selection *s,
+static errint_t each_in_slice(struct catalogue *c, int64_t from, int64_t before, struct selection *s,
 	errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx)
 {
-	struct catalogue_row last;
+	const struct page *p = &s->page;
 	errint_t r = 0;
-	s->last = NULL;
+	s->after = false;
 	do {
-		r = select_from(c, hour, s);
-		for (size_t i = 0; !r && i < s->count && s->row[i].expires_at < before; i++)
-			r = cb(ctx, &s->row[i]);
-		if (s->count)
-			last = s->row[s->count - 1];
-		s->last = &last;
-	} while (!r && s->cut && last.expires_at < before);
+		r = select_from(c, s);
+		for (size_t i = 0; !r && i < p->count && p->row[i].expires_at < before; i++)
+			if (p->row[i].expires_at >= from)
+				r = cb(ctx, &p->row[i]);
+		if (p->count)
+			s->last = p->row[p->count - 1];
+		s->after = true;
+	} while (!r && s->cut && s->last.expires_at < before);
+	return r;
+}
+
+errint_t catalogue_each_between(struct catalogue *c, int64_t from, int64_t before,
+	errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx)
+{
+	struct selection s = {.page.c = c};
+	struct slices *slices = calloc(1, sizeof *slices);
+	if (!slices)
+		return -ENOMEM;
+	errint_t r = catalogue_flush(c);
+	if (!r && c->reader)
+		r = catalogue_find_slices(c, c->reader, &c->reader_lock, false, slices);
+	for (s.slice = slice_of(from); !r && before > from; s.slice++) {
+		s.slice = slices_first(slices, s.slice);
+		if (s.slice == SLICES_MAX || s.slice > slice_of(before))
+			break;
+		r = each_in_slice(c, from, before, &s, cb, ctx);
+	}
+	free(s.page.row);
+	slices_free(slices);
+	free(slices);
 	return r;
 }
 
 errint_t catalogue_each_by_deadline(
 	struct catalogue *c, int64_t before, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx)
 {
-	struct selection s = {.c = c};
-	struct hours *hours = calloc(1, sizeof *hours);
-	if (!hours)
-		return -ENOMEM;
-	errint_t r = catalogue_flush(c);
-	if (!r && c->reader)
-		r = catalogue_find_hours(c, c->reader, &c->reader_lock, CDB_BY_EXPIRY, hours);
-	if (r == -EBADMSG) {
-		atomic_store(&c->lost, true);
-		r = 0;
-	}
-	for (int64_t h = 0; !r && (h = hours_first(hours, h)) != HOURS_MAX && h <= hour_of(before); h++)
-		r = each_in_hour(c, h, before, &s, cb, ctx);
-	free(s.row);
-	hours_free(hours);
-	free(hours);
-	return r;
+	return catalogue_each_between(c, INT64_MIN, before, cb, ctx);
 }
 
 uint64_t catalogue_count(struct catalogue *c)

@@ -23,41 +23,18 @@ static int key_compare(int64_t at, const uint8_t *place, const struct near_key *
 	return at != k->at ? (at < k->at ? -1 : 1) : memcmp(place, k->place, HOME_BYTES);
 }
 
-static void note_hour(struct catalogue *c, int64_t due)
+static void note_slice(struct catalogue *c, int64_t due)
 {
-	if (hours_add(&c->hours, hour_of(due)))
+	if (slices_add(&c->slices, slice_of(due)))
 		atomic_store(&c->lost, true);
 }
 
 /* ---- batches ------------------------------------------------------------------------------------------------------------------ */
 
-static errint_t apply_put(struct catalogue *c, const struct op *op)
-{
-	uint8_t sealed[ROW_SEALED_MAX];
-	bool is_new = false;
-	int64_t by_expiry = hour_bucket(c->keys, CDB_BY_EXPIRY, hour_of(op->expires_at));
-	int64_t by_commit = hour_bucket(c->keys, CDB_BY_COMMIT, hour_of(op->due));
-	row_seal(c->keys, c->uuid, ROW_FILE, op->key, op->body, op->len, sealed);
-	errint_t r = cdb_put_file(c->db, op->key, op->expires_at == POLICY_NEVER ? NULL : &by_expiry,
-		op->due == op->expires_at ? NULL : &by_commit, c->scan, sealed, SMALL_TAG_BYTES + op->len, &is_new);
-	if (!r && is_new)
-		atomic_fetch_add(&c->count, 1);
-	return r;
-}
-
-static errint_t apply_remove(struct catalogue *c, const struct op *op)
-{
-	bool removed = false;
-	errint_t r = cdb_remove_file(c->db, op->key, &removed);
-	if (removed)
-		atomic_fetch_sub(&c->count, 1);
-	return r;
-}
-
 static errint_t apply_put_dir(struct catalogue *c, const struct op *op)
 {
 	uint8_t sealed[ROW_SEALED_MAX];
-	row_seal(c->keys, c->uuid, ROW_DIR, op->key, op->body, op->len, sealed);
+	row_seal(c->keys, c->uuid, SEAL_DIR, op->key, op->body, op->len, sealed);
 	return cdb_put_dir(c->db, op->key, c->scan, sealed, SMALL_TAG_BYTES + op->len);
 }
 
@@ -65,9 +42,8 @@ static errint_t apply(struct catalogue *c, const struct op *op)
 {
 	switch (op->kind) {
 	case OP_PUT:
-		return apply_put(c, op);
 	case OP_REMOVE:
-		return apply_remove(c, op);
+		return 0;
 	case OP_PUT_DIR:
 		return apply_put_dir(c, op);
 	case OP_REMOVE_DIR:
@@ -111,37 +87,70 @@ static void find_last(struct catalogue *c, uint64_t from, size_t n)
 	}
 }
 
+static int by_key(const void *a, const void *b)
+{
+	const struct packs_edit *x = a, *y = b;
+	return pack_row_compare(x->key, x->place, y->key, y->place);
+}
+
+static struct packs_edit edit_of(struct catalogue *c, const struct op *op)
+{
+	bool put = op->kind == OP_PUT;
+	return (struct packs_edit){.key = pack_key(c->keys, put ? op->body : op->dir_id, op->key),
+		.seen = c->scan,
+		.place = op->key,
+		.body = put ? op->body : NULL,
+		.len = op->len};
+}
+
+/* Files are edited together, in the order of the table; up to where a scan begins. */
+static errint_t apply_files(struct catalogue *c, uint64_t from, size_t *at, size_t n)
+{
+	size_t count = 0;
+	for (; *at < n; ++*at) {
+		const struct op *op = &c->ring[(from + *at) % RING];
+		if (op->kind == OP_SCAN)
+			break;
+		if ((op->kind == OP_PUT || op->kind == OP_REMOVE) && *slot_of(c, from, op->key) == *at + 1)
+			c->edit[count++] = edit_of(c, op);
+	}
+	if (count)
+		qsort(c->edit, count, sizeof *c->edit, by_key);
+	return packs_apply(c, c->edit, count);
+}
+
 static errint_t commit(struct catalogue *c, uint64_t from, size_t n)
 {
-	uint64_t count = atomic_load(&c->count);
 	int64_t scan = c->scan;
-	errint_t r = cdb_begin(c->db, false);
+	size_t files = 0;
+	errint_t r = packs_begin(c);
 	for (size_t i = 0; !r && i < n; i++) {
 		const struct op *op = &c->ring[(from + i) % RING];
-		if (!has_key(op) || *slot_of(c, from, op->key) == i + 1)
+		if (i == files)
+			r = apply_files(c, from, &files, n);
+		if (!r && op->kind == OP_SCAN)
+			files = i + 1;
+		if (!r && (!has_key(op) || *slot_of(c, from, op->key) == i + 1))
 			r = apply(c, op);
 	}
-	if (!r)
-		r = cdb_commit(c->db);
+	r = packs_end(c, r);
 	if (r) {
-		cdb_rollback(c->db);
-		atomic_store(&c->count, count);
 		c->scan = scan;
 		c->prune.active = false;
 	}
 	return r;
 }
 
-/* A row beyond the horizon is found again by its hour. While a load waits for the ring to be emptied, so is one that was put before the horizon
+/* A row beyond the horizon is found again by its slice. While a load waits for the ring to be emptied, so is one that was put before the horizon
  * moved past it. */
-static void note_hours(struct catalogue *c, uint64_t from, size_t n)
+static void note_slices(struct catalogue *c, uint64_t from, size_t n)
 {
 	bool draining = c->load.active && !c->load.drained;
 	for (size_t i = 0; i < n; i++) {
 		const struct op *op = &c->ring[(from + i) % RING];
 		if (op->kind == OP_PUT && op->due != POLICY_NEVER &&
 			(draining || key_compare(op->due, op->key, &c->horizon) >= 0))
-			note_hour(c, op->due);
+			note_slice(c, op->due);
 	}
 }
 
@@ -179,7 +188,7 @@ static void write_batch(struct catalogue *c, uint64_t from, size_t n)
 		log_line(LOG_LEVEL_ERROR,
 			"the catalogue cannot be written (%s): rows are missing until the next mount completes it",
 			strerror(-r));
-	note_hours(c, from, n);
+	note_slices(c, from, n);
 	pthread_mutex_lock(&c->lock);
 	c->done += n;
 	c->error = r;
@@ -190,24 +199,24 @@ static void write_batch(struct catalogue *c, uint64_t from, size_t n)
 
 /* ---- loading the near queue from the table -------------------------------------------------------------------------------------- */
 
-/* The last hour that is to be in memory: that after the current one, or the first that has any row. */
-static int64_t wanted_hour(struct catalogue *c)
+/* The last slice that is to be in memory: that after the current one, or the first that has any row. */
+static int64_t wanted_slice(struct catalogue *c)
 {
-	int64_t first = c->near.count ? 0 : hours_first(&c->hours, 0);
-	int64_t next = hour_of(c->now) + 1;
-	return first != HOURS_MAX && first > next ? first : next;
+	int64_t first = c->near.count ? 0 : slices_first(&c->slices, 0);
+	int64_t next = slice_of(c->now) + 1;
+	return first != SLICES_MAX && first > next ? first : next;
 }
 
 static void load_begin(struct catalogue *c)
 {
 	pthread_mutex_lock(&c->near_lock);
-	int64_t end = (wanted_hour(c) + 1) * 3600;
+	int64_t end = (wanted_slice(c) + 1) * SLICE_SECONDS;
 	bool begin = end > c->horizon.at && (c->near.count < c->near_max / 2);
 	if (begin) {
 		memset(&c->load, 0, sizeof c->load);
 		c->load.active = true;
 		c->load.from = c->horizon;
-		c->load.hour = hour_of(c->horizon.at);
+		c->load.slice = slice_of(c->horizon.at);
 		c->horizon = (struct near_key){.at = end};
 	}
 	pthread_mutex_unlock(&c->near_lock);
@@ -227,32 +236,43 @@ static void load_end(struct catalogue *c)
 	pthread_mutex_unlock(&c->near_lock);
 }
 
-static void load_row(
-	void *ctx, const uint8_t key[static HOME_BYTES], int64_t seen, const uint8_t *sealed, size_t sealed_len)
+static void load_row(void *ctx, const struct pack_row *packed)
 {
 	struct catalogue *c = ctx;
 	struct catalogue_row row;
 	uint8_t body[ROW_BODY_MAX];
-	size_t len;
-	errint_t r = row_open(c->keys, c->uuid, ROW_FILE, key, sealed, sealed_len, body, &len);
-	if (!r)
-		r = row_decode(key, body, len, &row);
-	if (r) { /* forged: the scan of the next mount replaces it */
-		atomic_store(&c->lost, true);
+	if (pack_row_decode(packed, true, &row)) {
+		atomic_store(&c->corrupt, true);
 		return;
 	}
 	int64_t due = row_due(&row);
-	if (due == POLICY_NEVER || key_compare(due, key, &c->load.from) < 0)
+	bool waits = mark_of_commit(&row) != MARK_NONE;
+	if (due == POLICY_NEVER || waits == c->load.by_expiry || slice_of(due) != c->load.slice ||
+		key_compare(due, row.place, &c->load.from) < 0)
 		return;
-	if (key_compare(due, key, &c->horizon) >= 0) {
-		note_hour(c, due);
+	if (key_compare(due, row.place, &c->horizon) >= 0) {
+		note_slice(c, due);
 		return;
 	}
+	size_t len = row_encode(&row, body);
 	pthread_mutex_lock(&c->near_lock);
-	if (!near_has(&c->near, key) && near_put(&c->near, key, due, false, body, len))
+	if (!near_has(&c->near, row.place) && near_put(&c->near, row.place, due, false, body, len))
 		atomic_store(&c->lost, true);
 	catalogue_head_moved(c);
 	pthread_mutex_unlock(&c->near_lock);
+}
+
+/* On to a slice that is to be read; false if there is none. */
+static bool load_next_slice(struct catalogue *c)
+{
+	c->load.slice = slices_first(&c->slices, c->load.slice);
+	if (c->load.slice == SLICES_MAX || c->load.slice * SLICE_SECONDS >= c->horizon.at)
+		return false;
+	slices_drop(&c->slices, c->load.slice);
+	c->load.reading = true;
+	c->load.by_expiry = false;
+	c->load.cursor = (struct packs_cursor){0};
+	return true;
 }
 
 static void load_step(struct catalogue *c)
@@ -264,34 +284,26 @@ static void load_step(struct catalogue *c)
 	if (!c->load.drained && c->load.drain_to > c->done)
 		return; /* `done` is changed by this thread only */
 	c->load.drained = true;
-	if (!c->load.reading) {
-		c->load.hour = hours_first(&c->hours, c->load.hour);
-		if (c->load.hour == HOURS_MAX || c->load.hour * 3600 >= c->horizon.at) {
-			load_end(c);
-			load_begin(c); /* there was nothing: on to the first hour that has rows */
-			return;
-		}
-		hours_drop(&c->hours, c->load.hour);
-		c->load.reading = true;
-		c->load.by = CDB_BY_COMMIT;
-		c->load.cursor = (struct cdb_cursor){0};
+	if (!c->load.reading && !load_next_slice(c)) {
+		load_end(c);
+		load_begin(c); /* there was nothing: on to the first slice that has rows */
+		return;
 	}
-	size_t count = 0;
-	errint_t r = cdb_each_in_bucket(c->db, c->load.by, hour_bucket(c->keys, c->load.by, c->load.hour),
-		&c->load.cursor, STEP_ROWS, load_row, c, &count);
+	int64_t mark = c->load.by_expiry ? c->load.slice : -1 - c->load.slice;
+	errint_t r = packs_walk(c, c->db, mark, &c->load.cursor, load_row, c);
 	if (r && !atomic_exchange(r == -EBADMSG ? &c->corrupt : &c->lost, true))
 		log_line(LOG_LEVEL_ERROR, "the catalogue cannot be read: %s", strerror(-r));
-	if (!r && count == STEP_ROWS)
+	if (!r && !c->load.cursor.end)
 		return;
-	c->load.cursor = (struct cdb_cursor){0};
-	c->load.reading = c->load.by == CDB_BY_COMMIT;
-	c->load.by = CDB_BY_EXPIRY;
-	c->load.hour += !c->load.reading;
+	c->load.cursor = (struct packs_cursor){0};
+	c->load.reading = !c->load.by_expiry;
+	c->load.by_expiry = true;
+	c->load.slice += !c->load.reading;
 }
 
 static void note_dropped(void *ctx, int64_t due)
 {
-	note_hour(ctx, due);
+	note_slice(ctx, due);
 }
 
 void catalogue_limit_near(struct catalogue *c, size_t rows)
@@ -325,34 +337,87 @@ void catalogue_load_all(struct catalogue *c)
 
 /* ---- dropping what a complete scan has not seen ----------------------------------------------------------------------------------- */
 
+/* Keys and places of what is to go: a step of the walk has at most so many rows. */
 struct stale {
+	int64_t scan;
+	size_t count, cap;
+	struct {
+		int64_t key;
+		uint8_t place[HOME_BYTES];
+	} *row;
+	errint_t error;
+};
+
+static void note_stale(void *ctx, const struct pack_row *row)
+{
+	struct stale *s = ctx;
+	if (row->seen == s->scan || s->error)
+		return;
+	if (s->count == s->cap) {
+		size_t cap = s->cap ? 2 * s->cap : STEP_ROWS;
+		void *more = realloc(s->row, cap * sizeof *s->row);
+		if (!more) {
+			s->error = -ENOMEM;
+			return;
+		}
+		s->row = more;
+		s->cap = cap;
+	}
+	s->row[s->count].key = row->key;
+	memcpy(s->row[s->count++].place, row->place, HOME_BYTES);
+}
+
+static errint_t drop_stale(struct catalogue *c, const struct stale *s)
+{
+	errint_t r = s->count ? packs_begin(c) : 0;
+	for (size_t i = 0, n; !r && i < s->count; i += n) {
+		for (n = 0; n < BATCH && i + n < s->count; n++)
+			c->edit[n] = (struct packs_edit){.key = s->row[i + n].key, .place = s->row[i + n].place};
+		r = packs_apply(c, c->edit, n);
+	}
+	return s->count ? packs_end(c, r) : r;
+}
+
+static errint_t prune_files(struct catalogue *c)
+{
+	struct stale s = {.scan = c->scan};
+	errint_t r = packs_walk(c, c->db, MARK_ANY, &c->prune.cursor, note_stale, &s);
+	if (!r)
+		r = s.error ? s.error : drop_stale(c, &s);
+	free(s.row);
+	c->prune.dirs = !r && c->prune.cursor.end;
+	return r;
+}
+
+struct stale_dirs {
 	int64_t scan;
 	size_t count;
 	uint8_t key[STEP_ROWS][HOME_BYTES];
 };
 
-static void note_stale(void *ctx, const uint8_t key[static HOME_BYTES], int64_t seen, const uint8_t *sealed, size_t len)
+static void note_stale_dir(
+	void *ctx, const uint8_t key[static HOME_BYTES], int64_t seen, const uint8_t *sealed, size_t len)
 {
-	struct stale *s = ctx;
+	struct stale_dirs *s = ctx;
 	if (seen != s->scan)
 		memcpy(s->key[s->count++], key, HOME_BYTES);
 }
 
-static errint_t drop_stale(struct catalogue *c, const struct stale *s)
+static errint_t prune_dirs(struct catalogue *c)
 {
-	uint64_t dropped = 0;
-	errint_t r = s->count ? cdb_begin(c->db, false) : 0;
-	for (size_t i = 0; !r && i < s->count; i++) {
-		bool removed = true;
-		r = c->prune.dirs ? cdb_remove_dir(c->db, s->key[i]) : cdb_remove_file(c->db, s->key[i], &removed);
-		dropped += removed && !c->prune.dirs;
+	struct stale_dirs s = {.scan = c->scan};
+	size_t count = 0;
+	errint_t r = cdb_each_dir(c->db, &c->prune.dir_cursor, STEP_ROWS, note_stale_dir, &s, &count);
+	if (!r && s.count)
+		r = packs_begin(c);
+	for (size_t i = 0; !r && i < s.count; i++)
+		r = cdb_remove_dir(c->db, s.key[i]);
+	if (s.count)
+		r = packs_end(c, r);
+	if (!r && count < STEP_ROWS) {
+		c->prune.active = false;
+		atomic_store(&c->complete, true);
 	}
-	if (!r && s->count)
-		r = cdb_commit(c->db);
-	if (r)
-		cdb_rollback(c->db);
-	else
-		atomic_fetch_sub(&c->count, dropped);
 	return r;
 }
 
@@ -360,21 +425,10 @@ static void prune_step(struct catalogue *c)
 {
 	if (!c->prune.active)
 		return;
-	struct stale s = {.scan = c->scan};
-	size_t count = 0;
-	errint_t r = c->prune.dirs ? cdb_each_dir(c->db, &c->prune.cursor, STEP_ROWS, note_stale, &s, &count)
-				   : cdb_each_file(c->db, &c->prune.cursor, STEP_ROWS, note_stale, &s, &count);
-	if (!r)
-		r = drop_stale(c, &s);
+	errint_t r = c->prune.dirs ? prune_dirs(c) : prune_files(c);
 	if (r) {
 		atomic_store(r == -EBADMSG ? &c->corrupt : &c->lost, true);
 		c->prune.active = false;
-	} else if (count < STEP_ROWS && !c->prune.dirs) {
-		c->prune.dirs = true;
-		c->prune.cursor = (struct cdb_cursor){0};
-	} else if (count < STEP_ROWS) {
-		c->prune.active = false;
-		atomic_store(&c->complete, true);
 	}
 }
 

@@ -31,6 +31,38 @@ Test(buf, integers_are_little_endian)
 	cr_assert(rbuf_done(&r));
 }
 
+Test(buf, numbers_take_what_they_need)
+{
+	static const struct {
+		int64_t v;
+		size_t len, zigzag_len;
+	} of[] = {{0, 1, 1}, {63, 1, 1}, {64, 1, 2}, {127, 1, 2}, {128, 2, 2}, {16383, 2, 3}, {16384, 3, 3}, {INT64_MAX, 9, 10}, {-1, 10, 1},
+		{-64, 10, 1}, {-65, 10, 2}, {INT64_MIN, 10, 10}};
+	for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
+		uint8_t bytes[20];
+		struct wbuf w;
+		struct rbuf r;
+		wbuf_init(&w, bytes, sizeof bytes);
+		wbuf_var(&w, (uint64_t)of[i].v);
+		cr_assert_eq(w.len, of[i].len, "%zu", i);
+		wbuf_ivar(&w, of[i].v);
+		cr_assert_eq(w.len, of[i].len + of[i].zigzag_len, "%zu", i);
+		rbuf_init(&r, bytes, w.len);
+		cr_assert_eq(rbuf_var(&r), (uint64_t)of[i].v);
+		cr_assert_eq(rbuf_ivar(&r), of[i].v);
+		cr_assert(rbuf_done(&r));
+		for (size_t cut = 0; cut < of[i].len; cut++) {
+			rbuf_init(&r, bytes, cut);
+			cr_assert_eq(rbuf_var(&r), 0);
+			cr_assert(r.bad);
+		}
+	}
+	struct rbuf r;
+	rbuf_init(&r, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10);
+	cr_assert_eq(rbuf_var(&r), 0);
+	cr_assert(r.bad, "65 bits");
+}
+
 Test(buf, reading_past_the_end_is_sticky)
 {
 	const uint8_t bytes[3] = {1, 2, 3};

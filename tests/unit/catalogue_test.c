@@ -336,7 +336,7 @@ Test(catalogue, overdue_rows_come_after_reopening)
 	struct catalogue_row out[8];
 	put(c, 1, NOW - 500 * DAY);
 	put(c, 2, NOW - 10);
-	put(c, 3, NOW + HOUR / 2);
+	put(c, 3, NOW + 600);
 	put(c, 4, NOW + 300 * DAY);
 	close_clean(c);
 	c = open_it();
@@ -348,7 +348,7 @@ Test(catalogue, overdue_rows_come_after_reopening)
 	cr_assert_eq(catalogue_count(c), 4);
 	take_away(c, 1);
 	take_away(c, 2);
-	cr_assert_eq(catalogue_next(c, NOW), NOW + HOUR / 2);
+	cr_assert_eq(catalogue_next(c, NOW), NOW + 600);
 	cr_assert_eq(catalogue_due(c, NOW + 300 * DAY, out, 8), 1);
 	cr_assert_eq(out[0].generation, 3);
 	cr_assert_eq(catalogue_due(c, NOW + 300 * DAY, out, 8), 1);

@@ -1,0 +1,240 @@
+/* queue_rows ARCHIVE ANCHOR KEY-FILE FILES LANES DAYS: fills the catalogue of an archive, which nobody has mounted, with rows of files that are not there: for each
+ * of LANES × DAYS directories (which are made) as many as come to FILES, whose deadlines lie in the next DAYS days. Then measures what rows cost. For
+ * tests/bench/queue; prints "name value" lines. */
+#include "base/io.h"
+#include "base/secret.h"
+#include "store/core.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define DAY     86400
+#define CLASSES 8
+#define BURST   2000
+
+static const struct subject subject = {
+	.uid = 0, .login_uid = POLICY_NO_UID, .real_uid = POLICY_NO_UID, .pid = 1};
+static const struct caller caller = {.subject = &subject};
+
+static struct archive *a;
+static unsigned lanes, days;
+static int64_t now;
+static uint64_t state = 0x243f6a8885a308d3;
+
+static void check(errint_t r, const char *what)
+{
+	if (!r)
+		return;
+	fprintf(stderr, "queue_rows: %s: %s\n", what, strerror(-r));
+	exit(1);
+}
+
+static double seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static uint64_t draw(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+static struct inode *subdirectory(struct inode *in, const char *name)
+{
+	struct fs_entry e;
+	errint_t r = fs_lookup(a, in, name, &e);
+	if (r == -ENOENT)
+		r = fs_mkdir(a, in, name, 0755, &caller, &e);
+	check(r, name);
+	return e.inode;
+}
+
+/* The file number `n` of one lane's day. Lanes have a class each; all live about as many days as there are. */
+static void fill_row(struct catalogue_row *row, struct inode *dir, unsigned lane, unsigned day, uint64_t n)
+{
+	char name[64], class_[16];
+	struct sealed_name sealed;
+	int64_t second = (int64_t)(draw() % DAY), lifetime = ((int64_t)days + lane % CLASSES) * DAY;
+	int len = snprintf(name, sizeof name, "%05" PRId64 "_lane%02u_%06" PRIu64 ".jpg", second, lane, n);
+	check(dir_seal(dir, name, (size_t)len, &sealed), "name");
+	memset(row, 0, sizeof *row);
+	home_compute(row->place, a->keys, dir->dir->record.dir_id, name, (size_t)len);
+	memcpy(row->dir_id, dir->dir->record.dir_id, DIR_ID_BYTES);
+	crypt_random(row->file_id, sizeof row->file_id);
+	snprintf(class_, sizeof class_, "class%u", lane % CLASSES);
+	class_fingerprint(row->class_fp, a->keys, class_);
+	row->generation = 2;
+	row->size = 20000 + draw() % 100000;
+	row->expires_at = now + 60 + (int64_t)day * DAY + second;
+	row->created_at = row->basis_at = row->expires_at - lifetime;
+	row->modified_at = row->created_at + (int64_t)(draw() % 3);
+	row->retain_until = INT64_MIN;
+	row->state = HEADER_CLOSED;
+	row->key_kind = KEY_KIND_EPOCH;
+	row->tree = 1;
+	row->epoch = (uint32_t)((row->expires_at - 1) / 60);
+	strcpy(row->backing, sealed.backing);
+}
+
+static struct inode *directory_of(unsigned lane, unsigned day)
+{
+	char name[32];
+	snprintf(name, sizeof name, "lane%02u", lane);
+	struct inode *up = subdirectory(fs_root(a), name);
+	snprintf(name, sizeof name, "day%03u", day);
+	struct inode *dir = subdirectory(up, name);
+	struct dir_use u;
+	check(dir_enter(a, dir, false, &u), name); /* loads its keys */
+	dir_leave(a, &u);
+	fs_forget(a, up, 1);
+	return dir;
+}
+
+static void fill(uint64_t files)
+{
+	struct catalogue_row row;
+	uint64_t each = files / ((uint64_t)lanes * days);
+	double start = seconds();
+	for (unsigned day = 0; day < days; day++)
+		for (unsigned lane = 0; lane < lanes; lane++) {
+			struct inode *dir = directory_of(lane, day);
+			for (uint64_t n = 0; n < each; n++) {
+				fill_row(&row, dir, lane, day, n);
+				catalogue_put(a->catalogue, &row);
+			}
+			fs_forget(a, dir, 1);
+		}
+	check(catalogue_flush(a->catalogue), "flush");
+	printf("filled-rows-per-second %.0f\n", (double)each * lanes * days / (seconds() - start));
+}
+
+/* One at a time: each is on its way to the disk before the next is put. */
+static double one_by_one(const struct catalogue_row *row, size_t count, bool put)
+{
+	double start = seconds();
+	for (size_t i = 0; i < count; i++) {
+		if (put)
+			catalogue_put(a->catalogue, &row[i]);
+		else
+			catalogue_remove(a->catalogue, row[i].dir_id, row[i].place);
+		check(catalogue_flush(a->catalogue), "flush");
+	}
+	return (seconds() - start) / (double)count * 1e6;
+}
+
+static double together(const struct catalogue_row *row, size_t count, bool put)
+{
+	double start = seconds();
+	for (size_t i = 0; i < count; i++)
+		if (put)
+			catalogue_put(a->catalogue, &row[i]);
+		else
+			catalogue_remove(a->catalogue, row[i].dir_id, row[i].place);
+	check(catalogue_flush(a->catalogue), "flush");
+	return (seconds() - start) / (double)count * 1e6;
+}
+
+/* Files that come into `dirs` directories at once. */
+static void measure_changes(const char *name, unsigned dirs)
+{
+	struct catalogue_row *row = calloc(BURST, sizeof *row);
+	check(row ? 0 : -ENOMEM, name);
+	for (unsigned i = 0; i < BURST; i++) {
+		unsigned k = i % dirs;
+		struct inode *dir = directory_of(k % lanes, k / lanes * 7 % days);
+		fill_row(&row[i], dir, k % lanes, days - 1, 1000000 + i);
+		fs_forget(a, dir, 1);
+	}
+	printf("%s-insert-us %.1f\n", name, together(row, BURST, true));
+	printf("%s-delete-us %.1f\n", name, together(row, BURST, false));
+	printf("%s-single-insert-us %.1f\n", name, one_by_one(row, 200, true));
+	printf("%s-single-delete-us %.1f\n", name, one_by_one(row, 200, false));
+	free(row);
+}
+
+struct walk {
+	uint64_t rows, groups;
+	size_t limit;
+	uint8_t dir_id[DIR_ID_BYTES];
+};
+
+static errint_t walk_row(void *ctx, const struct catalogue_row *row)
+{
+	struct walk *w = ctx;
+	if (memcmp(w->dir_id, row->dir_id, DIR_ID_BYTES))
+		w->groups++;
+	memcpy(w->dir_id, row->dir_id, DIR_ID_BYTES);
+	return ++w->rows == w->limit;
+}
+
+static errint_t count_sum(void *ctx, const struct catalogue_sum *sum)
+{
+	*(uint64_t *)ctx += sum->files;
+	return 0;
+}
+
+static void measure_reads(void)
+{
+	struct walk all = {0}, first = {.limit = 100};
+	uint64_t summed = 0;
+	double start = seconds();
+	check(catalogue_each(a->catalogue, walk_row, &all), "walk");
+	printf("walk-all-ms %.1f\nrows %" PRIu64 "\ngroups %" PRIu64 "\n", (seconds() - start) * 1e3, all.rows, all.groups);
+	start = seconds();
+	catalogue_each_by_deadline(a->catalogue, INT64_MAX, walk_row, &first);
+	printf("first-hundred-ms %.1f\n", (seconds() - start) * 1e3);
+	start = seconds();
+	check(catalogue_each_sum(a->catalogue, count_sum, &summed), "sums");
+	printf("sums-ms %.1f\nsummed %" PRIu64 "\n", (seconds() - start) * 1e3, summed);
+}
+
+static void open_it(char **argv)
+{
+	static uint8_t key[KEY_BYTES];
+	uint8_t *p;
+	size_t len;
+	struct fault f = {{0}};
+	const char *const anchors[] = {argv[2], NULL};
+	check(secret_init(), "secret memory");
+	check(io_read_file(AT_FDCWD, argv[3], KEY_BYTES, &p, &len), argv[3]);
+	check(len == KEY_BYTES ? 0 : -EINVAL, argv[3]);
+	memcpy(key, p, sizeof key);
+	free(p);
+	struct archive_open o = {.path = argv[1], .secret = {SLOT_KEY_FILE, key, sizeof key}, .anchor = anchors};
+	if (archive_open(&o, &a, &f)) {
+		fprintf(stderr, "queue_rows: %s\n", f.text);
+		exit(1);
+	}
+	check(catalogue_start(a->catalogue), "writer");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 7) {
+		fprintf(stderr, "queue_rows ARCHIVE ANCHOR KEY-FILE FILES LANES DAYS\n");
+		return 2;
+	}
+	lanes = (unsigned)atoi(argv[5]);
+	days = (unsigned)atoi(argv[6]);
+	check(lanes && days ? 0 : -EINVAL, "lanes and days");
+	open_it(argv);
+	now = tclock_trusted(a->clock);
+	fill(strtoull(argv[4], NULL, 10));
+	measure_changes("ingest", lanes);
+	measure_changes("scattered", BURST < lanes * days ? BURST : lanes * days);
+	measure_reads();
+	catalogue_complete(a->catalogue);
+	double start = seconds();
+	archive_close(a);
+	printf("close-ms %.1f\n", (seconds() - start) * 1e3);
+	return 0;
+}
