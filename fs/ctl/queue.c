@@ -1,8 +1,9 @@
 #include "ctl/verb.h"
 
-#include <string.h>
+#include "store/anchor.h" /* and what headers say */
 
-#define SLICE_SECONDS 900 /* every zone's hours and days are whole numbers of these */
+#include <stdio.h>
+#include <string.h>
 
 static errint_t put_now(struct ctl_call *c, const struct archive_status *s)
 {
@@ -15,6 +16,27 @@ static errint_t put_now(struct ctl_call *c, const struct archive_status *s)
 	return verb_row(c);
 }
 
+static const char *act_word(enum queue_act act)
+{
+	static const char *const word[] = {[QUEUE_NOTHING] = "nothing",
+		[QUEUE_COMMIT] = "commit",
+		[QUEUE_RELEASE] = "release",
+		[QUEUE_DENY] = "deny",
+		[QUEUE_SHRED] = "shred"};
+	return word[act];
+}
+
+/* Their numbers, separated by commas. */
+static void put_holds(struct ctl_call *c, const uint32_t hold[static HEADER_HOLDS])
+{
+	char text[HEADER_HOLDS * 12] = "";
+	size_t len = 0;
+	for (size_t i = 0; i < HEADER_HOLDS; i++)
+		if (hold[i])
+			len += (size_t)snprintf(text + len, sizeof text - len, "%s%u", len ? "," : "", hold[i]);
+	ctl_put(&c->out, "holds", text);
+}
+
 static errint_t put_item(void *ctx, const struct queue_item *q)
 {
 	struct ctl_call *c = ctx;
@@ -22,155 +44,128 @@ static errint_t put_item(void *ctx, const struct queue_item *q)
 	ctl_put_i64(&c->out, "expires", q->expires_at);
 	ctl_put_i64(&c->out, "created", q->created_at);
 	ctl_put_i64(&c->out, "basis", q->basis_at);
+	ctl_put_i64(&c->out, "modified", q->modified_at);
 	ctl_put_i64(&c->out, "retain-until", q->retain_until);
+	ctl_put_i64(&c->out, "commits", q->commits_at);
 	ctl_put_u64(&c->out, "size", q->size);
 	ctl_put_hex(&c->out, "id", q->file_id, sizeof q->file_id);
 	ctl_put(&c->out, "class", q->class_);
+	ctl_put_u64(&c->out, "line", q->line);
 	ctl_put_u64(&c->out, "tree", q->tree);
 	ctl_put_u64(&c->out, "epoch", q->epoch);
 	ctl_put(&c->out, "state", verb_state_word(q->state));
 	ctl_put(&c->out, "key", verb_key_word(q->key_kind));
+	put_holds(c, q->holds);
+	ctl_put(&c->out, "next", act_word(q->next.act));
+	ctl_put_i64(&c->out, "next-at", q->next.at);
+	if (q->owner_known)
+		ctl_put_u64(&c->out, "owner", q->owner);
 	ctl_put(&c->out, "path", q->path);
 	return verb_row(c);
 }
 
 /* ---- sums ------------------------------------------------------------------------------------------------------------- */
 
-struct sum {
-	char class_[64];
-	uint64_t files, bytes, overdue;
-	int64_t first, last; /* deadlines */
-};
+static const char *const kinds[] = {
+	[QUEUE_BY_SLICE] = "slice", [QUEUE_BY_CLASS] = "class", [QUEUE_BY_DIRECTORY] = "directory"};
 
-struct sums {
+struct summing {
 	struct ctl_call *call;
-	int64_t now;
-	struct sum *item;
-	size_t count, cap;
+	enum queue_by by;
 };
 
-static void sum_add(struct sum *s, const struct queue_item *q, int64_t now)
+static errint_t put_sum(void *ctx, const struct queue_sum *s)
 {
-	if (s->files == 0)
-		s->first = q->expires_at;
-	s->last = q->expires_at;
-	s->files++;
-	s->bytes += q->size;
-	s->overdue += policy_expired(q->expires_at, now);
-}
-
-static int64_t slice_of(int64_t t)
-{
-	return t / SLICE_SECONDS - (t % SLICE_SECONDS < 0);
-}
-
-static errint_t put_slice(struct sums *t)
-{
-	struct sum *s = &t->item[0];
-	if (s->files == 0)
-		return 0;
-	ctl_begin(&t->call->out, "slice");
-	if (s->first != POLICY_NEVER)
-		ctl_put_i64(&t->call->out, "start", slice_of(s->first) * SLICE_SECONDS);
-	ctl_put_u64(&t->call->out, "files", s->files);
-	ctl_put_u64(&t->call->out, "bytes", s->bytes);
-	ctl_put_u64(&t->call->out, "overdue", s->overdue);
-	*s = (struct sum){0};
+	const struct summing *t = ctx;
+	struct ctl_text *out = &t->call->out;
+	ctl_begin(out, kinds[t->by]);
+	if (t->by == QUEUE_BY_CLASS)
+		ctl_put(out, "class", s->class_);
+	if (t->by == QUEUE_BY_DIRECTORY)
+		ctl_put(out, "path", s->path);
+	if (t->by == QUEUE_BY_SLICE && s->from != POLICY_NEVER)
+		ctl_put_i64(out, "start", s->from);
+	ctl_put_u64(out, "files", s->files);
+	ctl_put_u64(out, "bytes", s->bytes);
+	ctl_put_u64(out, "overdue", s->overdue);
+	if (t->by != QUEUE_BY_SLICE) {
+		ctl_put_i64(out, "first", s->from);
+		ctl_put_i64(out, "last", s->last);
+	}
 	return verb_row(t->call);
-}
-
-/* Rows come in the order of their deadlines, so that one slice is open at a time. */
-static errint_t add_to_slice(void *ctx, const struct queue_item *q)
-{
-	struct sums *t = ctx;
-	struct sum *s = &t->item[0];
-	errint_t r = 0;
-	if (s->files && slice_of(s->first) != slice_of(q->expires_at))
-		r = put_slice(t);
-	sum_add(s, q, t->now);
-	return r;
-}
-
-static errint_t add_to_class(void *ctx, const struct queue_item *q)
-{
-	struct sums *t = ctx;
-	size_t i = 0;
-	while (i < t->count && strcmp(t->item[i].class_, q->class_))
-		i++;
-	if (i == t->cap) {
-		size_t cap = t->cap * 2;
-		struct sum *item = realloc(t->item, cap * sizeof *item);
-		if (!item)
-			return -ENOMEM;
-		memset(item + t->cap, 0, (cap - t->cap) * sizeof *item);
-		t->item = item;
-		t->cap = cap;
-	}
-	if (i == t->count) {
-		t->count++;
-		strcpy(t->item[i].class_, q->class_);
-	}
-	sum_add(&t->item[i], q, t->now);
-	return 0;
-}
-
-static errint_t put_classes(struct sums *t)
-{
-	errint_t r = 0;
-	for (size_t i = 0; !r && i < t->count; i++) {
-		const struct sum *s = &t->item[i];
-		ctl_begin(&t->call->out, "class");
-		ctl_put(&t->call->out, "class", s->class_);
-		ctl_put_u64(&t->call->out, "files", s->files);
-		ctl_put_u64(&t->call->out, "bytes", s->bytes);
-		ctl_put_u64(&t->call->out, "overdue", s->overdue);
-		ctl_put_i64(&t->call->out, "first", s->first);
-		ctl_put_i64(&t->call->out, "last", s->last);
-		r = verb_row(t->call);
-	}
-	return r;
-}
-
-static errint_t queue_sums(struct ctl_call *c, struct queue_filter *f, int64_t now, bool by_class)
-{
-	struct sums t = {.call = c, .now = now, .cap = 16};
-	t.item = calloc(t.cap, sizeof *t.item);
-	if (!t.item)
-		return -ENOMEM;
-	f->paths = false;
-	f->limit = 0;
-	errint_t r = archive_queue(c->archive, f, by_class ? add_to_class : add_to_slice, &t);
-	if (!r)
-		r = by_class ? put_classes(&t) : put_slice(&t);
-	free(t.item);
-	return r;
 }
 
 /* ---- the verb ----------------------------------------------------------------------------------------------------------- */
 
-static errint_t queue_filter_of(struct ctl_call *c, int64_t now, struct queue_filter *f)
+static errint_t filter_state(struct ctl_call *c, struct queue_filter *f)
 {
-	int64_t within = -1, limit = 0;
-	*f = (struct queue_filter){.class_ = ctl_get(c->args, "class"),
-		.before = INT64_MAX,
-		.overdue = verb_flag(c, "overdue"),
-		.paths = verb_flag(c, "paths")};
-	errint_t r = verb_number(c, "within", &within);
+	const char *word = ctl_get(c->args, "state");
+	if (!word)
+		return 0;
+	for (uint8_t s = HEADER_OPEN; s <= HEADER_COMMITTED; s++)
+		if (!strcmp(word, verb_state_word(s)))
+			f->state = s;
+	return f->state ? 0 : verb_fail(c, -EINVAL, "A file is open, closed or committed, not '%s'", word);
+}
+
+/* from, before (seconds since 1970), within (seconds from now). */
+static errint_t filter_times(struct ctl_call *c, int64_t now, struct queue_filter *f)
+{
+	int64_t within = -1, before;
+	f->before = INT64_MAX;
+	errint_t r = verb_number(c, "from", &f->from);
 	if (!r)
-		r = verb_number(c, "limit", &limit);
+		r = verb_number(c, "before", &f->before);
+	if (!r)
+		r = verb_number(c, "within", &within);
+	if (!r && within >= 0 && !__builtin_add_overflow(now, within, &before) && before < f->before)
+		f->before = before;
+	return r;
+}
+
+static errint_t filter_class(struct ctl_call *c, struct queue_filter *f)
+{
+	f->class_ = ctl_get(c->args, "class");
+	struct policy *p = archive_policy(c->archive);
+	bool unknown = f->class_ && p && !policy_class_by_name(p, f->class_);
+	policy_unref(p);
+	return unknown ? verb_fail(c, -ENOENT, "The policy in force has no class '%s'; lapse policy show prints it",
+				 f->class_)
+		       : 0;
+}
+
+static errint_t filter_numbers(struct ctl_call *c, struct queue_filter *f)
+{
+	int64_t limit = 0, owner = -1;
+	errint_t r = verb_number(c, "limit", &limit);
+	if (!r)
+		r = verb_number(c, "owner", &owner);
 	if (r)
 		return r;
 	if (limit < 0)
 		return verb_fail(c, -EINVAL, "The limit is negative");
+	if (ctl_get(c->args, "owner") && (owner < 0 || owner >= UINT32_MAX))
+		return verb_fail(c, -EINVAL, "The owner is no uid");
 	f->limit = (size_t)limit;
-	if (within >= 0 && __builtin_add_overflow(now, within, &f->before))
-		f->before = INT64_MAX;
-	struct policy *p = archive_policy(c->archive);
-	if (f->class_ && p && !policy_class_by_name(p, f->class_))
-		r = verb_fail(
-			c, -ENOENT, "The policy in force has no class '%s'; lapse policy show prints it", f->class_);
-	policy_unref(p);
-	return r;
+	f->owned = owner >= 0;
+	f->owner = (uint32_t)owner;
+	return 0;
+}
+
+static errint_t queue_filter_of(struct ctl_call *c, int64_t now, struct queue_filter *f)
+{
+	*f = (struct queue_filter){.overdue = verb_flag(c, "overdue"),
+		.held = verb_flag(c, "held"),
+		.all = verb_flag(c, "all"),
+		.glob = ctl_get(c->args, "glob"),
+		.paths = verb_flag(c, "paths"),
+		.owners = verb_flag(c, "owners")};
+	errint_t r = filter_times(c, now, f);
+	if (!r)
+		r = filter_numbers(c, f);
+	if (!r)
+		r = filter_state(c, f);
+	return r ? r : filter_class(c, f);
 }
 
 errint_t verb_queue(struct ctl_call *c)
@@ -180,16 +175,18 @@ errint_t verb_queue(struct ctl_call *c)
 	if (!s)
 		return -ENOMEM;
 	archive_get_status(c->archive, s);
-	int64_t now = s->trusted_ns / 1000000000;
-	errint_t r = queue_filter_of(c, now, &f);
+	errint_t r = queue_filter_of(c, s->trusted_ns / 1000000000, &f);
 	if (!r)
 		r = put_now(c, s);
 	if (r)
 		return r;
 	const char *by = ctl_str(c->args, "by");
-	if (!strcmp(by, "class") || !strcmp(by, "slice"))
-		return queue_sums(c, &f, now, by[0] == 'c');
-	if (*by)
-		return verb_fail(c, -EINVAL, "The queue can be summed by class or by slice, not by '%s'", by);
-	return archive_queue(c->archive, &f, put_item, c);
+	if (!*by)
+		return archive_queue(c->archive, &f, put_item, c);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(by, kinds[i])) {
+			struct summing t = {.call = c, .by = (enum queue_by)i};
+			return archive_queue_sums(c->archive, &f, t.by, put_sum, &t);
+		}
+	return verb_fail(c, -EINVAL, "The queue can be summed by slice, class or directory, not by '%s'", by);
 }

@@ -202,22 +202,60 @@ void archive_anchor_status(struct archive *a, struct anchor_status *ret);
 /* Guard usage for status. */
 void archive_each_usage(struct archive *a, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx);
 
+/* What happens to a file next if nobody does anything, and when. */
+enum queue_act {
+	QUEUE_NOTHING, /* ever, or while it is held */
+	QUEUE_COMMIT,
+	QUEUE_RELEASE, /* its floor passes: it may be deleted */
+	QUEUE_DENY,    /* it becomes unreadable, for all or (held) for all but the hold's readers */
+	QUEUE_SHRED,   /* it is unreadable: its key is destroyed, and it is removed */
+};
+struct queue_next {
+	enum queue_act act;
+	int64_t at; /* INT64_MAX: never */
+};
+
 /* One line of the expiry queue. The name is opened from the sealed one if the directory can be read. */
 struct queue_item {
-	int64_t expires_at, created_at, basis_at, retain_until;
+	int64_t expires_at, created_at, basis_at, modified_at, retain_until, commits_at;
 	uint64_t size;
 	uint8_t file_id[16];
 	char class_[64]; /* "?" if the policy has it no more */
+	unsigned line;	 /* of the class in the policy; 0: it has it no more */
 	uint32_t tree, epoch;
+	uint32_t holds[4]; /* numbers, 0: none */
 	uint8_t state, key_kind;
+	struct queue_next next;
+	bool owner_known;
+	uint32_t owner;	 /* uid */
 	char path[4096]; /* "" if it cannot be told */
 };
 struct queue_filter {
 	const char *class_; /* NULL: all */
-	int64_t before;	    /* expires_at < before; INT64_MAX: all */
+	int64_t from, before; /* from <= expires_at < before; 0 and INT64_MAX: all */
 	bool overdue;	    /* expires_at <= now */
+	bool held;	    /* by one hold at least */
+	bool all;	    /* also files to which nothing will happen: that never expire, are not held and do not wait to be committed */
+	uint8_t state;	    /* enum header_state; 0: all */
+	const char *glob;   /* paths that it matches (policy_glob_match); NULL: all */
+	bool owned;	    /* by `owner` (costs a look at each file) */
+	uint32_t owner;
 	size_t limit;	    /* 0: all */
 	bool paths;	    /* tell paths (costs reads) */
+	bool owners;	    /* tell owners (costs a look at each file) */
 };
-/* Ascending by deadline. */
+/* Ascending by deadline; then what never expires. */
 errint_t archive_queue(struct archive *a, const struct queue_filter *f, errint_t (*cb)(void *ctx, const struct queue_item *q), void *ctx);
+
+enum queue_by { QUEUE_BY_SLICE, QUEUE_BY_CLASS, QUEUE_BY_DIRECTORY };
+struct queue_sum {
+	int64_t from;	 /* by slice: where its 900 seconds begin; else the slice of the earliest deadline. INT64_MAX: no deadline */
+	int64_t last;	 /* the slice of the latest deadline; INT64_MAX: no deadline */
+	uint64_t files, bytes, overdue;
+	char class_[64]; /* by class */
+	char path[4096]; /* by directory, "" is the root; "?" if it cannot be told */
+};
+/* Sums over what archive_queue would tell without its limit: by slice ascending, else in no order. Fast, whatever the number of files, if the filter is about
+ * class and times only; else every row is looked at. */
+errint_t archive_queue_sums(struct archive *a, const struct queue_filter *f, enum queue_by by,
+			    errint_t (*cb)(void *ctx, const struct queue_sum *s), void *ctx);
