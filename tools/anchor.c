@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { C_STATE, C_PATH, C_ERROR };
+enum { C_STATE, C_PATH, C_ERROR, C_MADE, C_OPENS };
 
 static const struct column columns[] = {
-	[C_STATE] = {"STATE", .help = "ok, or degraded: what expires is not shredded there"},
-	[C_PATH] = {"PATH", .help = "the copy's file"},
-	[C_ERROR] = {"ERROR", .help = "of its last write"},
+	[C_STATE] = {"STATE", .help = "ok; degraded: what expires is not shredded there; backup; overdue: a backup that has to be destroyed"},
+	[C_PATH] = {"PATH", .help = "the file of the copy or backup"},
+	[C_ERROR] = {"ERROR", .help = "of a copy's last write"},
+	[C_MADE] = {"MADE", .help = "when the backup was made"},
+	[C_OPENS] = {"OPENS", .help = "the backup opens what expires then or later"},
 };
 
 static void print_state(const struct ctl_line *s)
@@ -39,6 +41,24 @@ static void notes(struct table *t, const struct ctl_line *s)
 		table_note(t, keys[i], ctl_num(s, keys[i], 0));
 }
 
+/* True if one is overdue. */
+static bool put_backups(struct table *t, const struct rows *rows, int64_t now)
+{
+	const struct ctl_line *b;
+	bool overdue = false;
+	char made[2 * HUMAN_BYTES], opens[2 * HUMAN_BYTES];
+	for (size_t i = 0; (b = rows_nth(rows, "backup", i)); i++) {
+		int64_t begins = ctl_num(b, "begins", 0), at = ctl_num(b, "made", 0);
+		overdue |= now >= begins;
+		table_row(t);
+		table_text(t, C_STATE, now >= begins ? "overdue" : "backup");
+		table_text(t, C_PATH, ctl_str(b, "path"));
+		table_number(t, C_MADE, at, human_when(at, now, made));
+		table_number(t, C_OPENS, begins, human_when(begins, now, opens));
+	}
+	return overdue;
+}
+
 static int show(const struct args *a, struct table *t, const struct rows *rows)
 {
 	const struct ctl_line *s = rows_nth(rows, "anchor", 0), *copy;
@@ -51,12 +71,13 @@ static int show(const struct args *a, struct table *t, const struct rows *rows)
 		table_text(t, C_PATH, ctl_str(copy, "path"));
 		table_text(t, C_ERROR, error ? strerror(error) : NULL);
 	}
+	bool overdue = put_backups(t, rows, s ? ctl_num(s, "trusted-ns", 0) / 1000000000 : 0);
 	if (s && table_json(t))
 		notes(t, s);
 	else if (s && !args_has(a, "raw") && !args_has(a, "noheadings"))
 		print_state(s);
 	int e = table_print(t);
-	return e == EXIT_DONE && degraded ? EXIT_FINDING : e;
+	return e == EXIT_DONE && (degraded || overdue) ? EXIT_FINDING : e;
 }
 
 static int status_run(const struct args *a)
@@ -85,8 +106,9 @@ const struct command command_anchor_status = {
 	.summary = "Show the anchor: how far keys are destroyed, and whether all its copies are written.",
 	.details = "The anchor is the erasable secret. Losing every copy of it loses every file that has a deadline; "
 		   "an old copy of it,\n"
-		   "in a backup, keeps expired files readable for who has it and a key. Leave it out of backups.\n\n"
-		   "Columns: STATE PATH ERROR. Exit status: 1 if a copy is degraded.",
+		   "in a backup, keeps expired files readable for who has it and a key. Leave it out of backups:\n"
+		   "lapse anchor backup writes one that does not.\n\n"
+		   "Columns: STATE PATH ERROR MADE OPENS. Exit status: 1 if a copy is degraded, or a backup is overdue for destruction.",
 	.options = {output_options, unlock_options},
 	.run = status_run,
 };

@@ -92,6 +92,10 @@ static void attention_store(struct report *r)
 			attention(r, "bring it back: until then what expires is not shredded there",
 				"degraded: not shredded on %s: %s", ctl_str(copy, "path"),
 				strerror((int)ctl_num(copy, "errno", 0)));
+	for (size_t i = 0; (copy = rows_nth(&r->rows, "backup", i)); i++)
+		if (r->now >= ctl_num(copy, "begins", 0))
+			attention(r, "destroy it, wherever it is, and say so: lapse anchor drop", "this backup of the anchor opens what has expired since: %s",
+				ctl_str(copy, "path"));
 	if (!number(r, "backing-in-place"))
 		attention(r, "keep the anchor on ext4 or XFS: here old states of it may survive on the disk",
 			"the anchor or store lies on %s, which does not overwrite in place",
@@ -204,6 +208,8 @@ static void print_records(const struct report *r)
 	for (size_t i = 0; (copy = rows_nth(&r->rows, "copy", i)); i++)
 		printf("  %s     %s%s\n", i ? "      " : "Anchor", ctl_str(copy, "path"),
 			ctl_num(copy, "errno", 0) ? " (not written)" : "");
+	for (size_t i = 0; (copy = rows_nth(&r->rows, "backup", i)); i++)
+		printf("  %s     %s, made %s\n", i ? "      " : "Backup", ctl_str(copy, "path"), human_when(ctl_num(copy, "made", 0), r->now, when));
 }
 
 static void print_report(const struct report *r)
@@ -248,6 +254,7 @@ static int print_json(const struct report *r)
 			list, json_pack("{s:s,s:s}", "what", r->attention[i].what, "remedy", r->attention[i].remedy));
 	json_object_set_new(root, "anchor", json_row(r->anchor));
 	json_object_set_new(root, "copies", json_rows(r, "copy"));
+	json_object_set_new(root, "backups", json_rows(r, "backup"));
 	json_object_set_new(root, "usage", json_rows(r, "usage"));
 	json_object_set_new(root, "stats", json_stats(r));
 	json_object_set_new(root, "attention", list);

@@ -9,7 +9,6 @@
 #include <string.h>
 
 /* The layout is in KEYS.md "Anchor". */
-#define MAGIC            "LAPSEANC"
 #define HEAD_BYTES       80
 #define SEALED_OFFSET    (HEAD_BYTES + SMALL_TAG_BYTES)
 #define BODY_FIXED_BYTES 232
@@ -26,6 +25,15 @@
 
 #define TREES_SIZE (ANCHOR_TREES_MAX * sizeof(struct epoch_tree))
 #define HOLDS_SIZE (ANCHOR_HOLDS_MAX * sizeof(struct anchor_hold))
+
+/* A backup is not to be taken for an anchor, nor the other way round. */
+struct form {
+	const char *magic, *label;
+};
+static const struct form anchor_form = {"LAPSEANC", "anchor"}, backup_form = {"LAPSEABK", "anchor backup"};
+
+/* Numbers that the lost anchor may have given out after its backup was made are skipped. */
+#define REVIVE_STEP 1024u
 
 struct head {
 	uint16_t version;
@@ -153,6 +161,80 @@ errint_t anchor_puncture(struct anchor_state *a, uint32_t tree, uint32_t epoch, 
 	return epoch_tree_puncture(t, a->uuid, epoch, id);
 }
 
+/* ---- trees come and go ------------------------------------------------------------------------------------------------- */
+
+errint_t anchor_reseed(struct anchor_state *a, uint32_t first, uint32_t step)
+{
+	uint32_t highest = a->tree[a->tree_count - 1].number;
+	if (a->tree_count == ANCHOR_TREES_MAX || highest > UINT32_MAX - step)
+		return -ENOSPC;
+	struct epoch_tree *t = &a->tree[a->tree_count];
+	errint_t r = epoch_tree_new(t, a->uuid, highest + step, first);
+	if (r)
+		return r;
+	a->tree_count++;
+	a->current_tree = t->number;
+	return 0;
+}
+
+errint_t anchor_retire(struct anchor_state *a, uint32_t tree)
+{
+	struct epoch_tree *t = anchor_tree(a, tree);
+	if (!t)
+		return -ENOENT;
+	if (tree == a->current_tree)
+		return -EBUSY;
+	size_t at = (size_t)(t - a->tree), kept = 0;
+	epoch_tree_clear(t);
+	memmove(t, t + 1, (a->tree_count - at - 1) * sizeof *t);
+	a->tree[--a->tree_count] = (struct epoch_tree){0};
+	for (size_t i = 0; i < a->barrier_count; i++)
+		if (a->barrier[i].tree != tree)
+			a->barrier[kept++] = a->barrier[i];
+	a->barrier_count = kept;
+	return 0;
+}
+
+errint_t anchor_horizon(struct anchor_state **ret, const struct anchor_state *a, uint32_t first)
+{
+	struct anchor_state *b = state_alloc();
+	if (!b)
+		return -ENOMEM;
+	struct epoch_tree *tree = b->tree;
+	struct anchor_hold *hold = b->hold;
+	*b = *a;
+	b->tree = tree;
+	b->hold = hold;
+	b->tree_count = b->hold_count = b->barrier_count = 0;
+	secret_wipe(b->sign_seed, sizeof b->sign_seed);
+	memset(b->sign_public, 0, sizeof b->sign_public);
+	for (; b->tree_count < a->tree_count; b->tree_count++) {
+		errint_t r = epoch_tree_horizon(&b->tree[b->tree_count], &a->tree[b->tree_count], a->uuid, first);
+		if (r) {
+			anchor_state_free(b);
+			return r;
+		}
+	}
+	*ret = b;
+	return 0;
+}
+
+errint_t anchor_revive(struct anchor_state *a, uint32_t first)
+{
+	uint8_t secret[crypto_sign_SECRETKEYBYTES];
+	if (a->next_hold > UINT32_MAX - REVIVE_STEP)
+		return -ENOSPC;
+	errint_t r = anchor_reseed(a, first, REVIVE_STEP);
+	if (r)
+		return r;
+	a->next_hold += REVIVE_STEP;
+	a->sequence = 1;
+	crypt_random(a->sign_seed, sizeof a->sign_seed);
+	crypto_sign_seed_keypair(a->sign_public, secret, a->sign_seed);
+	secret_wipe(secret, sizeof secret);
+	return 0;
+}
+
 /* ---- what a reader accepts, and a writer writes ------------------------------------------------------------------------ */
 
 /* In order, disjoint, and none of a passed epoch. */
@@ -229,9 +311,9 @@ static bool state_valid(const struct anchor_state *a)
 
 /* ---- bytes ------------------------------------------------------------------------------------------------------------ */
 
-static void put_head(struct wbuf *w, const struct anchor_state *a, uint32_t used)
+static void put_head(struct wbuf *w, const struct form *form, const struct anchor_state *a, uint32_t used)
 {
-	wbuf_bytes(w, MAGIC, 8);
+	wbuf_bytes(w, form->magic, 8);
 	wbuf_u16(w, FORMAT_VERSION);
 	wbuf_zeros(w, 2);
 	wbuf_u32(w, a->features);
@@ -243,10 +325,10 @@ static void put_head(struct wbuf *w, const struct anchor_state *a, uint32_t used
 	assert(w->len == HEAD_BYTES);
 }
 
-static errint_t get_head(struct rbuf *r, struct head *h)
+static errint_t get_head(struct rbuf *r, const struct form *form, struct head *h)
 {
 	const uint8_t *magic = rbuf_take(r, 8);
-	if (!magic || memcmp(magic, MAGIC, 8))
+	if (!magic || memcmp(magic, form->magic, 8))
 		return -EBADMSG;
 	h->version = rbuf_u16(r);
 	uint16_t reserved = rbuf_u16(r);
@@ -370,7 +452,7 @@ static errint_t get_body(struct rbuf *r, struct anchor_state *a)
 	return rbuf_done(r) && state_valid(a) ? 0 : -EBADMSG;
 }
 
-errint_t anchor_encode(const struct anchor_state *a, const struct small_key *key, uint8_t *out, size_t *ret_len)
+static errint_t encode(const struct form *form, const struct anchor_state *a, const struct small_key *key, uint8_t *out, size_t *ret_len)
 {
 	struct wbuf head, body;
 	if (!state_valid(a) || (a->features & ~FEATURES_KNOWN) || !sodium_is_zero(a->pepper, KEY_BYTES))
@@ -382,20 +464,31 @@ errint_t anchor_encode(const struct anchor_state *a, const struct small_key *key
 		return -ENOSPC;
 	}
 	wbuf_init(&head, out, HEAD_BYTES);
-	put_head(&head, a, (uint32_t)(SEALED_OFFSET + body.len));
-	small_seal(key, "anchor", out, HEAD_BYTES, body.p, body.len, out + HEAD_BYTES);
+	put_head(&head, form, a, (uint32_t)(SEALED_OFFSET + body.len));
+	small_seal(key, form->label, out, HEAD_BYTES, body.p, body.len, out + HEAD_BYTES);
 	*ret_len = SEALED_OFFSET + body.len;
 	return 0;
 }
 
-static errint_t open_body(const uint8_t *in, const struct head *h, const struct small_key *key, struct anchor_state *a)
+errint_t anchor_encode(const struct anchor_state *a, const struct small_key *key, uint8_t *out, size_t *ret_len)
+{
+	return encode(&anchor_form, a, key, out, ret_len);
+}
+
+errint_t anchor_backup_encode(const struct anchor_state *a, const struct small_key *key, uint8_t *out, size_t *ret_len)
+{
+	return encode(&backup_form, a, key, out, ret_len);
+}
+
+static errint_t open_body(
+	const struct form *form, const uint8_t *in, const struct head *h, const struct small_key *key, struct anchor_state *a)
 {
 	size_t len = h->used - SEALED_OFFSET;
 	uint8_t *plain = secret_alloc(len);
 	struct rbuf r;
 	if (!plain)
 		return -ENOMEM;
-	errint_t failure = small_open(key, "anchor", in, HEAD_BYTES, in + HEAD_BYTES, len, plain);
+	errint_t failure = small_open(key, form->label, in, HEAD_BYTES, in + HEAD_BYTES, len, plain);
 	if (!failure) {
 		memcpy(a->uuid, h->uuid, UUID_BYTES);
 		a->features = h->features;
@@ -407,13 +500,13 @@ static errint_t open_body(const uint8_t *in, const struct head *h, const struct 
 	return failure;
 }
 
-errint_t anchor_decode(const uint8_t *in, size_t len, const uint8_t uuid[static UUID_BYTES],
+static errint_t decode(const struct form *form, const uint8_t *in, size_t len, const uint8_t uuid[static UUID_BYTES],
 	const struct small_key *key, struct anchor_state **ret)
 {
 	struct rbuf r;
 	struct head h;
 	rbuf_init(&r, in, len);
-	errint_t failure = get_head(&r, &h);
+	errint_t failure = get_head(&r, form, &h);
 	if (failure)
 		return failure;
 	if (h.used > len || memcmp(h.uuid, uuid, UUID_BYTES))
@@ -421,7 +514,7 @@ errint_t anchor_decode(const uint8_t *in, size_t len, const uint8_t uuid[static 
 	struct anchor_state *a = state_alloc();
 	if (!a)
 		return -ENOMEM;
-	failure = open_body(in, &h, key, a);
+	failure = open_body(form, in, &h, key, a);
 	if (failure)
 		anchor_state_free(a);
 	else
@@ -429,17 +522,41 @@ errint_t anchor_decode(const uint8_t *in, size_t len, const uint8_t uuid[static 
 	return failure;
 }
 
-errint_t anchor_peek(
-	const uint8_t *in, size_t len, uint8_t uuid[static UUID_BYTES], uint64_t *sequence, size_t *ret_used)
+errint_t anchor_decode(const uint8_t *in, size_t len, const uint8_t uuid[static UUID_BYTES],
+	const struct small_key *key, struct anchor_state **ret)
+{
+	return decode(&anchor_form, in, len, uuid, key, ret);
+}
+
+errint_t anchor_backup_decode(const uint8_t *in, size_t len, const uint8_t uuid[static UUID_BYTES],
+	const struct small_key *key, struct anchor_state **ret)
+{
+	return decode(&backup_form, in, len, uuid, key, ret);
+}
+
+static errint_t peek(const struct form *form, const uint8_t *in, size_t len, uint8_t uuid[static UUID_BYTES],
+	uint64_t *sequence, size_t *ret_used)
 {
 	struct rbuf r;
 	struct head h;
 	rbuf_init(&r, in, len);
-	errint_t failure = get_head(&r, &h);
+	errint_t failure = get_head(&r, form, &h);
 	if (failure)
 		return failure;
 	memcpy(uuid, h.uuid, UUID_BYTES);
 	*sequence = h.sequence;
 	*ret_used = h.used;
 	return 0;
+}
+
+errint_t anchor_peek(
+	const uint8_t *in, size_t len, uint8_t uuid[static UUID_BYTES], uint64_t *sequence, size_t *ret_used)
+{
+	return peek(&anchor_form, in, len, uuid, sequence, ret_used);
+}
+
+errint_t anchor_backup_peek(
+	const uint8_t *in, size_t len, uint8_t uuid[static UUID_BYTES], uint64_t *sequence, size_t *ret_used)
+{
+	return peek(&backup_form, in, len, uuid, sequence, ret_used);
 }

@@ -60,11 +60,26 @@ errint_t anchor_advance(struct anchor_state *a, uint32_t next, uint32_t *ret_nex
  * -ENOSPC, -ENOMEM: unchanged. */
 errint_t anchor_puncture(struct anchor_state *a, uint32_t tree, uint32_t epoch, uint16_t id);
 
+/* Makes a new tree that begins at epoch `first` the current one; its number is `step` above the highest. -ENOSPC: there are ANCHOR_TREES_MAX; -ENOMEM. */
+errint_t anchor_reseed(struct anchor_state *a, uint32_t first, uint32_t step);
+/* Destroys a tree that no file is wrapped under. -EBUSY: it is the current one; -ENOENT. */
+errint_t anchor_retire(struct anchor_state *a, uint32_t tree);
+/* *ret: what a backup holds that begins at epoch `first`: the trees without the epochs before it, no hold key, no barrier and no signing key. -ENOMEM. */
+errint_t anchor_horizon(struct anchor_state **ret, const struct anchor_state *a, uint32_t first);
+/* Makes a state that came from a backup one to go on from: a new current tree from epoch `first` on, a new signing key, numbers that no later tree or
+ * hold of the lost anchor had, and the first sequence: so that a mount refuses it until it is accepted, on the record. */
+errint_t anchor_revive(struct anchor_state *a, uint32_t first);
+
 /* One slot image: clear head, sealed state. out[ANCHOR_SLOT_BYTES], in secret memory because it is sealed in place; *ret_len is the used
  * part, the rest is untouched. -ENOSPC; -EINVAL for what anchor_decode would refuse. */
 errint_t anchor_encode(const struct anchor_state *a, const struct small_key *key, uint8_t *out, size_t *ret_len);
 /* -EBADMSG (forged, torn, another archive's), -EPROTONOSUPPORT, -ENOMEM. */
 errint_t anchor_decode(const uint8_t *in, size_t len, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
 		       struct anchor_state **ret);
+/* The same for a backup, which is no anchor: its magic and label are others. */
+errint_t anchor_backup_encode(const struct anchor_state *a, const struct small_key *key, uint8_t *out, size_t *ret_len);
+errint_t anchor_backup_decode(const uint8_t *in, size_t len, const uint8_t uuid[static UUID_BYTES], const struct small_key *key,
+			      struct anchor_state **ret);
+errint_t anchor_backup_peek(const uint8_t *in, size_t len, uint8_t uuid[static UUID_BYTES], uint64_t *sequence, size_t *ret_used);
 /* Uuid and sequence as the clear head says (not authenticated), for messages. */
 errint_t anchor_peek(const uint8_t *in, size_t len, uint8_t uuid[static UUID_BYTES], uint64_t *sequence, size_t *ret_used);

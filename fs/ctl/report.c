@@ -1,6 +1,5 @@
 #include "ctl/verb.h"
 
-#include "store/anchor.h"
 #include "store/fs.h"
 
 #include <stdio.h>
@@ -54,35 +53,6 @@ static errint_t put_status(struct ctl_call *c, const struct archive_status *s)
 	ctl_put(t, "backing-type", s->backing_type);
 	ctl_put_u64(t, "unlocked-secrets", s->secret_unlocked);
 	return verb_row(c);
-}
-
-static errint_t put_anchor(struct ctl_call *c)
-{
-	struct anchor_status s = {0};
-	archive_anchor_status(c->archive, &s);
-	ctl_begin(&c->out, "anchor");
-	ctl_put_u64(&c->out, "sequence", s.sequence);
-	ctl_put_i64(&c->out, "trusted-ns", s.trusted_ns);
-	ctl_put_i64(&c->out, "last-write-ns", s.last_write_ns);
-	ctl_put_u64(&c->out, "epoch-seconds", s.epoch_seconds);
-	ctl_put_u64(&c->out, "next-epoch", s.next_epoch);
-	ctl_put_u64(&c->out, "trees", s.trees);
-	ctl_put_u64(&c->out, "cover-nodes", s.cover_nodes);
-	ctl_put_u64(&c->out, "holds", s.holds);
-	ctl_put_u64(&c->out, "barriers", s.barriers);
-	ctl_put_u64(&c->out, "log-sequence", s.log_sequence);
-	ctl_put_hex(&c->out, "log-head", s.log_head, sizeof s.log_head);
-	ctl_put_hex(&c->out, "log-key", s.sign_public, sizeof s.sign_public);
-	ctl_put_u64(&c->out, "keyring-generation", s.keyring_generation);
-	ctl_put_u64(&c->out, "policy-generation", s.policy_generation);
-	errint_t r = verb_row(c);
-	for (size_t i = 0; !r && i < s.copies; i++) {
-		ctl_begin(&c->out, "copy");
-		ctl_put(&c->out, "path", s.copy[i].path);
-		ctl_put_i64(&c->out, "errno", -s.copy[i].error);
-		r = verb_row(c);
-	}
-	return r;
 }
 
 #define USAGE_TOP 12
@@ -151,13 +121,8 @@ errint_t verb_status(struct ctl_call *c)
 	archive_get_status(c->archive, s);
 	errint_t r = put_status(c, s);
 	if (!r)
-		r = put_anchor(c);
+		r = verb_put_anchor(c);
 	return r ? r : put_usage(c);
-}
-
-errint_t verb_anchor_status(struct ctl_call *c)
-{
-	return put_anchor(c);
 }
 
 static void put_stat(void *ctx, const char *name, uint64_t value)

@@ -19,7 +19,12 @@ const char *verb_key_word(unsigned kind);
 void verb_subject(const struct ctl_call *c, struct subject *ret, uint32_t groups[static CTL_GROUPS_MAX]);
 
 errint_t verb_status(struct ctl_call *c);
+errint_t verb_put_anchor(struct ctl_call *c); /* the rows of anchor-status */
 errint_t verb_anchor_status(struct ctl_call *c);
+errint_t verb_anchor_add(struct ctl_call *c);
+errint_t verb_anchor_backup(struct ctl_call *c);
+errint_t verb_anchor_drop(struct ctl_call *c);
+errint_t verb_anchor_reseed(struct ctl_call *c);
 errint_t verb_stats(struct ctl_call *c);
 errint_t verb_queue(struct ctl_call *c);
 errint_t verb_explain(struct ctl_call *c);

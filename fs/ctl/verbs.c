@@ -41,6 +41,10 @@ static const struct verb {
 	unsigned flags;
 	errint_t (*run)(struct ctl_call *c);
 } verbs[] = {
+	{"anchor-add", 0, verb_anchor_add},
+	{"anchor-backup", 0, verb_anchor_backup},
+	{"anchor-drop", 0, verb_anchor_drop},
+	{"anchor-reseed", 0, verb_anchor_reseed},
 	{"anchor-status", OBSERVES, verb_anchor_status},
 	{"explain", OBSERVES, verb_explain},
 	{"key-add", PAYLOAD, verb_key_add},

@@ -1,51 +1,13 @@
-#include "store/anchor.h"
+#include "store/anchor_internal.h"
 
 #include "base/log.h"
 #include "base/secret.h"
-#include "store/anchor_file.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
-
-#define CACHE_NODES 1024
-
-struct cached_node {
-	bool valid;
-	uint16_t middle; /* of its epoch, in the table of middles */
-	uint32_t tree, epoch;
-	uint8_t key[KEY_BYTES];
-};
-
-/* Both tables hold only what can be derived from the state as it is: they are wiped with each change of it. */
-struct anchor_secrets {
-	struct small_key key;
-	struct cached_node node[CACHE_NODES], middle[CACHE_NODES];
-};
-
-struct anchor {
-	pthread_mutex_t write; /* one write at a time: image, the copies' files. Taken before `lock`. */
-	pthread_mutex_t lock;  /* all else; never held over I/O */
-	struct anchor_state *state;
-	struct anchor_secrets *secret;
-	uint64_t wipes; /* of the tables */
-	uint8_t uuid[UUID_BYTES];
-	bool readonly;
-	uint8_t *image; /* ANCHOR_SLOT_BYTES, secret memory: it is sealed in place */
-	size_t count;
-	struct anchor_copy copy[ANCHOR_COPIES_MAX];
-	struct {
-		errint_t error;
-		bool in_place;
-	} shown[ANCHOR_COPIES_MAX]; /* of each copy, for anchor_get_status */
-	uint64_t written;           /* the highest sequence that a copy has */
-	int64_t last_write_ns;
-	bool (*mark)(void *ctx, struct anchor_mark *ret);
-	void *mark_ctx;
-};
 
 static int64_t wall_ns(void)
 {
@@ -93,6 +55,13 @@ static bool says_why(errint_t r)
 	return r == -ENOSPC || r == -EDQUOT || r == -EROFS;
 }
 
+void anchor_keep_lock(struct anchor *a)
+{
+	for (size_t i = 0; i < a->count; i++)
+		if (a->copy[i].fd >= 0 && !flock(a->copy[i].fd, LOCK_EX | LOCK_NB))
+			return;
+}
+
 /* `write` held: the image to every copy. 0 if at least one has it, else -EIO or, more to the point, -ENOSPC, -EDQUOT, -EROFS. */
 static errint_t write_copies(struct anchor *a, size_t len, uint64_t sequence)
 {
@@ -100,9 +69,15 @@ static errint_t write_copies(struct anchor *a, size_t len, uint64_t sequence)
 	errint_t failure = -EIO;
 	for (size_t i = 0; i < a->count; i++) {
 		struct anchor_copy *c = &a->copy[i];
-		errint_t before = c->error, r = c->fd < 0 ? reopen(a, c) : 0;
+		errint_t before = c->error;
+		if (c->fd >= 0 && !anchor_copy_in_place(c))
+			anchor_copy_close(c);
+		errint_t r = c->fd < 0 ? reopen(a, c) : 0;
 		if (!r)
 			r = anchor_copy_write(c, a->image, len, sequence);
+		/* A disk that comes back is another file to a descriptor. */
+		if (r)
+			anchor_copy_close(c);
 		c->error = r;
 		if (r && !before)
 			log_line(LOG_LEVEL_ERROR, "anchor: degraded: not shredded on %s: %s", c->path, strerror(-r));
@@ -112,17 +87,17 @@ static errint_t write_copies(struct anchor *a, size_t len, uint64_t sequence)
 		if (says_why(r))
 			failure = r;
 	}
+	anchor_keep_lock(a);
 	return written ? 0 : failure;
 }
 
-static void show(struct anchor *a, size_t copy)
+void anchor_show(struct anchor *a, size_t copy)
 {
 	a->shown[copy].error = a->copy[copy].error;
 	a->shown[copy].in_place = a->copy[copy].in_place;
 }
 
-/* `write` held: the state in memory to every copy. The image is wiped: with the key it is the state. */
-static errint_t save(struct anchor *a)
+errint_t anchor_save(struct anchor *a)
 {
 	size_t len;
 	pthread_mutex_lock(&a->lock);
@@ -136,7 +111,7 @@ static errint_t save(struct anchor *a)
 	pthread_mutex_lock(&a->lock);
 	bool all = true;
 	for (size_t i = 0; i < a->count; i++) {
-		show(a, i);
+		anchor_show(a, i);
 		all = all && !a->copy[i].error;
 	}
 	if (all)
@@ -190,7 +165,7 @@ errint_t anchor_update(struct anchor *a, errint_t (*change)(struct anchor_state 
 	}
 	pthread_mutex_unlock(&a->lock);
 	if (!r)
-		r = save(a);
+		r = anchor_save(a);
 	pthread_mutex_unlock(&a->write);
 	return r;
 }
@@ -246,7 +221,7 @@ errint_t anchor_rekey(struct anchor *a, const struct small_key *key, uint64_t ke
 	pthread_mutex_lock(&a->lock);
 	swap_naming(a, &n);
 	pthread_mutex_unlock(&a->lock);
-	errint_t r = save(a);
+	errint_t r = anchor_save(a);
 	if (r) {
 		pthread_mutex_lock(&a->lock);
 		swap_naming(a, &n);
@@ -307,6 +282,9 @@ static errint_t open_with(const char *const *path, size_t count, const uint8_t u
 {
 	if (!count || count > ANCHOR_COPIES_MAX)
 		return fault_set(f, -EINVAL, "an anchor has 1 to %d copies, not %zu", ANCHOR_COPIES_MAX, count);
+	for (size_t i = 0; i < count; i++)
+		if (strlen(path[i]) >= sizeof((struct anchor_status *)NULL)->copy[0].path)
+			return fault_set(f, -ENAMETOOLONG, "the path of a copy of the anchor is too long: %.80s…", path[i]);
 	struct anchor *a = calloc(1, sizeof *a);
 	if (!a)
 		return -ENOMEM;
@@ -327,11 +305,11 @@ static errint_t open_with(const char *const *path, size_t count, const uint8_t u
 		r = find_state(a, f);
 	}
 	for (size_t i = 0; !r && i < a->count; i++)
-		show(a, i);
+		anchor_show(a, i);
 	if (!r)
 		a->written = a->state->sequence;
 	if (!r && !readonly)
-		r = save(a);
+		r = anchor_save(a);
 	if (r) {
 		anchor_close(a);
 		return fault_set(f, r, "the anchor %s could not be opened: %s", path[0], strerror(-r));

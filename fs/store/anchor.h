@@ -60,7 +60,7 @@ struct anchor_status {
 	int64_t last_write_ns; /* wall, of the last full write */
 	size_t copies;
 	struct {
-		char path[256];
+		char path[1024];
 		errint_t error; /* of its last write */
 		bool in_place;	/* its filesystem overwrites in place, as far as can be told */
 	} copy[ANCHOR_COPIES_MAX];
@@ -69,6 +69,25 @@ void anchor_get_status(struct anchor *a, struct anchor_status *ret);
 /* Key change: the anchor key itself changed (new access secret). When no copy could be written the old key stays: -EIO. */
 errint_t anchor_rekey(struct anchor *a, const struct small_key *key, uint64_t keyring_generation,
 		      const uint8_t keyring_digest[static DIGEST_BYTES]);
+
+/* Whether a copy could not be written the last time: what has expired since is not shredded there. */
+bool anchor_degraded(struct anchor *a);
+
+/* Writes another copy, which is advanced from now on; one that is known and whose file is gone is written anew. -EEXIST, -E2BIG. */
+errint_t anchor_copy_add(struct anchor *a, const char *path);
+/* Gives up a copy. Its file is overwritten and removed where that is possible: *ret_erased, else why not. -EBUSY: no other copy is whole; -ENOENT. */
+errint_t anchor_copy_drop(struct anchor *a, const char *path, errint_t *ret_erased);
+/* Overwrites and removes a file as if it were one slot after the other. */
+errint_t anchor_erase(const char *path);
+/* A backup that begins at epoch `first`, sealed under the anchor key: out[ANCHOR_SLOT_BYTES] in secret memory. */
+errint_t anchor_backup_image(struct anchor *a, uint32_t first, uint8_t *out, size_t *ret_len, uint64_t *ret_sequence);
+
+struct anchor_tree_info {
+	uint32_t number, next;
+	size_t nodes;
+	bool current;
+};
+size_t anchor_trees(struct anchor *a, struct anchor_tree_info out[static ANCHOR_TREES_MAX]);
 
 /* For tests: what writes the files. NULL: the system calls. */
 struct anchor_io {

@@ -132,6 +132,24 @@ void anchor_discard(const char *const *path, size_t count)
 	}
 }
 
+errint_t anchor_file_erase(const char *path, int fd)
+{
+	static const uint8_t zeros[1 << 16];
+	char parent[PATH_MAX];
+	struct stat st;
+	errint_t r = fstat(fd, &st) ? -errno : parent_of(path, parent);
+	for (off_t at = 0; !r && at < st.st_size; at += (off_t)sizeof zeros)
+		r = write_all(fd, zeros, min_size(sizeof zeros, (size_t)(st.st_size - at)), at);
+	if (!r)
+		r = sync_data(fd);
+	if (!r && unlink(path))
+		r = -errno;
+	cleanup_fd int dir = r ? -1 : open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!r)
+		r = dir < 0 ? -errno : io_fsync_dir(dir);
+	return r;
+}
+
 /* ---- reading ---------------------------------------------------------------------------------------------------------- */
 
 static size_t used_bytes(const uint8_t *slot)
@@ -215,6 +233,12 @@ errint_t anchor_copy_open(struct anchor_copy *c, bool readonly, const uint8_t uu
 	c->in_place = fs_info_of(fd).in_place;
 	c->fd = steal_fd(&fd);
 	return 0;
+}
+
+bool anchor_copy_in_place(const struct anchor_copy *c)
+{
+	struct stat open_, named;
+	return !fstat(c->fd, &open_) && !stat(c->path, &named) && open_.st_dev == named.st_dev && open_.st_ino == named.st_ino;
 }
 
 void anchor_copy_close(struct anchor_copy *c)

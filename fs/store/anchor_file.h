@@ -26,6 +26,10 @@ struct anchor_found {
 /* Opens the file and reads both slots. Fails for a file that is not an anchor of this archive: it is never written then. */
 errint_t anchor_copy_open(struct anchor_copy *c, bool readonly, const uint8_t uuid[static UUID_BYTES],
 	const struct small_key *key, struct anchor_found *ret);
+/* Overwrites the whole file with zeros, on disk, and removes it. */
+errint_t anchor_file_erase(const char *path, int fd);
+/* Whether the open file is still the one that the path names. */
+bool anchor_copy_in_place(const struct anchor_copy *c);
 void anchor_copy_close(struct anchor_copy *c);
 
 /* What all copies together hold. */

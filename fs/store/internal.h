@@ -126,6 +126,9 @@ errint_t gate_renumber_policy(struct archive *a, uint64_t above);
 /* keys.c: the same for the keyring. */
 errint_t keys_renumber(struct archive *a, uint64_t above);
 
+/* ---- anchor_backup.c: a backup's file; -EEXIST ----------------------------------------------------------------------------- */
+errint_t anchor_backup_write(struct archive *a, const char *path, uint32_t first, uint64_t *ret_sequence);
+
 /* ---- inode.c, dir.c, ofile.c (the core; see core.h) --------------------------------------------------------------------- */
 
 /* ---- keyring_file.c: .lapse/keyring and, while it changes, .lapse/keyring.new ------------------------------------------------- */

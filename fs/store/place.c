@@ -103,15 +103,27 @@ errint_t anchor_paths_find(const uint8_t uuid[static UUID_BYTES], const char *co
 	return r;
 }
 
+static errint_t forget_copies(const uint8_t uuid[static UUID_BYTES])
+{
+	char path[PATH_MAX];
+	errint_t r = in_state_dir(uuid, COPIES_NAME, path, sizeof path);
+	return r || !unlink(path) || errno == ENOENT ? r : -errno;
+}
+
 errint_t anchor_paths_remember(const uint8_t uuid[static UUID_BYTES], const struct anchor_paths *p)
 {
 	char dir[PATH_MAX], text[COPIES_MAX_BYTES], whole[PATH_MAX];
 	size_t len = 0;
 	errint_t r = in_state_dir(uuid, "anchor", dir, sizeof dir);
-	if (r || (p->count == 1 && !strcmp(p->path[0], dir)))
+	if (r)
 		return r;
+	if (p->count == 1 && !strcmp(p->path[0], dir))
+		return forget_copies(uuid);
 	for (size_t i = 0; i < p->count; i++) {
-		if (!realpath(p->path[i], whole))
+		/* One that cannot be reached is a copy all the same. */
+		if (access(p->path[i], F_OK) && p->path[i][0] == '/' && strlen(p->path[i]) < sizeof whole)
+			strcpy(whole, p->path[i]);
+		else if (!realpath(p->path[i], whole))
 			return -errno;
 		if (strchr(whole, '\n'))
 			return -EINVAL;
@@ -126,8 +138,7 @@ errint_t anchor_paths_remember(const uint8_t uuid[static UUID_BYTES], const stru
 void anchor_paths_forget(const uint8_t uuid[static UUID_BYTES])
 {
 	char path[PATH_MAX];
-	if (!in_state_dir(uuid, COPIES_NAME, path, sizeof path))
-		unlink(path);
+	forget_copies(uuid);
 	if (!in_state_dir(uuid, "", path, sizeof path))
 		rmdir(path); /* stays unless it is empty */
 }

@@ -11,6 +11,6 @@ struct anchor_paths {
 void anchor_paths_free(struct anchor_paths *p);
 /* Those given (NULL-terminated), else those remembered beside the default anchor, else the default place. */
 errint_t anchor_paths_find(const uint8_t uuid[static UUID_BYTES], const char *const *given, struct anchor_paths *ret);
-/* Notes paths other than the default one, so that a mount finds them. They must exist. */
+/* Notes paths other than the default one, so that a mount finds them. One that cannot be reached has to be absolute. */
 errint_t anchor_paths_remember(const uint8_t uuid[static UUID_BYTES], const struct anchor_paths *p);
 void anchor_paths_forget(const uint8_t uuid[static UUID_BYTES]);

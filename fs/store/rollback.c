@@ -23,7 +23,7 @@ bool rollback_goes_on(struct archive *a, enum archive_part part)
 	return true;
 }
 
-static bool is_text(const char *reason)
+bool reason_is_text(const char *reason)
 {
 	size_t len = strnlen(reason, ROLLBACK_REASON_MAX + 1);
 	for (size_t i = 0; i < len; i++)
@@ -37,7 +37,7 @@ errint_t rollback_begin(struct archive *a, struct fault *f)
 	struct anchor_status s;
 	if (!a->accept)
 		return 0;
-	if (!is_text(a->accept->accept_rollback))
+	if (!reason_is_text(a->accept->accept_rollback))
 		return fault_set(f, -EINVAL, "a reason is one line of 1 to %d bytes", ROLLBACK_REASON_MAX);
 	anchor_get_status(a->anchor, &s);
 	if (s.sequence == a->accept->accept_behind->anchor)

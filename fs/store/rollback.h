@@ -4,6 +4,8 @@
 
 #include "store/internal.h"
 
+/* Whether it can stand in a record as the reason for something: one line of 1 to ROLLBACK_REASON_MAX bytes. */
+bool reason_is_text(const char *reason);
 /* Whether to go on although this part is behind. */
 bool rollback_goes_on(struct archive *a, enum archive_part part);
 /* Whether it was accepted that this part is behind. */

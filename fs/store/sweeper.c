@@ -1,5 +1,6 @@
 /* What time does to files. Two threads: one passes the anchor at the end of each epoch, by the clock and waiting for nobody; the other
  * stops what the kernel holds of a file at its deadline and unlinks it once its epoch has ended. Both act on trusted time alone. */
+#include "store/anchor_admin.h"
 #include "store/core.h"
 #include "store/sweep.h"
 
@@ -9,6 +10,7 @@
 
 #define SECOND        INT64_C(1000000000)
 #define IDLE_WRITE    (60 * SECOND) /* the anchor is written at least this often */
+#define RESEED_LOOK   (3600 * SECOND)
 #define CATCH_UP_ROWS 16384         /* unlinked before serving; the rest, unreadable anyway, in the background */
 #define DROPS_MAX     256
 #define PAUSE         10 /* seconds, after a batch that mostly failed */
@@ -101,12 +103,13 @@ static void pass_anchor(struct sweeper *s, int64_t now_ns)
 	struct archive *a = s->a;
 	uint32_t next = epoch_at(a, now_ns / SECOND);
 	errint_t r = anchor_pass(a->anchor, next, now_ns);
+	bool degraded = anchor_degraded(a->anchor);
 	pthread_mutex_lock(&s->lock);
 	bool news = r != s->error;
 	s->error = r;
 	s->attempted = next;
 	s->written_ns = now_ns;
-	if (!r)
+	if (!r && !degraded)
 		note_shredded(s, next, now_of(a));
 	pthread_cond_broadcast(&s->passed);
 	pthread_mutex_unlock(&s->lock);
@@ -128,6 +131,7 @@ static void *passer_main(void *sweeper)
 {
 	struct sweeper *s = sweeper;
 	struct archive *a = s->a;
+	int64_t looked_ns = 0;
 	pthread_mutex_lock(&s->lock);
 	while (!s->stop) {
 		pthread_mutex_unlock(&s->lock);
@@ -138,6 +142,10 @@ static void *passer_main(void *sweeper)
 		pthread_mutex_unlock(&s->lock);
 		if (due)
 			pass_anchor(s, now_ns);
+		if (now_ns - looked_ns >= RESEED_LOOK) {
+			archive_anchor_reseed_if_due(a);
+			looked_ns = now_ns;
+		}
 		/* The clock may have been set forward: whoever waits for a deadline has slept by the old one. */
 		if (catalogue_next(a->catalogue, now_ns / SECOND) <= now_ns / SECOND)
 			sweeper_kick(a);
@@ -193,6 +201,8 @@ static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 		if (!waited)
 			attempted = await_pass(s, epoch_at(s->a, now));
 		waited = true;
+		if (anchor_degraded(s->a->anchor))
+			note_denied(s, row->expires_at); /* until every copy is written */
 		if ((int64_t)attempted * s->a->epoch_seconds < when)
 			catalogue_retry(s->a->catalogue, row, now + 1);
 		else

@@ -352,6 +352,109 @@ Test(anchor_store, a_copy_that_fails_alone_is_told)
 	anchor_close(a);
 }
 
+Test(anchor_store, a_disk_that_comes_back_is_another_file)
+{
+	struct anchor_status st;
+	char away[PATH_MAX];
+	uint64_t sequence;
+	create(2);
+	struct anchor *a = open_it(2);
+	copy_file(path[1], in_dir(away, "away"));
+	cr_assert_eq(rename(path[1], path[2]), 0); /* still open, and no longer what the path names */
+	cr_assert_eq(anchor_update(a, NULL, NULL), 0);
+	cr_assert(anchor_degraded(a));
+	cr_assert_eq(rename(away, path[1]), 0);
+	cr_assert_eq(anchor_update(a, NULL, NULL), 0);
+	cr_assert_not(anchor_degraded(a));
+	anchor_get_status(a, &st);
+	anchor_close(a);
+	holds_one_state(path[1], &key, &sequence);
+	cr_assert_eq(sequence, st.sequence);
+	unlink(path[2]);
+}
+
+/* ---- copies come and go ------------------------------------------------------------------------------------------------------------- */
+
+Test(anchor_store, a_copy_that_is_added_is_whole_and_follows)
+{
+	uint64_t sequence, other;
+	create(1);
+	struct anchor *a = open_it(1);
+	cr_assert_eq(anchor_update(a, puncture_many, NULL), 0);
+	write_whole(path[2], "mine", 4);
+	cr_assert_eq(anchor_copy_add(a, path[2]), -EEXIST);
+	cr_assert_eq(anchor_copy_add(a, path[0]), -EEXIST, "it is one already");
+	cr_assert_eq(anchor_copy_add(a, path[1]), 0);
+	holds_one_state(path[1], &key, &sequence);
+	cr_assert_eq(anchor_update(a, NULL, NULL), 0);
+	holds_one_state(path[1], &key, &other);
+	cr_assert_eq(other, sequence + 1);
+	unlink(path[1]);
+	cr_assert_eq(anchor_update(a, NULL, NULL), 0);
+	cr_assert(anchor_degraded(a));
+	cr_assert_eq(anchor_copy_add(a, path[1]), 0, "one that was lost is written anew");
+	cr_assert_not(anchor_degraded(a));
+	anchor_close(a);
+	a = open_it(2);
+	anchor_close(a);
+	size_t len;
+	uint8_t *p = read_whole(path[2], &len);
+	cr_assert_eq(len, 4);
+	free(p);
+}
+
+Test(anchor_store, a_copy_that_cannot_be_added_leaves_nothing)
+{
+	for (long n = 0; n < 2; n++) {
+		struct anchor_status st;
+		create(1);
+		struct anchor *a = open_it(1);
+		crash_begin(n, n == 1);
+		errint_t r = anchor_copy_add(a, path[1]);
+		crash_end();
+		cr_assert_eq(r, -EIO, "%ld: %d", n, r);
+		cr_assert_neq(access(path[1], F_OK), 0);
+		anchor_get_status(a, &st);
+		cr_assert_eq(st.copies, 1);
+		cr_assert_eq(anchor_update(a, NULL, NULL), 0);
+		anchor_close(a);
+		unlink(path[0]);
+	}
+}
+
+Test(anchor_store, a_dropped_copy_is_overwritten_and_the_last_one_stays)
+{
+	struct anchor_status st;
+	errint_t erased = 1;
+	char kept[PATH_MAX];
+	create(3);
+	struct anchor *a = open_it(3);
+	cr_assert_eq(link(path[0], in_dir(kept, "kept")), 0);
+	cr_assert_eq(anchor_copy_drop(a, "/nowhere", &erased), -ENOENT);
+	cr_assert_eq(anchor_copy_drop(a, path[0], &erased), 0);
+	cr_assert_eq(erased, 0);
+	cr_assert_neq(access(path[0], F_OK), 0);
+	size_t len;
+	uint8_t *p = read_whole(kept, &len);
+	for (size_t i = 0; i < len; i++)
+		cr_assert_eq(p[i], 0, "byte %zu", i);
+	free(p);
+	/* The lock has gone over to another. */
+	const char *second[] = {path[1]};
+	struct anchor *b;
+	cr_assert_eq(anchor_open(second, 1, uuid, &key, &b, NULL), -EBUSY);
+	unlink(path[1]);
+	cr_assert_eq(anchor_update(a, NULL, NULL), 0);
+	cr_assert_eq(anchor_copy_drop(a, path[2], &erased), -EBUSY, "the last that is whole");
+	cr_assert_eq(anchor_copy_drop(a, path[1], &erased), 0);
+	cr_assert_eq(erased, -ENOENT);
+	anchor_get_status(a, &st);
+	cr_assert_eq(st.copies, 1);
+	cr_assert_str_eq(st.copy[0].path, path[2]);
+	cr_assert_eq(anchor_update(a, NULL, NULL), 0);
+	anchor_close(a);
+}
+
 /* ---- what is refused ---------------------------------------------------------------------------------------------------------------- */
 
 Test(anchor_store, no_copy_wrong_key_and_in_use)

@@ -391,3 +391,85 @@ Test(anchor, a_state_that_does_not_fit_is_refused)
 	cr_assert_eq(anchor_encode(a, &key, image, &used), -ENOSPC);
 	cr_assert_arr_eq(image + BODY, zero, sizeof zero, "and no plaintext is left");
 }
+
+/* ---- trees and backups --------------------------------------------------------------------------------------------------- */
+
+static bool derives(const struct anchor_state *s, size_t tree, uint32_t epoch)
+{
+	uint8_t leaf[KEY_BYTES];
+	return epoch_leaf(&s->tree[tree], uuid, epoch, 7, leaf) == 0;
+}
+
+Test(anchor, reseeding_leaves_the_old_trees_and_uses_another)
+{
+	uint32_t first = a->tree[0].next, old = a->current_tree;
+	cr_assert_eq(anchor_reseed(a, first + 5, 1), 0);
+	cr_assert_eq(a->tree_count, 3);
+	cr_assert_eq(a->current_tree, old + 1);
+	cr_assert(derives(a, 1, first + 5) && derives(a, 2, first + 5) && !derives(a, 2, first + 4));
+	while (a->tree_count < ANCHOR_TREES_MAX)
+		cr_assert_eq(anchor_reseed(a, first, 1), 0);
+	cr_assert_eq(anchor_reseed(a, first, 1), -ENOSPC);
+	cr_assert_eq(a->tree_count, ANCHOR_TREES_MAX);
+}
+
+Test(anchor, a_tree_that_goes_takes_its_barriers_along)
+{
+	uint32_t first = a->tree[0].next;
+	a->barrier_count = 0;
+	cr_assert_eq(anchor_reseed(a, first, 1), 0);
+	cr_assert_eq(anchor_reseed(a, first, 1), 0);
+	a->barrier[0] = (struct anchor_barrier){.tree = a->tree[0].number, .epoch = first};
+	a->barrier[1] = (struct anchor_barrier){.tree = a->tree[1].number, .epoch = first};
+	a->barrier_count = 2;
+	uint32_t gone = a->tree[0].number, kept = a->tree[1].number;
+	cr_assert_eq(anchor_retire(a, a->current_tree), -EBUSY);
+	cr_assert_eq(anchor_retire(a, 4000), -ENOENT);
+	cr_assert_eq(anchor_retire(a, gone), 0);
+	cr_assert_null(anchor_tree(a, gone));
+	cr_assert_eq(a->barrier_count, 1);
+	cr_assert_eq(a->barrier[0].tree, kept);
+	cr_assert(derives(a, 0, first));
+}
+
+Test(anchor, a_backup_opens_nothing_before_its_horizon_and_no_hold)
+{
+	static uint8_t bytes[ANCHOR_SLOT_BYTES];
+	uint8_t named[UUID_BYTES];
+	struct anchor_state *b, *back;
+	size_t len, peeked;
+	uint64_t sequence;
+	uint32_t first = a->tree[0].next, far = first + 1000;
+	cr_assert_eq(anchor_horizon(&b, a, far), 0);
+	cr_assert_eq(b->hold_count, 0);
+	cr_assert_eq(b->barrier_count, 0);
+	static const uint8_t none[32];
+	cr_assert_arr_eq(b->sign_seed, none, 32);
+	cr_assert_eq(anchor_backup_encode(b, &key, bytes, &len), 0);
+	cr_assert_eq(anchor_backup_peek(bytes, len, named, &sequence, &peeked), 0);
+	cr_assert_eq(peeked, len);
+	cr_assert_eq(anchor_decode(bytes, len, uuid, &key, &back), -EBADMSG, "it is not an anchor");
+	cr_assert_eq(anchor_backup_decode(bytes, len, uuid, &key, &back), 0);
+	for (uint32_t e = far - 40; e < far + 40; e++)
+		cr_assert_eq(derives(back, 0, e), e >= far, "epoch %u", e);
+	for (size_t i = 0; i < back->tree[0].count; i++)
+		cr_assert_geq(back->tree[0].node[i].index << (TREE_DEPTH - back->tree[0].node[i].depth), (uint64_t)far << LEAF_ID_BITS);
+	cr_assert(derives(a, 0, first), "the anchor itself is as it was");
+	memcpy(bytes, "LAPSEANC", 8);
+	cr_assert_eq(anchor_decode(bytes, len, uuid, &key, &(struct anchor_state *){NULL}), -EBADMSG, "nor with an anchor's magic");
+	anchor_state_free(b);
+	anchor_state_free(back);
+}
+
+Test(anchor, one_made_from_a_backup_uses_no_number_of_the_lost_one)
+{
+	struct anchor_state *b;
+	uint32_t first = a->tree[0].next, number = a->current_tree, hold = a->next_hold;
+	cr_assert_eq(anchor_horizon(&b, a, first + 1000), 0);
+	cr_assert_eq(anchor_revive(b, first), 0);
+	cr_assert_gt(b->current_tree, number + 64, "trees may have been begun after the backup");
+	cr_assert_gt(b->next_hold, hold + 256);
+	cr_assert(derives(b, 2, first) && !derives(b, 0, first) && !derives(b, 1, first));
+	cr_assert(memcmp(b->sign_seed, a->sign_seed, 32));
+	anchor_state_free(b);
+}
