@@ -30,6 +30,11 @@ int64_t clock_read(const struct clock_state *c, int64_t boot_ns)
 	return boot_ns > c->boot_ns ? plus(c->trusted_ns, minus(boot_ns, c->boot_ns)) : c->trusted_ns;
 }
 
+int64_t clock_agreement(const struct policy_settings *ps)
+{
+	return ps->require_sync ? HOUR : DAY;
+}
+
 static void disagree(struct clock_state *c)
 {
 	c->agreed_since_boot_ns = 0;
@@ -64,7 +69,7 @@ static bool agreed(
 		c->agreed_offset_ns = offset;
 		return false;
 	}
-	return minus(c->boot_ns, c->agreed_since_boot_ns) >= (ps->require_sync ? HOUR : DAY);
+	return minus(c->boot_ns, c->agreed_since_boot_ns) >= clock_agreement(ps);
 }
 
 void clock_start(struct clock_state *c, int64_t mark_ns, const struct clock_sample *s, const struct policy_settings *ps)
@@ -97,11 +102,32 @@ int64_t clock_advance(struct clock_state *c, const struct clock_sample *s, const
 	}
 	if (!agreed(c, s, offset, ps))
 		return c->trusted_ns;
-	int64_t most = c->paused ? limit_ns(ps->max_offline_seconds) : limit_ns(ps->max_step_seconds);
-	int64_t sum = c->paused ? offset : plus(c->stepped_ns, offset);
-	if (sum <= most)
+	if (offset <= clock_may_step(c, ps))
 		step(c, offset);
 	return c->trusted_ns;
+}
+
+int64_t clock_may_step(const struct clock_state *c, const struct policy_settings *ps)
+{
+	int64_t left = minus(limit_ns(ps->max_step_seconds), c->stepped_ns);
+
+	return c->paused ? limit_ns(ps->max_offline_seconds) : left > 0 ? left : 0;
+}
+
+int64_t clock_confirm(struct clock_state *c, const struct clock_sample *s)
+{
+	int64_t offset;
+
+	c->trusted_ns = clock_read(c, s->boot_ns);
+	if (s->boot_ns > c->boot_ns)
+		c->boot_ns = s->boot_ns;
+	offset = minus(s->wall_ns, c->trusted_ns);
+	if (offset <= 0)
+		return 0;
+	c->trusted_ns = plus(c->trusted_ns, offset);
+	c->paused = false;
+	disagree(c);
+	return offset;
 }
 
 enum clock_doubt clock_compare(

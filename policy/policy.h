@@ -288,6 +288,12 @@ int64_t clock_advance(struct clock_state *c, const struct clock_sample *s, const
 /* Trusted time at boot_ns without changing anything. */
 int64_t clock_read(const struct clock_state *c, int64_t boot_ns);
 
+/* Sets trusted time forward to the wall clock because a person says that it is right. How far, in ns; 0: the wall clock is not ahead. */
+int64_t clock_confirm(struct clock_state *c, const struct clock_sample *s);
+/* The longest step that would be taken now without being told, in ns; and how long the wall clock has to be ahead by it. */
+int64_t clock_may_step(const struct clock_state *c, const struct policy_settings *ps);
+int64_t clock_agreement(const struct policy_settings *ps);
+
 enum clock_doubt { CLOCK_FINE, CLOCK_WALL_AHEAD, CLOCK_WALL_BEHIND };
 /* How wall and trusted stand; *ret_by the difference in ns. AHEAD: beyond max_step. BEHIND: wall earlier than the mark by > 2 s. */
 enum clock_doubt clock_compare(const struct clock_state *c, const struct clock_sample *s,

@@ -70,11 +70,31 @@ int command_main(int argc, char *const *argv);
 int complete_main(int argc, char *const *argv);
 int mount_helper_main(int argc, char *const *argv);
 
-extern const struct command command_init, command_mount, command_umount, command_status, command_queue,
-	command_explain, command_policy_check, command_policy_plan, command_policy_apply, command_policy_undo,
-	command_policy_show, command_policy_diff, command_anchor_status, command_key_list, command_anchor_add,
-	command_anchor_drop, command_anchor_backup, command_anchor_reseed, command_anchor_restore, command_key_add,
-	command_key_remove, command_key_change, command_fsck;
+extern const struct command command_anchor_add;
+extern const struct command command_anchor_backup;
+extern const struct command command_anchor_drop;
+extern const struct command command_anchor_reseed;
+extern const struct command command_anchor_restore;
+extern const struct command command_anchor_status;
+extern const struct command command_clock_confirm;
+extern const struct command command_clock_status;
+extern const struct command command_explain;
+extern const struct command command_fsck;
+extern const struct command command_init;
+extern const struct command command_key_add;
+extern const struct command command_key_change;
+extern const struct command command_key_list;
+extern const struct command command_key_remove;
+extern const struct command command_mount;
+extern const struct command command_policy_apply;
+extern const struct command command_policy_check;
+extern const struct command command_policy_diff;
+extern const struct command command_policy_plan;
+extern const struct command command_policy_show;
+extern const struct command command_policy_undo;
+extern const struct command command_queue;
+extern const struct command command_status;
+extern const struct command command_umount;
 
 /* Groups of options that several commands share. */
 extern const struct option_def unlock_options[]; /* --key-file, --passphrase-fd */

@@ -26,6 +26,8 @@ const struct command *const commands[] = {
 	&command_anchor_backup,
 	&command_anchor_restore,
 	&command_anchor_reseed,
+	&command_clock_status,
+	&command_clock_confirm,
 	&command_key_list,
 	&command_key_add,
 	&command_key_remove,

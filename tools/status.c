@@ -50,8 +50,8 @@ static void attention_clock(struct report *r)
 	human_span(by < 0 ? -by : by, span);
 	if (number(r, "doubt") == CLOCK_WALL_AHEAD)
 		attention(r,
-			"set the machine's clock; if the wall clock is right, the archive follows within its limits, "
-			"nothing is destroyed before",
+			"set the machine's clock; if the wall clock is right, see lapse clock status: nothing is destroyed "
+			"before the archive follows, or somebody says lapse clock confirm",
 			"the wall clock is %s ahead of the archive's clock", span);
 	else if (number(r, "doubt") == CLOCK_WALL_BEHIND)
 		attention(r, "set the machine's clock; until then files with a deadline are refused, writing goes on",

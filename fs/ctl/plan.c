@@ -35,6 +35,12 @@ void plan_make(struct ctl_call *c, const char *text, struct plan *ret)
 	make_id(c, text, t.tv_sec / HALF_LIFE - 1, ret->id[1]);
 }
 
+bool plan_named(const struct ctl_call *c, const struct plan *p)
+{
+	const char *given = ctl_str(c->args, "plan");
+	return given[0] && (!strcmp(given, p->id[0]) || !strcmp(given, p->id[1]));
+}
+
 bool plan_confirmed(struct ctl_call *c, const struct plan *p, uint64_t count, errint_t *ret)
 {
 	const char *given = ctl_str(c->args, "plan");
@@ -43,7 +49,7 @@ bool plan_confirmed(struct ctl_call *c, const struct plan *p, uint64_t count, er
 		*ret = -ENOMEM;
 		return false;
 	}
-	if (given[0] && (!strcmp(given, p->id[0]) || !strcmp(given, p->id[1])))
+	if (plan_named(c, p))
 		return true;
 	if (given[0]) {
 		*ret = verb_fail(c, -ESTALE, "The plan %s is not what would be done now, or is older than 15 minutes: look at the new one", given);

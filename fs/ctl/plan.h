@@ -11,5 +11,7 @@ struct plan {
 };
 /* `text` says all that the plan depends on. */
 void plan_make(struct ctl_call *c, const char *text, struct plan *ret);
+/* Whether the request names it. */
+bool plan_named(const struct ctl_call *c, const struct plan *p);
 /* True: the request names it. Otherwise puts the row `plan`: id, count; the caller adds its own keys and ends it with verb_row. */
 bool plan_confirmed(struct ctl_call *c, const struct plan *p, uint64_t count, errint_t *ret);

@@ -46,6 +46,8 @@ static const struct verb {
 	{"anchor-drop", 0, verb_anchor_drop},
 	{"anchor-reseed", 0, verb_anchor_reseed},
 	{"anchor-status", OBSERVES, verb_anchor_status},
+	{"clock-confirm", 0, verb_clock_confirm},
+	{"clock-status", OBSERVES, verb_clock_status},
 	{"explain", OBSERVES, verb_explain},
 	{"key-add", PAYLOAD, verb_key_add},
 	{"key-change", PAYLOAD, verb_key_change},

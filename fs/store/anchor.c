@@ -461,6 +461,9 @@ errint_t anchor_place(struct anchor *a, struct file_header *h)
 		return 0;
 	}
 	pthread_mutex_lock(&a->lock);
+	int64_t last = (INT64_C(1) << EPOCH_BITS) * a->state->epoch_seconds;
+	if (h->expires_at > last)
+		h->expires_at = last;
 	errint_t r = epoch_of(h->expires_at, a->state->epoch_seconds, &epoch);
 	uint32_t tree = a->state->current_tree;
 	pthread_mutex_unlock(&a->lock);

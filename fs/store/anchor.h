@@ -37,7 +37,7 @@ void anchor_set_mark(struct anchor *a, bool (*mark)(void *ctx, struct anchor_mar
  * `archive_wrap` is the master-derived one. Cached per epoch: at most 16 hashes when warm. */
 errint_t anchor_wrap_key(struct anchor *a, const uint8_t archive_wrap[static KEY_BYTES], const struct file_header *h,
 			 uint8_t out[static KEY_BYTES]);
-/* Fills key kind, tree and epoch of a new header from h->expires_at. -ERANGE. */
+/* Fills key kind, tree and epoch of a new header from h->expires_at; a deadline behind the last epoch becomes its end. -ERANGE. */
 errint_t anchor_place(struct anchor *a, struct file_header *h);
 
 /* Changes the state under the lock and writes it to every copy, durably, both slots: when this returns 0 the old state exists in no copy.

@@ -225,6 +225,39 @@ enum clock_doubt tclock_doubt(struct tclock *c, int64_t *ret_by_ns)
 	return doubt;
 }
 
+void tclock_report(struct tclock *c, struct tclock_report *ret)
+{
+	struct clock_sample s = sample();
+	pthread_mutex_lock(&c->lock);
+	*ret = (struct tclock_report){
+		.trusted_ns = clock_read(&c->state, s.boot_ns),
+		.wall_ns = s.wall_ns,
+		.synchronised = s.synchronised,
+		.paused = c->state.paused,
+		.agreement_ns = clock_agreement(&c->settings),
+		.may_step_ns = clock_may_step(&c->state, &c->settings),
+		.behind_mark = minus(c->mark_ns, s.wall_ns) > STEADY,
+	};
+	if (c->state.agreed_since_boot_ns)
+		ret->agreed_ns = minus(s.boot_ns, c->state.agreed_since_boot_ns);
+	ret->doubt = clock_compare(&c->state, &s, &c->settings, &ret->by_ns);
+	pthread_mutex_unlock(&c->lock);
+}
+
+errint_t tclock_confirm(struct tclock *c, int64_t by_ns)
+{
+	pthread_mutex_lock(&c->lock);
+	struct clock_sample s = sample();
+	int64_t by = minus(s.wall_ns, clock_read(&c->state, s.boot_ns)), off = minus(by, by_ns);
+	errint_t r = by <= 0 || off > STEADY || off < -STEADY ? -ESTALE : 0;
+	if (!r) {
+		clock_confirm(&c->state, &s);
+		publish(c);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
 void tclock_wait(const struct tclock *c, pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until_ns)
 {
 	int64_t left = minus(until_ns, tclock_trusted_ns(c));

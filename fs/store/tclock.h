@@ -22,6 +22,17 @@ static inline int64_t tclock_trusted(const struct tclock *c) { return tclock_tru
  * so, or when the wall clock is behind the mark (then for every file with a ceiling). */
 errint_t tclock_check(const struct tclock *c, int64_t expires_at);
 enum clock_doubt tclock_doubt(struct tclock *c, int64_t *ret_by_ns);
+struct tclock_report {
+	int64_t trusted_ns, wall_ns, by_ns /* wall - trusted */;
+	enum clock_doubt doubt;
+	bool synchronised, paused;
+	int64_t agreed_ns, agreement_ns; /* how long the wall clock has been ahead by as much, and how long it has to be */
+	int64_t may_step_ns;		 /* what would be taken then */
+	bool behind_mark;		 /* the wall clock is before the mark of the mount: what has a ceiling is refused */
+};
+void tclock_report(struct tclock *c, struct tclock_report *ret);
+/* Sets trusted time to the wall clock, if that is ahead by `by_ns` (as told to the person who confirms it), give or take two seconds. -ESTALE otherwise. */
+errint_t tclock_confirm(struct tclock *c, int64_t by_ns);
 bool tclock_synchronised(void); /* as the kernel reports it */
 int64_t tclock_machine_wall(void); /* seconds; where there is no archive yet */
 /* Sleeps until trusted time may have reached `until_ns` or the condition is signalled, at most a second (a machine that was suspended slept longer than its

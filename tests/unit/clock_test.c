@@ -211,6 +211,34 @@ Test(clock, a_leap_while_mounted_is_no_pause)
 	cr_expect_eq(run(&c, &boot, 5 * H, 20 * D, true), 0);
 }
 
+Test(clock, confirmed_however_far_and_once)
+{
+	struct clock_state c = start(T0, T0, true);
+	int64_t boot = 0;
+
+	cr_expect_eq(run(&c, &boot, 2 * H, 400 * D, true), 0);
+	cr_expect_eq(clock_may_step(&c, &settings), D);
+	cr_expect_eq(clock_confirm(&c, &(struct clock_sample){1000 * S + boot, T0 + boot + 400 * D, true}), 400 * D);
+	cr_expect_eq(clock_read(&c, 1000 * S + boot), T0 + boot + 400 * D);
+	cr_expect_eq(clock_confirm(&c, &(struct clock_sample){1000 * S + boot, T0 + boot + 400 * D, true}), 0, "not ahead any more");
+	cr_expect_eq(clock_confirm(&c, &(struct clock_sample){1000 * S + boot, T0, true}), 0, "never back");
+	cr_expect_eq(clock_read(&c, 1000 * S + boot), T0 + boot + 400 * D);
+	cr_expect_eq(clock_may_step(&c, &settings), D, "it counts in no sum");
+}
+
+Test(clock, what_may_be_taken_gets_less_and_comes_back_after_a_day)
+{
+	struct clock_state c = start(T0, T0 + 10 * H, true); /* taken at once */
+	int64_t boot = 0;
+
+	cr_expect_eq(clock_may_step(&c, &settings), 14 * H);
+	run(&c, &boot, 2 * H, 20 * H, true);
+	cr_expect_eq(clock_may_step(&c, &settings), 4 * H);
+	run(&c, &boot, 26 * H, 20 * H, true);
+	cr_expect_eq(clock_may_step(&c, &settings), D);
+	cr_expect_eq(clock_agreement(&settings), H);
+}
+
 Test(clock, extremes_do_not_overflow)
 {
 	static const int64_t ends[] = {INT64_MIN, -1, 0, 1, T0, INT64_MAX};
