@@ -102,7 +102,27 @@ static void check_floor_keys(const struct class_section *c, struct policy_diags 
 				"[class %s]: %s needs a floor; add retain-for, or take it out", c->s.name, needs[i]);
 }
 
-static void link_class(struct policy *p, struct class_section *c, struct policy_diags *d)
+/* Cameras write local time, so there is no date without a zone; and what only a capture date needs is a mistake elsewhere. */
+static void check_capture(const struct class_section *c, const struct policy_names *names, struct policy_diags *d)
+{
+	static const char *const needs[] = {"timezone", "captured-max-age"};
+
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]) && c->pub.basis != POLICY_BASIS_CAPTURED; i++)
+		if (section_has(&c->s, needs[i]))
+			diag_error(d, section_key_line(&c->s, needs[i]),
+				"[class %s]: %s is about basis = captured; add that, or take it out", c->s.name, needs[i]);
+	if (c->pub.basis != POLICY_BASIS_CAPTURED)
+		return;
+	if (!section_has(&c->s, "timezone"))
+		diag_error(d, section_key_line(&c->s, "basis"),
+			"[class %s]: basis = captured needs a timezone, that of the cameras' clocks: timezone = Europe/Berlin", c->s.name);
+	else if (c->timezone && names && names->zone && names->zone(names->ctx, c->timezone) == -ENOENT)
+		diag_warn(d, section_key_line(&c->s, "timezone"),
+			"this machine knows no time zone %s: images that do not say their offset from UTC will count from their creation",
+			c->timezone);
+}
+
+static void link_class(struct policy *p, struct class_section *c, const struct policy_names *names, struct policy_diags *d)
 {
 	c->pub.name = c->s.name;
 	c->pub.line = c->s.line;
@@ -111,7 +131,10 @@ static void link_class(struct policy *p, struct class_section *c, struct policy_
 	c->pub.floor = c->retain.text != NULL;
 	c->pub.extensible = section_has(&c->s, "retain-bounds");
 	c->pub.prune_empty = c->prune_empty;
+	if (!section_has(&c->s, "captured-max-age"))
+		c->captured_max_age = 7 * DAY;
 	check_floor_keys(c, d);
+	check_capture(c, names, d);
 	if (!c->match.count && c != p->fallback && !section_has(&c->s, "match"))
 		diag_error(d, c->s.line, "[class %s] has no 'match' and is not the default class", c->s.name);
 	for (size_t i = 0; i < c->match.count; i++)
@@ -122,7 +145,7 @@ static void link_class(struct policy *p, struct class_section *c, struct policy_
 			c->retain.text, c->expire.text);
 }
 
-static void link_classes(struct policy *p, struct policy_diags *d)
+static void link_classes(struct policy *p, const struct policy_names *names, struct policy_diags *d)
 {
 	struct policy_section *top = NULL;
 	struct nearest n;
@@ -142,7 +165,7 @@ static void link_classes(struct policy *p, struct policy_diags *d)
 		diag_error(d, section_key_line(&top->s, "default-class"), "default-class: there is no [class %s]%s%s%s",
 			n.word, n.best ? "; did you mean '" : "", n.best ? n.best : "", n.best ? "'?" : "");
 	for (size_t i = 0; i < p->class_count; i++)
-		link_class(p, p->class_[i], d);
+		link_class(p, p->class_[i], names, d);
 }
 
 static void link_budget(struct budget_section *b, size_t index, struct policy_diags *d)
@@ -258,7 +281,7 @@ int policy_link(struct policy *p, const struct policy_names *names, struct polic
 	for (size_t i = 0; i < p->section_count; i++)
 		check_required(p->section[i], diags);
 	link_settings(p, diags);
-	link_classes(p, diags);
+	link_classes(p, names, diags);
 	link_budgets(p, diags);
 	return link_rules(p, names, diags);
 }

@@ -91,6 +91,23 @@ bool policy_retain_bounds(const struct policy_class *c, int64_t basis, int64_t *
 	return true;
 }
 
+const char *policy_timezone(const struct policy_class *c)
+{
+	return section_of(c)->timezone;
+}
+
+int64_t policy_captured_at(const struct policy_class *c, int64_t created_at, const int64_t *at, size_t count)
+{
+	int64_t oldest, found = POLICY_NEVER;
+
+	if (__builtin_sub_overflow(created_at, section_of(c)->captured_max_age, &oldest))
+		oldest = INT64_MIN;
+	for (size_t i = 0; i < count; i++)
+		if (at[i] >= oldest && at[i] <= created_at && (found == POLICY_NEVER || c->floor))
+			found = at[i];
+	return found;
+}
+
 const char *policy_retain_text(const struct policy_class *c)
 {
 	return section_of(c)->retain.text;

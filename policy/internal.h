@@ -10,6 +10,7 @@
 #define POLICY_MAX_LINE           4096u
 #define POLICY_MAX_SECTION        49u /* inih's own limit */
 #define POLICY_MAX_NAME           32u
+#define POLICY_MAX_ZONE           64u
 #define POLICY_MAX_SECTIONS       1024u
 #define POLICY_MAX_LIST           512u
 #define POLICY_MAX_GLOB           255u
@@ -46,9 +47,9 @@ enum value_type {
 	V_BYTE_RATES, /* struct rates */
 	V_COMMIT,     /* struct lifetime; `close` is none */
 	V_BOUNDS,     /* struct bounds */
+	V_TIMEZONE,   /* char *: Europe/Berlin */
 	/* what only later versions store: checked, then refused as not supported yet */
 	V_KEEP,     /* a duration or `none` */
-	V_TIMEZONE, /* Europe/Berlin */
 	V_PATHS,    /* absolute paths */
 	V_COMMAND,  /* an absolute path and arguments */
 	V_SHA256,
@@ -195,6 +196,8 @@ struct class_section {
 	struct globlist match;
 	struct lifetime expire, retain, commit;
 	struct bounds bounds;
+	char *timezone;
+	int64_t captured_max_age;
 	int basis, mode;
 	bool prune_empty;
 };

@@ -94,21 +94,11 @@ static int date_check(const char *text, struct complaint *why)
 	return fits ? 0 : complain(why, "expected a date: 2027-01-31 or 2027-01-31T12:00");
 }
 
-static int timezone_check(const char *text, struct complaint *why)
-{
-	for (const char *c = text; *c; c++)
-		if (!isalnum((unsigned char)*c) && !strchr("_+-/", *c))
-			return complain(why, "expected a time zone such as Europe/Berlin");
-	return text[0] == '/' ? complain(why, "expected a time zone such as Europe/Berlin") : 0;
-}
-
 int later_check(enum value_type type, const char *text, struct complaint *why)
 {
 	switch (type) {
 	case V_KEEP:
 		return duration_check(text, "none", why);
-	case V_TIMEZONE:
-		return timezone_check(text, why);
 	case V_PATHS:
 		return each(text, path_check, why);
 	case V_COMMAND:

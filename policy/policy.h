@@ -38,6 +38,7 @@ struct policy; /* immutable once parsed; reference counted */
 struct policy_names {
 	int (*user)(void *ctx, const char *name, uint32_t *ret_uid);
 	int (*group)(void *ctx, const char *name, uint32_t *ret_gid);
+	int (*zone)(void *ctx, const char *name); /* is there such a time zone? NULL: nobody knows */
 	void *ctx;
 };
 
@@ -93,6 +94,12 @@ int64_t policy_retain_until(const struct policy_class *c, int64_t basis);
 int64_t policy_commits_at(const struct policy_class *c, int64_t idle_since);
 /* Between which instants `retain-bounds` lets the floor of a file with this basis be set by hand. False if the class has none. */
 bool policy_retain_bounds(const struct policy_class *c, int64_t basis, int64_t *ret_least, int64_t *ret_most);
+/* Where the cameras' clocks are, of a class with basis captured; else NULL. */
+const char *policy_timezone(const struct policy_class *c);
+/* Which of the instants at which an image may have been captured (ascending; two where its camera's clock showed that time twice) a file of this class
+ * counts from, or POLICY_NEVER if none is believed: from `captured-max-age` before its creation up to it. The later one in a class with a floor, else the
+ * earlier. */
+int64_t policy_captured_at(const struct policy_class *c, int64_t created_at, const int64_t *at, size_t count);
 /* The class's floor as written, NULL without one. */
 const char *policy_retain_text(const struct policy_class *c);
 /* The class's ceiling as written ("30d", "never"). */
@@ -140,6 +147,9 @@ struct retention_life {
 };
 /* The instant that the class counts from for this file. */
 int64_t policy_basis_at(const struct policy_class *c, const struct retention_life *f);
+/* The content of a file of class `c` has been looked at for its capture date, which is at one of these instants (none: there is no date): what it counts from
+ * now, and its deadlines. What was narrowed becomes only stricter, and a floor that binds stays. True if a date was believed. */
+bool retention_capture(struct retention_life *f, const struct policy_class *c, const int64_t *at, size_t count);
 /* A file whose class is being decided: basis, floor and ceiling by that class alone. */
 void retention_begin(struct retention_life *f, const struct policy_class *c);
 /* What the policy in force makes of a settled file. `here`: the class of its path; `then`: the class that its header names, NULL if the policy has it no

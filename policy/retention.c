@@ -93,6 +93,24 @@ static struct retention_life reviewed(const struct retention_life *f, const stru
 	return n;
 }
 
+bool retention_capture(struct retention_life *f, const struct policy_class *c, const int64_t *at, size_t count)
+{
+	struct retention_life before = *f;
+	int64_t captured = policy_captured_at(c, f->created_at, at, count);
+	bool believed = captured != POLICY_NEVER;
+
+	f->basis = believed ? POLICY_BASIS_CAPTURED : POLICY_BASIS_CREATED;
+	f->basis_at = believed ? captured : f->created_at;
+	f->retain_until = policy_retain_until(c, f->basis_at);
+	f->expires_at = policy_expires_at(c, f->basis_at);
+	if (f->narrowed)
+		f->expires_at = sooner(f->expires_at, before.expires_at);
+	if (f->narrowed || f->compliance || f->extended)
+		f->retain_until = later(f->retain_until, before.retain_until);
+	f->expires_at = later(f->expires_at, f->retain_until);
+	return believed;
+}
+
 void retention_review(struct retention_life *f, const struct policy_class *here, const struct policy_class *then)
 {
 	*f = reviewed(f, here, then);

@@ -1,4 +1,5 @@
 /* value.c - the values of keys. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -266,6 +267,19 @@ static int text_parse(const struct keyword *k, const char *text, char **ret, str
 	return *ret ? 0 : -ENOMEM;
 }
 
+/* A name of the time zone database. */
+static int timezone_parse(const char *text, char **ret, struct complaint *why)
+{
+	bool fits = isalpha((unsigned char)text[0]) && strlen(text) <= POLICY_MAX_ZONE;
+
+	for (const char *c = text; fits && *c; c++)
+		fits = isalnum((unsigned char)*c) || strchr("_+-", *c) || (*c == '/' && isalpha((unsigned char)c[1]));
+	if (!fits)
+		return complain(why, "expected a time zone such as Europe/Berlin");
+	*ret = strdup(text);
+	return *ret ? 0 : -ENOMEM;
+}
+
 int value_parse(const struct keyword *k, const char *text, void *field, struct complaint *why)
 {
 	if (!*text)
@@ -283,6 +297,8 @@ int value_parse(const struct keyword *k, const char *text, void *field, struct c
 		return commit_parse(text, field, why);
 	case V_BOUNDS:
 		return bounds_parse(text, field, why);
+	case V_TIMEZONE:
+		return timezone_parse(text, field, why);
 	case V_FSYNC:
 		return fsync_parse(text, field, why);
 	case V_BOOL:
@@ -317,6 +333,7 @@ void value_free(const struct keyword *k, void *field)
 		break;
 	case V_TEXT:
 	case V_NAME:
+	case V_TIMEZONE:
 		free(*(char **)field);
 		break;
 	case V_NAMES:

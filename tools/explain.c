@@ -47,8 +47,13 @@ static void print_dates(const struct view *v)
 {
 	char text[2 * HUMAN_BYTES];
 	printf("  Created    %s\n", time_of(v, "created", text));
-	if (number(v, "basis") != number(v, "created"))
-		printf("  Counts     from %s\n", time_of(v, "basis", text));
+	const char *from = ctl_str(v->f, "counts-from");
+	if (number(v, "undated"))
+		printf("  Counts     from when it was %s; its EXIF data is still to be looked at for the date of its capture\n", from);
+	else if (strcmp(from, "created") || number(v, "basis") != number(v, "created"))
+		printf("  Counts     from %s, when it was %s\n", time_of(v, "basis", text), from);
+	else if (!strcmp(ctl_str(v->f, "basis-kind"), "captured"))
+		printf("  Counts     from when it was created: it has no EXIF date of its capture that is believed\n");
 	if (number(v, "retain-until") != INT64_MIN)
 		printf("  Keep until %s: not to be changed or deleted before\n", time_of(v, "retain-until", text));
 	if (v->expires == INT64_MAX)

@@ -13,7 +13,7 @@
 #define LABEL            "header"
 #define FLAGS_KNOWN                                                                                                  \
 	(HEADER_FLAG_LINKED | HEADER_FLAG_TWO_HOMES | HEADER_FLAG_NARROWED | HEADER_FLAG_EXTENDED |                    \
-		HEADER_FLAG_COMPLIANCE)
+		HEADER_FLAG_COMPLIANCE | HEADER_FLAG_UNDATED)
 #define PLAIN_BYTES      (HEADER_SLOT_BYTES - CLEAR_HEAD_BYTES - SMALL_TAG_BYTES)
 #define USED_BYTES       280
 #define SIZE_SYMLINK_MAX 4095

@@ -190,6 +190,11 @@ static void put_verdict(struct ctl_text *t, const struct guard_verdict *v)
 	ctl_put_i64(t, "own", v->own);
 }
 
+static const char *basis_word(int basis)
+{
+	return basis == POLICY_BASIS_MODIFIED ? "modified" : basis == POLICY_BASIS_CAPTURED ? "captured" : "created";
+}
+
 static void put_header(struct ctl_text *t, const struct fs_explanation *e)
 {
 	ctl_put_hex(t, "id", e->file_id, sizeof e->file_id);
@@ -202,6 +207,8 @@ static void put_header(struct ctl_text *t, const struct fs_explanation *e)
 	ctl_put_u64(t, "size", e->size);
 	ctl_put_i64(t, "created", e->created_at);
 	ctl_put_i64(t, "basis", e->basis_at);
+	ctl_put(t, "counts-from", basis_word(e->basis_kind));
+	ctl_put_i64(t, "undated", (e->flags & HEADER_FLAG_UNDATED) != 0);
 	ctl_put_i64(t, "modified", e->modified_at);
 	ctl_put_i64(t, "retain-until", e->retain_until);
 	ctl_put_i64(t, "expires", e->expires_at);
@@ -229,10 +236,7 @@ static errint_t put_explanation(struct ctl_call *c, const char *path, const stru
 	ctl_put(t, "class-then", e->class_then);
 	ctl_put_u64(t, "class-line", class_ ? class_->line : e->class_line);
 	ctl_put(t, "lifetime", class_ ? policy_expire_text(class_) : "");
-	ctl_put(t, "basis-kind",
-		class_ && class_->basis == POLICY_BASIS_MODIFIED   ? "modified"
-		: class_ && class_->basis == POLICY_BASIS_CAPTURED ? "captured"
-								   : "created");
+	ctl_put(t, "basis-kind", basis_word(class_ ? (int)class_->basis : POLICY_BASIS_CREATED));
 	if (e->has_header)
 		put_header(t, e);
 	if (S_ISREG(e->attr.st_mode))

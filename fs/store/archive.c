@@ -1,6 +1,7 @@
 #include "store/archive.h"
 #include "store/review.h"
 
+#include "exif/reader.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "store/core.h"
@@ -123,7 +124,8 @@ errint_t archive_open(const struct archive_open *o, struct archive **ret, struct
 	struct archive *a = store_new(o);
 	if (!a)
 		return -ENOMEM;
-	errint_t r = open_steps(a, o, f);
+	a->exif = exif_readers_new(NULL);
+	errint_t r = a->exif ? open_steps(a, o, f) : -ENOMEM;
 	if (r) {
 		archive_close(a);
 		return fault_set(f, r, "%s could not be opened: %s", o->path, strerror(-r));
@@ -180,6 +182,7 @@ void archive_close(struct archive *a)
 		scan_stop(a);
 	if (a->sweeper)
 		sweeper_stop(a);
+	exif_readers_free(a->exif);
 	journal_stop(a);
 	errint_t synced = a->root ? inode_close_all(a) : 0;
 	a->journal_kept = !journal_close(a, !synced);

@@ -3,7 +3,8 @@
  * found by keyed hashes of the quarter hours in which they expire and, where they wait for it, are committed: no names, classes or dates in clear. Sums of
  * files and bytes per quarter hour and class change in the same transaction.
  *
- * The queue is in the order of the *next act*, `row_due`: what is left alone is committed, then it expires. */
+ * The queue is in the order of the *next act*, `row_due`: what is left alone is looked at for its capture date, where that counts, and committed; then it
+ * expires. */
 #pragma once
 
 #include "crypt/header.h"
@@ -26,7 +27,9 @@ struct catalogue_row {
 	char backing[NAME_BACKING_MAX + 1];
 };
 
-/* The instant at which something happens to the file next: a closed file that waits for it is committed, if that is before expires_at; else expires_at. */
+#define ROW_LOOK_AFTER 120 /* seconds after its last close */
+/* The instant at which something happens to the file next: a closed file that waits for it is looked at for its capture date, or committed, if that is before
+ * expires_at; else expires_at. */
 int64_t row_due(const struct catalogue_row *row);
 
 /* Opens .lapse/catalogue.db (0600, WAL). A missing, corrupt or older one is replaced by an empty one with *ret_rebuild = true; so is one whose last

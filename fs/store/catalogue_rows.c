@@ -8,8 +8,12 @@
 
 int64_t row_due(const struct catalogue_row *row)
 {
-	bool waits = row->state == HEADER_CLOSED && row->commits_at && row->commits_at < row->expires_at;
-	return waits ? row->commits_at : row->expires_at;
+	int64_t due = row->expires_at, look = row->modified_at + ROW_LOOK_AFTER;
+	if (row->state != HEADER_CLOSED)
+		return due;
+	if (row->commits_at && row->commits_at < due)
+		due = row->commits_at;
+	return row->flags & HEADER_FLAG_UNDATED && look < due ? look : due;
 }
 
 /* What a row has is told by bits, and what is not told is as below. */

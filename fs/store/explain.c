@@ -48,6 +48,7 @@ static void from_header(struct archive *a, struct fs_explanation *x, const struc
 	x->type = (uint8_t)h->type;
 	x->key_kind = (uint8_t)h->key_kind;
 	x->flags = h->flags;
+	x->basis_kind = h->basis_kind;
 	x->tree = h->tree;
 	x->epoch = h->epoch;
 	x->generation = h->generation;

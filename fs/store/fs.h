@@ -105,7 +105,7 @@ struct fs_explanation {
 	bool has_header;
 	errint_t header_error;
 	uint8_t file_id[16], class_fp[16];
-	uint8_t state, type, key_kind;
+	uint8_t state, type, key_kind, basis_kind;
 	uint32_t flags, tree, epoch;
 	uint64_t generation, size;
 	int64_t created_at, basis_at, modified_at, retain_until, expires_at, settles_at;

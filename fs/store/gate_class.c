@@ -39,6 +39,11 @@ static const struct policy_class *class_then(const struct in_force *p, const str
 	return NULL;
 }
 
+static void mark_undated(struct file_header *h, const struct policy_class *c)
+{
+	h->flags = (h->flags & ~HEADER_FLAG_UNDATED) | (c->basis == POLICY_BASIS_CAPTURED ? HEADER_FLAG_UNDATED : 0);
+}
+
 errint_t gate_classify(struct archive *a, const char *path, int64_t now, struct file_header *h)
 {
 	struct policy *p = gate_policy(a);
@@ -53,6 +58,7 @@ errint_t gate_classify(struct archive *a, const char *path, int64_t now, struct 
 	f.narrowed = false;
 	retention_begin(&f, c);
 	put_life(h, &f);
+	mark_undated(h, c);
 	class_fingerprint(h->class_fp, a->keys, c->name);
 	h->settles_at = now + policy_settings(p)->settle_seconds;
 	policy_unref(p);
@@ -81,6 +87,8 @@ static errint_t review(struct archive *a, const char *path, struct file_header *
 		retention_review(&f, here, then);
 	else if (!retention_move(&f, here, then))
 		r = -EXDEV;
+	if (!r && here != then && !settled && !f.narrowed)
+		mark_undated(h, here);
 	/* It bears the name of the class that its ceiling is from. */
 	if (!r && here != then && (!then || !f.narrowed || f.expires_at < before.expires_at))
 		class_fingerprint(h->class_fp, a->keys, here->name);
@@ -135,6 +143,37 @@ bool gate_recount(struct archive *a, struct file_header *h)
 		f.retain_until = f.retain_until > h->retain_until ? f.retain_until : h->retain_until;
 	put_life(h, &f);
 	return c;
+}
+
+const struct policy_class *gate_class_then(struct archive *a, const struct file_header *h, struct policy **ret)
+{
+	struct gate *g = a->gate;
+	pthread_mutex_lock(&g->policy_lock);
+	*ret = policy_ref(g->now.policy);
+	const struct policy_class *c = class_then(&g->now, h);
+	pthread_mutex_unlock(&g->policy_lock);
+	return c;
+}
+
+void gate_rewritten(struct archive *a, struct file_header *h)
+{
+	struct policy *p;
+	const struct policy_class *c = gate_class_then(a, h, &p);
+	if (c)
+		mark_undated(h, c);
+	policy_unref(p);
+}
+
+bool gate_capture(struct archive *a, struct file_header *h, const int64_t *at, size_t count)
+{
+	struct policy *p;
+	struct retention_life f = life_of(h);
+	const struct policy_class *c = gate_class_then(a, h, &p);
+	bool dated = c && c->basis == POLICY_BASIS_CAPTURED && retention_capture(&f, c, at, count);
+	policy_unref(p);
+	put_life(h, &f);
+	h->flags &= ~HEADER_FLAG_UNDATED;
+	return dated;
 }
 
 void gate_commit(struct archive *a, struct file_header *h)

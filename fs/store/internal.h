@@ -62,6 +62,7 @@ struct archive {
 	struct inode *root;
 	struct dir_cache *dir_cache;
 	struct orphans *orphans;
+	struct exif_readers *exif;
 
 	char backing_type[32];
 

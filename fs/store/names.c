@@ -1,5 +1,7 @@
-/* names.c - users and groups of this machine, for the policy parser. */
+/* names.c - users, groups and time zones of this machine, for the policy parser. */
 #include "store/archive.h"
+
+#include "exif/reader.h"
 
 #include <grp.h>
 #include <pwd.h>
@@ -30,8 +32,13 @@ static int find_group(void *ctx, const char *name, uint32_t *ret_gid)
 	return 0;
 }
 
+static int find_zone(void *ctx, const char *name)
+{
+	return exif_zone_exists(name) ? 0 : -ENOENT;
+}
+
 const struct policy_names *archive_names(void)
 {
-	static const struct policy_names names = {.user = find_user, .group = find_group};
+	static const struct policy_names names = {.user = find_user, .group = find_group, .zone = find_zone};
 	return &names;
 }

@@ -318,6 +318,7 @@ errint_t ofile_begin_write(struct archive *a, struct ofile *of)
 	if (!of->journaled)
 		of->journaled = journal_last(a, of->h.file_id); /* what says that an earlier cut is done may not be on disk */
 	struct file_header before = of->h;
+	gate_rewritten(a, &of->h);
 	of->h.state = HEADER_OPEN;
 	of->h.commits_at = 0;
 	of->h.size = 0;

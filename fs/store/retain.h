@@ -17,6 +17,12 @@ int64_t gate_undo_until(struct archive *a);
 bool gate_has_floors(struct archive *a);
 /* Its modified_at has changed: its deadlines by the class that it has. False if the policy has that no more. */
 bool gate_recount(struct archive *a, struct file_header *h);
+/* The class that the header names, NULL if the policy has it no more; *ret: that policy, which the caller unrefs. */
+const struct policy_class *gate_class_then(struct archive *a, const struct file_header *h, struct policy **ret);
+/* Its content changes: where its class counts from capture dates, it is to be looked at again. */
+void gate_rewritten(struct archive *a, struct file_header *h);
+/* It was looked at: retention_capture. */
+bool gate_capture(struct archive *a, struct file_header *h, const int64_t *at, size_t count);
 /* *h is, or is about to be, committed: whether its floor binds. */
 void gate_commit(struct archive *a, struct file_header *h);
 

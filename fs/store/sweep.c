@@ -1,6 +1,7 @@
 #include "store/sweep.h"
 
 #include "store/amend.h"
+#include "store/capture.h"
 #include "store/retain.h"
 
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 
 #define RETRY      10  /* seconds until a file that could not be unlinked is tried again */
 #define RETRY_BUSY 60  /* until one that is open for writing is looked at again, to be committed */
+#define RETRY_LOOK 60  /* until one that could not be looked at for its capture date is tried again */
 #define RETRY_HELD 600 /* until a held one, or one whose directory is not known yet, is looked at again */
 
 struct sweep *sweep_new(struct archive *a)
@@ -21,7 +23,7 @@ struct sweep *sweep_new(struct archive *a)
 	w->a = a;
 	w->count = 0;
 	w->dir = NULL;
-	w->dir_known = w->prune = false;
+	w->dir_known = w->prune = w->serving = false;
 	w->dir_path = NULL;
 	return w;
 }
@@ -247,7 +249,7 @@ bool sweep_unlink(struct sweep *w, const struct catalogue_row *row, int64_t now)
 
 static errint_t commit(struct archive *a, struct file_header *h, void *now)
 {
-	if (h->state != HEADER_CLOSED || !h->commits_at || *(int64_t *)now < h->commits_at)
+	if (h->state != HEADER_CLOSED || !h->commits_at || h->flags & HEADER_FLAG_UNDATED || *(int64_t *)now < h->commits_at)
 		return AMEND_NOTHING;
 	h->state = HEADER_COMMITTED;
 	gate_commit(a, h);
@@ -274,4 +276,53 @@ bool sweep_commit(struct sweep *w, const struct catalogue_row *row, int64_t now)
 	if (r == -ENOENT || r == -EINVAL)
 		return drop_row(w, row);
 	return !r || r == -EBADMSG ? true : come_again(w, row, now + (r == -EBUSY ? RETRY_BUSY : RETRY));
+}
+
+/* Reads what is to be looked at; no directory is entered while that is done. */
+static errint_t find_date(struct sweep *w, const struct catalogue_row *row, struct capture *c)
+{
+	struct dir_use u;
+	char name[NAME_PLAIN_MAX + 1];
+	size_t len;
+	*c = (struct capture){.head = NULL};
+	errint_t r = enter(w, row, false, &u);
+	if (r)
+		return r == -ENOENT && !catalogue_is_complete(w->a->catalogue) ? -EAGAIN : r;
+	if (!(r = backing_name_open(w->a, &u, row->backing, name, &len)))
+		r = capture_read(w->a, &u, row->backing, name, len, c);
+	dir_leave(w->a, &u);
+	return r ? r : capture_ask(w->a, c);
+}
+
+static errint_t give_date(struct sweep *w, const struct catalogue_row *row, struct capture *c)
+{
+	struct dir_use u;
+	char name[NAME_PLAIN_MAX + 1];
+	size_t len;
+	struct file_header h;
+	const struct amendment m = {.change = capture_apply, .ctx = c, .unless_written = true};
+	errint_t r = enter(w, row, false, &u);
+	if (r)
+		return r;
+	if (!(r = backing_name_open(w->a, &u, row->backing, name, &len)))
+		r = file_amend_at(w->a, &u, row->backing, name, len, &m, &h);
+	if (!r && c->dated)
+		gate_record_at(w->a, RECORD_DATED, NULL, &h, row->dir_id, row->place, NULL);
+	dir_leave(w->a, &u);
+	return r;
+}
+
+bool sweep_date(struct sweep *w, const struct catalogue_row *row, int64_t now)
+{
+	struct capture c;
+	errint_t r = find_date(w, row, &c);
+	if (!r)
+		r = give_date(w, row, &c);
+	capture_free(&c);
+	if (r == -ENOENT || r == -EINVAL)
+		return drop_row(w, row);
+	if (!r || r == -EBADMSG)
+		return true;
+	come_again(w, row, now + (r == -EAGAIN || r == -EBUSY ? RETRY_LOOK : RETRY));
+	return r == -EAGAIN || r == -EBUSY;
 }

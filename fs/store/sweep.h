@@ -17,6 +17,7 @@ struct sweep {
 	char *dir_path;     /* of `dir`, where classes look at paths; as of `terms` */
 	uint64_t terms;
 	bool prune;         /* it goes if it is empty */
+	bool serving;       /* there is time for what need not be done before the archive is served */
 };
 
 struct sweep *sweep_new(struct archive *a);
@@ -28,6 +29,8 @@ void sweep_forget_dir(struct sweep *w);
 void sweep_deny(struct sweep *w, const struct catalogue_row *row, int64_t now);
 /* Commits the file if its header says that it is time and nobody has it open for writing. As sweep_unlink. */
 bool sweep_commit(struct sweep *w, const struct catalogue_row *row, int64_t now);
+/* Looks for the capture date that an undated file is to count from, and has it count from that. As sweep_unlink; waits seconds for a hostile one. */
+bool sweep_date(struct sweep *w, const struct catalogue_row *row, int64_t now);
 /* Unlinks the file if its header says that it is overdue, with its tombstone; puts the row right if it is not; drops it if there is no such file.
  * False if it could not be done now: the row comes again. */
 bool sweep_unlink(struct sweep *w, const struct catalogue_row *row, int64_t now);

@@ -14,6 +14,7 @@
 #define CATCH_UP_ROWS 16384         /* unlinked before serving; the rest, unreadable anyway, in the background */
 #define DROPS_MAX     256
 #define PAUSE         10 /* seconds, after a batch that mostly failed */
+#define LOOK_NS       (SECOND / 4) /* so long a batch looks for capture dates: what is due meanwhile does not wait longer */
 
 struct sweeper {
 	struct archive *a;
@@ -180,16 +181,35 @@ static uint32_t await_pass(struct sweeper *s, uint32_t wanted)
 	return attempted;
 }
 
+static int64_t monotonic_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+/* What is to be done to a file before its deadline. */
+static bool settle_row(struct sweeper *s, struct sweep *w, const struct catalogue_row *row, int64_t now, int64_t look_until)
+{
+	if (!(row->flags & HEADER_FLAG_UNDATED))
+		return sweep_commit(w, row, now);
+	if (w->serving && monotonic_ns() < look_until)
+		return sweep_date(w, row, now);
+	catalogue_retry(s->a->catalogue, row, w->serving ? now : now + 1);
+	return true;
+}
+
 /* Files whose epoch goes on wait, denied; the others are unlinked. Returns how many have to be tried again. */
 static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 {
 	size_t failed = 0;
 	bool waited = false;
 	uint32_t attempted = 0;
+	int64_t look_until = monotonic_ns() + LOOK_NS;
 	for (size_t i = 0; i < w->count && !stopping(s); i++) {
 		const struct catalogue_row *row = &w->row[i];
 		if (!policy_expired(row->expires_at, now)) {
-			failed += !sweep_commit(w, row, now);
+			failed += !settle_row(s, w, row, now, look_until);
 			continue;
 		}
 		int64_t when = shred_time(s->a, row->expires_at);
@@ -248,6 +268,7 @@ static void *sweeper_main(void *sweeper)
 	struct sweeper *s = sweeper;
 	struct archive *a = s->a;
 	struct sweep *w = sweep_new(a);
+	w->serving = true;
 	for (;;) {
 		bool failing = false;
 		drop_damaged(s);

@@ -19,7 +19,8 @@ only() {
 
 only '\.\./' 'tests/'
 only 'fuse_lowlevel\.h|fuse\.h|fuse3/|fuse_[a-z]+\.h' 'fs/fuse/|tests/bench/'
-only 'seccomp\.h' 'fs/fuse/'
+only 'seccomp\.h' 'fs/fuse/|fs/exif/confine'
+only 'libexif/' 'fs/exif/stamp'
 only 'sqlite3\.h' 'fs/store/catalogue|tests/unit/'
 only 'ini\.h' 'policy/parse'
 only 'sodium' 'fs/crypt/|fs/base/secret|tests/'
@@ -28,6 +29,7 @@ only 'criterion/' 'tests/unit/'
 
 only 'base/' 'fs/|tools/|tests/'
 only 'policy/' 'policy/|fs/store/|fs/ctl/|fs/fuse/|tools/|tests/'
+only 'exif/' 'fs/exif/|fs/store/|tools/lapse|tests/'
 only 'crypt/' 'fs/crypt/|fs/store/|tests/'
 only 'store/' 'fs/store/|fs/ctl/|fs/fuse/|tools/|tests/'
 only 'ctl/' 'fs/ctl/|fs/fuse/|tools/|tests/'

@@ -45,7 +45,7 @@ OPEN, CLOSED, COMMITTED = 1, 2, 3
 REGULAR, SYMLINK = 1, 2
 KIND_ARCHIVE, KIND_EPOCH, KIND_HOLD = 1, 2, 3
 LINKED, TWO_HOMES, VIEW = 1, 2, 2  # flags; VIEW is the directories' second one
-KNOWN_FLAGS = LINKED | TWO_HOMES | 4 | 8 | 16  # narrowed, extended, compliance
+KNOWN_FLAGS = LINKED | TWO_HOMES | 4 | 8 | 16 | 32  # narrowed, extended, compliance, undated
 
 
 def backing_length(size, block_size, suite):
@@ -337,7 +337,7 @@ def parse_record(plain, sequence):
     kind, decision = f.u8(), f.u8()
     f.reserved(2)
     flags = f.u32()
-    require(1 <= kind <= 25 and decision <= 3 and flags <= 7, f"{f.what}: kind, decision or flags")
+    require(1 <= kind <= 26 and decision <= 3 and flags <= 7, f"{f.what}: kind, decision or flags")
     r = {"sequence": sequence, "kind": KINDS[kind - 1], "decision": DECISIONS[decision], "flags": flags, "trusted-ns": f.i64(), "wall-ns": f.i64(),
          "error": f.i32(), "line": f.u32(), "policy": f.u64()}
     require(-4095 <= r["error"] <= 0, f"{f.what}: error")
