@@ -477,6 +477,23 @@ Test(catalogue, what_is_left_alone_is_committed_then_expires)
 	cr_assert_eq(row_due(&row), POLICY_NEVER);
 }
 
+Test(catalogue, what_has_no_capture_date_yet_is_looked_at_first)
+{
+	struct catalogue_row row = row_of(1, NOW + DAY);
+	row.flags = HEADER_FLAG_UNDATED;
+	row.modified_at = NOW;
+	cr_assert_eq(row_due(&row), NOW + ROW_LOOK_AFTER);
+	row.commits_at = NOW + 10;
+	cr_assert_eq(row_due(&row), NOW + 10);
+	row.commits_at = NOW + 300;
+	cr_assert_eq(row_due(&row), NOW + ROW_LOOK_AFTER);
+	row.expires_at = NOW + 9;
+	cr_assert_eq(row_due(&row), NOW + 9);
+	row.state = HEADER_OPEN;
+	row.expires_at = NOW + DAY;
+	cr_assert_eq(row_due(&row), NOW + DAY, "it is being written");
+}
+
 /* All that is due, as the sweeper asks for it. */
 static size_t take_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max)
 {

@@ -260,10 +260,33 @@ Test(parse, floors)
 	REFUSED(6, "first bound is above the second", HEAD "retain-bounds = 1y..30d\n" PERMIT);
 }
 
+Test(parse, capture_dates)
+{
+	static const char *const bad[] = {"../etc", "/etc/localtime", "Europe//Berlin", "Europe/", "Europe/.x", "+1", "Europe Berlin", "-Europe",
+		"Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+	char text[512];
+
+	cr_assert_eq(parse(HEAD "basis = captured\ntimezone = Europe/Berlin\n" PERMIT), 0);
+	cr_expect_eq(diags.count, 0);
+	cr_expect_str_eq(policy_timezone(policy_class_at(policy, 0)), "Europe/Berlin");
+	cr_assert_eq(parse(HEAD "basis = captured\ntimezone = Etc/GMT+5\ncaptured-max-age = 2d\n" PERMIT), 0);
+	cr_assert_eq(parse(HEAD PERMIT), 0);
+	cr_expect_null(policy_timezone(policy_class_at(policy, 0)));
+	cr_assert_eq(parse(HEAD "basis = captured\ntimezone = Mars/Olympus\n" PERMIT), 0, "it may be known elsewhere");
+	cr_assert_eq(diags.count, 1);
+	cr_expect(diags.item[0].warning && diags.item[0].line == 7 && strstr(diags.item[0].text, "knows no time zone Mars/Olympus"));
+	REFUSED(6, "needs a timezone", HEAD "basis = captured\n" PERMIT);
+	REFUSED(6, "timezone is about basis = captured", HEAD "timezone = Europe/Berlin\n" PERMIT);
+	REFUSED(7, "captured-max-age is about basis = captured", HEAD "basis = modified\ncaptured-max-age = 1d\n" PERMIT);
+	REFUSED(8, "months", HEAD "basis = captured\ntimezone = UTC\ncaptured-max-age = 1mo\n" PERMIT);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof text, HEAD "basis = captured\ntimezone = %s\n" PERMIT, bad[i]);
+		REFUSED(7, "expected a time zone such as Europe/Berlin", text);
+	}
+}
+
 Test(parse, not_supported_yet)
 {
-	REFUSED(6, "captured is not supported yet", HEAD "basis = captured\n" PERMIT);
-	REFUSED(6, "timezone is not supported yet", HEAD "timezone = Europe/Berlin\n" PERMIT);
 	REFUSED(6, "cache is not supported yet", HEAD "cache = no\n" PERMIT);
 	REFUSED(7, "names is not supported yet",
 		HEAD "[budget b]\nnames = 100K/1h\nfiles = 1/1h\n"

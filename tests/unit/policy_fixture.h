@@ -34,7 +34,13 @@ static inline int fixture_group(void *ctx, const char *name, uint32_t *ret)
 	return strcmp(name, "analysts") ? -ENOENT : 0;
 }
 
-static const struct policy_names fixture_names = {.user = fixture_user, .group = fixture_group};
+static inline int fixture_zone(void *ctx, const char *name)
+{
+	(void)ctx;
+	return strncmp(name, "Mars/", 5) ? 0 : -ENOENT;
+}
+
+static const struct policy_names fixture_names = {.user = fixture_user, .group = fixture_group, .zone = fixture_zone};
 
 static inline struct policy *fixture_policy(const char *text)
 {

@@ -162,3 +162,90 @@ Test(retention, what_binds_stays)
 	policy_unref(p);
 	policy_unref(without);
 }
+
+/* ---- capture dates ------------------------------------------------------------------------------------------------------------ */
+
+#define CAPTURED                                                                                                           \
+	HEAD "[class photos]\nmatch = p/**\nbasis = captured\ntimezone = UTC\nexpire-after = 1000s\n"                       \
+	     "[class kept]\nmatch = k/**\nbasis = captured\ntimezone = UTC\ncaptured-max-age = 100s\nretain-for = 500s\nexpire-after = 1000s\n"
+
+#define WEEK 604800
+
+Test(retention, which_capture_date_is_believed)
+{
+	struct policy *p = fixture_policy(CAPTURED);
+	const struct policy_class *photos = named(p, "photos"), *kept = named(p, "kept");
+	const int64_t created = 1000000;
+	static const struct {
+		bool floor;
+		int64_t at[2];
+		size_t count;
+		int64_t expect;
+	} row[] = {
+		{false, {0, 0}, 0, POLICY_NEVER},
+		{false, {created, 0}, 1, created},
+		{false, {created + 1, 0}, 1, POLICY_NEVER},
+		{false, {created - WEEK, 0}, 1, created - WEEK},
+		{false, {created - WEEK - 1, 0}, 1, POLICY_NEVER},
+		{true, {created - 100, 0}, 1, created - 100},
+		{true, {created - 101, 0}, 1, POLICY_NEVER},
+		{false, {INT64_MIN, INT64_MAX}, 2, POLICY_NEVER},
+		/* a time that the clocks showed twice */
+		{false, {created - 90, created - 30}, 2, created - 90},
+		{true, {created - 90, created - 30}, 2, created - 30},
+		{true, {created - 90, created + 30}, 2, created - 90},
+		{false, {created - WEEK - 9, created - 30}, 2, created - 30},
+		{false, {created + 9, created + 30}, 2, POLICY_NEVER},
+	};
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++)
+		cr_expect_eq(policy_captured_at(row[i].floor ? kept : photos, created, row[i].at, row[i].count), row[i].expect, "row %zu", i);
+	cr_expect_eq(policy_captured_at(photos, INT64_MIN, (int64_t[]){INT64_MIN}, 1), INT64_MIN, "saturates");
+	policy_unref(p);
+}
+
+Test(retention, a_capture_date_is_counted_from)
+{
+	struct policy *p = fixture_policy(CAPTURED);
+	const struct policy_class *photos = named(p, "photos"), *kept = named(p, "kept");
+	const int64_t at = 9950;
+	struct retention_life f = begun(photos, 10000);
+
+	cr_expect_eq(f.basis, POLICY_BASIS_CREATED, "until it is known");
+	cr_expect_eq(f.expires_at, 11000);
+	cr_assert(retention_capture(&f, photos, &at, 1));
+	cr_expect_eq(f.basis, POLICY_BASIS_CAPTURED);
+	cr_expect_eq(f.basis_at, 9950);
+	cr_expect_eq(f.expires_at, 10950);
+	retention_review(&f, photos, photos);
+	cr_expect_eq(f.expires_at, 10950, "a review finds the same");
+	cr_expect_not(retention_capture(&f, photos, NULL, 0), "what was written since has no date");
+	cr_expect_eq(f.basis, POLICY_BASIS_CREATED);
+	cr_expect_eq(f.expires_at, 11000);
+	f = begun(kept, 10000);
+	cr_assert(retention_capture(&f, kept, &at, 1));
+	cr_expect_eq(f.retain_until, 10450);
+	cr_expect_eq(f.expires_at, 10950);
+	policy_unref(p);
+}
+
+Test(retention, a_capture_date_loosens_nothing_that_binds)
+{
+	struct policy *p = fixture_policy(CAPTURED);
+	const struct policy_class *kept = named(p, "kept");
+	const int64_t at = 9950;
+	struct retention_life f = begun(kept, 10000);
+
+	f.narrowed = true;
+	f.expires_at = 10700;
+	cr_assert(retention_capture(&f, kept, &at, 1));
+	cr_expect_eq(f.expires_at, 10700);
+	cr_expect_eq(f.retain_until, 10500);
+	f = begun(kept, 10000);
+	f.extended = true;
+	f.retain_until = f.expires_at = 12000;
+	cr_assert(retention_capture(&f, kept, &at, 1));
+	cr_expect_eq(f.retain_until, 12000);
+	cr_expect_eq(f.expires_at, 12000);
+	policy_unref(p);
+}
