@@ -17,7 +17,7 @@ build() {
 	done
 	shift
 	mkdir -p "$dir"
-	(cd "$dir" && spin "$@" -a "$model" >spin.log && gcc -O2 -w "${flags[@]}" -o pan pan.c) || {
+	(cd "$dir" && spin "$@" -a "$model" >spin.log && gcc -w "${flags[@]}" -o pan pan.c) || {
 		cat "$dir/spin.log"
 		exit 1
 	}
@@ -44,7 +44,7 @@ holds_everywhere() { # NAME WHAT COMPILER-FLAGS -- MODEL-FLAGS
 found() { # NUMBER WHAT MODEL-FLAGS
 	local fault=$1 what=$2 log=$work/fault$1.log
 	shift 2
-	build "fault$fault" -DSAFETY -- -DFAULT="$fault" "$@"
+	build "fault$fault" -DSAFETY -O0 -- -DFAULT="$fault" "$@"
 	(cd "$work/fault$fault" && timeout 600 ./pan -m200000) >"$log" 2>&1 || true
 	if grep -q 'assertion violated' "$log" && [ -s "$work/fault$fault/retention.pml.trail" ]; then
 		echo "found: $what: $(number "$log" "states, stored") states, $(wc -l <"$work/fault$fault/retention.pml.trail") steps to it"
@@ -62,11 +62,10 @@ Checked in every state, for whatever a crash would leave of headers and anchor:
 and at every end: it is reached (there is no way to go round for ever), all that was begun is done, no barrier and no key of a released hold is
 left, and of what has expired no copy of a header that was ever on disk opens.
 EOT
-holds_everywhere one "one hold, one crash" -DSAFETY -- -DPARTS=0
-holds_everywhere ends "one hold, one crash, comes to an end" -DNP -- -DPARTS=0
-holds_everywhere two "two holds, one crash" -DSAFETY -- -DPARTS=1
-holds_everywhere policy "a hold and a policy change, one crash" -DSAFETY -- -DPARTS=2
-holds_everywhere make "a hold, a file made and one deleted, one crash" -DSAFETY -- -DPARTS=12
+holds_everywhere ends "one hold, one crash, comes to an end" -DNP -O0 -- -DPARTS=0
+holds_everywhere two "two holds, one crash" -DSAFETY -O1 -- -DPARTS=1
+holds_everywhere policy "a hold and a policy change, one crash" -DSAFETY -O1 -- -DPARTS=2
+holds_everywhere make "a hold, a file made and one deleted, one crash" -DSAFETY -O1 -- -DPARTS=12
 found 1 "the anchor advances before rewraps are durable" -DPARTS=0
 found 2 "rewraps after the advance: a hold without a barrier" -DPARTS=0
 found 3 "a replay that skips an intent" -DPARTS=0
@@ -75,14 +74,14 @@ found 5 "a hold that does not wait for files being made" -DPARTS=4
 found 6 "a sweeper that goes by header and clock alone" -DPARTS=0
 
 if [ "${LAPSE_LONG:-}" ]; then
-	big=(-DSAFETY -DCOLLAPSE)
+	big=(-DSAFETY -DCOLLAPSE -O2)
 	holds_everywhere two2 "two holds, two crashes" "${big[@]}" -- -DPARTS=1 -DCRASHES=2
 	holds_everywhere policy2 "a hold and a policy change, two crashes" "${big[@]}" -- -DPARTS=2 -DCRASHES=2
 	holds_everywhere two_make "two holds, a file made, one crash" "${big[@]}" -- -DPARTS=5
 	holds_everywhere policy_make "a hold, a policy change, a file made, one crash" "${big[@]}" -- -DPARTS=6
 	holds_everywhere three "three files, a hold, a policy change, one crash" "${big[@]}" -- -DPARTS=2 -DFILES=3
 	holds_everywhere two_policy "two holds and a policy change, one crash" "${big[@]}" -- -DPARTS=3
-	holds_everywhere ends2 "two holds, one crash, comes to an end" -DNP -DCOLLAPSE -- -DPARTS=1
-	holds_everywhere ends3 "a hold and a policy change, one crash, comes to an end" -DNP -DCOLLAPSE -- -DPARTS=2
+	holds_everywhere ends2 "two holds, one crash, comes to an end" -DNP -DCOLLAPSE -O2 -- -DPARTS=1
+	holds_everywhere ends3 "a hold and a policy change, one crash, comes to an end" -DNP -DCOLLAPSE -O2 -- -DPARTS=2
 fi
 exit $bad
