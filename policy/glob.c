@@ -230,7 +230,7 @@ bool policy_glob_match(const char *pattern, const char *path)
 	return compile(&g, pattern) && glob_matches(&g, path);
 }
 
-static const char *reason_against(const char *p)
+const char *policy_glob_fault(const char *p)
 {
 	size_t len = strlen(p);
 
@@ -263,7 +263,7 @@ static const char *reason_against(const char *p)
 
 int glob_new(const char *pattern, struct glob **ret, const char **why)
 {
-	*why = reason_against(pattern);
+	*why = policy_glob_fault(pattern);
 	if (*why)
 		return -EINVAL;
 	struct glob *g = calloc(1, sizeof(*g));

@@ -179,6 +179,8 @@ int policy_size_parse(const char *text, bool bytes, uint64_t *ret);
 
 /* `*` and `?` within one component, `[...]` sets, `**` across components; bytes, no case folding. Bounded work. */
 bool policy_glob_match(const char *pattern, const char *path);
+/* Why a pattern is none, as half a sentence; NULL if it is one. */
+const char *policy_glob_fault(const char *pattern);
 
 /* ---- settings of [policy], [clock], [audit] --------------------------------------------------------------------- */
 

@@ -17,8 +17,8 @@ enum kdf_context {
 	KDF_NAME, KDF_DIR_XATTR_NAME, KDF_DIR_XATTR_VALUE,
 	/* from a passphrase hash or key file; from an X25519 exchange */
 	KDF_SLOT, KDF_ACCESS,
-	/* from the master key, bound to the uuid */
-	KDF_ANCHOR_NOTES,
+	/* from the master key, bound to the archive's uuid */
+	KDF_ANCHOR_NOTES, KDF_HOLD,
 	KDF_CONTEXT_COUNT
 };
 
@@ -35,7 +35,7 @@ void small_key_derive(struct small_key *out, const uint8_t key[static KEY_BYTES]
 
 /* Everything that comes from the master key. Lives in secret memory. */
 struct master_keys {
-	struct small_key keyring, header, directory, catalogue, log, policy, journal, symlink, anchor_notes;
+	struct small_key keyring, header, directory, catalogue, log, policy, journal, symlink, anchor_notes, hold;
 	uint8_t catalogue_bucket[KEY_BYTES], home[KEY_BYTES], class_[KEY_BYTES], archive_wrap[KEY_BYTES];
 };
 void master_keys_derive(struct master_keys *out, const uint8_t master[static KEY_BYTES],

@@ -162,6 +162,7 @@ void reply_open(struct job *j)
 		return;
 	}
 	fi = opened(j);
+	fi.direct_io = fs_uncached(j->file->handle);
 	if (fuse_reply_open(j->req, &fi) == -ENOENT)
 		fileref_release(j->session, j->file);
 }

@@ -170,6 +170,13 @@ errint_t anchor_update(struct anchor *a, errint_t (*change)(struct anchor_state 
 	return r;
 }
 
+void anchor_look(struct anchor *a, void (*look)(const struct anchor_state *s, void *ctx), void *ctx)
+{
+	pthread_mutex_lock(&a->lock);
+	look(a->state, ctx);
+	pthread_mutex_unlock(&a->lock);
+}
+
 struct passing {
 	uint32_t next;
 	int64_t trusted_ns;
@@ -458,6 +465,12 @@ errint_t anchor_place(struct anchor *a, struct file_header *h)
 	if (h->expires_at == INT64_MAX) {
 		h->key_kind = KEY_KIND_ARCHIVE;
 		h->tree = h->epoch = 0;
+		return 0;
+	}
+	if (h->holds[0]) {
+		h->key_kind = KEY_KIND_HOLD;
+		h->tree = 0;
+		h->epoch = h->holds[0];
 		return 0;
 	}
 	pthread_mutex_lock(&a->lock);

@@ -37,13 +37,16 @@ void anchor_set_mark(struct anchor *a, bool (*mark)(void *ctx, struct anchor_mar
  * `archive_wrap` is the master-derived one. Cached per epoch: at most 16 hashes when warm. */
 errint_t anchor_wrap_key(struct anchor *a, const uint8_t archive_wrap[static KEY_BYTES], const struct file_header *h,
 			 uint8_t out[static KEY_BYTES]);
-/* Fills key kind, tree and epoch of a new header from h->expires_at; a deadline behind the last epoch becomes its end. -ERANGE. */
+/* Fills key kind, tree and epoch of a header: under the first of its holds if it has any, else from h->expires_at; a deadline behind the last epoch becomes its
+ * end. One without a ceiling needs no hold's key. -ERANGE. */
 errint_t anchor_place(struct anchor *a, struct file_header *h);
 
 /* Changes the state under the lock and writes it to every copy, durably, both slots: when this returns 0 the old state exists in no copy.
  * `change` may be NULL (an idle write); when it fails it must leave the state as it was, and nothing is written. -EIO when no copy could be written (then memory keeps the new state; `anchor_degraded` says so);
  * copies that fail alone are reported by anchor_status. */
 errint_t anchor_update(struct anchor *a, errint_t (*change)(struct anchor_state *s, void *ctx), void *ctx);
+/* Lets `look` read the state under the lock; it keeps nothing secret of it. */
+void anchor_look(struct anchor *a, void (*look)(const struct anchor_state *s, void *ctx), void *ctx);
 /* Moves past all epochs < next (as far as barriers let it), with the clock's mark. Wipes cached nodes. */
 errint_t anchor_pass(struct anchor *a, uint32_t next, int64_t trusted_ns);
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "store/core.h"
+#include "store/hold.h"
 #include "store/journal.h"
 #include "store/open.h"
 #include "store/rollback.h"
@@ -97,6 +98,8 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 		r = journal_open(a, a->ended_well, f);
 	if (!r)
 		r = rollback_finish(a, f);
+	if (!r)
+		r = holds_open(a, f);
 	if (r || a->observe)
 		return r;
 	a->begun = true;
@@ -144,6 +147,8 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 	if (!r)
 		r = sweeper_start(a);
 	if (!r)
+		r = holds_start(a);
+	if (!r)
 		r = scan_start(a);
 	return r ? r : review_start(a);
 }
@@ -180,6 +185,7 @@ void archive_close(struct archive *a)
 	review_stop(a);
 	if (a->scan)
 		scan_stop(a);
+	holds_stop(a);
 	if (a->sweeper)
 		sweeper_stop(a);
 	exif_readers_free(a->exif);
@@ -191,6 +197,7 @@ void archive_close(struct archive *a)
 	dir_cache_free(a);
 	orphans_free(a);
 	inode_tables_free(a);
+	holds_free(a);
 	gate_close(a);
 	tclock_close(a->clock);
 	anchor_close(a->anchor);

@@ -1,5 +1,6 @@
 /* entry.c - names: lookup, special files, symlinks, hard links, unlink. */
 #include "store/acl.h"
+#include "store/hold.h"
 #include "store/journal.h"
 #include "store/retain.h"
 
@@ -282,9 +283,14 @@ static errint_t mark_linked(struct archive *a, struct inode *i, struct inode *di
 	if (!(r = ofile_permits(a, of, RETENTION_LINK, 1, false)))
 		r = gate_may_move(a, c ? c->subject : NULL, &of->h, from, to);
 	bool first = !r && !(of->h.flags & HEADER_FLAG_LINKED);
+	struct file_header before = of->h;
+	if (!r && !hold_covers(a, from, &of->h))
+		r = hold_apply(a, to, &of->h);
+	first |= !r && memcmp(before.holds, of->h.holds, sizeof before.holds);
 	if (first) {
 		of->h.flags |= HEADER_FLAG_LINKED;
-		r = ofile_write_header(a, of);
+		if ((r = ofile_write_header(a, of)))
+			of->h = before;
 	}
 	*ret = of->h;
 	ret->size = of->size;
@@ -342,7 +348,7 @@ static errint_t link_symlink(struct archive *a, struct inode *i)
 	return r;
 }
 
-errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret)
+static errint_t link_name(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret)
 {
 	struct dir_use from, to;
 	struct link *l;
@@ -365,6 +371,14 @@ errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const ch
 	}
 	if (!r)
 		gate_record(a, RECORD_LINK, c ? c->subject : NULL, regular ? &h : NULL, dir->dir->record.dir_id, NULL);
+	return r;
+}
+
+errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret)
+{
+	hold_doing(a);
+	errint_t r = link_name(a, i, dir, name, c, ret);
+	hold_done(a);
 	return r;
 }
 
@@ -439,10 +453,12 @@ errint_t removal_header(struct archive *a, const char *path, int held, const str
 	struct file_header now = *h;
 	if (h->state == HEADER_COMMITTED || h->commits_at)
 		gate_review(a, path, &now);
+	if (hold_covers(a, path, h))
+		return -EPERM;
 	return retain_check(a, &now, being_written, RETENTION_REMOVE);
 }
 
-errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const struct caller *c)
+static errint_t unlink_name(struct archive *a, struct inode *dir, const char *name, const struct caller *c)
 {
 	struct dir_use u;
 	struct sealed_name n;
@@ -452,7 +468,7 @@ errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const
 	uint8_t place[HOME_BYTES];
 	cleanup_fd int held = -1;
 	cleanup_free char *path = NULL;
-	errint_t r = gate_has_floors(a) && gate_needs_path(a) ? inode_path(a, dir, name, &path) : 0;
+	errint_t r = (gate_has_floors(a) || hold_placing(a)) && gate_needs_path(a) ? inode_path(a, dir, name, &path) : 0;
 	if (!r)
 		r = enter_sealed(a, dir, name, true, &u, &n);
 	if (r)
@@ -471,6 +487,14 @@ errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const
 			       dir->dir->record.dir_id, place, NULL);
 	}
 	dir_leave(a, &u);
+	return r;
+}
+
+errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const struct caller *c)
+{
+	hold_doing(a);
+	errint_t r = unlink_name(a, dir, name, c);
+	hold_done(a);
 	return r;
 }
 

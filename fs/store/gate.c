@@ -1,5 +1,6 @@
 /* gate.c - what stands between a request and a file: its class, the guard's verdict, and the record of it. */
 #include "store/gate_internal.h"
+#include "store/hold.h"
 
 #include "base/log.h"
 #include "crypt/kdf.h"
@@ -25,7 +26,7 @@ struct policy *gate_policy(struct archive *a)
 bool gate_needs_path(struct archive *a)
 {
 	struct policy *p = gate_policy(a);
-	bool needs = policy_class_needs_path(p) || policy_rules_need_path(p);
+	bool needs = hold_needs_path(a) || policy_class_needs_path(p) || policy_rules_need_path(p);
 	policy_unref(p);
 	return needs;
 }

@@ -1,5 +1,6 @@
 /* handle.c - opens: deadline, guard and log once, then reads and writes through the inode's open file. */
 #include "store/acl.h"
+#include "store/hold.h"
 #include "store/retain.h"
 
 #include "base/secret.h"
@@ -34,7 +35,8 @@ static void handle_free(struct archive *a, struct handle *h)
 	free(h);
 }
 
-static errint_t open_checks(struct archive *a, struct inode *i, struct ofile *of, int flags, const struct caller *c)
+/* `*ret_keeper`: as a reader of a hold that it is under, who may read on past its deadline. */
+static errint_t open_checks(struct archive *a, struct inode *i, struct ofile *of, int flags, const struct caller *c, bool *ret_keeper)
 {
 	cleanup_free char *path = NULL;
 	errint_t r = ofile_review(a, of);
@@ -43,8 +45,11 @@ static errint_t open_checks(struct archive *a, struct inode *i, struct ofile *of
 	pthread_rwlock_rdlock(&of->lock);
 	struct file_header h = of->h;
 	uint64_t size = of->size;
+	*ret_keeper = reads(flags) && hold_reads(a, &h, c->subject);
 	if (reads(flags))
 		r = ofile_permits(a, of, RETENTION_READ, 0, false);
+	if (r == -EKEYEXPIRED && *ret_keeper)
+		r = 0;
 	if (!r && writes(flags))
 		r = ofile_permits(a, of, RETENTION_WRITE, 1, false);
 	if (!r)
@@ -64,10 +69,11 @@ static errint_t open_checks(struct archive *a, struct inode *i, struct ofile *of
 errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct caller *c, struct handle **ret)
 {
 	struct ofile *of;
+	bool keeper;
 	errint_t r = ofile_acquire(a, i, writes(flags), &of);
 	if (r)
 		return r;
-	if (!(r = open_checks(a, i, of, flags, c)) && (flags & O_TRUNC)) {
+	if (!(r = open_checks(a, i, of, flags, c, &keeper)) && (flags & O_TRUNC)) {
 		pthread_rwlock_wrlock(&of->lock);
 		if (c->uid) /* the kernel asks for it with writes, but not with this */
 			r = fd_kill_suidgid(of->fd);
@@ -81,10 +87,17 @@ errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct cal
 		r = handle_new(i, of, flags, ret);
 	if (r)
 		ofile_release(a, of, writes(flags));
+	else
+		(*ret)->keeper = keeper;
 	return r;
 }
 
-errint_t create_prepare(struct archive *a, struct inode *dir, const char *name, struct file_header *h, uint8_t under[static KEY_BYTES])
+bool fs_uncached(const struct handle *h)
+{
+	return h->keeper;
+}
+
+errint_t create_prepare(struct archive *a, struct inode *dir, const char *name, bool named, struct file_header *h, uint8_t under[static KEY_BYTES])
 {
 	cleanup_free char *path = NULL;
 	errint_t r = gate_needs_path(a) ? inode_path(a, dir, name, &path) : 0;
@@ -94,6 +107,8 @@ errint_t create_prepare(struct archive *a, struct inode *dir, const char *name, 
 	h->state = HEADER_OPEN;
 	h->type = HEADER_REGULAR;
 	crypt_random(h->file_id, FILE_ID_BYTES);
+	if (named)
+		hold_decide(a, path ? path : name, h);
 	if ((r = gate_classify(a, path ? path : name, tclock_trusted(a->clock), h)))
 		return r;
 	return anchor_wrap_key(a->anchor, a->keys->archive_wrap, h, under);
@@ -148,8 +163,8 @@ static errint_t create_entered(struct archive *a, struct dir_use *u, const char 
 	return r;
 }
 
-errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_t mode, int flags, const struct caller *c,
-		   struct fs_entry *ret, struct handle **ret_handle)
+static errint_t create_named(struct archive *a, struct inode *dir, const char *name, mode_t mode, int flags, const struct caller *c,
+			     struct fs_entry *ret, struct handle **ret_handle)
 {
 	struct file_header h;
 	uint8_t under[KEY_BYTES], file_key[KEY_BYTES];
@@ -159,7 +174,7 @@ errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_
 	struct stat st;
 	struct acl_inherited inherited;
 	uint64_t terms = gate_terms(a);
-	errint_t r = create_prepare(a, dir, name, &h, under);
+	errint_t r = create_prepare(a, dir, name, true, &h, under);
 	if (r)
 		return r;
 	if (!(r = acl_inherit(a, dir, mode, c, &inherited)) && (r = dir_enter(a, dir, true, &u)))
@@ -195,6 +210,15 @@ errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_
 	return 0;
 }
 
+errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_t mode, int flags, const struct caller *c,
+		   struct fs_entry *ret, struct handle **ret_handle)
+{
+	hold_doing(a);
+	errint_t r = create_named(a, dir, name, mode, flags, c, ret, ret_handle);
+	hold_done(a);
+	return r;
+}
+
 /* Ingest goes on while the clock is in doubt: what makes a file may fill it. Past its deadline by trusted time nothing may. */
 errint_t handle_may_write(struct archive *a, const struct handle *h)
 {
@@ -211,6 +235,8 @@ ssize_t fs_read(struct archive *a, struct handle *h, void *out, size_t len, off_
 		return r;
 	pthread_rwlock_rdlock(&of->lock);
 	r = ofile_permits(a, of, RETENTION_READ, 0, false);
+	if (r == -EKEYEXPIRED && h->keeper && hold_binds(a, &of->h))
+		r = 0;
 	if (!r)
 		r = ofile_read(a, of, out, len, (uint64_t)off);
 	pthread_rwlock_unlock(&of->lock);

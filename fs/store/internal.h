@@ -54,6 +54,7 @@ struct archive {
 	struct sweeper *sweeper;
 	struct reviewer *reviewer;
 	struct scan *scan;
+	struct holds *holds;
 	struct archive_hooks hooks;
 
 	pthread_rwlock_t tree; /* read: building paths, reopening directories; write: moving a directory */

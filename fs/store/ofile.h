@@ -55,10 +55,11 @@ struct handle {
 	struct ofile *of;
 	int flags;
 	bool writer, creating;
+	bool keeper; /* a reader of a hold on it: reads on past its deadline, as long as that is in force */
 };
 errint_t handle_new(struct inode *i, struct ofile *of, int flags, struct handle **ret); /* `of` is a reference of the handle's from now on */
-/* The header of a file that is being made under that name, and what its key is wrapped under. */
-errint_t create_prepare(struct archive *a, struct inode *dir, const char *name, struct file_header *h, uint8_t under[static KEY_BYTES]);
+/* The header of a file that is being made under that name (or, not `named`, under none yet, and no hold), and what its key is wrapped under. */
+errint_t create_prepare(struct archive *a, struct inode *dir, const char *name, bool named, struct file_header *h, uint8_t under[static KEY_BYTES]);
 /* rename.c: the deadline under another class: anew while the file settles, else only stricter. */
 errint_t reclassify(struct archive *a, struct file_header *h, bool settled, const char *path);
 /* tmpfile.c: its first name. */

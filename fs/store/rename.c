@@ -1,6 +1,7 @@
 /* rename.c - moving names. A file gets a header with both homes before it moves, so that a crash leaves it at home in either place; a rename soon after
  * the last close decides its class anew, a later one can only shorten its life. */
 #include "store/amend.h"
+#include "store/hold.h"
 #include "store/retain.h"
 #include "store/review.h"
 
@@ -53,6 +54,7 @@ errint_t reclassify(struct archive *a, struct file_header *h, bool settled, cons
 	struct file_header next = *h;
 	int64_t now = tclock_trusted(a->clock);
 	bool decided = settled || (h->state != HEADER_OPEN && now >= h->settles_at);
+	hold_decide(a, path, &next);
 	errint_t r = decided ? gate_move(a, path, &next) : gate_classify(a, path, now, &next);
 	if (!r)
 		r = header_rewrap(a, h, &next);
@@ -76,6 +78,8 @@ static errint_t prepare_file(struct archive *a, struct inode *i, const struct en
 	struct file_header before = of->h, *h = &of->h;
 	ofile_review_at(a, of, from->path);
 	r = ofile_permits(a, of, RETENTION_RENAME, 0, true);
+	if (!r && hold_covers(a, from->path, h))
+		r = -EPERM;
 	if (!r)
 		r = gate_may_move(a, who, h, from->path, to->path);
 	if (!r)
@@ -358,9 +362,13 @@ static errint_t move_locked(struct archive *a, struct move *m)
 		return m->flags & RENAME_NOREPLACE ? -EEXIST : 0; /* two links of one file: POSIX does nothing */
 	if (m->tree && m->from.path && m->to.path && (r = expect_classes(a, m)))
 		return r;
+	if (m->tree && hold_placing(a))
+		return -EBUSY; /* files below it are being looked for by their paths */
 	r = m->flags & RENAME_EXCHANGE ? exchange(a, m) : replace(a, m);
 	if (!r)
 		record_move(a, m);
+	if (!r && m->tree)
+		hold_dir_moved(a);
 	return r;
 }
 
@@ -374,8 +382,8 @@ static errint_t end_open(struct archive *a, struct end *e)
 	return r;
 }
 
-errint_t fs_rename(struct archive *a, struct inode *dir, const char *name, struct inode *to_dir, const char *to_name, unsigned flags,
-		   const struct caller *c)
+static errint_t rename_names(struct archive *a, struct inode *dir, const char *name, struct inode *to_dir, const char *to_name, unsigned flags,
+			     const struct caller *c)
 {
 	struct move m = {.from = {.dir = dir, .name = name, .len = strlen(name)},
 			 .to = {.dir = to_dir, .name = to_name, .len = strlen(to_name)},
@@ -409,5 +417,14 @@ errint_t fs_rename(struct archive *a, struct inode *dir, const char *name, struc
 		dir_leave(a, &m.to.u);
 	free(m.from.path);
 	free(m.to.path);
+	return r;
+}
+
+errint_t fs_rename(struct archive *a, struct inode *dir, const char *name, struct inode *to_dir, const char *to_name, unsigned flags,
+		   const struct caller *c)
+{
+	hold_doing(a);
+	errint_t r = rename_names(a, dir, name, to_dir, to_name, flags, c);
+	hold_done(a);
 	return r;
 }

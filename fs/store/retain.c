@@ -1,14 +1,7 @@
+#include "store/hold.h"
 #include "store/retain.h"
 
 #include <string.h>
-
-static bool is_held(const struct file_header *h)
-{
-	for (size_t i = 0; i < HEADER_HOLDS; i++)
-		if (h->holds[i])
-			return true;
-	return false;
-}
 
 static struct retention_facts facts_of(struct archive *a, const struct file_header *h, bool being_written)
 {
@@ -16,7 +9,7 @@ static struct retention_facts facts_of(struct archive *a, const struct file_head
 		.committed = h->state == HEADER_COMMITTED,
 		.commits_at = h->state == HEADER_CLOSED ? h->commits_at : 0,
 		.retain_until = h->retain_until,
-		.held = is_held(h),
+		.held = hold_binds(a, h),
 		.deadline = tclock_check(a->clock, h->expires_at),
 		.now = tclock_trusted(a->clock)};
 }

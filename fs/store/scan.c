@@ -1,5 +1,6 @@
 /* The background walk over the tree. When the catalogue may lack rows it looks at every file (and so recovers those that the last session left
  * open, or the journal has something of) and completes it; else it only opens names, to count what does not belong here. */
+#include "store/hold.h"
 #include "store/journal.h"
 
 #include "base/log.h"
@@ -283,6 +284,7 @@ static void scan_once(struct scan *s, bool full)
 	atomic_store(&a->foreign, w.foreign);
 	if (full && all && !w.moved) {
 		catalogue_complete(a->catalogue);
+		holds_kick(a);
 		gate_all_seen(a);
 		journal_all_seen(a);
 	} else if (full) {

@@ -2,6 +2,7 @@
 
 #include "store/amend.h"
 #include "store/capture.h"
+#include "store/hold.h"
 #include "store/retain.h"
 
 #include <fcntl.h>
@@ -117,6 +118,7 @@ struct found {
 	struct stat st;
 	char name[NAME_PLAIN_MAX + 1];
 	size_t len;
+	bool held;
 	struct file_header h, due; /* as it lies there, and what the policy in force makes of it */
 };
 
@@ -140,6 +142,7 @@ static errint_t look(struct sweep *w, struct dir_use *u, const struct catalogue_
 	int len = w->dir_path ? snprintf(path, sizeof path, "%s%s%s", w->dir_path, w->dir_path[0] ? "/" : "", f->name) : 0;
 	if (!r && len < (int)sizeof path)
 		gate_review(a, w->dir_path ? path : NULL, &f->due);
+	f->held = !r && hold_keeps(a, w->dir_path && len < (int)sizeof path ? path : NULL, &f->h);
 	return r;
 }
 
@@ -161,14 +164,6 @@ void sweep_deny(struct sweep *w, const struct catalogue_row *row, int64_t now)
 		a->hooks.drop_pages(a->hooks.ctx, i);
 	if (i)
 		inode_unref(a, i);
-}
-
-static bool is_held(const struct file_header *h)
-{
-	for (size_t i = 0; i < HEADER_HOLDS; i++)
-		if (h->holds[i])
-			return true;
-	return false;
 }
 
 static bool come_again(struct sweep *w, const struct catalogue_row *row, int64_t when)
@@ -200,14 +195,14 @@ static void entomb(struct sweep *w, const struct catalogue_row *row, struct inod
 	atomic_fetch_add(&a->expired_total, 1);
 }
 
-/* The directory of the row is entered for writing; left here, because nothing may be told to the kernel under a lock. */
+/* The directory of the row is entered for writing, and `doing` taken; both left here, because nothing may be told to the kernel under a lock. */
 static bool unlink_entered(struct sweep *w, struct dir_use *u, const struct catalogue_row *row, int64_t now)
 {
 	struct found f;
 	struct archive *a = w->a;
 	struct inode *child = NULL;
 	errint_t r = look(w, u, row, &f);
-	bool denied = !r && policy_expired(f.due.expires_at, now), held = denied && is_held(&f.h);
+	bool denied = !r && policy_expired(f.due.expires_at, now), held = denied && f.held;
 	/* What only a change of the policy has made overdue waits until that cannot be undone any more. */
 	int64_t undo = denied && !policy_expired(f.h.expires_at, now) ? gate_undo_until(a) : 0;
 	bool overdue = denied && now >= undo;
@@ -220,6 +215,7 @@ static bool unlink_entered(struct sweep *w, struct dir_use *u, const struct cata
 		catalogue_put(a->catalogue, &right);
 	}
 	dir_leave(a, u);
+	hold_done(a); /* the kernel is told: nobody may wait for that */
 	if (overdue && !held && !r)
 		entomb(w, row, child, &f);
 	if (child)
@@ -237,9 +233,11 @@ static bool unlink_entered(struct sweep *w, struct dir_use *u, const struct cata
 bool sweep_unlink(struct sweep *w, const struct catalogue_row *row, int64_t now)
 {
 	struct dir_use u;
+	hold_doing(w->a);
 	errint_t r = enter(w, row, true, &u);
 	if (!r)
 		return unlink_entered(w, &u, row, now);
+	hold_done(w->a);
 	if (r == -ENOENT && catalogue_is_complete(w->a->catalogue))
 		return drop_row(w, row);
 	if (r == -EBADMSG)

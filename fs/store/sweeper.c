@@ -105,13 +105,15 @@ static void pass_anchor(struct sweeper *s, int64_t now_ns)
 	uint32_t next = epoch_at(a, now_ns / SECOND);
 	errint_t r = anchor_pass(a->anchor, next, now_ns);
 	bool degraded = anchor_degraded(a->anchor);
+	struct anchor_status reached; /* a barrier may keep it back */
+	anchor_get_status(a->anchor, &reached);
 	pthread_mutex_lock(&s->lock);
 	bool news = r != s->error;
 	s->error = r;
 	s->attempted = next;
 	s->written_ns = now_ns;
 	if (!r && !degraded)
-		note_shredded(s, next, now_of(a));
+		note_shredded(s, reached.next_epoch < next ? reached.next_epoch : next, now_of(a));
 	pthread_cond_broadcast(&s->passed);
 	pthread_mutex_unlock(&s->lock);
 	if (news && r)

@@ -71,7 +71,7 @@ errint_t fs_tmpfile(struct archive *a, struct inode *dir, mode_t mode, int flags
 	struct stat st;
 	int fd = -1;
 	staging_name(name);
-	errint_t r = create_prepare(a, dir, name, &h, under);
+	errint_t r = create_prepare(a, dir, name, false, &h, under);
 	if (!r && !(r = acl_inherit(a, dir, mode, c, &inherited)) && (r = dir_enter(a, dir, false, &u)))
 		acl_inherited_free(&inherited);
 	if (r) {

@@ -1,0 +1,38 @@
+/* hold.h - legal holds: which there are, which files are under them, who may read what they keep. Their keys are in the anchor, what they match in
+ * .lapse/holds, and every held file says so in its header. POLICY.md "Legal holds". */
+#pragma once
+
+#include "crypt/hold.h"
+#include "store/core.h"
+
+struct holds;
+
+errint_t holds_open(struct archive *a, struct fault *f); /* before anything is swept; after the anchor and the clock */
+errint_t holds_start(struct archive *a);		 /* its thread, which takes up what a crash interrupted */
+void holds_stop(struct archive *a);
+void holds_free(struct archive *a);
+void holds_kick(struct archive *a); /* the catalogue is complete */
+
+/* Around whatever decides under which holds a file is, until its row is queued: a hold that comes or goes meanwhile waits. No other lock is held. */
+void hold_doing(struct archive *a);
+void hold_done(struct archive *a);
+
+bool hold_needs_path(struct archive *a);
+/* Adds the holds in force that match the file, up to four in all. True if that changed h->holds; the key is the caller's to place. */
+bool hold_decide(struct archive *a, const char *path, struct file_header *h);
+/* The same with the key: placed and wrapped anew. */
+errint_t hold_apply(struct archive *a, const char *path, struct file_header *h);
+/* Is it under a hold that is in force? By its header. */
+bool hold_binds(struct archive *a, const struct file_header *h);
+/* … or about to be: it is matched by a hold that is still on its way to its files. */
+bool hold_covers(struct archive *a, const char *path, const struct file_header *h);
+/* Holds are on their way to files: directories stay where they are. */
+bool hold_placing(struct archive *a);
+/* May the sweeper not unlink it? */
+bool hold_keeps(struct archive *a, const char *path, const struct file_header *h);
+/* May they read it past its deadline? All the people behind a request must be readers of one of its holds. */
+bool hold_reads(struct archive *a, const struct file_header *h, const struct subject *who);
+/* A directory was moved: files below it may match now. */
+void hold_dir_moved(struct archive *a);
+
+size_t hold_count(struct archive *a);

@@ -1,0 +1,488 @@
+/* hold_work.c - the thread that brings files under holds, and out of them: one pass over the catalogue at a time, each file's header rewritten, then all of
+ * it to the disk, and only then the barrier lifted or the key destroyed. Whatever a crash interrupts is done again: every step may be repeated. */
+#include "store/hold_internal.h"
+#include "store/sweep.h"
+
+#include "base/log.h"
+#include "base/secret.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define RETRY_SECONDS  10
+#define FAILED_SECONDS 600 /* damaged files keep the key of a released hold: until they are looked at again */
+
+struct pass {
+	struct holds *s;
+	struct sweep *sweep;
+	struct inode *dir; /* of the last row */
+	uint8_t dir_id[DIR_ID_BYTES];
+	char *dir_path; /* NULL: no hold looks at paths */
+	bool dir_known;
+	uint64_t moves; /* of directories: paths of before are not those of now */
+	bool stopped;
+	size_t retry, count;
+	bool blocked; /* a released hold cannot end */
+	struct tally {
+		uint32_t number;
+		enum hold_state state; /* as the pass began */
+		uint64_t files, failed;
+	} hold[ANCHOR_HOLDS_MAX];
+};
+
+void hold_record(struct archive *a, const struct subject *who, const char *format, ...)
+{
+	char text[RECORD_TEXT_MAX];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	gate_record(a, RECORD_HOLD, who, NULL, NULL, text);
+}
+
+void hold_kick(struct holds *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->kicked = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void holds_kick(struct archive *a)
+{
+	if (a->holds)
+		hold_kick(a->holds);
+}
+
+void hold_dir_moved(struct archive *a)
+{
+	struct holds *s = a->holds;
+	if (!hold_needs_path(a))
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->moved = s->kicked = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static bool stopping(struct holds *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool stop = s->stop;
+	pthread_mutex_unlock(&s->lock);
+	return stop;
+}
+
+/* ---- barriers ----------------------------------------------------------------------------------------------------------------------- */
+
+static bool has_barrier(const struct anchor_state *s, uint32_t tree)
+{
+	for (size_t i = 0; i < s->barrier_count; i++)
+		if (s->barrier[i].tree == tree && s->barrier[i].reason == HOLD_BARRIER)
+			return true;
+	return false;
+}
+
+/* Of every tree: what is to be held may lie in any epoch that is not passed. */
+errint_t hold_barriers(struct anchor_state *s, int64_t now)
+{
+	size_t needed = 0;
+	for (size_t i = 0; i < s->tree_count; i++)
+		needed += !has_barrier(s, s->tree[i].number);
+	if (s->barrier_count + needed > ANCHOR_BARRIERS_MAX)
+		return -ENOSPC;
+	for (size_t i = 0; i < s->tree_count; i++)
+		if (!has_barrier(s, s->tree[i].number))
+			s->barrier[s->barrier_count++] = (struct anchor_barrier){
+				.tree = s->tree[i].number, .epoch = s->tree[i].next, .reason = HOLD_BARRIER, .since = now};
+	return 0;
+}
+
+static errint_t set_barriers(struct anchor_state *s, void *now)
+{
+	return hold_barriers(s, *(int64_t *)now);
+}
+
+errint_t hold_barrier_set(struct archive *a)
+{
+	int64_t now = tclock_trusted(a->clock);
+	return anchor_update(a->anchor, set_barriers, &now);
+}
+
+static void count_barriers(const struct anchor_state *s, void *ctx)
+{
+	for (size_t i = 0; i < s->barrier_count; i++)
+		*(size_t *)ctx += s->barrier[i].reason == HOLD_BARRIER;
+}
+
+static errint_t take_barriers(struct anchor_state *s, void *ctx)
+{
+	size_t kept = 0;
+	(void)ctx;
+	for (size_t i = 0; i < s->barrier_count; i++)
+		if (s->barrier[i].reason != HOLD_BARRIER)
+			s->barrier[kept++] = s->barrier[i];
+	s->barrier_count = kept;
+	return 0;
+}
+
+errint_t hold_barriers_clear(struct holds *s)
+{
+	size_t count = 0;
+	if (atomic_load(&s->placing))
+		return 0;
+	anchor_look(s->a->anchor, count_barriers, &count);
+	return count ? anchor_update(s->a->anchor, take_barriers, NULL) : 0;
+}
+
+/* ---- one file --------------------------------------------------------------------------------------------------------------------- */
+
+struct work {
+	struct pass *p;
+	const char *path;
+	bool overdue; /* no hold is left, and its date has passed */
+	bool crowded; /* more holds match than a header has room for */
+	struct file_header now;
+};
+
+static errint_t change(struct archive *a, struct file_header *h, void *ctx)
+{
+	struct work *w = ctx;
+	struct holds *s = w->p->s;
+	uint32_t set[HEADER_HOLDS];
+	pthread_rwlock_rdlock(&s->table);
+	w->crowded = !hold_wanted(s, w->path, h, set);
+	pthread_rwlock_unlock(&s->table);
+	w->now = *h;
+	if (!memcmp(set, h->holds, sizeof set))
+		return AMEND_NOTHING;
+	/* Its key goes with the hold's: nobody ever wraps it anew. */
+	w->overdue = !set[0] && policy_expired(h->expires_at, tclock_trusted(a->clock));
+	if (w->overdue)
+		return AMEND_NOTHING;
+	memcpy(h->holds, set, sizeof set);
+	errint_t r = anchor_place(a->anchor, h);
+	if (!r)
+		w->now = *h;
+	return r;
+}
+
+static void forget_dir(struct pass *p)
+{
+	if (p->dir)
+		inode_unref(p->s->a, p->dir);
+	free(p->dir_path);
+	p->dir = NULL;
+	p->dir_path = NULL;
+	p->dir_known = false;
+}
+
+static errint_t enter(struct pass *p, const struct catalogue_row *row, struct dir_use *u)
+{
+	struct archive *a = p->s->a;
+	errint_t r = 0;
+	if (!p->dir_known || p->moves != atomic_load(&a->dir_moves) || memcmp(p->dir_id, row->dir_id, DIR_ID_BYTES)) {
+		forget_dir(p);
+		p->moves = atomic_load(&a->dir_moves);
+		if ((r = dir_by_id(a, row->dir_id, &p->dir))) {
+			p->dir = NULL;
+			return r;
+		}
+		if (hold_needs_path(a) && (r = inode_path(a, p->dir, NULL, &p->dir_path))) {
+			forget_dir(p);
+			return r;
+		}
+		memcpy(p->dir_id, row->dir_id, DIR_ID_BYTES);
+		p->dir_known = true;
+	}
+	return dir_enter(a, p->dir, false, u);
+}
+
+static bool needs_work(struct holds *s, const struct catalogue_row *row, const char *path, uint32_t set[static HEADER_HOLDS])
+{
+	struct file_header h = {0};
+	memcpy(h.holds, row->holds, sizeof h.holds);
+	memcpy(h.file_id, row->file_id, sizeof h.file_id);
+	pthread_rwlock_rdlock(&s->table);
+	bool crowded = !hold_wanted(s, path, &h, set);
+	pthread_rwlock_unlock(&s->table);
+	return crowded || memcmp(set, row->holds, sizeof h.holds) != 0;
+}
+
+static void tally(struct pass *p, const uint32_t holds[static HEADER_HOLDS], bool failed)
+{
+	for (size_t i = 0; i < p->count; i++)
+		for (size_t j = 0; j < HEADER_HOLDS; j++)
+			if (holds[j] == p->hold[i].number) {
+				p->hold[i].files++;
+				p->hold[i].failed += failed;
+			}
+}
+
+/* The directory is entered; left here. */
+static errint_t work_entered(struct pass *p, const struct catalogue_row *row, struct dir_use *u, struct work *w, uint32_t set[static HEADER_HOLDS])
+{
+	struct archive *a = p->s->a;
+	char name[NAME_PLAIN_MAX + 1], path[PATH_MAX];
+	size_t len;
+	const struct amendment m = {.change = change, .ctx = w};
+	memcpy(set, row->holds, HEADER_HOLDS * sizeof *set);
+	errint_t r = backing_name_open(a, u, row->backing, name, &len);
+	int n = !r && p->dir_path ? snprintf(path, sizeof path, "%s%s%s", p->dir_path, p->dir_path[0] ? "/" : "", name) : 0;
+	w->path = n > 0 && n < (int)sizeof path ? path : NULL;
+	if (!r && needs_work(p->s, row, w->path, set) && !(r = file_amend_at(a, u, row->backing, name, len, &m, NULL)))
+		memcpy(set, w->now.holds, HEADER_HOLDS * sizeof *set);
+	w->path = NULL;
+	dir_leave(a, u);
+	return r;
+}
+
+static errint_t work_file(void *ctx, const struct catalogue_row *row)
+{
+	struct pass *p = ctx;
+	struct work w = {.p = p};
+	struct dir_use u;
+	uint32_t set[HEADER_HOLDS];
+	atomic_fetch_add(&p->s->looked, 1);
+	if (stopping(p->s)) {
+		p->stopped = true;
+		return -ECANCELED;
+	}
+	errint_t r = enter(p, row, &u);
+	if (!r)
+		r = work_entered(p, row, &u, &w, set);
+	if (!r && w.overdue) {
+		p->retry += !sweep_unlink(p->sweep, row, tclock_trusted(p->s->a->clock));
+		return 0;
+	}
+	/* Gone meanwhile, no file, or shredded before: nothing is left to hold. */
+	if (r == -ENOENT || r == -ESTALE || r == -EINVAL || r == -EKEYEXPIRED)
+		return 0;
+	if (!r || r == -EBADMSG)
+		tally(p, r ? row->holds : set, r || w.crowded);
+	else
+		p->retry++;
+	return 0;
+}
+
+/* ---- a pass ------------------------------------------------------------------------------------------------------------------------ */
+
+static void pass_begin(struct pass *p)
+{
+	struct holds *s = p->s;
+	pthread_rwlock_rdlock(&s->table);
+	for (p->count = 0; p->count < s->count; p->count++)
+		p->hold[p->count] = (struct tally){.number = s->item[p->count].o.number, .state = s->item[p->count].o.state};
+	pthread_rwlock_unlock(&s->table);
+	atomic_store(&s->looked, 0);
+	atomic_store(&s->to_look, catalogue_count(s->a->catalogue));
+}
+
+static errint_t destroy_key(struct anchor_state *s, void *number)
+{
+	for (size_t i = 0; i < s->hold_count; i++)
+		if (s->hold[i].number == *(uint32_t *)number) {
+			s->hold_count--;
+			memmove(&s->hold[i], &s->hold[i + 1], (s->hold_count - i) * sizeof *s->hold);
+			secret_wipe(&s->hold[s->hold_count], sizeof *s->hold);
+			return 0;
+		}
+	return 0;
+}
+
+errint_t hold_key_destroy(struct archive *a, uint32_t number)
+{
+	return anchor_update(a->anchor, destroy_key, &number);
+}
+
+/* admin held. Every file that it matches says so, on disk. */
+static errint_t placed(struct holds *s, const struct tally *t)
+{
+	char name[HOLD_NAME_MAX + 1];
+	pthread_rwlock_wrlock(&s->table);
+	struct hold *h = hold_by_number(s, t->number);
+	struct hold_object o = h->o;
+	snprintf(name, sizeof name, "%s", o.name);
+	pthread_rwlock_unlock(&s->table);
+	o.state = HOLD_PLACED;
+	errint_t r = h->lost ? 0 : hold_save(s, &o);
+	if (r)
+		return r;
+	pthread_rwlock_wrlock(&s->table);
+	h->o.state = HOLD_PLACED;
+	hold_recount(s);
+	pthread_rwlock_unlock(&s->table);
+	hold_record(s->a, NULL, "hold %s: in place on %llu files, %llu could not be", name, (unsigned long long)t->files, (unsigned long long)t->failed);
+	return 0;
+}
+
+/* admin held. No file is under it any more, on disk. */
+static errint_t released(struct holds *s, const struct tally *t)
+{
+	char name[HOLD_NAME_MAX + 1];
+	uint32_t number = t->number;
+	errint_t r = hold_key_destroy(s->a, number);
+	if (r)
+		return r;
+	hold_file_remove(s, number);
+	pthread_rwlock_wrlock(&s->table);
+	snprintf(name, sizeof name, "%s", hold_by_number(s, number)->o.name);
+	hold_remove(s, number);
+	pthread_rwlock_unlock(&s->table);
+	hold_record(s->a, NULL, "hold %s: released; its key is destroyed", name);
+	return 0;
+}
+
+static void note_counts(struct holds *s, const struct pass *p)
+{
+	pthread_rwlock_wrlock(&s->table);
+	for (size_t i = 0; i < p->count; i++) {
+		struct hold *h = hold_by_number(s, p->hold[i].number);
+		if (h) {
+			h->files = p->hold[i].files;
+			h->failed = p->hold[i].failed;
+		}
+	}
+	pthread_rwlock_unlock(&s->table);
+}
+
+/* A hold that came while the pass was under way has a pass of its own. */
+static errint_t pass_end(struct holds *s, struct pass *p)
+{
+	errint_t r = 0;
+	pthread_mutex_lock(&s->admin);
+	note_counts(s, p);
+	for (size_t i = 0; !r && i < p->count; i++) {
+		if (p->hold[i].state == HOLD_PLACING)
+			r = placed(s, &p->hold[i]);
+		else if (p->hold[i].state == HOLD_RELEASING && !p->hold[i].failed)
+			r = released(s, &p->hold[i]);
+		else
+			p->blocked |= p->hold[i].state == HOLD_RELEASING;
+	}
+	if (!r)
+		r = hold_barriers_clear(s);
+	pthread_mutex_unlock(&s->admin);
+	return r;
+}
+
+/* After how many seconds it has to be done again; 0: it has not. */
+static int run_pass(struct holds *s)
+{
+	struct archive *a = s->a;
+	cleanup_free struct pass *p = calloc(1, sizeof *p);
+	if (!p || !(p->sweep = sweep_new(a)))
+		return RETRY_SECONDS;
+	p->s = s;
+	pass_begin(p);
+	errint_t r = catalogue_each(a->catalogue, work_file, p);
+	forget_dir(p);
+	sweep_free(p->sweep);
+	if (!r && syncfs(a->root_fd))
+		r = -errno;
+	if (!r && !p->retry)
+		r = pass_end(s, p);
+	atomic_store(&s->to_look, 0);
+	if (r && !p->stopped)
+		log_line(LOG_LEVEL_ERROR, "legal holds: %s; it is tried again", strerror(-r));
+	return p->stopped ? 0 : r || p->retry ? RETRY_SECONDS : p->blocked ? FAILED_SECONDS : 0;
+}
+
+/* ---- the thread -------------------------------------------------------------------------------------------------------------------- */
+
+/* Directories were moved: every hold in force that looks at paths looks again. */
+static errint_t place_again(struct holds *s)
+{
+	pthread_mutex_lock(&s->admin);
+	errint_t r = hold_barrier_set(s->a);
+	for (size_t i = 0; !r && i < s->count; i++) {
+		struct hold *h = &s->item[i];
+		struct hold_object o = h->o;
+		if (o.state != HOLD_PLACED || !o.globs_len)
+			continue;
+		o.state = HOLD_PLACING;
+		if ((r = hold_save(s, &o)))
+			break;
+		pthread_rwlock_wrlock(&s->table);
+		h->o.state = HOLD_PLACING;
+		hold_recount(s);
+		pthread_rwlock_unlock(&s->table);
+	}
+	pthread_mutex_unlock(&s->admin);
+	return r;
+}
+
+static bool has_work(struct holds *s)
+{
+	bool work = false;
+	pthread_rwlock_rdlock(&s->table);
+	for (size_t i = 0; i < s->count; i++)
+		work |= s->item[i].o.state != HOLD_PLACED;
+	pthread_rwlock_unlock(&s->table);
+	return work;
+}
+
+/* lock held. */
+static void wait_for_work(struct holds *s, int retry)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += retry;
+	if (s->stop || s->kicked)
+		return;
+	if (retry)
+		pthread_cond_clockwait(&s->wake, &s->lock, CLOCK_MONOTONIC, &until);
+	else
+		pthread_cond_wait(&s->wake, &s->lock);
+}
+
+static void *work_main(void *holds)
+{
+	struct holds *s = holds;
+	int retry = 0;
+	bool counted = false;
+	pthread_mutex_lock(&s->lock);
+	while (!s->stop) {
+		wait_for_work(s, retry);
+		if (s->stop)
+			break;
+		bool moved = s->moved;
+		s->moved = s->kicked = false;
+		pthread_mutex_unlock(&s->lock);
+		bool again = moved && place_again(s);
+		retry = again ? RETRY_SECONDS : 0;
+		if (catalogue_is_complete(s->a->catalogue) && (has_work(s) || (!counted && atomic_load(&s->known)))) {
+			retry = run_pass(s);
+			counted = true;
+		}
+		pthread_mutex_lock(&s->lock);
+		s->moved |= again;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+errint_t holds_start(struct archive *a)
+{
+	struct holds *s = a->holds;
+	s->kicked = true;
+	errint_t r = -pthread_create(&s->thread, NULL, work_main, s);
+	s->started = !r;
+	return r;
+}
+
+void holds_stop(struct archive *a)
+{
+	struct holds *s = a->holds;
+	if (!s || !s->started)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->thread, NULL);
+	s->started = false;
+}
