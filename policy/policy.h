@@ -126,6 +126,8 @@ struct retention_facts {
 	int64_t commits_at;   /* of one that is not: see policy_commits_at */
 	int64_t retain_until; /* INT64_MIN: no floor */
 	bool held;
+	bool making;   /* before its first close */
+	bool settling; /* … or shortly after its last one, while a rename still decides its class: an upload ends */
 	bool hold_reader; /* who asks may read it past its deadline */
 	bool creating;    /* through the handle that made it */
 	int deadline;     /* what the clock says of expires-at: 0, -EKEYEXPIRED, or -ENOKEY (in doubt) */

@@ -8,13 +8,23 @@ bool retention_committed(const struct retention_facts *f)
 	return f->committed || (f->commits_at && !f->being_written && f->now >= f->commits_at);
 }
 
+/* What came to be under a hold may be finished. */
+static bool hold_forbids(const struct retention_facts *f, enum retention_act act)
+{
+	if (!f->held)
+		return false;
+	if (act == RETENTION_WRITE)
+		return !f->making;
+	return (act != RETENTION_ATTRIBUTES && act != RETENTION_RENAME) || !(f->making || f->settling);
+}
+
 int retention_permits(const struct retention_facts *f, enum retention_act act)
 {
 	bool committed = retention_committed(f), fixed = committed && !policy_modifiable(f->retain_until, f->now);
 
 	if (act == RETENTION_READ)
 		return f->held && f->hold_reader && f->deadline == -EKEYEXPIRED ? 0 : f->deadline;
-	if (f->held)
+	if (hold_forbids(f, act))
 		return -EPERM;
 	if (act == RETENTION_REMOVE)
 		return fixed || f->deadline == -ENOKEY ? -EPERM : 0;

@@ -75,13 +75,21 @@ static void print_key(const struct view *v)
 	char text[2 * HUMAN_BYTES];
 	int64_t gone = shredded_at(v);
 	if (!strcmp(ctl_str(v->f, "key"), "hold"))
-		printf("  Key        under a legal hold\n");
+		printf("  Key        of the legal hold: destroyed when that is released and its last file has left it\n");
 	else if (gone == INT64_MAX)
 		printf("  Key        of the archive: time never destroys it\n");
 	else
 		printf("  Key        tree %" PRId64 ", epoch %" PRId64
 		       "; destroyed %s, then no backup of the store can be read either\n",
 			number(v, "tree"), number(v, "epoch"), human_when(gone, v->now, text));
+}
+
+static void print_holds(const struct view *v)
+{
+	const char *names = ctl_str(v->f, "holds");
+	if (!names[0])
+		return;
+	printf("  Held       by %s: not changed, deleted or destroyed until released; past its date only the hold's readers read it (lapse hold list)\n", names);
 }
 
 static void print_state(const struct view *v)
@@ -102,8 +110,13 @@ static void print_next(const struct view *v)
 {
 	char text[2 * HUMAN_BYTES];
 	int64_t gone = shredded_at(v), readable = number(v, "readable-errno");
+	bool held = ctl_str(v->f, "holds")[0];
 	printf("  Next       ");
-	if (readable == EKEYEXPIRED)
+	if (held && readable == EKEYEXPIRED)
+		printf("its date has passed: it expires when the hold is released%s\n", number(v, "hold-reader") ? "; until then you may read it" : "");
+	else if (held && v->expires != INT64_MAX)
+		printf("denied to all but the hold's readers %s; it expires when the hold is released\n", human_when(v->expires, v->now, text));
+	else if (readable == EKEYEXPIRED)
 		printf("it has expired and is denied to everyone; its key goes %s, then the file\n",
 			human_when(gone, v->now, text));
 	else if (readable == ENOKEY)
@@ -170,6 +183,7 @@ static int print_file(const struct view *v)
 		return EXIT_DONE;
 	}
 	print_dates(v);
+	print_holds(v);
 	print_key(v);
 	print_state(v);
 	print_next(v);

@@ -110,6 +110,24 @@ static void attention_store(struct report *r)
 			"the oldest expired file has waited %s for its key to be destroyed", human_span(lag, span));
 }
 
+static void attention_holds(struct report *r)
+{
+	const struct ctl_line *h;
+	char text[HUMAN_BYTES], n[HUMAN_BYTES];
+	for (size_t i = 0; (h = rows_nth(&r->rows, "hold", i)); i++) {
+		if (ctl_num(h, "lost", 0))
+			attention(r, "restore .lapse/holds from a backup of the store, or add the hold again under another name",
+				"the legal hold %s keeps its files, but what it matches is lost", ctl_str(h, "name"));
+		if (ctl_num(h, "review", INT64_MAX) <= r->now)
+			attention(r, "ask whether it is still needed; lapse hold release ends it", "the legal hold %s was to be reviewed on %s",
+				ctl_str(h, "name"), human_time(ctl_num(h, "review", 0), text));
+		if (ctl_num(h, "failed", 0))
+			attention(r, "they are damaged (the journal names them: restore them), or under four holds already",
+				"files that the legal hold %s could not be brought to, or taken from: %s", ctl_str(h, "name"),
+				human_count((uint64_t)ctl_num(h, "failed", 0), n));
+	}
+}
+
 static void attention_usage(struct report *r)
 {
 	const struct ctl_line *u;
@@ -197,6 +215,19 @@ static void print_guard(const struct report *r)
 	}
 }
 
+static void print_holds(const struct report *r)
+{
+	const struct ctl_line *h;
+	char n[HUMAN_BYTES];
+	for (size_t i = 0; (h = rows_nth(&r->rows, "hold", i)); i++) {
+		int64_t all = ctl_num(h, "to-look", 0), looked = ctl_num(h, "looked", 0);
+		printf("  %s      %s, %s files", i ? "     " : "Holds", ctl_str(h, "name"), human_count((uint64_t)ctl_num(h, "files", 0), n));
+		if (strcmp(ctl_str(h, "state"), "placed"))
+			printf("; %s, %d %%", ctl_str(h, "state"), all <= 0 ? 0 : looked >= all ? 100 : (int)(100 * looked / all));
+		printf("\n");
+	}
+}
+
 static void print_records(const struct report *r)
 {
 	char n[HUMAN_BYTES], size[HUMAN_BYTES], when[2 * HUMAN_BYTES];
@@ -217,6 +248,7 @@ static void print_report(const struct report *r)
 	print_place(r);
 	print_clock(r);
 	print_queue(r);
+	print_holds(r);
 	print_guard(r);
 	print_records(r);
 	if (r->attentions)
@@ -255,6 +287,7 @@ static int print_json(const struct report *r)
 	json_object_set_new(root, "anchor", json_row(r->anchor));
 	json_object_set_new(root, "copies", json_rows(r, "copy"));
 	json_object_set_new(root, "backups", json_rows(r, "backup"));
+	json_object_set_new(root, "holds", json_rows(r, "hold"));
 	json_object_set_new(root, "usage", json_rows(r, "usage"));
 	json_object_set_new(root, "stats", json_stats(r));
 	json_object_set_new(root, "attention", list);
@@ -274,6 +307,7 @@ static int report(const struct args *a, struct report *r)
 	attention_clock(r);
 	attention_files(r);
 	attention_store(r);
+	attention_holds(r);
 	attention_usage(r);
 	if (args_has(a, "json")) {
 		int e = print_json(r);

@@ -122,6 +122,8 @@ errint_t verb_status(struct ctl_call *c)
 	errint_t r = put_status(c, s);
 	if (!r)
 		r = verb_put_anchor(c);
+	if (!r)
+		r = verb_hold_list(c);
 	return r ? r : put_usage(c);
 }
 
@@ -214,6 +216,8 @@ static void put_header(struct ctl_text *t, const struct fs_explanation *e)
 	ctl_put_i64(t, "expires", e->expires_at);
 	ctl_put_i64(t, "settles", e->settles_at);
 	ctl_put_i64(t, "readable-errno", -e->readable);
+	ctl_put(t, "holds", e->hold_names);
+	ctl_put_i64(t, "hold-reader", e->hold_reader);
 }
 
 static errint_t put_explanation(struct ctl_call *c, const char *path, const struct fs_explanation *e)

@@ -1,4 +1,6 @@
 /* explain.c - what `lapse explain PATH` shows: the file's header, the policy's view of it, and what a reader would be told. */
+#include "store/hold.h"
+#include "store/holds.h"
 #include "store/ofile.h"
 
 #include <fcntl.h>
@@ -61,6 +63,7 @@ static void from_header(struct archive *a, struct fs_explanation *x, const struc
 	x->settles_at = h->settles_at;
 	gate_class_name(a, h->class_fp, x->class_then, &x->class_line);
 	x->readable = tclock_check(a->clock, h->expires_at);
+	archive_hold_names(a, h->holds, x->hold_names, sizeof x->hold_names);
 }
 
 static errint_t explain_file(struct archive *a, struct inode *i, const char *path, const struct subject *who, struct fs_explanation *x)
@@ -79,6 +82,7 @@ static errint_t explain_file(struct archive *a, struct inode *i, const char *pat
 	if (r || x->header_error)
 		return r;
 	from_header(a, x, &h);
+	x->hold_reader = hold_reads(a, &h, who);
 	if (who)
 		gate_preview(a, who, path, &h, h.size, &x->verdict);
 	return 0;

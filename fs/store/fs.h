@@ -115,6 +115,8 @@ struct fs_explanation {
 	char class_then[64]; /* the class of the fingerprint, "" if the policy has it no more */
 	unsigned class_line;
 	errint_t readable; /* 0, -EKEYEXPIRED, -ENOKEY */
+	char hold_names[272]; /* in force, separated by commas */
+	bool hold_reader; /* the subject given may read it past its date */
 	struct guard_verdict verdict; /* of the subject given */
 };
 errint_t fs_explain(struct archive *a, const char *path, const struct subject *who, struct fs_explanation *ret);

@@ -5,8 +5,6 @@
 #include "store/hold.h"
 #include "store/holds.h"
 
-#define HOLD_BARRIER 1 /* reason of a barrier in the anchor */
-
 /* One hold. What is in `o` but for its state never changes while it is in the table. */
 struct hold {
 	struct hold_object o; /* globs: NUL-terminated strings, one after the other */

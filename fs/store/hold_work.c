@@ -81,7 +81,7 @@ static bool stopping(struct holds *s)
 static bool has_barrier(const struct anchor_state *s, uint32_t tree)
 {
 	for (size_t i = 0; i < s->barrier_count; i++)
-		if (s->barrier[i].tree == tree && s->barrier[i].reason == HOLD_BARRIER)
+		if (s->barrier[i].tree == tree && s->barrier[i].reason == BARRIER_HOLD)
 			return true;
 	return false;
 }
@@ -97,7 +97,7 @@ errint_t hold_barriers(struct anchor_state *s, int64_t now)
 	for (size_t i = 0; i < s->tree_count; i++)
 		if (!has_barrier(s, s->tree[i].number))
 			s->barrier[s->barrier_count++] = (struct anchor_barrier){
-				.tree = s->tree[i].number, .epoch = s->tree[i].next, .reason = HOLD_BARRIER, .since = now};
+				.tree = s->tree[i].number, .epoch = s->tree[i].next, .reason = BARRIER_HOLD, .since = now};
 	return 0;
 }
 
@@ -115,7 +115,7 @@ errint_t hold_barrier_set(struct archive *a)
 static void count_barriers(const struct anchor_state *s, void *ctx)
 {
 	for (size_t i = 0; i < s->barrier_count; i++)
-		*(size_t *)ctx += s->barrier[i].reason == HOLD_BARRIER;
+		*(size_t *)ctx += s->barrier[i].reason == BARRIER_HOLD;
 }
 
 static errint_t take_barriers(struct anchor_state *s, void *ctx)
@@ -123,7 +123,7 @@ static errint_t take_barriers(struct anchor_state *s, void *ctx)
 	size_t kept = 0;
 	(void)ctx;
 	for (size_t i = 0; i < s->barrier_count; i++)
-		if (s->barrier[i].reason != HOLD_BARRIER)
+		if (s->barrier[i].reason != BARRIER_HOLD)
 			s->barrier[kept++] = s->barrier[i];
 	s->barrier_count = kept;
 	return 0;
@@ -164,6 +164,10 @@ static errint_t change(struct archive *a, struct file_header *h, void *ctx)
 	if (w->overdue)
 		return AMEND_NOTHING;
 	memcpy(h->holds, set, sizeof set);
+	/* What it finds is as it is to stay. */
+	int64_t now = tclock_trusted(a->clock);
+	if (set[0] && h->settles_at > now)
+		h->settles_at = now;
 	errint_t r = anchor_place(a->anchor, h);
 	if (!r)
 		w->now = *h;

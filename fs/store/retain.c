@@ -10,6 +10,8 @@ static struct retention_facts facts_of(struct archive *a, const struct file_head
 		.commits_at = h->state == HEADER_CLOSED ? h->commits_at : 0,
 		.retain_until = h->retain_until,
 		.held = hold_binds(a, h),
+		.making = h->state == HEADER_OPEN && !h->modified_at,
+		.settling = tclock_trusted(a->clock) < h->settles_at,
 		.deadline = tclock_check(a->clock, h->expires_at),
 		.now = tclock_trusted(a->clock)};
 }
