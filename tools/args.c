@@ -65,7 +65,7 @@ static int option_take(struct scan *s, const struct option_def *o, const char *a
 {
 	struct args *a = s->args;
 	const char *value = attached;
-	if (o->argument && !value) {
+	if (o->argument && o->argument[0] != '[' && !value) {
 		if (s->at + 1 >= s->argc)
 			return say_usage("--%s needs a value: --%s %s", o->name, o->name, o->argument);
 		value = s->argv[++s->at];
@@ -176,10 +176,17 @@ void command_help(const struct command *c)
 		c->summary);
 	const struct option_def *o;
 	for (size_t i = 0; (o = option_at(c, i)); i++) {
-		char left[64];
-		snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
-			o->letter ? "," : " ", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
-		printf("  %-30s %s\n", left, o->help);
+		char left[96], argument[64] = "";
+		if (o->argument && o->argument[0] == '[')
+			snprintf(argument, sizeof argument, "[=%s", o->argument + 1);
+		else if (o->argument)
+			snprintf(argument, sizeof argument, " %s", o->argument);
+		int len = snprintf(left, sizeof left, "%c%c%s --%s%s", o->letter ? '-' : ' ',
+			o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name, argument);
+		if (len > 30)
+			printf("  %s\n  %-30s %s\n", left, "", o->help);
+		else
+			printf("  %-30s %s\n", left, o->help);
 	}
 	if (c->details)
 		printf("\n%s\n", c->details);

@@ -13,7 +13,7 @@ enum {
 struct option_def {
 	const char *name;     /* without the dashes */
 	char letter;          /* '\0': none */
-	const char *argument; /* "FILE", "DIR", "DURATION", "a|b"…: what completion offers; NULL: takes none */
+	const char *argument; /* "FILE", "DIR", "DURATION", "a|b"…: what completion offers; "[N]": may be left out (--watch or --watch=5); NULL: takes none */
 	const char *help;
 };
 #define OPTIONS_END                    \

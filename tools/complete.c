@@ -58,7 +58,7 @@ int complete_main(int argc, char *const *argv)
 	}
 	const char *prefix = argv[argc - 1];
 	const struct option_def *before = argc - 1 > words ? option_named(c, argv[argc - 2]) : NULL;
-	if (before && before->argument) {
+	if (before && before->argument && before->argument[0] != '[') {
 		offer_value(before->argument, prefix);
 		return EXIT_DONE;
 	}

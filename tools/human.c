@@ -89,6 +89,16 @@ const char *human_when(int64_t t, int64_t now, char out[static 2 * HUMAN_BYTES])
 	return out;
 }
 
+const char *human_user_name(uint32_t uid, char out[static HUMAN_BYTES])
+{
+	struct passwd *pw = getpwuid(uid);
+	if (pw)
+		snprintf(out, HUMAN_BYTES, "%.60s", pw->pw_name);
+	else
+		snprintf(out, HUMAN_BYTES, "%u", uid);
+	return out;
+}
+
 const char *human_user(uint32_t uid, char out[static HUMAN_BYTES])
 {
 	struct passwd *pw = getpwuid(uid);

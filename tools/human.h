@@ -17,5 +17,7 @@ const char *human_span(int64_t seconds, char out[static HUMAN_BYTES]);
 const char *human_relative(int64_t t, int64_t now, char out[static HUMAN_BYTES]);
 /* "2026-11-23 14:02:11 (in 3 min)"; "never". */
 const char *human_when(int64_t t, int64_t now, char out[static 2 * HUMAN_BYTES]);
+/* "root", or "1234" where it has no name. */
+const char *human_user_name(uint32_t uid, char out[static HUMAN_BYTES]);
 /* "root (uid 0)", or "uid 1234" where it has no name. */
 const char *human_user(uint32_t uid, char out[static HUMAN_BYTES]);

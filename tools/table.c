@@ -16,6 +16,7 @@
 const struct option_def output_options[] = {
 	{"output", 'o', "LIST", "columns to show, in this order"},
 	{"json", 'J', NULL, "print JSON"},
+	{"csv", '\0', NULL, "print comma-separated values"},
 	{"raw", 'r', NULL, "no alignment, one blank between columns"},
 	{"noheadings", 'n', NULL, "no heading line"},
 	OPTIONS_END,
@@ -30,51 +31,69 @@ struct table {
 	struct libscols_table *scols; /* NULL with --json */
 	struct libscols_line *line;
 	json_t *root, *array, *object; /* NULL without */
-	size_t rows;
+	bool csv, headed, noheadings;  /* csv: one line is kept at a time, in `cell` */
+	char *cell[COLUMNS_MAX];       /* by place */
+	size_t rows, printed;
 	bool bad;
 };
 
-static int column_find(const struct table *t, const char *name, size_t len)
+static void small_letters(const char *name, char out[static 40])
 {
-	for (size_t i = 0; i < t->count; i++)
-		if (strlen(t->column[i].name) == len && !strncasecmp(t->column[i].name, name, len))
+	snprintf(out, 40, "%s", name);
+	for (char *c = out; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+}
+
+static int find_column(const struct column *column, size_t count, const char *name, size_t len)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strlen(column[i].name) == len && !strncasecmp(column[i].name, name, len))
 			return (int)i;
 	return -1;
 }
 
-static bool unknown_column(const struct table *t, const char *name, size_t len)
+static void unknown_column(const struct column *column, size_t count, const char *name, size_t len)
 {
 	char word[40], all[512] = "";
 	snprintf(word, sizeof word, "%.*s", (int)len, name);
 	for (char *c = word; *c; c++)
 		*c = (char)toupper((unsigned char)*c);
 	struct nearest_word n = {.word = word};
-	for (size_t i = 0; i < t->count; i++) {
-		nearest_word_offer(&n, t->column[i].name);
-		snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? " " : "", t->column[i].name);
+	for (size_t i = 0; i < count; i++) {
+		nearest_word_offer(&n, column[i].name);
+		snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? " " : "", column[i].name);
 	}
 	if (n.best)
 		say_usage("there is no column %s; did you mean %s?", word, n.best);
 	else
 		say_usage("there is no column %s; there are: %s", word, all);
-	return false;
 }
 
-static bool columns_choose(struct table *t, const char *list)
+int table_column(const struct column *column, size_t count, const char *name)
+{
+	int i = find_column(column, count, name, strlen(name));
+	if (i < 0)
+		unknown_column(column, count, name, strlen(name));
+	return i;
+}
+
+static bool columns_choose(struct table *t, const char *list, bool programs)
 {
 	for (size_t i = 0; i < t->count; i++)
 		t->place[i] = -1;
 	if (!list || !*list) {
 		for (size_t i = 0; i < t->count; i++)
-			if (!t->column[i].hidden)
+			if (!t->column[i].hidden || (programs && t->column[i].program))
 				t->place[i] = (int)t->shown++;
 		return true;
 	}
 	while (*list) {
 		size_t len = strcspn(list, ",");
-		int i = column_find(t, list, len);
-		if (i < 0)
-			return unknown_column(t, list, len);
+		int i = find_column(t->column, t->count, list, len);
+		if (i < 0) {
+			unknown_column(t->column, t->count, list, len);
+			return false;
+		}
 		if (t->place[i] < 0)
 			t->place[i] = (int)t->shown++;
 		list += len + (list[len] == ',');
@@ -103,10 +122,17 @@ struct table *table_new(const struct args *a, const char *name, const struct col
 	t->column = column;
 	t->count = count;
 	t->name = name;
-	if (!columns_choose(t, args_value(a, "output"))) {
+	t->csv = args_has(a, "csv");
+	t->noheadings = args_has(a, "noheadings");
+	bool both = t->csv && args_has(a, "json");
+	if (both)
+		say_usage("--csv and --json do not go together");
+	if (both || !columns_choose(t, args_value(a, "output"), t->csv || args_has(a, "json"))) {
 		table_free(t);
 		return NULL;
 	}
+	if (t->csv)
+		return t;
 	if (args_has(a, "json")) {
 		t->root = json_object();
 		t->array = json_array();
@@ -119,7 +145,7 @@ struct table *table_new(const struct args *a, const char *name, const struct col
 	if (t->bad)
 		return t;
 	scols_table_enable_raw(t->scols, args_has(a, "raw"));
-	scols_table_enable_noheadings(t->scols, args_has(a, "noheadings"));
+	scols_table_enable_noheadings(t->scols, t->noheadings);
 	scols_columns(t);
 	return t;
 }
@@ -128,6 +154,8 @@ void table_free(struct table *t)
 {
 	if (!t)
 		return;
+	for (size_t i = 0; i < COLUMNS_MAX; i++)
+		free(t->cell[i]);
 	if (t->scols)
 		scols_unref_table(t->scols);
 	json_decref(t->root);
@@ -139,16 +167,84 @@ bool table_json(const struct table *t)
 	return t->root != NULL;
 }
 
+bool table_for_programs(const struct table *t)
+{
+	return t->root || t->csv;
+}
+
 bool table_shows(const struct table *t, const char *name)
 {
-	int i = column_find(t, name, strlen(name));
+	int i = find_column(t->column, t->count, name, strlen(name));
 	return i >= 0 && t->place[i] >= 0;
+}
+
+/* ---- CSV, as RFC 4180 has it but for the line's end -------------------------------------------------------------------- */
+
+static void csv_field(const char *text, bool last)
+{
+	if (text && strpbrk(text, ",\"\r\n")) {
+		putchar('"');
+		for (; *text; text++) {
+			if (*text == '"')
+				putchar('"');
+			putchar(*text);
+		}
+		putchar('"');
+	} else if (text) {
+		fputs(text, stdout);
+	}
+	putchar(last ? '\n' : ',');
+}
+
+static void csv_headings(struct table *t)
+{
+	for (size_t place = 0; !t->noheadings && place < t->shown; place++)
+		for (size_t i = 0; i < t->count; i++)
+			if (t->place[i] == (int)place) {
+				char key[40];
+				small_letters(t->column[i].name, key);
+				csv_field(key, place + 1 == t->shown);
+			}
+	t->headed = true;
+}
+
+/* The line that is complete. */
+static void csv_line(struct table *t)
+{
+	if (!t->headed)
+		csv_headings(t);
+	if (t->rows == t->printed)
+		return;
+	t->printed = t->rows;
+	for (size_t place = 0; place < t->shown; place++) {
+		csv_field(t->cell[place], place + 1 == t->shown);
+		free(t->cell[place]);
+		t->cell[place] = NULL;
+	}
+	t->bad |= ferror(stdout) != 0;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------------------ */
+
+#define CHUNK 10000 /* rows for people that are in memory, and have their widths in common */
+
+static void print_chunk(struct table *t)
+{
+	t->bad |= scols_print_table(t->scols) != 0;
+	putchar('\n'); /* it ends none */
+	scols_table_remove_lines(t->scols);
+	scols_table_enable_noheadings(t->scols, 1);
+	t->printed = t->rows;
 }
 
 void table_row(struct table *t)
 {
+	if (t->csv && t->rows)
+		csv_line(t);
+	else if (t->scols && !t->bad && t->rows - t->printed == CHUNK)
+		print_chunk(t);
 	t->rows++;
-	if (t->bad)
+	if (t->bad || t->csv)
 		return;
 	if (!t->root) {
 		t->line = scols_table_new_line(t->scols, NULL);
@@ -166,16 +262,18 @@ void table_row(struct table *t)
 static void cell_json(struct table *t, size_t column, json_t *value)
 {
 	char key[40];
-	snprintf(key, sizeof key, "%s", t->column[column].name);
-	for (char *c = key; *c; c++)
-		*c = (char)tolower((unsigned char)*c);
+	small_letters(t->column[column].name, key);
 	if (!value || json_object_set_new(t->object, key, value))
 		t->bad = true;
 }
 
 static void cell_text(struct table *t, size_t column, const char *text)
 {
-	if (scols_line_set_data(t->line, (size_t)t->place[column], text))
+	if (t->csv) {
+		free(t->cell[t->place[column]]);
+		t->cell[t->place[column]] = text ? strdup(text) : NULL;
+		t->bad |= text && !t->cell[t->place[column]];
+	} else if (scols_line_set_data(t->line, (size_t)t->place[column], text))
 		t->bad = true;
 }
 
@@ -199,7 +297,7 @@ void table_number(struct table *t, size_t column, int64_t number, const char *te
 		return;
 	}
 	snprintf(digits, sizeof digits, "%" PRId64, number);
-	cell_text(t, column, text ? text : digits);
+	cell_text(t, column, text && !t->csv ? text : digits);
 }
 
 void table_flag(struct table *t, size_t column, bool value, const char *text)
@@ -209,7 +307,7 @@ void table_flag(struct table *t, size_t column, bool value, const char *text)
 	if (t->root)
 		cell_json(t, column, json_boolean(value));
 	else
-		cell_text(t, column, text);
+		cell_text(t, column, t->csv ? (value ? "true" : "false") : text);
 }
 
 void table_note(struct table *t, const char *key, int64_t value)
@@ -228,7 +326,9 @@ int table_print(struct table *t)
 	if (!t->bad && t->root) {
 		t->bad = json_dumpf(t->root, stdout, JSON_INDENT(2)) != 0;
 		putchar('\n');
-	} else if (!t->bad && t->rows) {
+	} else if (!t->bad && t->csv) {
+		csv_line(t);
+	} else if (!t->bad && t->rows > t->printed) {
 		t->bad = scols_print_table(t->scols) != 0;
 	}
 	if (t->bad)

@@ -1,4 +1,4 @@
-/* table.h - rows for people (libsmartcols) or for programs (--json), from one description of the columns. */
+/* table.h - rows for people (libsmartcols) or for programs (--json, --csv), from one description of the columns. */
 #pragma once
 
 #include "tools/command.h"
@@ -6,16 +6,20 @@
 struct column {
 	const char *name; /* shown in capitals, in JSON in small letters */
 	bool right;       /* numbers */
-	bool hidden;      /* only with -o */
+	bool hidden;      /* only with -o … */
+	bool program;     /* … or where programs read it */
 	const char *help;
 };
 
 struct table;
 
-/* As -o, --json, --raw and --noheadings of the command line say; `name` is the array's in JSON. NULL after a message: EXIT_USAGE for an unknown column. */
+/* As -o, --json, --csv, --raw and --noheadings of the command line say; `name` is the array's in JSON. NULL after a message: EXIT_USAGE for an unknown column. */
 struct table *table_new(const struct args *a, const char *name, const struct column *column, size_t count);
 void table_free(struct table *t);
 bool table_json(const struct table *t);
+bool table_for_programs(const struct table *t); /* --json or --csv */
+/* The number of the column of that name (any case), or -1 after a message: EXIT_USAGE. */
+int table_column(const struct column *column, size_t count, const char *name);
 /* Is the column shown? For what is costly to find out. */
 bool table_shows(const struct table *t, const char *name);
 /* Begins a row. Cells that are not set are empty, null in JSON. */

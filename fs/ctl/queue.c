@@ -108,14 +108,25 @@ static errint_t filter_state(struct ctl_call *c, struct queue_filter *f)
 	return f->state ? 0 : verb_fail(c, -EINVAL, "A file is open, closed or committed, not '%s'", word);
 }
 
-/* from, before (seconds since 1970), within (seconds from now). */
+/* An instant, given as such or as seconds from now; *at is left alone if it is not given. */
+static errint_t filter_time(struct ctl_call *c, const char *absolute, const char *relative, int64_t now, int64_t *at)
+{
+	int64_t by = 0;
+	errint_t r = verb_number(c, absolute, at);
+	if (!r)
+		r = verb_number(c, relative, &by);
+	if (!r && ctl_get(c->args, relative) && __builtin_add_overflow(now, by, at))
+		*at = by < 0 ? INT64_MIN : INT64_MAX;
+	return r;
+}
+
 static errint_t filter_times(struct ctl_call *c, int64_t now, struct queue_filter *f)
 {
 	int64_t within = -1, before;
 	f->before = INT64_MAX;
-	errint_t r = verb_number(c, "from", &f->from);
+	errint_t r = filter_time(c, "from", "from-in", now, &f->from);
 	if (!r)
-		r = verb_number(c, "before", &f->before);
+		r = filter_time(c, "before", "before-in", now, &f->before);
 	if (!r)
 		r = verb_number(c, "within", &within);
 	if (!r && within >= 0 && !__builtin_add_overflow(now, within, &before) && before < f->before)

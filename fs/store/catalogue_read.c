@@ -219,10 +219,15 @@ static void select_row(void *ctx, const struct pack_row *packed)
 		s->cut = true;
 	}
 	struct catalogue_row *row = room_in(p);
-	if (row && pack_row_decode(packed, true, row))
+	errint_t r = row ? pack_row_decode(packed, false, row) : 0;
+	bool wanted = row && !r && mark_of_expiry(row->expires_at) == s->slice &&
+		      (!s->after || by_deadline(row, &s->last) > 0);
+	if (wanted)
+		r = pack_row_decode(packed, true, row);
+	if (r)
 		atomic_store(&p->c->corrupt, true);
-	else if (row && mark_of_expiry(row->expires_at) == s->slice && (!s->after || by_deadline(row, &s->last) > 0))
-		p->count++;
+	else
+		p->count += wanted;
 }
 
 static errint_t select_from(struct catalogue *c, struct selection *s)
