@@ -51,6 +51,11 @@ static errint_t add_class(struct sums *s, const uint8_t *class_fp, uint32_t *ret
 	return 0;
 }
 
+static bool is_something(const struct sum *one)
+{
+	return one->used && (one->files || one->bytes);
+}
+
 /* Room for one more; what came to nothing is left behind. */
 static errint_t make_room(struct sums *s)
 {
@@ -58,7 +63,7 @@ static errint_t make_room(struct sums *s)
 	if (s->count + 1 <= s->cap / 2)
 		return 0;
 	for (size_t i = 0; i < s->cap; i++)
-		live += s->slot[i].used && s->slot[i].files;
+		live += is_something(&s->slot[i]);
 	size_t cap = FIRST_SLOTS;
 	while (cap < 4 * (live + 1))
 		cap *= 2;
@@ -66,7 +71,7 @@ static errint_t make_room(struct sums *s)
 	if (!slot)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->cap; i++)
-		if (s->slot[i].used && s->slot[i].files)
+		if (is_something(&s->slot[i]))
 			*slot_for(slot, cap, s->slot[i].mark, s->slot[i].class_) = s->slot[i];
 	free(s->slot);
 	s->slot = slot;

@@ -25,5 +25,7 @@ bool queue_view_row(const struct queue_view *v, const struct catalogue_row *row)
 bool queue_view_file(struct queue_view *v, const struct catalogue_row *row, struct queue_item *q);
 /* "" for the root, "?" if it cannot be told. */
 void queue_view_dir(struct queue_view *v, const uint8_t dir_id[static DIR_ID_BYTES], char out[static 4096]);
+/* What never expires does so at no time that somebody asked for. */
+bool queue_view_time(const struct queue_filter *f, int64_t expires_at);
 /* Does the filter need more than rows? */
 bool queue_view_needs_file(const struct queue_filter *f);

@@ -48,9 +48,9 @@ static errint_t count_sum(void *ctx, const struct catalogue_sum *sum)
 	bool overdue = policy_expired(sum->from, c->view.now);
 	if ((f->class_ && memcmp(sum->class_fp, c->view.class_fp, CLASS_FP_BYTES)) || (f->overdue && !overdue))
 		return 0;
-	if (sum->from != POLICY_NEVER && !is_whole(c, sum->from))
+	if (sum->from == POLICY_NEVER ? !f->all : !is_whole(c, sum->from))
 		return 0;
-	if (sum->from < f->from || (f->before != POLICY_NEVER && sum->from >= f->before))
+	if (!queue_view_time(f, sum->from))
 		return 0;
 	errint_t r = sums_add(&c->all, mark, sum->class_fp, sum->files, sum->bytes, NULL);
 	return r || !overdue ? r : sums_add(&c->overdue, mark, sum->class_fp, sum->files, sum->bytes, NULL);

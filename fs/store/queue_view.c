@@ -61,6 +61,12 @@ static struct inode *find_dir(struct queue_view *v, const uint8_t *dir_id)
 	return v->dir;
 }
 
+bool queue_view_time(const struct queue_filter *f, int64_t expires_at)
+{
+	bool any = !f->from && f->before == POLICY_NEVER;
+	return any || (expires_at != POLICY_NEVER && (!f->from || expires_at >= f->from) && expires_at < f->before);
+}
+
 bool queue_view_row(const struct queue_view *v, const struct catalogue_row *row)
 {
 	const struct queue_filter *f = v->filter;
@@ -72,7 +78,7 @@ bool queue_view_row(const struct queue_view *v, const struct catalogue_row *row)
 		return false;
 	if (f->overdue && !policy_expired(row->expires_at, v->now))
 		return false;
-	if ((f->from && row->expires_at < f->from) || (f->before != POLICY_NEVER && row->expires_at >= f->before))
+	if (!queue_view_time(f, row->expires_at))
 		return false;
 	return f->all || is_held(row) || row_due(row) != POLICY_NEVER;
 }

@@ -1,0 +1,204 @@
+/* The expiry queue as people see it: filters and sums, against the plain list. */
+#include "store_fixture.h"
+
+#include "store/queue.h"
+
+#include <inttypes.h>
+
+#define HOUR 3600
+#define DAY  86400
+
+static const char queue_policy[] = POLICY_OF("[class short]\nmatch = short/**\nexpire-after = 2s\n\n"
+					     "[class never]\nmatch = never/**\nexpire-after = never\n\n");
+
+static void up(void)
+{
+	(void)queue_policy;
+	archive_make();
+	archive_up();
+}
+
+static void down(void)
+{
+	archive_drop();
+}
+
+TestSuite(queue, .init = up, .fini = down);
+
+/* ---- what happens next ------------------------------------------------------------------------------------------------------ */
+
+#define NOW INT64_C(1800000000)
+
+static struct queue_next next_of(struct catalogue_row row)
+{
+	return queue_next(&row, NOW, 60);
+}
+
+static void expect_next(struct catalogue_row row, enum queue_act act, int64_t at)
+{
+	struct queue_next n = next_of(row);
+	cr_assert_eq(n.act, act, "%d, not %d", n.act, act);
+	cr_assert_eq(n.at, at, "%" PRId64 ", not %" PRId64, n.at, at);
+}
+
+Test(queue_next, every_kind)
+{
+	struct catalogue_row r = {.state = HEADER_CLOSED, .expires_at = NOW + DAY, .retain_until = INT64_MIN};
+	expect_next(r, QUEUE_DENY, NOW + DAY);
+	r.commits_at = NOW + 300;
+	r.retain_until = NOW + HOUR;
+	expect_next(r, QUEUE_COMMIT, NOW + 300);
+	r.state = HEADER_COMMITTED;
+	expect_next(r, QUEUE_RELEASE, NOW + HOUR);
+	r.holds[0] = 7;
+	expect_next(r, QUEUE_DENY, NOW + DAY);
+	r.holds[0] = 0;
+	r.retain_until = NOW;
+	expect_next(r, QUEUE_DENY, NOW + DAY);
+	r.expires_at = POLICY_NEVER;
+	expect_next(r, QUEUE_NOTHING, POLICY_NEVER);
+	r.retain_until = NOW + HOUR;
+	expect_next(r, QUEUE_RELEASE, NOW + HOUR);
+	r.state = HEADER_OPEN;
+	expect_next(r, QUEUE_NOTHING, POLICY_NEVER);
+}
+
+Test(queue_next, past_the_deadline)
+{
+	struct catalogue_row r = {.state = HEADER_CLOSED, .expires_at = NOW, .retain_until = INT64_MIN};
+	expect_next(r, QUEUE_SHRED, (NOW - 1) / 60 * 60 + 60);
+	r.expires_at = NOW - 59;
+	expect_next(r, QUEUE_SHRED, (NOW - 60) / 60 * 60 + 60);
+	r.holds[3] = 2;
+	expect_next(r, QUEUE_NOTHING, POLICY_NEVER);
+}
+
+/* ---- filters and sums --------------------------------------------------------------------------------------------------------- */
+
+#define ROWS 3000
+
+static uint64_t seed = 88172645463325252;
+static uint64_t draw(uint64_t below)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed % below;
+}
+
+/* Rows around now, some of them in the same second as the edges of a slice, in 40 directories that are not there. */
+static void fill(int64_t now)
+{
+	static const char *const classes[] = {"keep", "short", "never", "of another policy"};
+	cr_assert_eq(catalogue_start(a->catalogue), 0);
+	for (uint32_t n = 0; n < ROWS; n++) {
+		struct catalogue_row row = {.size = draw(100000), .state = (uint8_t)(1 + draw(3)), .key_kind = KEY_KIND_EPOCH, .tree = 1};
+		char name[32];
+		int len = snprintf(name, sizeof name, "%u", n);
+		row.dir_id[0] = (uint8_t)(1 + draw(40));
+		home_compute(row.place, a->keys, row.dir_id, name, (size_t)len);
+		memcpy(row.file_id, &n, sizeof n);
+		class_fingerprint(row.class_fp, a->keys, classes[draw(4)]);
+		row.expires_at = draw(8) ? now - DAY + (int64_t)draw(3 * DAY) : draw(2) ? POLICY_NEVER : (now / 900 + (int64_t)draw(5)) * 900;
+		row.retain_until = INT64_MIN;
+		row.holds[0] = draw(5) ? 0 : 1;
+		row.commits_at = draw(10) ? 0 : now + 30;
+		strcpy(row.backing, name);
+		catalogue_put(a->catalogue, &row);
+	}
+	cr_assert_eq(catalogue_flush(a->catalogue), 0);
+}
+
+struct total {
+	uint64_t files, bytes, overdue;
+	int64_t first, last, previous;
+	int64_t now;
+	bool ordered;
+};
+
+static errint_t total_item(void *ctx, const struct queue_item *q)
+{
+	struct total *t = ctx;
+	t->files++;
+	t->bytes += q->size;
+	t->overdue += policy_expired(q->expires_at, t->now);
+	t->ordered &= q->expires_at >= t->previous;
+	t->previous = q->expires_at;
+	return 0;
+}
+
+static errint_t total_sum(void *ctx, const struct queue_sum *s)
+{
+	struct total *t = ctx;
+	t->files += s->files;
+	t->bytes += s->bytes;
+	t->overdue += s->overdue;
+	return 0;
+}
+
+static struct total listed(const struct queue_filter *f, int64_t now)
+{
+	struct total t = {.now = now, .ordered = true, .previous = INT64_MIN};
+	cr_assert_eq(archive_queue(a, f, total_item, &t), 0);
+	cr_assert(t.ordered);
+	return t;
+}
+
+static struct queue_filter random_filter(int64_t now)
+{
+	static const char *const classes[] = {"keep", "short", "never"};
+	struct queue_filter f = {.before = INT64_MAX};
+	if (draw(2))
+		f.from = now - DAY + (int64_t)draw(2 * DAY);
+	if (draw(2))
+		f.before = now - DAY + (int64_t)draw(3 * DAY);
+	if (!draw(3))
+		f.before = (now / 900 + (int64_t)draw(4)) * 900;
+	f.class_ = draw(3) ? NULL : classes[draw(3)];
+	f.overdue = !draw(4);
+	f.held = !draw(5);
+	f.all = draw(2);
+	f.state = (uint8_t)(draw(4) ? 0 : 1 + draw(3));
+	return f;
+}
+
+/* Sums from memory and sums over rows say what the list says. The clock does not stand still: what passes a deadline between two questions is told. */
+Test(queue, sums_are_those_of_the_list)
+{
+	int64_t start = tclock_trusted(a->clock);
+	fill(start);
+	size_t compared = 0;
+	for (int round = 0; round < 400; round++) {
+		struct queue_filter f = random_filter(start);
+		int64_t now = tclock_trusted(a->clock);
+		struct total list = listed(&f, now), sum[3];
+		for (int by = QUEUE_BY_SLICE; by <= QUEUE_BY_DIRECTORY; by++) {
+			sum[by] = (struct total){0};
+			cr_assert_eq(archive_queue_sums(a, &f, (enum queue_by)by, total_sum, &sum[by]), 0);
+		}
+		if (tclock_trusted(a->clock) != now)
+			continue;
+		compared++;
+		for (int by = QUEUE_BY_SLICE; by <= QUEUE_BY_DIRECTORY; by++) {
+			cr_assert_eq(sum[by].files, list.files, "round %d by %d: %" PRIu64 " files, not %" PRIu64, round, by,
+				sum[by].files, list.files);
+			cr_assert_eq(sum[by].bytes, list.bytes);
+			cr_assert_eq(sum[by].overdue, list.overdue, "round %d by %d: %" PRIu64 " overdue, not %" PRIu64, round,
+				by, sum[by].overdue, list.overdue);
+		}
+	}
+	cr_assert_gt(compared, 100);
+}
+
+Test(queue, nothing_is_left_out)
+{
+	int64_t now = tclock_trusted(a->clock);
+	fill(now);
+	struct queue_filter all = {.before = INT64_MAX, .all = true}, held = {.before = INT64_MAX, .held = true};
+	struct queue_filter usual = {.before = INT64_MAX}, first = {.before = INT64_MAX, .limit = 7};
+	cr_assert_eq(listed(&all, now).files, ROWS);
+	uint64_t h = listed(&held, now).files, u = listed(&usual, now).files;
+	cr_assert(h > ROWS / 10 && h < ROWS / 3);
+	cr_assert(u > ROWS / 2 && u < ROWS, "what nothing happens to is left out");
+	cr_assert_eq(listed(&first, now).files, 7);
+}
