@@ -1,5 +1,6 @@
 #include "ctl/verb.h"
 
+#include "store/anchor.h" /* and what headers say */
 #include "store/fs.h"
 
 #include <stdio.h>
