@@ -150,7 +150,8 @@ struct retention_life {
 /* The instant that the class counts from for this file. */
 int64_t policy_basis_at(const struct policy_class *c, const struct retention_life *f);
 /* The content of a file of class `c` has been looked at for its capture date, which is at one of these instants (none: there is no date): what it counts from
- * now, and its deadlines. What was narrowed becomes only stricter, and a floor that binds stays. True if a date was believed. */
+ * now (basis captured; at its creation if none is believed), and its deadlines. What was narrowed becomes only stricter, and a floor that binds stays. True if a
+ * date was believed. */
 bool retention_capture(struct retention_life *f, const struct policy_class *c, const int64_t *at, size_t count);
 /* A file whose class is being decided: basis, floor and ceiling by that class alone. */
 void retention_begin(struct retention_life *f, const struct policy_class *c);

@@ -109,7 +109,7 @@ bool retention_capture(struct retention_life *f, const struct policy_class *c, c
 	int64_t captured = policy_captured_at(c, f->created_at, at, count);
 	bool believed = captured != POLICY_NEVER;
 
-	f->basis = believed ? POLICY_BASIS_CAPTURED : POLICY_BASIS_CREATED;
+	f->basis = POLICY_BASIS_CAPTURED; /* looked for, if not found */
 	f->basis_at = believed ? captured : f->created_at;
 	f->retain_until = policy_retain_until(c, f->basis_at);
 	f->expires_at = policy_expires_at(c, f->basis_at);

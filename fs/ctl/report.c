@@ -210,7 +210,8 @@ static void put_header(struct ctl_text *t, const struct fs_explanation *e)
 	ctl_put_u64(t, "size", e->size);
 	ctl_put_i64(t, "created", e->created_at);
 	ctl_put_i64(t, "basis", e->basis_at);
-	ctl_put(t, "counts-from", basis_word(e->basis_kind));
+	bool none = e->basis_kind == POLICY_BASIS_CAPTURED && e->basis_at == e->created_at; /* no capture date is believed */
+	ctl_put(t, "counts-from", basis_word(none ? POLICY_BASIS_CREATED : e->basis_kind));
 	ctl_put_i64(t, "undated", (e->flags & HEADER_FLAG_UNDATED) != 0);
 	ctl_put_i64(t, "modified", e->modified_at);
 	ctl_put_i64(t, "retain-until", e->retain_until);

@@ -87,8 +87,9 @@ static errint_t review(struct archive *a, const char *path, struct file_header *
 		retention_review(&f, here, then);
 	else if (!retention_move(&f, here, then))
 		r = -EXDEV;
-	if (!r && here != then && !settled && !f.narrowed)
-		mark_undated(h, here);
+	/* The policy did not ask for a capture date when it was written. */
+	if (!r && h->state == HEADER_CLOSED && here->basis == POLICY_BASIS_CAPTURED && f.basis != POLICY_BASIS_CAPTURED && !f.narrowed)
+		h->flags |= HEADER_FLAG_UNDATED;
 	/* It bears the name of the class that its ceiling is from. */
 	if (!r && here != then && (!then || !f.narrowed || f.expires_at < before.expires_at))
 		class_fingerprint(h->class_fp, a->keys, here->name);
@@ -184,6 +185,15 @@ void gate_commit(struct archive *a, struct file_header *h)
 	if (c && c->floor && c->mode == POLICY_COMPLIANCE)
 		h->flags |= HEADER_FLAG_COMPLIANCE;
 	pthread_mutex_unlock(&g->policy_lock);
+}
+
+int64_t gate_applied_at(struct archive *a)
+{
+	struct gate *g = a->gate;
+	pthread_mutex_lock(&g->policy_lock);
+	int64_t at = g->now.applied_at;
+	pthread_mutex_unlock(&g->policy_lock);
+	return at;
 }
 
 int64_t gate_undo_until(struct archive *a)

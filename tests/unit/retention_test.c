@@ -220,8 +220,11 @@ Test(retention, a_capture_date_is_counted_from)
 	retention_review(&f, photos, photos);
 	cr_expect_eq(f.expires_at, 10950, "a review finds the same");
 	cr_expect_not(retention_capture(&f, photos, NULL, 0), "what was written since has no date");
-	cr_expect_eq(f.basis, POLICY_BASIS_CREATED);
+	cr_expect_eq(f.basis, POLICY_BASIS_CAPTURED, "it was looked for");
+	cr_expect_eq(f.basis_at, 10000);
 	cr_expect_eq(f.expires_at, 11000);
+	retention_begin(&f, named(p, "all"));
+	cr_expect_eq(f.basis, POLICY_BASIS_CREATED);
 	f = begun(kept, 10000);
 	cr_assert(retention_capture(&f, kept, &at, 1));
 	cr_expect_eq(f.retain_until, 10450);
