@@ -117,7 +117,7 @@ ends 1 "bad.ini:7: unknown key 'expire-afer' in [class images]; did you mean 'ex
 ends 3 "bad.ini:10: " "$LAPSE" policy apply bad.ini "$MNT"
 ends 0 "expire-after 1s" "$LAPSE" policy check second.ini
 sleep 1.1 # the file is older than the new lifetime
-ends 3 "would make 1 existing file unreadable at once" "$LAPSE" policy apply second.ini "$MNT"
+ends 1 "Nothing was changed. To do it: the same command with --plan" "$LAPSE" policy apply second.ini "$MNT"
 check "a policy refused changes nothing" cat "$MNT/in/a b.jpg" >/dev/null
 sed 's/1y/2y/' open.ini >longer.ini
 ends 0 "in force" "$LAPSE" policy apply longer.ini "$MNT"
@@ -139,7 +139,7 @@ note "at mount: a policy that expires nothing is applied, others are not"
 ends 0 "" "$LAPSE" mount "$ARC" "$MNT" --key-file "$KEY" --policy open.ini
 "$LAPSE" policy show "$MNT" | cmp - open.ini || die "mount --policy did not apply"
 "$LAPSE" umount "$MNT"
-ends 0 "mounting with the policy sealed" "$LAPSE" mount "$ARC" "$MNT" --key-file "$KEY" --policy second.ini
+ends 0 "Mounting with the sealed one. To change that: lapse policy plan second.ini" "$LAPSE" mount "$ARC" "$MNT" --key-file "$KEY" --policy second.ini
 check "not applied" cat "$MNT/in/a b.jpg" >/dev/null
 "$LAPSE" umount "$MNT"
 ends 0 "bad.ini:7: " "$LAPSE" mount "$ARC" "$MNT" --key-file "$KEY" --policy bad.ini
