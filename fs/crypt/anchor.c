@@ -161,6 +161,38 @@ errint_t anchor_puncture(struct anchor_state *a, uint32_t tree, uint32_t epoch, 
 	return epoch_tree_puncture(t, a->uuid, epoch, id);
 }
 
+static void clear_trees(struct epoch_tree *t, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		epoch_tree_clear(&t[i]);
+}
+
+errint_t anchor_puncture_all(struct anchor_state *a, const struct anchor_leaf *leaf, size_t count)
+{
+	struct epoch_tree before[ANCHOR_TREES_MAX], copy[ANCHOR_TREES_MAX];
+	size_t n = 0;
+	errint_t r = 0;
+	for (; !r && n < a->tree_count; n += !r)
+		r = epoch_tree_copy(&copy[n], &a->tree[n]);
+	if (r) {
+		clear_trees(copy, n);
+		return r;
+	}
+	memcpy(before, a->tree, n * sizeof *before);
+	memcpy(a->tree, copy, n * sizeof *copy);
+	for (size_t i = 0; !r && i < count; i++) {
+		r = anchor_puncture(a, leaf[i].tree, leaf[i].epoch, leaf[i].id);
+		r = r == -ENOENT ? 0 : r;
+	}
+	if (!r) {
+		clear_trees(before, n);
+		return 0;
+	}
+	clear_trees(a->tree, n);
+	memcpy(a->tree, before, n * sizeof *before);
+	return r;
+}
+
 /* ---- trees come and go ------------------------------------------------------------------------------------------------- */
 
 errint_t anchor_reseed(struct anchor_state *a, uint32_t first, uint32_t step)

@@ -60,6 +60,12 @@ errint_t anchor_advance(struct anchor_state *a, uint32_t next, uint32_t *ret_nex
  * -ENOSPC, -ENOMEM: unchanged. */
 errint_t anchor_puncture(struct anchor_state *a, uint32_t tree, uint32_t epoch, uint16_t id);
 
+struct anchor_leaf {
+	uint32_t tree, epoch;
+	uint16_t id;
+};
+/* anchor_puncture of all of them, or -ENOSPC, -ENOMEM and nothing is changed. Of trees that are gone there is nothing to do. */
+errint_t anchor_puncture_all(struct anchor_state *a, const struct anchor_leaf *leaf, size_t count);
 /* Makes a new tree that begins at epoch `first` the current one; its number is `step` above the highest. -ENOSPC: there are ANCHOR_TREES_MAX; -ENOMEM. */
 errint_t anchor_reseed(struct anchor_state *a, uint32_t first, uint32_t step);
 /* Destroys a tree that no file is wrapped under. -EBUSY: it is the current one; -ENOENT. */

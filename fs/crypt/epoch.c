@@ -230,6 +230,11 @@ errint_t epoch_leaf(const struct epoch_tree *t, const uint8_t uuid[static UUID_B
 	return 0;
 }
 
+bool epoch_leaf_there(const struct epoch_tree *t, uint32_t epoch, uint16_t id)
+{
+	return epoch >= t->next && covering_node(t, leaf_index(epoch, id));
+}
+
 errint_t epoch_tree_horizon(
 	struct epoch_tree *to, const struct epoch_tree *from, const uint8_t uuid[static UUID_BYTES], uint32_t first)
 {

@@ -49,6 +49,9 @@ static inline uint16_t middle_id(uint16_t id) { return id >> (LEAF_ID_BITS / 2);
 errint_t epoch_leaf(const struct epoch_tree *t, const uint8_t uuid[static UUID_BYTES], uint32_t epoch, uint16_t id,
 		    uint8_t out[static KEY_BYTES]);
 
+/* Whether epoch_leaf would give the leaf; derives nothing. */
+bool epoch_leaf_there(const struct epoch_tree *t, uint32_t epoch, uint16_t id);
+
 /* After this no leaf of an epoch < next can be derived. Never goes back. -ENOMEM leaves it unchanged. */
 errint_t epoch_tree_advance(struct epoch_tree *t, const uint8_t uuid[static UUID_BYTES], uint32_t next);
 /* After this the leaf (epoch, id) cannot be derived; all others can. Nothing to do if it is gone already. -ENOMEM, -ENOSPC (cover full):

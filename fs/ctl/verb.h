@@ -27,6 +27,7 @@ errint_t verb_anchor_drop(struct ctl_call *c);
 errint_t verb_anchor_reseed(struct ctl_call *c);
 errint_t verb_clock_status(struct ctl_call *c);
 errint_t verb_clock_confirm(struct ctl_call *c);
+errint_t verb_destroy(struct ctl_call *c);
 errint_t verb_stats(struct ctl_call *c);
 errint_t verb_queue(struct ctl_call *c);
 errint_t verb_explain(struct ctl_call *c);

@@ -48,6 +48,7 @@ static const struct verb {
 	{"anchor-status", OBSERVES, verb_anchor_status},
 	{"clock-confirm", 0, verb_clock_confirm},
 	{"clock-status", OBSERVES, verb_clock_status},
+	{"destroy", PAYLOAD, verb_destroy},
 	{"explain", OBSERVES, verb_explain},
 	{"hold-add", PAYLOAD, verb_hold_add},
 	{"hold-list", OBSERVES, verb_hold_list},

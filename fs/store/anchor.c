@@ -459,9 +459,36 @@ errint_t anchor_wrap_key(struct anchor *a, const uint8_t archive_wrap[static KEY
 	return -EBADMSG;
 }
 
+static bool is_doomed(const struct anchor *a, const struct anchor_leaf *l)
+{
+	for (size_t i = 0; i < a->doomed_count; i++)
+		if (a->doomed[i].tree == l->tree && a->doomed[i].epoch == l->epoch && a->doomed[i].id == l->id)
+			return true;
+	return false;
+}
+
+#define EPOCHS_ON 8 /* how far behind its own epoch a file may be placed where that is full of holes */
+
+/* `lock` held: a leaf that is there, as near to the one wished for as possible: else that one. */
+static void find_leaf(struct anchor *a, struct anchor_leaf *l)
+{
+	const struct anchor_leaf wished = *l;
+	for (; l->epoch - wished.epoch <= EPOCHS_ON; l->epoch++) {
+		for (size_t i = a->state->tree_count; i-- > 0;) {
+			const struct epoch_tree *t = &a->state->tree[i];
+			l->tree = t->number;
+			if (epoch_leaf_there(t, l->epoch, l->id) && !is_doomed(a, l))
+				return;
+		}
+		if (l->epoch == UINT32_MAX)
+			break;
+	}
+	*l = wished;
+}
+
 errint_t anchor_place(struct anchor *a, struct file_header *h)
 {
-	uint32_t epoch = 0;
+	struct anchor_leaf l = {.id = leaf_id(h->file_id)};
 	if (h->expires_at == INT64_MAX) {
 		h->key_kind = KEY_KIND_ARCHIVE;
 		h->tree = h->epoch = 0;
@@ -477,15 +504,52 @@ errint_t anchor_place(struct anchor *a, struct file_header *h)
 	int64_t last = (INT64_C(1) << EPOCH_BITS) * a->state->epoch_seconds;
 	if (h->expires_at > last)
 		h->expires_at = last;
-	errint_t r = epoch_of(h->expires_at, a->state->epoch_seconds, &epoch);
-	uint32_t tree = a->state->current_tree;
+	errint_t r = epoch_of(h->expires_at, a->state->epoch_seconds, &l.epoch);
+	l.tree = a->state->current_tree;
+	struct epoch_tree *t = anchor_tree(a->state, l.tree);
+	if (!r && l.epoch >= t->next && (!epoch_leaf_there(t, l.epoch, l.id) || is_doomed(a, &l)))
+		find_leaf(a, &l);
 	pthread_mutex_unlock(&a->lock);
 	if (r)
 		return r;
 	h->key_kind = KEY_KIND_EPOCH;
-	h->tree = tree;
-	h->epoch = epoch;
+	h->tree = l.tree;
+	h->epoch = l.epoch;
 	return 0;
+}
+
+void anchor_doom(struct anchor *a, const struct anchor_leaf *leaf, size_t count)
+{
+	pthread_mutex_lock(&a->lock);
+	a->doomed = leaf;
+	a->doomed_count = count;
+	pthread_mutex_unlock(&a->lock);
+}
+
+bool anchor_leaf_there(struct anchor *a, const struct anchor_leaf *leaf)
+{
+	pthread_mutex_lock(&a->lock);
+	const struct epoch_tree *t = anchor_tree(a->state, leaf->tree);
+	bool there = t && epoch_leaf_there(t, leaf->epoch, leaf->id);
+	pthread_mutex_unlock(&a->lock);
+	return there;
+}
+
+struct puncturing {
+	const struct anchor_leaf *leaf;
+	size_t count;
+};
+
+static errint_t puncture(struct anchor_state *s, void *ctx)
+{
+	const struct puncturing *p = ctx;
+	return anchor_puncture_all(s, p->leaf, p->count);
+}
+
+errint_t anchor_destroy(struct anchor *a, const struct anchor_leaf *leaf, size_t count)
+{
+	struct puncturing p = {leaf, count};
+	return anchor_update(a, puncture, &p);
 }
 
 /* ---- status ------------------------------------------------------------------------------------------------------------- */

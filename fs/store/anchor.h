@@ -37,8 +37,15 @@ void anchor_set_mark(struct anchor *a, bool (*mark)(void *ctx, struct anchor_mar
  * `archive_wrap` is the master-derived one. Cached per epoch: at most 16 hashes when warm. */
 errint_t anchor_wrap_key(struct anchor *a, const uint8_t archive_wrap[static KEY_BYTES], const struct file_header *h,
 			 uint8_t out[static KEY_BYTES]);
+/* Until the next call (with 0) nothing new is wrapped under these leaves, which are about to be punctured. `leaf` is borrowed. */
+void anchor_doom(struct anchor *a, const struct anchor_leaf *leaf, size_t count);
+/* Punctures them in every copy, as anchor_update. */
+errint_t anchor_destroy(struct anchor *a, const struct anchor_leaf *leaf, size_t count);
+/* Whether the leaf can still be derived. */
+bool anchor_leaf_there(struct anchor *a, const struct anchor_leaf *leaf);
 /* Fills key kind, tree and epoch of a header: under the first of its holds if it has any, else from h->expires_at; a deadline behind the last epoch becomes its
- * end. One without a ceiling needs no hold's key. -ERANGE. */
+ * end; where the leaf of the current tree was punctured it is that of another tree, or of an epoch shortly after. One without a ceiling needs no hold's key.
+ * -ERANGE. */
 errint_t anchor_place(struct anchor *a, struct file_header *h);
 
 /* Changes the state under the lock and writes it to every copy, durably, both slots: when this returns 0 the old state exists in no copy.

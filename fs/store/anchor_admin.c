@@ -1,4 +1,4 @@
-#include "store/anchor_admin.h"
+#include "store/destroy_internal.h"
 
 #include "store/gate_internal.h"
 #include "store/place.h"
@@ -378,6 +378,11 @@ static errint_t reseed(struct archive *a, bool retire, const struct anchor_order
 	}
 	n->reseeded_at = now;
 	return notes_write(a, n);
+}
+
+errint_t anchor_reseed_locked(struct archive *a, const struct anchor_order *o, struct fault *f)
+{
+	return reseed(a, false, o, f);
 }
 
 errint_t archive_anchor_reseed(struct archive *a, bool retire, const struct anchor_order *o, struct fault *f)

@@ -37,6 +37,8 @@ struct anchor {
 	} shown[ANCHOR_COPIES_MAX]; /* of each copy, for anchor_get_status */
 	uint64_t written;           /* the highest sequence that a copy has */
 	int64_t last_write_ns;
+	const struct anchor_leaf *doomed; /* borrowed: no new file is placed there */
+	size_t doomed_count;
 	bool (*mark)(void *ctx, struct anchor_mark *ret);
 	void *mark_ctx;
 };

@@ -128,6 +128,9 @@ errint_t dir_by_id(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES],
 /* Path of an inode relative to the root, malloc'd; -ESTALE if it has no name. */
 errint_t inode_path(struct archive *a, struct inode *i, const char *child /* may be NULL */, char **ret);
 
+/* The inode at a path relative to the root; carries one lookup (but for the root). */
+errint_t inode_by_path(struct archive *a, const char *path, struct inode **ret);
+
 /* Reads and authenticates the header of a backing file by name in an entered directory. Home is checked unless the header says linked. A file that is in
  * a->unclean is recovered first. */
 errint_t file_header_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, size_t plain_len,

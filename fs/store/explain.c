@@ -7,8 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The inode at a path relative to the root; carries one lookup (but for the root). */
-static errint_t resolve(struct archive *a, const char *path, struct inode **ret)
+errint_t inode_by_path(struct archive *a, const char *path, struct inode **ret)
 {
 	struct inode *at = a->root;
 	char name[NAME_PLAIN_MAX + 1];
@@ -93,7 +92,7 @@ errint_t fs_explain(struct archive *a, const char *path, const struct subject *w
 	struct inode *i;
 	memset(ret, 0, sizeof *ret);
 	path += strspn(path, "/");
-	errint_t r = resolve(a, path, &i);
+	errint_t r = inode_by_path(a, path, &i);
 	if (r)
 		return r;
 	struct policy *p = gate_policy(a);

@@ -222,7 +222,8 @@ errint_t fs_create(struct archive *a, struct inode *dir, const char *name, mode_
 /* Ingest goes on while the clock is in doubt: what makes a file may fill it. Past its deadline by trusted time nothing may. */
 errint_t handle_may_write(struct archive *a, const struct handle *h)
 {
-	return ofile_permits(a, h->of, RETENTION_WRITE, 1, h->creating);
+	errint_t r = ofile_permits(a, h->of, RETENTION_WRITE, 1, h->creating);
+	return r || h->of->keys ? r : h->of->key_error; /* destroyed since it was opened */
 }
 
 ssize_t fs_read(struct archive *a, struct handle *h, void *out, size_t len, off_t off)
@@ -237,6 +238,8 @@ ssize_t fs_read(struct archive *a, struct handle *h, void *out, size_t len, off_
 	r = ofile_permits(a, of, RETENTION_READ, 0, false);
 	if (r == -EKEYEXPIRED && h->keeper && hold_binds(a, &of->h))
 		r = 0;
+	if (!r && !of->keys)
+		r = of->key_error;
 	if (!r)
 		r = ofile_read(a, of, out, len, (uint64_t)off);
 	pthread_rwlock_unlock(&of->lock);

@@ -473,3 +473,22 @@ Test(anchor, one_made_from_a_backup_uses_no_number_of_the_lost_one)
 	cr_assert(memcmp(b->sign_seed, a->sign_seed, 32));
 	anchor_state_free(b);
 }
+
+Test(anchor, punctures_of_several_leaves_are_made_together_or_not)
+{
+	static struct anchor_leaf leaf[4000];
+	uint32_t first = a->tree[0].next;
+	for (size_t i = 0; i < ARRAY_SIZE(leaf); i++)
+		leaf[i] = (struct anchor_leaf){.tree = a->tree[0].number, .epoch = first + 10 + (uint32_t)i * 7, .id = (uint16_t)(i * 31)};
+	cr_assert_eq(anchor_puncture_all(a, leaf, ARRAY_SIZE(leaf)), -ENOSPC);
+	for (size_t i = 0; i < ARRAY_SIZE(leaf); i++)
+		cr_assert(epoch_leaf_there(&a->tree[0], leaf[i].epoch, leaf[i].id));
+	leaf[3].tree = 4000; /* a tree that is gone */
+	cr_assert_eq(anchor_puncture_all(a, leaf, 100), 0);
+	for (size_t i = 0; i < 200; i++) {
+		uint8_t out[KEY_BYTES];
+		bool there = epoch_leaf_there(&a->tree[0], leaf[i].epoch, leaf[i].id);
+		cr_assert_eq(there, i >= 100 || i == 3, "leaf %zu", i);
+		cr_assert_eq(epoch_leaf(&a->tree[0], uuid, leaf[i].epoch, leaf[i].id, out) == 0, there);
+	}
+}

@@ -1,0 +1,273 @@
+/* destroy_plan.c - which files, which names of them, and who shares a leaf with one. */
+#include "store/amend.h"
+#include "store/destroy_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void destruction_free(struct destruction *d)
+{
+	free(d->file);
+	free(d->leaf);
+	free(d->name);
+	free(d->sibling);
+	*d = (struct destruction){0};
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct doomed_file *x = a, *y = b;
+	return memcmp(x->h.file_id, y->h.file_id, FILE_ID_BYTES);
+}
+
+struct doomed_file *destruction_file(const struct destruction *d, const uint8_t id[static FILE_ID_BYTES])
+{
+	struct doomed_file key;
+	memcpy(key.h.file_id, id, FILE_ID_BYTES);
+	return d->count ? bsearch(&key, d->file, d->count, sizeof *d->file, by_id) : NULL;
+}
+
+void destruction_digest(const struct destruction *d, uint8_t out[static 32])
+{
+	cleanup_free uint8_t *ids = malloc(d->count * FILE_ID_BYTES + 1);
+	memset(out, 0, 32);
+	for (size_t i = 0; ids && i < d->count; i++)
+		memcpy(ids + i * FILE_ID_BYTES, d->file[i].h.file_id, FILE_ID_BYTES);
+	if (ids)
+		crypt_hash(out, ids, d->count * FILE_ID_BYTES);
+}
+
+/* ---- the files ------------------------------------------------------------------------------------------------------------- */
+
+struct looking {
+	const char *path;
+	struct file_header h;
+	errint_t refused;
+	const char *why;
+};
+
+static bool is_held(const struct file_header *h)
+{
+	for (size_t i = 0; i < HEADER_HOLDS; i++)
+		if (h->holds[i])
+			return true;
+	return false;
+}
+
+/* A governance floor gives way to a reason; nothing else does. */
+static errint_t look_at(struct archive *a, struct file_header *h, void *ctx)
+{
+	struct looking *l = ctx;
+	struct file_header due = l->h = *h;
+	gate_review(a, l->path, &due);
+	gate_commit(a, &due);
+	bool floor = !policy_modifiable(due.retain_until, tclock_trusted(a->clock));
+	if (is_held(h))
+		l->why = "it is under a legal hold";
+	else if (floor && (due.flags | h->flags) & HEADER_FLAG_COMPLIANCE)
+		l->why = "it has a floor in compliance mode, which nobody lifts before its time";
+	else if (tclock_check(a->clock, due.expires_at) == -ENOKEY)
+		l->why = "the clock is in doubt about its deadline (lapse clock status)";
+	l->refused = l->why ? -EPERM : 0;
+	return AMEND_NOTHING;
+}
+
+static errint_t look_at_path(struct destruction *d, const char *path, struct fault *f)
+{
+	struct inode *i;
+	struct looking l = {.path = path};
+	struct amendment m = {.change = look_at, .ctx = &l, .unless_written = true};
+	path += strspn(path, "/");
+	errint_t r = inode_by_path(d->a, path, &i);
+	if (r)
+		return fault_set(f, r, "%s: %s", path, strerror(-r));
+	r = S_ISREG(i->type) ? file_amend(d->a, i, &m, NULL) : S_ISDIR(i->type) ? -EISDIR : -EINVAL;
+	fs_forget(d->a, i, 1);
+	if (r == -EBUSY)
+		return fault_set(f, r, "%s is being written: close it first", path);
+	if (r)
+		return fault_set(f, r, "%s cannot be destroyed: %s", path,
+			r == -EISDIR ? "it is a directory; name its files" : r == -EINVAL ? "it is no regular file" : strerror(-r));
+	if (l.refused)
+		return fault_set(f, l.refused, "%s is not destroyed: %s", path, l.why);
+	d->file[d->count++] = (struct doomed_file){.path = path, .h = l.h};
+	return 0;
+}
+
+static void drop_duplicates(struct destruction *d)
+{
+	size_t kept = 0;
+	qsort(d->file, d->count, sizeof *d->file, by_id);
+	for (size_t i = 0; i < d->count; i++)
+		if (!kept || by_id(&d->file[kept - 1], &d->file[i]))
+			d->file[kept++] = d->file[i];
+	d->count = kept;
+}
+
+static bool same_leaf(const struct anchor_leaf *l, uint32_t tree, uint32_t epoch, const uint8_t *file_id)
+{
+	return l->tree == tree && l->epoch == epoch && l->id == leaf_id(file_id);
+}
+
+static bool is_doomed_leaf(const struct destruction *d, uint32_t tree, uint32_t epoch, const uint8_t *file_id)
+{
+	for (size_t i = 0; i < d->leaves; i++)
+		if (same_leaf(&d->leaf[i], tree, epoch, file_id))
+			return true;
+	return false;
+}
+
+static void find_leaves(struct destruction *d)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		struct doomed_file *x = &d->file[i];
+		if (x->h.key_kind != KEY_KIND_EPOCH)
+			continue;
+		struct anchor_leaf l = {.tree = x->h.tree, .epoch = x->h.epoch, .id = leaf_id(x->h.file_id)};
+		x->again = !anchor_leaf_there(d->a->anchor, &l);
+		if (!is_doomed_leaf(d, l.tree, l.epoch, x->h.file_id))
+			d->leaf[d->leaves++] = l;
+	}
+}
+
+/* ---- the catalogue ----------------------------------------------------------------------------------------------------------- */
+
+static errint_t keep(struct catalogue_row **list, size_t *count, size_t *cap, const struct catalogue_row *row)
+{
+	if (*count == *cap) {
+		size_t more = *cap ? 2 * *cap : 64;
+		struct catalogue_row *grown = reallocarray(*list, more, sizeof *grown);
+		if (!grown)
+			return -ENOMEM;
+		*list = grown;
+		*cap = more;
+	}
+	(*list)[(*count)++] = *row;
+	return 0;
+}
+
+static errint_t take_row(void *ctx, const struct catalogue_row *row)
+{
+	struct destruction *d = ctx;
+	struct doomed_file *x = destruction_file(d, row->file_id);
+	if (x) {
+		x->names++;
+		return keep(&d->name, &d->names, &d->name_cap, row);
+	}
+	if (row->key_kind == KEY_KIND_EPOCH && is_doomed_leaf(d, row->tree, row->epoch, row->file_id))
+		return keep(&d->sibling, &d->siblings, &d->sibling_cap, row);
+	return 0;
+}
+
+errint_t destruction_scan(struct destruction *d, struct fault *f)
+{
+	d->names = d->siblings = 0;
+	for (size_t i = 0; i < d->count; i++)
+		d->file[i].names = 0;
+	if (!catalogue_is_complete(d->a->catalogue))
+		return fault_set(f, -EAGAIN,
+			"the catalogue is still being completed from the files, so that not all who share a key are known: try again when lapse status no "
+			"longer says so");
+	errint_t r = catalogue_flush(d->a->catalogue);
+	if (!r)
+		r = catalogue_each(d->a->catalogue, take_row, d);
+	return r ? fault_set(f, r == -EBADMSG ? -EIO : r, "the catalogue could not be read: %s", strerror(-r)) : 0;
+}
+
+errint_t destruction_gather(struct destruction *d, struct archive *a, const char *const *path, size_t count, struct fault *f)
+{
+	errint_t r = 0;
+	*d = (struct destruction){.a = a};
+	if (!count || count > DESTROY_FILES_MAX)
+		return fault_set(f, -EINVAL, "between 1 and %d files can be destroyed at a time, not %zu", DESTROY_FILES_MAX, count);
+	d->file = calloc(count, sizeof *d->file);
+	d->leaf = calloc(count, sizeof *d->leaf);
+	if (!d->file || !d->leaf)
+		r = -ENOMEM;
+	for (size_t i = 0; !r && i < count; i++)
+		r = look_at_path(d, path[i], f);
+	if (!r) {
+		drop_duplicates(d);
+		find_leaves(d);
+		r = destruction_scan(d, f);
+	}
+	for (size_t i = 0; !r && i < d->count; i++)
+		if (!d->file[i].names)
+			r = fault_set(f, -EAGAIN, "%s is not in the catalogue yet: try again", d->file[i].path);
+	return r;
+}
+
+/* ---- told --------------------------------------------------------------------------------------------------------------------- */
+
+void destroy_plan_free(struct destroy_plan *p)
+{
+	free(p->class_);
+	*p = (struct destroy_plan){0};
+}
+
+static errint_t count_class(struct destruction *d, const struct doomed_file *x, struct destroy_plan *p)
+{
+	char name[64];
+	size_t i = 0;
+	gate_class_name(d->a, x->h.class_fp, name, NULL);
+	if (!name[0])
+		strcpy(name, "?");
+	while (i < p->classes && strcmp(p->class_[i].class_, name))
+		i++;
+	if (i == p->classes) {
+		struct destroy_class *grown = reallocarray(p->class_, i + 1, sizeof *grown);
+		if (!grown)
+			return -ENOMEM;
+		p->class_ = grown;
+		p->class_[p->classes++] = (struct destroy_class){.files = 0};
+		strcpy(p->class_[i].class_, name);
+	}
+	p->class_[i].files++;
+	p->class_[i].bytes += x->h.size;
+	return 0;
+}
+
+/* Backups of the anchor that can derive a leaf: those that were made before, of a horizon that is not behind it. */
+static errint_t count_anchors(struct destruction *d, struct destroy_plan *p)
+{
+	struct anchor_status s;
+	cleanup_free struct anchor_notes *n = malloc(sizeof *n);
+	errint_t r = n ? archive_anchor_notes(d->a, n) : -ENOMEM;
+	for (size_t i = 0; !r && i < n->count; i++) {
+		bool opens = false;
+		for (size_t k = 0; k < d->leaves; k++)
+			opens = opens || (int64_t)d->leaf[k].epoch * d->a->epoch_seconds >= n->item[i].begins_at;
+		p->backups += opens;
+	}
+	anchor_get_status(d->a->anchor, &s);
+	p->in_place = true;
+	for (size_t i = 0; i < s.copies; i++) {
+		p->copies += s.copy[i].error != 0;
+		p->in_place = p->in_place && (s.copy[i].error || s.copy[i].in_place);
+	}
+	return r;
+}
+
+errint_t archive_destroy_plan(struct archive *a, const char *const *path, size_t count, struct destroy_plan *ret, struct fault *f)
+{
+	struct destruction d;
+	*ret = (struct destroy_plan){0};
+	errint_t r = a->observe ? fault_set(f, -EROFS, "the archive was opened for reading only") : destruction_gather(&d, a, path, count, f);
+	if (a->observe)
+		return r;
+	for (size_t i = 0; !r && i < d.count; i++) {
+		ret->store_only += d.file[i].h.key_kind == KEY_KIND_ARCHIVE;
+		ret->again += d.file[i].again;
+		r = count_class(&d, &d.file[i], ret);
+	}
+	if (!r)
+		r = count_anchors(&d, ret);
+	ret->files = d.count;
+	ret->names = d.names;
+	ret->rewrapped = d.siblings;
+	destruction_digest(&d, ret->digest);
+	destruction_free(&d);
+	if (r)
+		destroy_plan_free(ret);
+	return r;
+}

@@ -1,0 +1,291 @@
+/* lapse destroy: at whatever point it is killed, who shares a leaf lives, what was punctured is dark, and doing it again ends it. */
+#include "fs_fixture.h"
+
+#include "store/destroy.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+static const struct anchor_order order = {.who = &subject, .reason = "the test"};
+static struct fault fault;
+
+static bool complete(void *ctx)
+{
+	return catalogue_is_complete(a->catalogue);
+}
+
+static void start_with(const struct archive_hooks *hooks)
+{
+	cr_assert_eq(archive_start(a, hooks), 0);
+	cr_assert(eventually(complete, NULL));
+}
+
+static void setup(void)
+{
+	archive_make();
+	archive_up();
+	start_with(NULL);
+}
+
+TestSuite(destroy, .init = setup, .fini = archive_drop, .timeout = 240);
+
+static void make(const char *name, const char *content)
+{
+	fs_forget(a, make_file(NULL, name, content, NULL), 1);
+}
+
+static void second_name(const char *name, const char *other)
+{
+	struct fs_entry e, l;
+	cr_assert_eq(find_path(name, &e), 0);
+	cr_assert_eq(fs_link(a, e.inode, fs_root(a), other, &caller, &l), 0);
+	fs_forget(a, e.inode, 2);
+}
+
+static struct file_header header_of(const char *name)
+{
+	char path[PATH_MAX];
+	uint8_t head[FILE_HEADER_BYTES];
+	struct file_header h;
+	int slot;
+	back_path(path, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert_eq(pread(fd, head, sizeof head, 0), (ssize_t)sizeof head);
+	close(fd);
+	cr_assert_eq(header_choose(a->keys, a->uuid, a->suite, head, &h, &slot), 0);
+	return h;
+}
+
+static struct anchor_leaf leaf_of(const struct file_header *h)
+{
+	return (struct anchor_leaf){.tree = h->tree, .epoch = h->epoch, .id = leaf_id(h->file_id)};
+}
+
+static errint_t destroy(const char *const *path, size_t count)
+{
+	struct destroy_plan p;
+	bool degraded;
+	fault.text[0] = 0;
+	errint_t r = archive_destroy_plan(a, path, count, &p, &fault);
+	if (r)
+		return r;
+	r = archive_destroy(a, path, count, p.digest, &order, &degraded, &fault);
+	destroy_plan_free(&p);
+	return r;
+}
+
+static errint_t destroy_one(const char *name)
+{
+	return destroy(&name, 1);
+}
+
+static bool there(const char *name)
+{
+	struct fs_entry e;
+	errint_t r = find_path(name, &e);
+	if (!r)
+		fs_forget(a, e.inode, 1);
+	return !r;
+}
+
+Test(destroy, a_file_goes_with_its_leaf_and_all_its_names)
+{
+	struct destroy_plan p;
+	const char *const paths[] = {"one", "other", "one"};
+	make("one", "content");
+	make("two", "lives on");
+	second_name("one", "other");
+	struct file_header h = header_of("one");
+	struct anchor_leaf leaf = leaf_of(&h);
+	cr_assert_eq(archive_destroy_plan(a, paths, 3, &p, &fault), 0, "%s", fault.text);
+	cr_assert_eq(p.files, 1, "named three times");
+	cr_assert_eq(p.names, 2);
+	cr_assert_eq(p.classes, 1);
+	cr_assert_str_eq(p.class_[0].class_, "keep");
+	cr_assert_eq(p.class_[0].bytes, 7);
+	destroy_plan_free(&p);
+	cr_assert(anchor_leaf_there(a->anchor, &leaf) && there("one"), "a plan changes nothing");
+	cr_assert_eq(destroy(paths, 3), 0, "%s", fault.text);
+	cr_assert(!anchor_leaf_there(a->anchor, &leaf) && !there("one") && !there("other"));
+	expect_content("two", "lives on", 8);
+}
+
+Test(destroy, another_set_of_files_is_not_what_was_planned)
+{
+	static const char *const one = "one", *const two = "two";
+	struct destroy_plan p;
+	bool degraded;
+	make("one", "1");
+	make("two", "2");
+	cr_assert_eq(archive_destroy_plan(a, &one, 1, &p, &fault), 0);
+	cr_assert_eq(archive_destroy(a, &two, 1, p.digest, &order, &degraded, &fault), -ESTALE);
+	destroy_plan_free(&p);
+	expect_content("one", "1", 1);
+	expect_content("two", "2", 1);
+	cr_assert_eq(destroy_one("three"), -ENOENT);
+}
+
+Test(destroy, without_a_ceiling_the_header_is_blanked)
+{
+	char path[PATH_MAX];
+	uint8_t head[FILE_HEADER_BYTES], zeros[FILE_HEADER_BYTES] = {0};
+	struct fs_entry e;
+	make_dir("never");
+	fs_forget(a, make_file("never", "file", "content", NULL), 1);
+	cr_assert_eq(find_path("never", &e), 0);
+	struct sealed_name n, dir = sealed_in_root("never");
+	struct dir_use u;
+	cr_assert_eq(dir_enter(a, e.inode, false, &u), 0);
+	dir_leave(a, &u);
+	cr_assert_eq(name_seal(e.inode->dir->keys, "file", 4, &n), 0);
+	fs_forget(a, e.inode, 1);
+	cr_assert_lt(snprintf(path, sizeof path, "%s/%s/%s", archive_dir, dir.backing, n.backing), PATH_MAX);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(destroy_one("never/file"), 0, "%s", fault.text);
+	cr_assert_eq(pread(fd, head, sizeof head, 0), (ssize_t)sizeof head);
+	cr_assert_arr_eq(head, zeros, sizeof head);
+	close(fd);
+}
+
+Test(destroy, what_cannot_be_recorded_is_not_done)
+{
+	struct rlimit whole, small;
+	struct stat st;
+	char path[PATH_MAX];
+	make("one", "content");
+	struct file_header h = header_of("one");
+	struct anchor_leaf leaf = leaf_of(&h);
+	cr_assert(snprintf(path, sizeof path, "%s/.lapse/audit/0000000000000001.seg", archive_dir) < PATH_MAX);
+	cr_assert_eq(stat(path, &st), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(getrlimit(RLIMIT_FSIZE, &whole), 0);
+	small = whole;
+	small.rlim_cur = (rlim_t)st.st_size + 10;
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+	errint_t r = destroy_one("one");
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &whole), 0);
+	cr_assert_neq(r, 0);
+	cr_assert_not_null(strstr(fault.text, "log"), "%s", fault.text);
+	cr_assert(anchor_leaf_there(a->anchor, &leaf));
+	expect_content("one", "content", 7);
+}
+
+Test(destroy, what_is_placed_later_goes_around_the_hole)
+{
+	make("one", "content");
+	struct file_header h = header_of("one"), next = h;
+	struct anchor_leaf leaf = leaf_of(&h);
+	anchor_doom(a->anchor, &leaf, 1);
+	cr_assert_eq(anchor_place(a->anchor, &next), 0);
+	cr_assert(next.tree != h.tree || next.epoch != h.epoch);
+	anchor_doom(a->anchor, NULL, 0);
+	cr_assert_eq(anchor_place(a->anchor, &next), 0);
+	cr_assert(next.tree == h.tree && next.epoch == h.epoch);
+	cr_assert_eq(anchor_destroy(a->anchor, &leaf, 1), 0);
+	cr_assert_eq(anchor_place(a->anchor, &next), 0);
+	struct anchor_leaf other = leaf_of(&next);
+	cr_assert(anchor_leaf_there(a->anchor, &other));
+}
+
+/* ---- killed ------------------------------------------------------------------------------------------------------------------- */
+
+#define FILES_MAX 30000
+
+/* Two files of one leaf: made until there are, since ids are drawn. */
+static void make_pair(char one[static 16], char two[static 16])
+{
+	static uint16_t id[FILES_MAX];
+	static uint32_t epoch[FILES_MAX];
+	for (int n = 0; n < FILES_MAX; n++) {
+		char name[16];
+		snprintf(name, sizeof name, "%d", n);
+		make(name, name);
+		struct file_header h = header_of(name);
+		id[n] = leaf_id(h.file_id);
+		epoch[n] = h.epoch;
+		for (int k = 0; k < n; k++)
+			if (id[k] == id[n] && epoch[k] == epoch[n]) {
+				snprintf(one, 16, "%d", k);
+				snprintf(two, 16, "%d", n);
+				return;
+			}
+	}
+	cr_assert(false, "no pair among %d files", FILES_MAX);
+}
+
+static char one[16], two[16];
+static long calls_left, names_left;
+
+static ssize_t dying_pwrite(int fd, const void *in, size_t len, off_t off)
+{
+	if (calls_left-- == 0)
+		_exit(0);
+	return pwrite(fd, in, len, off);
+}
+
+static int dying_fdatasync(int fd)
+{
+	if (calls_left-- == 0)
+		_exit(0);
+	return fdatasync(fd);
+}
+
+static void dying_gone(void *ctx, struct inode *dir, struct inode *child, const char *name)
+{
+	if (names_left-- == 0)
+		_exit(0);
+}
+
+static void destroy_until_killed(void)
+{
+	static const struct anchor_io io = {.pwrite = dying_pwrite, .fdatasync = dying_fdatasync};
+	static const struct archive_hooks hooks = {.entry_gone = dying_gone};
+	start_with(&hooks);
+	anchor_set_io(&io);
+	if (destroy_one(one))
+		_exit(1);
+}
+
+Test(destroy, killed_anywhere_it_can_be_done_again_and_the_neighbour_lives)
+{
+	long done = 0;
+	make_pair(one, two);
+	for (long n = 0; !done; n++) {
+		calls_left = n; /* of the anchor's file */
+		names_left = 100000;
+		in_killed_process(destroy_until_killed);
+		start_with(NULL);
+		expect_content(two, two, strlen(two));
+		if (there(one)) {
+			char got[64];
+			ssize_t r = read_name(one, got, sizeof got);
+			struct file_header h = header_of(one);
+			struct anchor_leaf leaf = leaf_of(&h);
+			cr_assert_eq(r, anchor_leaf_there(a->anchor, &leaf) ? (ssize_t)strlen(one) : -EKEYEXPIRED, "%ld: %zd", n, r);
+			if (r == -EKEYEXPIRED) {
+				cr_assert_eq(destroy_one(one), 0, "%ld: %s", n, fault.text);
+				cr_assert_not(there(one));
+				done = n;
+			}
+		} else {
+			done = n;
+		}
+		expect_content(two, two, strlen(two));
+	}
+	cr_assert_geq(done, 4, "killed before at least a few steps");
+}
+
+Test(destroy, killed_between_two_names)
+{
+	make("one", "content");
+	strcpy(one, "one");
+	second_name("one", "other");
+	calls_left = 100000;
+	names_left = 0; /* the first one is gone */
+	in_killed_process(destroy_until_killed);
+	start_with(NULL);
+	cr_assert(there("one") != there("other"));
+	cr_assert_eq(destroy_one(there("one") ? "one" : "other"), 0, "%s", fault.text);
+	cr_assert(!there("one") && !there("other"));
+}
