@@ -84,6 +84,7 @@ extern const struct command command_fsck;
 extern const struct command command_hold_add;
 extern const struct command command_hold_list;
 extern const struct command command_hold_release;
+extern const struct command command_import;
 extern const struct command command_init;
 extern const struct command command_key_add;
 extern const struct command command_key_change;

@@ -36,6 +36,7 @@ const struct command *const commands[] = {
 	&command_key_add,
 	&command_key_remove,
 	&command_key_change,
+	&command_import,
 	&command_fsck,
 	NULL,
 };

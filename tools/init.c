@@ -1,3 +1,5 @@
+#include "tools/init.h"
+
 #include "tools/command.h"
 #include "tools/file.h"
 #include "tools/human.h"
@@ -21,8 +23,9 @@
 #define EPOCH_DEFAULT      60u
 #define EPOCH_MAX          86400
 
-struct plan {
+struct init_plan {
 	const struct args *args;
+	bool filled; /* there may be plain files */
 	char path[CTL_PATH_MAX];
 	char anchor_path[ANCHOR_COPIES_MAX][CTL_PATH_MAX];
 	const char *anchor[ANCHOR_COPIES_MAX + 1];
@@ -42,28 +45,27 @@ struct plan {
 /* ---- what was asked for ------------------------------------------------------------------------------------------------ */
 
 /* What lies there already would be neither encrypted nor shown. An archive is told as such by archive_init. */
-static int plan_place(struct plan *p)
+static int plan_place(struct init_plan *p)
 {
 	DIR *d = opendir(p->path);
 	const char *found = NULL;
 	int e = EXIT_DONE;
-	if (!d && errno == ENOENT)
+	if (!d && errno == ENOENT && !p->filled)
 		return EXIT_DONE;
 	if (!d)
 		return say_error("%s: %s", p->path, strerror(errno));
 	for (struct dirent *entry; !found && (entry = readdir(d));)
 		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") && strcmp(entry->d_name, "lost+found"))
 			found = entry->d_name;
-	if (found && faccessat(dirfd(d), ".lapse", F_OK, AT_SYMLINK_NOFOLLOW))
-		e = say_error("%s is not empty (%s): make the archive in a new directory, mount it, and copy the files "
-			      "into it. (Taking in "
-			      "files where they lie comes with a later version)",
-			p->path, found);
+	if (found && !p->filled && faccessat(dirfd(d), ".lapse", F_OK, AT_SYMLINK_NOFOLLOW))
+		e = say_error("%s is not empty (%s): lapse import %s --in-place makes an archive of it; or make one in a new "
+			      "directory, and lapse import --from this one",
+			p->path, found, p->path);
 	closedir(d);
 	return e;
 }
 
-static int plan_suite(struct plan *p)
+static int plan_suite(struct init_plan *p)
 {
 	const char *name = args_value(p->args, "suite");
 	p->suite = suite_best();
@@ -73,7 +75,7 @@ static int plan_suite(struct plan *p)
 	return EXIT_DONE;
 }
 
-static int plan_sizes(struct plan *p)
+static int plan_sizes(struct init_plan *p)
 {
 	const char *block = args_value(p->args, "block-size"), *epoch = args_value(p->args, "epoch"), *why = "";
 	uint64_t bytes = BLOCK_SIZE_DEFAULT;
@@ -90,7 +92,7 @@ static int plan_sizes(struct plan *p)
 	return EXIT_DONE;
 }
 
-static int plan_anchors(struct plan *p)
+static int plan_anchors(struct init_plan *p)
 {
 	const char *given;
 	for (size_t i = 0; (given = args_nth(p->args, "anchor", i)); i++) {
@@ -109,7 +111,7 @@ static int plan_anchors(struct plan *p)
 	return EXIT_DONE;
 }
 
-static int policy_of_file(struct plan *p, const char *file)
+static int policy_of_file(struct init_plan *p, const char *file)
 {
 	struct policy *parsed = NULL;
 	struct policy_diags diags = {0};
@@ -128,7 +130,7 @@ static int policy_of_file(struct plan *p, const char *file)
 	return e;
 }
 
-static int policy_of_lifetime(struct plan *p, const char *lifetime)
+static int policy_of_lifetime(struct init_plan *p, const char *lifetime)
 {
 	struct policy_duration d = {0};
 	const char *why = "";
@@ -143,7 +145,7 @@ static int policy_of_lifetime(struct plan *p, const char *lifetime)
 }
 
 /* There is no default lifetime: whoever keeps images decides how long. */
-static int plan_policy(struct plan *p)
+static int plan_policy(struct init_plan *p)
 {
 	const char *file = args_value(p->args, "policy"), *lifetime = args_value(p->args, "expire-after");
 	char answer[32];
@@ -165,7 +167,7 @@ static int plan_policy(struct plan *p)
 	return policy_of_lifetime(p, answer);
 }
 
-static int plan_recovery(struct plan *p)
+static int plan_recovery(struct init_plan *p)
 {
 	bool file = args_has(p->args, "recovery-key-file"), none = args_has(p->args, "no-recovery-key");
 	if (file && none)
@@ -183,7 +185,7 @@ static int plan_recovery(struct plan *p)
 	return EXIT_DONE;
 }
 
-static int plan_key(struct plan *p)
+static int plan_key(struct init_plan *p)
 {
 	const char *file = args_value(p->args, "key-file");
 	int e = unlock_get(p->path, file, args_value(p->args, "passphrase-fd"), UNLOCK_NEW, &p->unlock);
@@ -194,31 +196,51 @@ static int plan_key(struct plan *p)
 	return unlock_cost(&p->unlock, &p->cost);
 }
 
-static int plan_make(struct plan *p)
+static int steps(struct init_plan *p, int (*const *step)(struct init_plan *), size_t count)
 {
-	static int (*const step[])(struct plan *) = {
-		plan_place, plan_suite, plan_sizes, plan_anchors, plan_policy, plan_recovery, plan_key};
-	if (!path_resolve(p->args->operand[0], p->path))
-		return say_error("%s: the directory above it must exist", p->args->operand[0]);
-	for (size_t i = 0; i < ARRAY_SIZE(step); i++) {
-		int e = step[i](p);
-		if (e != EXIT_DONE)
-			return e;
-	}
-	return EXIT_DONE;
+	int e = EXIT_DONE;
+	for (size_t i = 0; e == EXIT_DONE && i < count; i++)
+		e = step[i](p);
+	return e;
 }
 
-static void plan_free(struct plan *p)
+int init_plan_new(const struct args *a, bool filled, struct init_plan **ret)
 {
+	static int (*const step[])(struct init_plan *) = {plan_place, plan_suite, plan_sizes, plan_anchors, plan_policy};
+	struct init_plan *p = calloc(1, sizeof *p);
+	if (!p)
+		return say_error("out of memory");
+	p->args = a;
+	p->filled = filled;
+	int e = path_resolve(a->operand[0], p->path) ? steps(p, step, ARRAY_SIZE(step))
+						     : say_error("%s: the directory above it must exist", a->operand[0]);
+	if (e == EXIT_DONE)
+		*ret = p;
+	else
+		init_plan_free(p);
+	return e;
+}
+
+const char *init_plan_policy(const struct init_plan *p, size_t *ret_len)
+{
+	*ret_len = p->policy_len;
+	return p->policy;
+}
+
+void init_plan_free(struct init_plan *p)
+{
+	if (!p)
+		return;
 	secret_free(p->recovery, KEY_BYTES);
 	unlock_free(&p->unlock);
 	free(p->policy);
+	free(p);
 }
 
 /* ---- making it --------------------------------------------------------------------------------------------------------- */
 
 /* Before the archive: a recovery key that cannot be kept must not be counted on. */
-static int recovery_to_file(const struct plan *p, const char *file)
+static int recovery_to_file(const struct init_plan *p, const char *file)
 {
 	char *text = secret_alloc(RECOVERY_TEXT_BYTES + 1);
 	if (!text)
@@ -236,7 +258,7 @@ static int recovery_to_file(const struct plan *p, const char *file)
 }
 
 static errint_t make(
-	const struct plan *p, uint8_t uuid[static UUID_BYTES], uint8_t log_public[static 32], struct fault *f)
+	const struct init_plan *p, uint8_t uuid[static UUID_BYTES], uint8_t log_public[static 32], struct fault *f)
 {
 	struct slot_secret recovery = {SLOT_RECOVERY, p->recovery, KEY_BYTES};
 	struct archive_init o = {
@@ -280,7 +302,7 @@ static void warn_of_filesystem(const char *anchor)
 			anchor);
 }
 
-static void tell_anchor(const struct plan *p, const uint8_t uuid[static UUID_BYTES])
+static void tell_anchor(const struct init_plan *p, const uint8_t uuid[static UUID_BYTES])
 {
 	char place[CTL_PATH_MAX];
 	if (!p->anchors && archive_default_anchor(uuid, place, sizeof place))
@@ -294,7 +316,7 @@ static void tell_anchor(const struct plan *p, const uint8_t uuid[static UUID_BYT
 		warn_of_filesystem(p->anchors ? p->anchor[i] : place);
 }
 
-static void tell_key(const struct plan *p)
+static void tell_key(const struct init_plan *p)
 {
 	char size[HUMAN_BYTES];
 	if (p->unlock.secret.kind == SLOT_PASSPHRASE)
@@ -304,7 +326,7 @@ static void tell_key(const struct plan *p)
 		printf("  Opens with the key file %s\n", p->label);
 }
 
-static void tell_recovery(const struct plan *p)
+static void tell_recovery(const struct init_plan *p)
 {
 	const char *file = args_value(p->args, "recovery-key-file");
 	char *text = secret_alloc(RECOVERY_TEXT_BYTES + 64);
@@ -325,10 +347,9 @@ static void tell_recovery(const struct plan *p)
 		printf("             it stands in for a lost passphrase or key file, not for the anchor\n");
 }
 
-static void tell(const struct plan *p, const uint8_t uuid[static UUID_BYTES], const uint8_t log_public[static 32])
+static void tell(const struct init_plan *p, const uint8_t uuid[static UUID_BYTES], const uint8_t log_public[static 32])
 {
 	char size[HUMAN_BYTES], span[HUMAN_BYTES], id[37];
-	const char *key = args_value(p->args, "key-file");
 	const char *why = args_has(p->args, "suite")   ? "as you asked"
 			  : p->suite == SUITE_AEGIS256 ? "this CPU has AES instructions"
 						       : "this CPU has no AES instructions";
@@ -350,22 +371,24 @@ static void tell(const struct plan *p, const uint8_t uuid[static UUID_BYTES], co
 	printf("\n             the audit log's first public key: keep it elsewhere, it proves the log and is no "
 	       "secret\n");
 	tell_recovery(p);
+}
+
+static void tell_next(const struct init_plan *p)
+{
+	const char *key = args_value(p->args, "key-file");
 	printf("\nNext:\n  lapse mount %s%s%s\n  lapse status\n  lapse queue\n", p->path, key ? " --key-file " : "",
 		key ? key : "");
 	if (!p->policy_from)
 		printf("  lapse policy show >policy.ini, edit it, lapse policy apply policy.ini\n");
 }
 
-static int init_run(const struct args *a)
+int init_plan_make(struct init_plan *p)
 {
-	struct plan *p = calloc(1, sizeof *p);
-	const char *recovery_file = args_value(a, "recovery-key-file");
+	static int (*const step[])(struct init_plan *) = {plan_recovery, plan_key};
+	const char *recovery_file = args_value(p->args, "recovery-key-file");
 	uint8_t uuid[UUID_BYTES], log_public[32];
 	struct fault f = {0};
-	if (!p)
-		return say_error("out of memory");
-	p->args = a;
-	int e = plan_make(p);
+	int e = steps(p, step, ARRAY_SIZE(step));
 	bool wrote = e == EXIT_DONE && p->recovery && recovery_file;
 	if (wrote) {
 		e = recovery_to_file(p, recovery_file);
@@ -379,12 +402,29 @@ static int init_run(const struct args *a)
 	} else if (e == EXIT_DONE) {
 		tell(p, uuid, log_public);
 	}
-	plan_free(p);
-	free(p);
 	return e;
 }
 
-static const struct option_def options[] = {
+void init_plan_take_key(struct init_plan *p, struct unlock *ret)
+{
+	*ret = p->unlock;
+	p->unlock = (struct unlock){0};
+}
+
+static int init_run(const struct args *a)
+{
+	struct init_plan *p;
+	int e = init_plan_new(a, false, &p);
+	if (e != EXIT_DONE)
+		return e;
+	e = init_plan_make(p);
+	if (e == EXIT_DONE)
+		tell_next(p);
+	init_plan_free(p);
+	return e;
+}
+
+const struct option_def init_options[] = {
 	{"expire-after", 'e', "DURATION", "how long files live, with the default policy: 12h, 30d, 6mo, 10y, never"},
 	{"policy", 'p', "FILE", "the policy to seal in the archive"},
 	{"service", '\0', "UNIT", "the service that reads automatically (not supported yet)"},
@@ -406,6 +446,6 @@ const struct command command_init = {
 	.details = "Without --key-file and --passphrase-fd a passphrase is asked for. A key file is made with:\n"
 		   "  (umask 077; head -c 32 /dev/urandom >FILE)\n"
 		   "There is no default lifetime: --expire-after or --policy says it, or it is asked for.",
-	.options = {options, unlock_options},
+	.options = {init_options, unlock_options},
 	.run = init_run,
 };

@@ -128,6 +128,17 @@ static void attention_holds(struct report *r)
 	}
 }
 
+static void attention_plain(struct report *r)
+{
+	const struct ctl_line *l;
+	char when[HUMAN_BYTES];
+	for (size_t i = 0; (l = rows_nth(&r->rows, "once-plain", i)); i++)
+		attention(r, "sanitise that disk and its backups; then lapse import ARCHIVE --forget-plain --reason TEXT",
+			"%s %s in plain (import of %s)", ctl_str(l, "path"),
+			!strcmp(ctl_str(l, "how"), "in-place") ? "once held files" : "holds, or held, files",
+			human_time(ctl_num(l, "since", 0), when));
+}
+
 static void attention_usage(struct report *r)
 {
 	const struct ctl_line *u;
@@ -289,6 +300,7 @@ static int print_json(const struct report *r)
 	json_object_set_new(root, "backups", json_rows(r, "backup"));
 	json_object_set_new(root, "holds", json_rows(r, "hold"));
 	json_object_set_new(root, "usage", json_rows(r, "usage"));
+	json_object_set_new(root, "once-plain", json_rows(r, "once-plain"));
 	json_object_set_new(root, "stats", json_stats(r));
 	json_object_set_new(root, "attention", list);
 	return json_print(root);
@@ -309,6 +321,7 @@ static int report(const struct args *a, struct report *r)
 	attention_store(r);
 	attention_holds(r);
 	attention_usage(r);
+	attention_plain(r);
 	if (args_has(a, "json")) {
 		int e = print_json(r);
 		if (e != EXIT_DONE)

@@ -35,6 +35,7 @@ static const char *const contexts[KDF_CONTEXT_COUNT] = {
 	[KDF_ACCESS] = "lapse 1 access",
 	[KDF_ANCHOR_NOTES] = "lapse 1 anchor notes",
 	[KDF_HOLD] = "lapse 1 hold",
+	[KDF_ONCE_PLAIN] = "lapse 1 once plain",
 };
 
 static void add_length(crypto_generichash_blake2b_state *st, size_t len)
@@ -93,6 +94,7 @@ void master_keys_derive(
 	small_key_derive(&out->symlink, master, KDF_SYMLINK, uuid, UUID_BYTES);
 	small_key_derive(&out->anchor_notes, master, KDF_ANCHOR_NOTES, uuid, UUID_BYTES);
 	small_key_derive(&out->hold, master, KDF_HOLD, uuid, UUID_BYTES);
+	small_key_derive(&out->once_plain, master, KDF_ONCE_PLAIN, uuid, UUID_BYTES);
 	kdf_derive(out->catalogue_bucket, master, KDF_CATALOGUE_BUCKET, uuid, UUID_BYTES);
 	kdf_derive(out->home, master, KDF_HOME, uuid, UUID_BYTES);
 	kdf_derive(out->class_, master, KDF_CLASS, uuid, UUID_BYTES);

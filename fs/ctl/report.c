@@ -125,7 +125,9 @@ errint_t verb_status(struct ctl_call *c)
 		r = verb_put_anchor(c);
 	if (!r)
 		r = verb_hold_list(c);
-	return r ? r : put_usage(c);
+	if (!r)
+		r = put_usage(c);
+	return r ? r : verb_put_once_plain(c);
 }
 
 static void put_stat(void *ctx, const char *name, uint64_t value)

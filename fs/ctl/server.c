@@ -4,6 +4,7 @@
 #include "base/secret.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,6 +14,7 @@
 #include <time.h>
 
 #define CLIENTS_MAX    16
+#define STREAMS_MAX    8 /* connections that a verb has to itself, each with a thread */
 #define IDLE_MS        60000 /* between two requests */
 #define REQUEST_MS     10000 /* from a request's first byte to its last */
 #define REPLY_STALL_MS 10000 /* in sum over one reply, spent waiting for the client to read */
@@ -30,6 +32,17 @@ struct client {
 	int64_t stall_left_ms;
 };
 
+struct ctl_server;
+
+/* A verb that goes on for long: it has left the loop with its connection. */
+struct stream {
+	struct ctl_server *server;
+	struct client client;
+	pthread_t thread;
+	bool used; /* by the loop's thread; the place is free again once it has been joined */
+	_Atomic bool ended;
+};
+
 struct ctl_server {
 	struct archive *archive;
 	const struct ctl_hooks *hooks;
@@ -39,6 +52,7 @@ struct ctl_server {
 	_Atomic bool started; /* set by the thread that starts it, read by the one that stops it */
 	pthread_t thread;
 	struct client client[CLIENTS_MAX];
+	struct stream stream[STREAMS_MAX];
 };
 
 static int64_t now_ms(void)
@@ -83,7 +97,7 @@ static errint_t client_write(struct client *c, const char *bytes, size_t len)
 			return -EPIPE;
 		struct pollfd p = {.fd = c->fd, .events = POLLOUT};
 		int64_t before = now_ms();
-		poll(&p, 1, (int)c->stall_left_ms);
+		poll(&p, 1, c->stall_left_ms > INT_MAX ? -1 : (int)c->stall_left_ms);
 		c->stall_left_ms -= now_ms() - before;
 		if (c->stall_left_ms <= 0)
 			return -EPIPE;
@@ -115,7 +129,7 @@ static errint_t refuse(struct client *c, errint_t error, const char *text)
 
 /* ---- requests ------------------------------------------------------------------------------------------------------- */
 
-static errint_t request_run(struct ctl_server *s, struct client *c)
+static errint_t call_run(struct ctl_server *s, struct client *c, struct ctl_stream *stream)
 {
 	struct ctl_call call = {
 		.archive = s->archive,
@@ -126,11 +140,71 @@ static errint_t request_run(struct ctl_server *s, struct client *c)
 		.payload_len = c->payload_len,
 		.flush = call_flush,
 		.flush_ctx = c,
+		.stream = stream,
 	};
-	c->stall_left_ms = REPLY_STALL_MS;
+	c->stall_left_ms = stream ? INT64_MAX : REPLY_STALL_MS;
 	errint_t r = ctl_run(&call);
 	ctl_text_free(&call.out);
 	request_drop(c);
+	return r;
+}
+
+static void *stream_main(void *arg)
+{
+	struct stream *t = arg;
+	int flags = fcntl(t->client.fd, F_GETFL);
+	struct ctl_stream *in = ctl_stream_new(t->client.fd);
+	if (in && flags >= 0 && !fcntl(t->client.fd, F_SETFL, flags & ~O_NONBLOCK))
+		call_run(t->server, &t->client, in);
+	ctl_stream_free(in);
+	shutdown(t->client.fd, SHUT_RDWR); /* it is closed when the thread is joined */
+	atomic_store(&t->ended, true);
+	return NULL;
+}
+
+static void stream_join(struct stream *t)
+{
+	pthread_join(t->thread, NULL);
+	client_drop(&t->client);
+	t->used = false;
+}
+
+static struct stream *stream_free_place(struct ctl_server *s)
+{
+	for (size_t i = 0; i < STREAMS_MAX; i++) {
+		struct stream *t = &s->stream[i];
+		if (t->used && atomic_load(&t->ended))
+			stream_join(t);
+		if (!t->used)
+			return t;
+	}
+	return NULL;
+}
+
+/* The connection is the thread's from now on. */
+static errint_t stream_start(struct ctl_server *s, struct client *c)
+{
+	struct stream *t = stream_free_place(s);
+	if (!t)
+		return refuse(c, -EBUSY, "Too many long tasks are under way in this daemon; wait until one has ended");
+	t->server = s;
+	t->client = *c;
+	t->client.in_len = 0;
+	atomic_store(&t->ended, false);
+	if (pthread_create(&t->thread, NULL, stream_main, t)) {
+		t->client = (struct client){.fd = -1};
+		return refuse(c, -ENOMEM, "No thread could be started for it");
+	}
+	t->used = true;
+	*c = (struct client){.fd = -1};
+	return -EPIPE; /* out of the loop's hands */
+}
+
+static errint_t request_run(struct ctl_server *s, struct client *c)
+{
+	if (ctl_verb_streams(c->args.word))
+		return stream_start(s, c);
+	errint_t r = call_run(s, c, NULL);
 	c->deadline_ms = now_ms() + IDLE_MS;
 	return r;
 }
@@ -289,6 +363,8 @@ errint_t ctl_server_new(
 	}
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		s->client[i].fd = -1;
+	for (size_t i = 0; i < STREAMS_MAX; i++)
+		s->stream[i].client.fd = -1;
 	s->archive = a;
 	s->hooks = hooks;
 	s->owner = geteuid();
@@ -314,6 +390,12 @@ void ctl_server_stop(struct ctl_server *s)
 	}
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		client_drop(&s->client[i]);
+	for (size_t i = 0; i < STREAMS_MAX; i++)
+		if (s->stream[i].used)
+			shutdown(s->stream[i].client.fd, SHUT_RDWR);
+	for (size_t i = 0; i < STREAMS_MAX; i++)
+		if (s->stream[i].used)
+			stream_join(&s->stream[i]);
 	close(s->stop_fd);
 	free(s);
 }

@@ -35,6 +35,7 @@ static errint_t verb_umount(struct ctl_call *c)
 #define ANYONE   1u /* else only root and the daemon's owner */
 #define OBSERVES 2u /* changes nothing: may run on an archive opened with `observe` */
 #define PAYLOAD  4u /* needs one; no other verb takes one */
+#define STREAMS  8u /* goes on for long, with a thread and its connection to itself */
 
 static const struct verb {
 	const char *name;
@@ -53,11 +54,13 @@ static const struct verb {
 	{"hold-add", PAYLOAD, verb_hold_add},
 	{"hold-list", OBSERVES, verb_hold_list},
 	{"hold-release", 0, verb_hold_release},
+	{"import", STREAMS, verb_import},
 	{"key-add", PAYLOAD, verb_key_add},
 	{"key-change", PAYLOAD, verb_key_change},
 	{"key-list", OBSERVES, verb_key_list},
 	{"key-remove", 0, verb_key_remove},
 	{"ping", ANYONE | OBSERVES, verb_ping},
+	{"plain-forget", 0, verb_plain_forget},
 	{"policy-apply", PAYLOAD, verb_policy_apply},
 	{"policy-plan", PAYLOAD | OBSERVES, verb_policy_plan},
 	{"policy-show", OBSERVES, verb_policy_show},
@@ -82,6 +85,12 @@ bool ctl_verb_observes(const char *name)
 	return v && (v->flags & OBSERVES);
 }
 
+bool ctl_verb_streams(const char *name)
+{
+	const struct verb *v = verb_find(name);
+	return v && (v->flags & STREAMS);
+}
+
 static errint_t verb_dispatch(struct ctl_call *c)
 {
 	const struct verb *v = verb_find(c->args->word);
@@ -93,6 +102,8 @@ static errint_t verb_dispatch(struct ctl_call *c)
 	if (!(v->flags & PAYLOAD) != !c->payload_len)
 		return verb_fail(c, -EINVAL, "The verb '%s' %s", v->name,
 			c->payload_len ? "takes no payload" : "needs a payload");
+	if ((v->flags & STREAMS) && !c->stream)
+		return verb_fail(c, -EINVAL, "The verb '%s' needs a connection to itself", v->name);
 	return v->run(c);
 }
 

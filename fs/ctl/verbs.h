@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ctl/protocol.h"
+#include "ctl/stream.h"
 #include "policy/policy.h"
 #include "store/archive.h"
 
@@ -34,6 +35,7 @@ struct ctl_call {
 	/* Takes what is in `out` and empties it; -EPIPE ends the verb. */
 	errint_t (*flush)(struct ctl_call *c);
 	void *flush_ctx;
+	struct ctl_stream *stream; /* what follows the request, for the verbs that have their connection to themselves; else NULL */
 	struct ctl_text out;
 	struct fault fault;
 };
@@ -42,3 +44,5 @@ struct ctl_call {
 errint_t ctl_run(struct ctl_call *c);
 /* May the verb run on an unmounted archive that is opened only to observe? False for unknown verbs too. */
 bool ctl_verb_observes(const char *verb);
+/* Does it go on for long, with a connection and a thread of its own? */
+bool ctl_verb_streams(const char *verb);

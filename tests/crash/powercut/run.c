@@ -5,6 +5,7 @@
 
 #include "base/secret.h"
 #include "store/anchor.h"
+#include "store/import.h"
 
 #include <err.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define SECOND	  INT64_C(1000000000)
@@ -283,6 +285,84 @@ void do_close(struct run *r, struct open_file f)
 {
 	fs_release(r->archive, f.handle);
 	fs_forget(r->archive, f.inode, 1);
+}
+
+/* ---- imports ----------------------------------------------------------------------------------------------------------------------- */
+
+struct importing {
+	struct run *run;
+	const char *const *path;
+	uint8_t **data;
+	uint32_t *file, *step; /* of the story, once it is in its place */
+	size_t len, promised;
+	uint32_t begin; /* nothing of the next one has been done before that */
+};
+
+/* In its place it is whole, whatever is cut: it was on the disk before. */
+static void import_placed(void *ctx, uint64_t item, enum import_outcome outcome, errint_t error)
+{
+	struct importing *im = ctx;
+	struct run *r = im->run;
+	size_t i = item - 1;
+	must(im->path[i], outcome == IMPORT_PLACED ? 0 : error ? error : -EEXIST);
+	struct step s = step_begin(r, STEP_ENTRY, im->path[i], NULL);
+	struct file file = {.type = S_IFREG, .expires_ns = INT64_MAX};
+	struct change c = {.when = {im->begin, here(r)}, .len = im->len, .data = im->data[i]};
+	s.when.begin = im->begin;
+	s.file = story_file(&r->story, &file);
+	if (im->len)
+		story_change(&r->story.file[s.file], &c);
+	look_now(r, s.file, im->begin, 0600, "");
+	im->file[i] = s.file;
+	im->step[i] = r->story.steps;
+	step_end(r, &s);
+	struct promise p = {.since = here(r), .file = s.file, .changes = im->len ? 1 : 0};
+	story_promise(&r->story, &p);
+	im->begin = here(r);
+}
+
+static void import_durable(void *ctx, uint64_t item)
+{
+	struct importing *im = ctx;
+	for (; im->promised < item; im->promised++) {
+		struct promise p = {.since = here(im->run), .file = im->file[im->promised], .changes = im->len ? 1 : 0, .looks = 1, .steps = im->step[im->promised] + 1};
+		story_promise(&im->run->story, &p);
+	}
+}
+
+static void import_source(struct importing *im, struct import *import, size_t i)
+{
+	int fd = memfd_create("source", MFD_CLOEXEC);
+	struct import_item it = {.number = i + 1, .path = im->path[i], .fd = fd};
+	im->data[i] = malloc(im->len + 1);
+	for (size_t k = 0; k < im->len; k++)
+		im->data[i][k] = (uint8_t)(world_random(&im->run->chance) % 255 + 1);
+	if (fd < 0 || fchmod(fd, 0600) || pwrite(fd, im->data[i], im->len, 0) != (ssize_t)im->len)
+		err(3, "memfd");
+	must(im->path[i], import_file(import, &it));
+	close(fd);
+}
+
+void do_import(struct run *r, const char *const *path, size_t count, size_t len, size_t batch)
+{
+	struct importing im = {.run = r, .path = path, .len = len, .begin = here(r)};
+	struct import_options o = {.planned_at = INT64_MIN, .outcome = import_placed, .durable = import_durable, .ctx = &im};
+	struct import *import;
+	im.data = calloc(count, sizeof *im.data);
+	im.file = calloc(count, sizeof *im.file);
+	im.step = calloc(count, sizeof *im.step);
+	must("import", import_new(r->archive, &o, &import));
+	for (size_t i = 0; i < count; i++) {
+		import_source(&im, import, i);
+		if (i % batch == batch - 1)
+			must("commit", import_commit(import));
+	}
+	must("commit", import_commit(import));
+	must("commit", import_commit(import));
+	import_free(import);
+	free(im.data); /* what they name is the story's */
+	free(im.file);
+	free(im.step);
 }
 
 void do_chmod(struct run *r, const char *path, mode_t mode)

@@ -62,6 +62,8 @@ void do_exchange(struct run *r, const char *path, const char *path2);
 void do_unlink(struct run *r, const char *path);
 void do_rmdir(struct run *r, const char *path);
 void do_fsync_dir(struct run *r, const char *path); /* "": the root */
+/* Files of `len` bytes each come in, in batches of `batch`; each path is one that nobody has. */
+void do_import(struct run *r, const char *const *path, size_t count, size_t len, size_t batch);
 void do_chmod(struct run *r, const char *path, mode_t mode);
 void do_tag(struct run *r, const char *path, const char *tag);
 void do_pass(struct run *r, int64_t seconds); /* time goes by, and what is due is swept */

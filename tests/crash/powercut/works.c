@@ -62,6 +62,19 @@ static void ingest(struct run *r)
 	run_close(r);
 }
 
+static void import(struct run *r)
+{
+	static const char *const path[] = {"one", "in/two", "in/three", LONG_NAME, "in/four", "five", "in/six"};
+	do_mkdir(r, "in");
+	do_fsync_dir(r, "");
+	put_file(r, "before", 5000, false);
+	do_import(r, path, 5, 9000, 2);
+	put_file(r, "between", 5000, true);
+	do_import(r, path + 5, 2, 0, 3);
+	do_chmod(r, "in/two", 0640);
+	run_close(r);
+}
+
 static void save(struct run *r)
 {
 	put_file(r, "document", 6000, true);
@@ -401,6 +414,7 @@ static void mixed(struct run *r)
 
 const struct workload workloads[] = {
 	{"ingest", ingest, false},
+	{"import", import, false},
 	{"save", save, false},
 	{"overwrite", overwrite, false},
 	{"killed", killed, false},

@@ -1,0 +1,133 @@
+#include "ctl/stream.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+#define FDS_HELD (4 * CTL_STREAM_FDS)
+
+struct ctl_stream {
+	int socket;
+	size_t at, have; /* of `in`: what has been given out, what has come */
+	size_t fd_count;
+	int fd[FDS_HELD];
+	char in[CTL_LINE_MAX];
+};
+
+struct ctl_stream *ctl_stream_new(int socket)
+{
+	struct ctl_stream *s = calloc(1, sizeof *s);
+	if (s)
+		s->socket = socket;
+	return s;
+}
+
+void ctl_stream_free(struct ctl_stream *s)
+{
+	for (size_t i = 0; s && i < s->fd_count; i++)
+		close(s->fd[i]);
+	free(s);
+}
+
+/* What does not fit is closed: then a line misses its own, and the stream ends. */
+static void keep_fds(struct ctl_stream *s, struct msghdr *m)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+			if (s->fd_count < FDS_HELD)
+				s->fd[s->fd_count++] = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+static errint_t fill(struct ctl_stream *s)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int) * CTL_STREAM_FDS)];
+	} control;
+	if (s->at) {
+		memmove(s->in, s->in + s->at, s->have - s->at);
+		s->have -= s->at;
+		s->at = 0;
+	}
+	if (s->have == sizeof s->in)
+		return -EBADMSG;
+	struct iovec iov = {s->in + s->have, sizeof s->in - s->have};
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+	ssize_t n;
+	do
+		n = recvmsg(s->socket, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	keep_fds(s, &m);
+	s->have += (size_t)n;
+	return n == 0 ? -ENODATA : m.msg_flags & MSG_CTRUNC ? -EBADMSG : 0;
+}
+
+static errint_t take_fd(struct ctl_stream *s, const struct ctl_line *l, int *ret)
+{
+	*ret = -1;
+	if (strcmp(ctl_str(l, "fd"), "1"))
+		return 0;
+	if (!s->fd_count)
+		return -EBADMSG;
+	*ret = s->fd[0];
+	memmove(s->fd, s->fd + 1, --s->fd_count * sizeof *s->fd);
+	return 0;
+}
+
+errint_t ctl_stream_line(struct ctl_stream *s, struct ctl_line *ret, int *ret_fd)
+{
+	char *newline;
+	while (!(newline = memchr(s->in + s->at, '\n', s->have - s->at))) {
+		errint_t r = fill(s);
+		if (r)
+			return r == -ENODATA && s->have > s->at ? -EBADMSG : r;
+	}
+	size_t at = s->at, len = (size_t)(newline - s->in) - at;
+	s->at += len + 1;
+	errint_t r = ctl_line_parse(s->in + at, len, ret);
+	return r || !ret_fd ? r : take_fd(s, ret, ret_fd);
+}
+
+bool ctl_stream_idle(const struct ctl_stream *s)
+{
+	return !memchr(s->in + s->at, '\n', s->have - s->at);
+}
+
+ssize_t ctl_stream_send(int socket, const char *text, size_t len, const int *fds, size_t count)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int) * CTL_STREAM_FDS)];
+	} control = {.bytes = {0}};
+	struct iovec iov = {(void *)text, len};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	if (count > CTL_STREAM_FDS)
+		return -E2BIG;
+	if (count) {
+		m.msg_control = control.bytes;
+		m.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int) * count);
+		memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
+	}
+	ssize_t n;
+	do
+		n = sendmsg(socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == ECONNRESET ? -EPIPE : -errno;
+	return n;
+}

@@ -1,0 +1,331 @@
+/* import_file.c - one file on its way in: sealed into staging under a new key, then read back as a stranger would read it, from the header on, and held
+ * against the source. */
+#include "store/fileio.h"
+#include "store/import_internal.h"
+#include "store/retain.h"
+
+#include "base/io.h"
+#include "base/secret.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- the header ---------------------------------------------------------------------------------------------------------- */
+
+static errint_t instant_of(const struct import *im, int source, const struct stat *st, int64_t now, int64_t *ret)
+{
+	*ret = now;
+	if (im->o.basis == IMPORT_BASIS_CAPTURED)
+		return import_captured_at(source, ret);
+	if (im->o.basis == IMPORT_BASIS_MODIFIED && st->st_mtim.tv_sec < now)
+		*ret = st->st_mtim.tv_sec;
+	return 0;
+}
+
+static errint_t count_overdue(struct import *im, const char *class_, uint64_t bytes)
+{
+	size_t i = 0;
+	while (i < im->overdue_count && strcmp(im->overdue[i].class_, class_))
+		i++;
+	if (i == im->overdue_count) {
+		struct overdue *more = realloc(im->overdue, (i + 1) * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		im->overdue = more;
+		more[im->overdue_count++] = (struct overdue){.files = 0};
+		strncpy(more[i].class_, class_, sizeof more[i].class_ - 1);
+	}
+	im->overdue[i].files++;
+	im->overdue[i].bytes += bytes;
+	return 0;
+}
+
+/* Class and dates. A file that comes in has settled: no later rename gives it a longer life. */
+static errint_t header_begin(struct import *im, struct staged *s, int source, const char *path, bool names, enum import_outcome *ret_outcome)
+{
+	struct archive *a = im->a;
+	struct file_header *h = &s->h;
+	int64_t now = tclock_trusted(a->clock), instant;
+	errint_t r = instant_of(im, source, &s->st, now, &instant);
+	if (r)
+		return r;
+	memset(h, 0, sizeof *h);
+	struct policy *p = gate_policy(a);
+	const struct policy_class *c = policy_class_for(p, path);
+	h->basis_kind = (uint8_t)c->basis;
+	int64_t expires = policy_expires_at(c, instant);
+	if (policy_expired(expires, now)) {
+		bool planned = policy_expired(expires, im->o.planned_at);
+		*ret_outcome = planned ? IMPORT_OVERDUE : IMPORT_NOW_OVERDUE;
+		r = planned ? count_overdue(im, c->name, (uint64_t)s->st.st_size) : 0;
+		r = r ? r : -EKEYEXPIRED;
+	}
+	bool linked = names && policy_settings(p)->hard_links;
+	policy_unref(p);
+	if (r)
+		return r;
+	h->state = HEADER_CLOSED;
+	h->type = HEADER_REGULAR;
+	h->flags = linked ? HEADER_FLAG_LINKED : 0;
+	h->generation = 1;
+	crypt_random(h->file_id, FILE_ID_BYTES);
+	memcpy(h->dir_id, s->dir->dir->record.dir_id, DIR_ID_BYTES);
+	home_compute(h->home[0], a->keys, h->dir_id, s->name, strlen(s->name));
+	h->created_at = h->basis_at = h->modified_at = instant;
+	if ((r = gate_classify(a, path, now, h)))
+		return r;
+	h->settles_at = now;
+	h->commits_at = gate_commits_at(a, h, now);
+	return 0;
+}
+
+/* ---- sealing ------------------------------------------------------------------------------------------------------------- */
+
+/* Blocks from `index` on, one behind the other, behind the room for a header. Returns their length. */
+static size_t seal_run(struct import *im, const struct content_keys *k, uint64_t index, size_t len, uint8_t root[static LEAF_BYTES])
+{
+	const struct archive *a = im->a;
+	const size_t nonce = suite_nonce_bytes(a->suite), tag = suite_tag_bytes(a->suite);
+	uint8_t *to = im->sealed + FILE_HEADER_BYTES, leaf[LEAF_BYTES];
+	for (size_t at = 0; at < len; at += a->block_size, index++) {
+		size_t n = min_size(a->block_size, len - at);
+		block_seal(k, index, im->plain + at, n, to, to + nonce, to + nonce + n, leaf);
+		xor_leaf(root, leaf);
+		to += nonce + n + tag;
+	}
+	return (size_t)(to - im->sealed) - FILE_HEADER_BYTES;
+}
+
+/* The whole source, then the header: a file without one is nothing. One that fits into a run is written with one call. */
+static errint_t seal_content(struct import *im, struct staged *s, int source, int fd, const struct content_keys *k)
+{
+	struct archive *a = im->a;
+	uint64_t off = 0;
+	errint_t r = 0;
+	for (bool more = true; !r && more;) {
+		ssize_t n = io_pread(source, im->plain, RUN_BYTES, (off_t)off);
+		if (n < 0)
+			return (errint_t)n;
+		size_t len = seal_run(im, k, off / a->block_size, (size_t)n, s->h.root);
+		more = (size_t)n == RUN_BYTES;
+		s->h.size = off + (uint64_t)n;
+		if (!more && off == 0) {
+			memset(im->sealed, 0, FILE_HEADER_BYTES);
+			header_seal(a->keys, a->uuid, a->suite, &s->h, im->sealed);
+			return io_pwrite(fd, im->sealed, FILE_HEADER_BYTES + len, 0);
+		}
+		if (len)
+			r = io_pwrite(fd, im->sealed + FILE_HEADER_BYTES, len, (off_t)block_offset(a->suite, a->block_size, off / a->block_size));
+		off += (uint64_t)n;
+	}
+	if (r)
+		return r;
+	memset(im->sealed, 0, FILE_HEADER_BYTES);
+	header_seal(a->keys, a->uuid, a->suite, &s->h, im->sealed);
+	return io_pwrite(fd, im->sealed, FILE_HEADER_BYTES, 0);
+}
+
+struct putting {
+	struct import *im;
+	int fd;
+	const uint8_t *file_key, *file_id;
+};
+
+static errint_t put_xattr(void *ctx, const char *name, const void *value, size_t size)
+{
+	struct putting *p = ctx;
+	return xattr_put_new(p->im->a, p->fd, p->file_key, p->file_id, false, name, value, size);
+}
+
+/* Owner before mode, which a change of owner takes bits from; times last. */
+static errint_t seal_meta(struct import *im, struct staged *s, int source, int fd, const uint8_t file_key[static KEY_BYTES])
+{
+	struct putting p = {.im = im, .fd = fd, .file_key = file_key, .file_id = s->h.file_id};
+	errint_t r = import_xattrs(im, source, put_xattr, &p);
+	if (r)
+		return r;
+	if (im->a->root_daemon && fchown(fd, s->st.st_uid, s->st.st_gid))
+		return -errno;
+	const struct timespec times[2] = {s->st.st_atim, s->st.st_mtim};
+	return fchmod(fd, s->st.st_mode & 07777) || futimens(fd, times) ? -errno : 0;
+}
+
+static errint_t seal(struct import *im, struct staged *s, int source, int fd)
+{
+	struct archive *a = im->a;
+	uint8_t under[KEY_BYTES], file_key[KEY_BYTES];
+	struct content_keys *k = secret_alloc(sizeof *k);
+	if (!k)
+		return -ENOMEM;
+	errint_t r = anchor_wrap_key(a->anchor, a->keys->archive_wrap, &s->h, under);
+	if (!r) {
+		crypt_random(file_key, KEY_BYTES);
+		file_key_wrap(under, a->uuid, &s->h, file_key);
+		content_keys_derive(k, a->suite, file_key, s->h.file_id);
+		r = seal_content(im, s, source, fd, k);
+	}
+	if (!r)
+		r = seal_meta(im, s, source, fd, file_key);
+	secret_wipe(under, sizeof under);
+	secret_wipe(file_key, sizeof file_key);
+	secret_free(k, sizeof *k);
+	return r;
+}
+
+/* ---- reading back ---------------------------------------------------------------------------------------------------------- */
+
+/* The header as it lies there, and keys from nothing but that. */
+static errint_t read_header(struct import *im, const struct staged *s, int fd, struct content_keys *k)
+{
+	struct archive *a = im->a;
+	uint8_t under[KEY_BYTES], file_key[KEY_BYTES], head[FILE_HEADER_BYTES];
+	struct file_header h;
+	int slot;
+	struct stat st;
+	if (io_pread(fd, head, sizeof head, 0) != (ssize_t)sizeof head || fstat(fd, &st))
+		return -EIO;
+	errint_t r = header_choose(a->keys, a->uuid, a->suite, head, &h, &slot);
+	if (!r && (h.size != s->h.size || memcmp(h.file_id, s->h.file_id, FILE_ID_BYTES) || memcmp(h.root, s->h.root, LEAF_BYTES) ||
+		   (uint64_t)st.st_size != backing_size(a->suite, a->block_size, h.size)))
+		r = -EBADMSG;
+	if (!r)
+		r = anchor_wrap_key(a->anchor, a->keys->archive_wrap, &h, under);
+	if (!r)
+		r = file_key_unwrap(under, a->uuid, &h, file_key);
+	if (!r)
+		content_keys_derive(k, a->suite, file_key, h.file_id);
+	secret_wipe(under, sizeof under);
+	secret_wipe(file_key, sizeof file_key);
+	return r;
+}
+
+/* One run into `again`; its part of the root into `root`. */
+static errint_t open_run(struct import *im, const struct content_keys *k, int fd, uint64_t index, size_t len, uint8_t root[static LEAF_BYTES])
+{
+	const struct archive *a = im->a;
+	const size_t nonce = suite_nonce_bytes(a->suite), tag = suite_tag_bytes(a->suite), blocks = (len + a->block_size - 1) / a->block_size;
+	size_t want = len + blocks * (nonce + tag);
+	uint8_t *from = im->sealed, leaf[LEAF_BYTES];
+	ssize_t got = io_pread(fd, from, want, (off_t)block_offset(a->suite, a->block_size, index));
+	if (got != (ssize_t)want)
+		return got < 0 ? (errint_t)got : -EBADMSG;
+	for (size_t at = 0; at < len; at += a->block_size, index++) {
+		size_t n = min_size(a->block_size, len - at);
+		if (block_open(k, index, from, from + nonce, n, from + nonce + n, im->again + at))
+			return -EBADMSG;
+		block_leaf(k, index, from, from + nonce + n, leaf);
+		xor_leaf(root, leaf);
+		from += nonce + n + tag;
+	}
+	return 0;
+}
+
+static errint_t verify_content(struct import *im, const struct staged *s, int source, int fd, const struct content_keys *k, bool *ret_changed)
+{
+	uint8_t root[LEAF_BYTES] = {0};
+	for (uint64_t off = 0; off < s->h.size; off += RUN_BYTES) {
+		size_t len = (size_t)min_u64(RUN_BYTES, s->h.size - off);
+		errint_t r = open_run(im, k, fd, off / im->a->block_size, len, root);
+		if (r)
+			return r;
+		/* What fitted into memory still is there; else the source is read again. */
+		ssize_t n = s->h.size < RUN_BYTES ? (ssize_t)len : io_pread(source, im->plain, len, (off_t)off);
+		if (n < 0)
+			return (errint_t)n;
+		if ((size_t)n != len || memcmp(im->plain, im->again, len)) {
+			*ret_changed = true;
+			return 0;
+		}
+	}
+	return crypt_equal(root, s->h.root, LEAF_BYTES) ? 0 : -EBADMSG;
+}
+
+static errint_t verify(struct import *im, const struct staged *s, int source, int fd, bool *ret_changed)
+{
+	struct content_keys *k = secret_alloc(sizeof *k);
+	struct stat now;
+	if (!k)
+		return -ENOMEM;
+	errint_t r = read_header(im, s, fd, k);
+	if (!r)
+		r = verify_content(im, s, source, fd, k, ret_changed);
+	secret_free(k, sizeof *k);
+	if (r)
+		return r == -EBADMSG ? -EIO : r; /* what was written just now came back as something else */
+	if (fstat(source, &now))
+		return -errno;
+	if (now.st_size != s->st.st_size || (uint64_t)now.st_size != s->h.size || memcmp(&now.st_mtim, &s->st.st_mtim, sizeof now.st_mtim) ||
+	    memcmp(&now.st_ctim, &s->st.st_ctim, sizeof now.st_ctim))
+		*ret_changed = true;
+	return 0;
+}
+
+/* ---- together -------------------------------------------------------------------------------------------------------------- */
+
+static errint_t attempt(struct import *im, struct staged *s, int source, bool *ret_changed)
+{
+	*ret_changed = false;
+	staging_name(s->tmp);
+	cleanup_fd int fd = openat(im->a->staging_fd, s->tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	errint_t r = fd < 0 ? -errno : seal(im, s, source, fd);
+	if (!r)
+		r = verify(im, s, source, fd, ret_changed);
+	if (fd >= 0 && (r || *ret_changed))
+		unlinkat(im->a->staging_fd, s->tmp, 0);
+	if (r || *ret_changed)
+		s->tmp[0] = 0;
+	return r;
+}
+
+errint_t import_seal(struct import *im, struct staged *s, int source, const char *path, const struct import_item *it,
+		     enum import_outcome *ret_outcome)
+{
+	bool changed = true;
+	errint_t r = 0;
+	*ret_outcome = IMPORT_FAILED;
+	for (int i = 0; !r && changed && i < ATTEMPTS; i++) {
+		r = fstat(source, &s->st) ? -errno : header_begin(im, s, source, path, it->names, ret_outcome);
+		if (!r)
+			r = attempt(im, s, source, &changed);
+	}
+	if (!r && changed)
+		*ret_outcome = IMPORT_CHANGING;
+	return !r && changed ? -EBUSY : r;
+}
+
+static errint_t same_content(struct import *im, struct ofile *of, int source, bool *ret)
+{
+	uint64_t size = of->size;
+	*ret = false;
+	for (uint64_t off = 0;; off += RUN_BYTES) {
+		ssize_t n = io_pread(source, im->plain, RUN_BYTES, (off_t)off), m = 0;
+		if (n >= 0 && off < size)
+			m = ofile_read(im->a, of, im->again, RUN_BYTES, off);
+		if (n < 0 || m < 0)
+			return (errint_t)(n < 0 ? n : m);
+		if (n != m || memcmp(im->plain, im->again, (size_t)n))
+			return 0;
+		if ((size_t)n < RUN_BYTES)
+			break;
+	}
+	*ret = true;
+	return 0;
+}
+
+errint_t import_same(struct import *im, struct inode *i, int source, const struct stat *st, bool *ret)
+{
+	struct stat have;
+	struct ofile *of;
+	errint_t r = fs_getattr(im->a, i, NULL, &have);
+	*ret = !r && S_ISREG(i->type) && have.st_size == st->st_size && !memcmp(&have.st_mtim, &st->st_mtim, sizeof have.st_mtim);
+	if (r || !S_ISREG(i->type) || !im->o.compare)
+		return r;
+	if ((r = ofile_acquire(im->a, i, false, &of)))
+		return r;
+	pthread_rwlock_rdlock(&of->lock);
+	r = of->keys ? same_content(im, of, source, ret) : of->key_error;
+	pthread_rwlock_unlock(&of->lock);
+	ofile_release(im->a, of, false);
+	return r;
+}

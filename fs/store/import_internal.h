@@ -1,0 +1,77 @@
+/* import_internal.h - shared by the files of an import. */
+#pragma once
+
+#include "store/import.h"
+#include "store/ofile.h"
+
+#include <sys/stat.h>
+
+#define BATCH_ITEMS 1024
+#define BATCH_BYTES (256u << 20)
+#define ATTEMPTS    3 /* at a file that is being written to */
+
+enum staged_kind { STAGED_FILE, STAGED_LINK, STAGED_OTHER, STAGED_DIR_END, STAGED_SETTLED };
+
+/* What waits for its batch to be on disk. */
+struct staged {
+	struct staged *next;
+	uint64_t number;
+	enum staged_kind kind;
+	struct inode *dir; /* a reference */
+	bool replace, names;
+	uint64_t to_item;
+	char tmp[33];         /* of a file, in staging; "": none */
+	struct stat st;       /* of the source */
+	struct file_header h; /* of a file */
+	char *to;             /* of a link: the path of its first name; of a symlink: its target */
+	int fd;               /* of a directory, for its attributes; -1: none */
+	char name[NAME_PLAIN_MAX + 1];
+};
+
+struct overdue {
+	char class_[64];
+	uint64_t files, bytes;
+};
+
+struct batch {
+	struct staged *first, **end;
+	size_t items;
+	uint64_t bytes, last; /* the last item of it */
+};
+
+struct import {
+	struct archive *a;
+	struct import_options o;
+	uint8_t *plain, *again, *sealed; /* RUN_BYTES of plaintext twice, and of sealed blocks behind a header */
+	char *dir_path;                  /* the directory that was resolved last */
+	struct inode *dir;
+	struct batch filling, syncing;
+	/* A flush that is under way, by a thread of its own, of the batch `syncing` and of all places up to item `covers`. */
+	bool flush;
+	pthread_t flusher;
+	errint_t flush_error; /* when it has been joined */
+	uint64_t covers, placed; /* the last item that is in its place */
+	uint64_t lists_dropped;
+	struct overdue *overdue;
+	size_t overdue_count;
+	uint64_t *missing; /* items that were to get more names, and are not there */
+	size_t missing_count, missing_cap;
+};
+
+/* -ENOMEM: the import has to end. */
+errint_t import_tell(struct import *im, const struct staged *s, enum import_outcome outcome, errint_t error);
+bool import_missing(const struct import *im, uint64_t item);
+
+/* import_file.c: seals the source into staging, s->h and s->tmp are filled. 0; an error of this file; *ret_outcome says what kind. */
+errint_t import_seal(struct import *im, struct staged *s, int source, const char *path, const struct import_item *it,
+		     enum import_outcome *ret_outcome);
+/* Whether the file that lies there is the same as the open source. */
+errint_t import_same(struct import *im, struct inode *i, int source, const struct stat *st, bool *ret);
+/* import_meta.c */
+typedef errint_t (*import_put)(void *ctx, const char *name, const void *value, size_t size);
+/* Every attribute of the source that an archive keeps. */
+errint_t import_xattrs(struct import *im, int source, import_put put, void *ctx);
+/* import_place.c: under the names that they are to have. The outcome is told. */
+errint_t import_place(struct import *im, struct staged *s);
+errint_t import_resolve(struct import *im, const char *path, struct inode **ret); /* any entry; a reference */
+errint_t import_parent(struct import *im, const char *path, struct inode **ret, char name[static NAME_PLAIN_MAX + 1]);

@@ -1,0 +1,144 @@
+/* import_meta.c - attributes that come along with what is imported, and the dates that it gets. */
+#include "store/acl.h"
+#include "store/import_internal.h"
+
+#include "base/buf.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#define VALUE_MAX   65536
+#define KEPT_NAME   "user.lapse-import.kept"
+#define KEPT_BYTES  36
+
+errint_t import_basis_by_name(const char *name, enum import_basis *ret)
+{
+	static const char *const words[] = {
+		[IMPORT_BASIS_NOW] = "now", [IMPORT_BASIS_MODIFIED] = "modified", [IMPORT_BASIS_CAPTURED] = "captured"};
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(words[i], name)) {
+			*ret = (enum import_basis)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+errint_t import_captured_at(int fd, int64_t *ret)
+{
+	(void)fd, (void)ret;
+	return -EOPNOTSUPP;
+}
+
+/* ---- extended attributes ---- */
+
+static bool begins(const char *name, const char *prefix) { return !strncmp(name, prefix, strlen(prefix)); }
+
+static bool is_list(const char *name) { return !strcmp(name, ACL_ACCESS) || !strcmp(name, ACL_DEFAULT); }
+
+/* Labels and measurements of this machine's security modules are not the file's own. */
+static bool kept(const struct archive *a, const char *name)
+{
+	if (!strcmp(name, KEPT_NAME))
+		return false;
+	return begins(name, "user.") || begins(name, "trusted.") || !strcmp(name, "security.capability") || (a->acl && is_list(name));
+}
+
+errint_t import_xattrs(struct import *im, int source, import_put put, void *ctx)
+{
+	ssize_t n = flistxattr(source, NULL, 0);
+	if (n <= 0)
+		return n == 0 || errno == EOPNOTSUPP ? 0 : -errno;
+	cleanup_free char *names = malloc(VALUE_MAX);
+	cleanup_free uint8_t *value = malloc(VALUE_MAX);
+	if (!names || !value)
+		return -ENOMEM;
+	if ((n = flistxattr(source, names, VALUE_MAX)) < 0)
+		return -errno;
+	bool dropped = false;
+	errint_t r = 0;
+	for (const char *p = names; !r && p < names + n; p += strlen(p) + 1) {
+		dropped = dropped || (is_list(p) && !im->a->acl);
+		if (!kept(im->a, p))
+			continue;
+		ssize_t len = fgetxattr(source, p, value, VALUE_MAX);
+		if (len < 0)
+			r = errno == ENODATA ? 0 : -errno;
+		else if (is_list(p) && acl_check(value, (size_t)len))
+			r = -EBADMSG;
+		else
+			r = put(ctx, p, value, (size_t)len);
+	}
+	im->lists_dropped += dropped;
+	return r;
+}
+
+void import_keep_attributes(int dir_fd, const struct stat *st)
+{
+	uint8_t raw[KEPT_BYTES];
+	struct wbuf w;
+	wbuf_init(&w, raw, sizeof raw);
+	wbuf_i64(&w, st->st_atim.tv_sec);
+	wbuf_i64(&w, st->st_atim.tv_nsec);
+	wbuf_i64(&w, st->st_mtim.tv_sec);
+	wbuf_i64(&w, st->st_mtim.tv_nsec);
+	wbuf_u32(&w, st->st_mode & 07777);
+	fsetxattr(dir_fd, KEPT_NAME, raw, sizeof raw, XATTR_CREATE);
+}
+
+void import_kept_attributes(int dir_fd, struct stat *st)
+{
+	uint8_t raw[KEPT_BYTES];
+	struct rbuf r;
+	if (fgetxattr(dir_fd, KEPT_NAME, raw, sizeof raw) != (ssize_t)sizeof raw)
+		return;
+	rbuf_init(&r, raw, sizeof raw);
+	st->st_atim.tv_sec = rbuf_i64(&r);
+	st->st_atim.tv_nsec = rbuf_i64(&r);
+	st->st_mtim.tv_sec = rbuf_i64(&r);
+	st->st_mtim.tv_nsec = rbuf_i64(&r);
+	st->st_mode = (st->st_mode & S_IFMT) | (rbuf_u32(&r) & 07777);
+}
+
+/* ---- what would become of a file ---- */
+
+static struct import_sum *sum_for(struct import_sums *s, const struct policy_class *c)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (!strcmp(s->item[i].class_, c->name))
+			return &s->item[i];
+	if (s->count == s->cap) {
+		size_t cap = s->cap ? 2 * s->cap : 8;
+		struct import_sum *item = realloc(s->item, cap * sizeof *item);
+		if (!item)
+			return NULL;
+		s->item = item;
+		s->cap = cap;
+	}
+	struct import_sum *n = &s->item[s->count++];
+	*n = (struct import_sum){.files = 0};
+	snprintf(n->class_, sizeof n->class_, "%s", c->name);
+	snprintf(n->lifetime, sizeof n->lifetime, "%s", policy_expire_text(c));
+	return n;
+}
+
+errint_t import_sums_add(struct import_sums *s, const struct policy *p, enum import_basis basis, int64_t now, const char *path, uint64_t size,
+			 int64_t mtime, bool *ret_overdue)
+{
+	const struct policy_class *c = policy_class_for(p, path);
+	struct import_sum *n = sum_for(s, c);
+	if (!n)
+		return -ENOMEM;
+	*ret_overdue = policy_expired(policy_expires_at(c, basis == IMPORT_BASIS_MODIFIED && mtime < now ? mtime : now), now);
+	n->files++;
+	n->bytes += size;
+	n->overdue += *ret_overdue;
+	n->overdue_bytes += *ret_overdue ? size : 0;
+	return 0;
+}
+
+void import_sums_free(struct import_sums *s)
+{
+	free(s->item);
+	*s = (struct import_sums){0};
+}
