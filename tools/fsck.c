@@ -334,7 +334,7 @@ const struct command command_fsck = {
 		   "of one "
 		   "time.",
 	.details =
-		"This version checks no more than that. Damage to a file is found when it is read; status counts it.\n"
+		"It checks no more than that. Damage to a file is found by lapse scrub, and when it is read.\n"
 		"--accept-rollback is the only way on when one of them was put back from an earlier time and the "
 		"newer\n"
 		"one is lost. What had expired stays unreadable.\n\n"

@@ -48,6 +48,18 @@ errint_t name_seal(const struct name_keys *k, const char *plain, size_t len, str
 	return 0;
 }
 
+bool name_looks_sealed(const char *backing)
+{
+	uint8_t raw[NAME_RAW_MAX];
+	size_t len = strlen(backing), raw_len;
+	bool is_long = backing[0] == NAME_LONG_PREFIX;
+	if (is_long && len != LONG_BACKING_BYTES)
+		return false;
+	if (crypt_b64_decode(raw, sizeof raw, &raw_len, backing + is_long, len - is_long))
+		return false;
+	return is_long || (raw_len >= 32 && raw_len % 16 == 0);
+}
+
 /* The sealed length tells short from long, so the two forms of one name cannot stand side by side. */
 static errint_t open_raw(const struct name_keys *k, const uint8_t *raw, size_t raw_len,
 	char out[static NAME_PLAIN_MAX + 1], size_t *ret_len)

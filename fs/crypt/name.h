@@ -34,6 +34,9 @@ errint_t name_open(const struct name_keys *k, const char *backing, char out[stat
 errint_t name_open_long(const struct name_keys *k, const char *backing, const uint8_t *raw, size_t raw_len,
 			char out[static NAME_PLAIN_MAX + 1], size_t *ret_len);
 
+/* The form of a sealed name, whatever it is called: what has another one is foreign. */
+bool name_looks_sealed(const char *backing);
+
 /* ---- .lapse-dir ---------------------------------------------------------------------------------------------------- */
 
 #define DIR_RECORD_BYTES 512

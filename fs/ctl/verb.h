@@ -39,6 +39,7 @@ errint_t verb_hold_add(struct ctl_call *c);
 errint_t verb_hold_list(struct ctl_call *c);
 errint_t verb_hold_release(struct ctl_call *c);
 errint_t verb_import(struct ctl_call *c);
+errint_t verb_scrub(struct ctl_call *c);
 errint_t verb_plain_forget(struct ctl_call *c);
 errint_t verb_put_once_plain(struct ctl_call *c); /* rows of the status */
 errint_t verb_key_list(struct ctl_call *c);

@@ -66,6 +66,7 @@ static const struct verb {
 	{"policy-show", OBSERVES, verb_policy_show},
 	{"policy-undo", 0, verb_policy_undo},
 	{"queue", OBSERVES, verb_queue},
+	{"scrub", OBSERVES | STREAMS, verb_scrub},
 	{"stats", OBSERVES, verb_stats},
 	{"status", OBSERVES, verb_status},
 	{"umount", 0, verb_umount},

@@ -1,5 +1,6 @@
 /* import_file.c - one file on its way in: sealed into staging under a new key, then read back as a stranger would read it, from the header on, and held
  * against the source. */
+#include "store/copy.h"
 #include "store/fileio.h"
 #include "store/import_internal.h"
 #include "store/retain.h"
@@ -200,33 +201,13 @@ static errint_t read_header(struct import *im, const struct staged *s, int fd, s
 	return r;
 }
 
-/* One run into `again`; its part of the root into `root`. */
-static errint_t open_run(struct import *im, const struct content_keys *k, int fd, uint64_t index, size_t len, uint8_t root[static LEAF_BYTES])
-{
-	const struct archive *a = im->a;
-	const size_t nonce = suite_nonce_bytes(a->suite), tag = suite_tag_bytes(a->suite), blocks = (len + a->block_size - 1) / a->block_size;
-	size_t want = len + blocks * (nonce + tag);
-	uint8_t *from = im->sealed, leaf[LEAF_BYTES];
-	ssize_t got = io_pread(fd, from, want, (off_t)block_offset(a->suite, a->block_size, index));
-	if (got != (ssize_t)want)
-		return got < 0 ? (errint_t)got : -EBADMSG;
-	for (size_t at = 0; at < len; at += a->block_size, index++) {
-		size_t n = min_size(a->block_size, len - at);
-		if (block_open(k, index, from, from + nonce, n, from + nonce + n, im->again + at))
-			return -EBADMSG;
-		block_leaf(k, index, from, from + nonce + n, leaf);
-		xor_leaf(root, leaf);
-		from += nonce + n + tag;
-	}
-	return 0;
-}
-
 static errint_t verify_content(struct import *im, const struct staged *s, int source, int fd, const struct content_keys *k, bool *ret_changed)
 {
 	uint8_t root[LEAF_BYTES] = {0};
+	uint64_t block;
 	for (uint64_t off = 0; off < s->h.size; off += RUN_BYTES) {
 		size_t len = (size_t)min_u64(RUN_BYTES, s->h.size - off);
-		errint_t r = open_run(im, k, fd, off / im->a->block_size, len, root);
+		errint_t r = copy_run(im->a, fd, k, off / im->a->block_size, len, im->sealed, im->again, root, &block);
 		if (r)
 			return r;
 		/* What fitted into memory still is there; else the source is read again. */
