@@ -9,6 +9,8 @@ struct holds;
 
 errint_t holds_open(struct archive *a, struct fault *f); /* before anything is swept; after the anchor and the clock */
 errint_t holds_start(struct archive *a);		 /* its thread, which takes up what a crash interrupted */
+/* What its thread does, here and now: one pass over the files. After how many seconds it has to be done again; 0: it has not. */
+int holds_run_once(struct archive *a);
 void holds_stop(struct archive *a);
 void holds_free(struct archive *a);
 void holds_kick(struct archive *a); /* the catalogue is complete */

@@ -373,10 +373,9 @@ static errint_t pass_end(struct holds *s, struct pass *p)
 	return r;
 }
 
-/* After how many seconds it has to be done again; 0: it has not. */
-static int run_pass(struct holds *s)
+int holds_run_once(struct archive *a)
 {
-	struct archive *a = s->a;
+	struct holds *s = a->holds;
 	cleanup_free struct pass *p = calloc(1, sizeof *p);
 	if (!p || !(p->sweep = sweep_new(a)))
 		return RETRY_SECONDS;
@@ -459,7 +458,7 @@ static void *work_main(void *holds)
 		bool again = moved && place_again(s);
 		retry = again ? RETRY_SECONDS : 0;
 		if (catalogue_is_complete(s->a->catalogue) && (has_work(s) || (!counted && atomic_load(&s->known)))) {
-			retry = run_pass(s);
+			retry = holds_run_once(s->a);
 			counted = true;
 		}
 		pthread_mutex_lock(&s->lock);

@@ -199,9 +199,13 @@ static const struct seen *seen_at(const struct found *f, const char *path)
 	return NULL;
 }
 
-static bool expired(const struct story *s, uint32_t cut, uint32_t file)
+/* 1: it has, 0: it has not, -1: either, since a hold on it is coming or going. */
+static int expired(const struct story *s, uint32_t cut, uint32_t file)
 {
-	return s->file[file].expires_ns <= story_clock(s, cut);
+	int held = story_held(s, cut, file);
+	if (s->file[file].expires_ns > story_clock(s, cut) || held == 1)
+		return 0;
+	return held ? -1 : 1;
 }
 
 /* An expired file may be listed until the sweeper comes by; nobody reads it. */
@@ -222,7 +226,10 @@ static bool view_fits(const struct story *s, uint32_t cut, bool whole, const str
 		uint32_t file = view_find(v, n->path);
 		if (file == NONE)
 			return fault(ret, "surplus", n->path, "should not be there (%u names are expected, %u are there)", v->count, f->count);
-		if (expired(s, cut, file) ? !expired_fits(n, ret) : !file_fits(s, cut, whole, file, n, ret))
+		int gone = expired(s, cut, file);
+		if (gone && n->open_error == EKEYEXPIRED)
+			continue;
+		if (gone == 1 ? !expired_fits(n, ret) : !file_fits(s, cut, whole, file, n, ret))
 			return false;
 	}
 	return true;

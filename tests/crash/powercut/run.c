@@ -6,6 +6,9 @@
 #include "base/secret.h"
 #include "store/anchor.h"
 #include "store/import.h"
+#include "store/catalogue_internal.h"
+#include "store/hold.h"
+#include "store/holds.h"
 
 #include <err.h>
 #include <fcntl.h>
@@ -533,6 +536,46 @@ void do_pass(struct run *r, int64_t seconds)
 	t.when.end = here(r);
 	t.number = s.sequence;
 	story_text(&r->story.shred, &r->story.shreds, &t);
+}
+
+/* Its readers are who looks at the state: what is past its date can be read by them. */
+void do_hold(struct run *r, const char *name, const char *path)
+{
+	char glob[STORY_PATH + 2];
+	struct fault f = {{0}};
+	struct holding h = {.on.begin = here(r), .off = {UINT32_MAX, UINT32_MAX}, .file = file_at(r, path)};
+	int n = snprintf(glob, sizeof glob, "%s\n", path);
+	struct hold_request q = {.name = name, .reason = "a case", .review_at = INT64_MAX, .reader_count = 1, .globs = glob, .globs_len = (size_t)n};
+	must("hold add", archive_hold_add(r->archive, &q, &subject, &f));
+	h.on.end = here(r);
+	story_holding(&r->story, &h);
+}
+
+/* No scan runs here: what the catalogue has is all that there is. */
+static void catalogue_is_whole(struct run *r)
+{
+	atomic_store(&r->archive->catalogue->complete, true);
+}
+
+void do_hold_work(struct run *r)
+{
+	catalogue_is_whole(r);
+	must("hold", holds_run_once(r->archive) ? -EAGAIN : 0);
+}
+
+void do_release(struct run *r, const char *name, const char *path)
+{
+	struct hold_plan plan;
+	struct fault f = {{0}};
+	uint32_t file = file_at(r, path), begin = here(r);
+	catalogue_is_whole(r);
+	must("hold plan", archive_hold_plan(r->archive, name, &plan, &f));
+	must("hold release", archive_hold_release(r->archive, name, "closed", plan.id, &subject, &f));
+	for (uint32_t i = 0; i < r->story.holdings; i++)
+		if (r->story.holding[i].file == file && r->story.holding[i].off.begin == UINT32_MAX) {
+			r->story.holding[i].off = (struct span){begin, here(r)};
+			break; /* they are released in the order in which they came */
+		}
 }
 
 void do_policy(struct run *r, const char *text)

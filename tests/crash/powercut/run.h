@@ -67,6 +67,10 @@ void do_import(struct run *r, const char *const *path, size_t count, size_t len,
 void do_chmod(struct run *r, const char *path, mode_t mode);
 void do_tag(struct run *r, const char *path, const char *tag);
 void do_pass(struct run *r, int64_t seconds); /* time goes by, and what is due is swept */
+/* A legal hold of that name on the file; its way to the file, as its thread goes it; its release. */
+void do_hold(struct run *r, const char *name, const char *path);
+void do_hold_work(struct run *r);
+void do_release(struct run *r, const char *name, const char *path);
 void do_policy(struct run *r, const char *text);
 void do_key_add(struct run *r);
 void do_key_remove(struct run *r);

@@ -51,6 +51,23 @@ void story_text(struct text **list, uint32_t *count, const struct text *t)
 	*list = add(*list, count, t, sizeof *t);
 }
 
+void story_holding(struct story *s, const struct holding *h)
+{
+	s->holding = add(s->holding, &s->holdings, h, sizeof *h);
+}
+
+int story_held(const struct story *s, uint32_t cut, uint32_t file)
+{
+	int held = 0;
+	for (uint32_t i = 0; i < s->holdings && held != 1; i++) {
+		const struct holding *h = &s->holding[i];
+		if (h->file != file || h->on.begin >= cut || h->off.end <= cut)
+			continue;
+		held = h->on.end <= cut && h->off.begin >= cut ? 1 : -1;
+	}
+	return held;
+}
+
 void story_moment(struct story *s, uint32_t position, int64_t ns)
 {
 	struct moment m = {position, ns};
@@ -109,6 +126,7 @@ void story_free(struct story *s)
 	free(s->policy);
 	free(s->shred);
 	free(s->key);
+	free(s->holding);
 	free(s->moment);
 	*s = (struct story){0};
 }
@@ -202,7 +220,7 @@ bool story_expired(const struct story *s, uint32_t cut, const char *path)
 	for (uint32_t i = 0; i < s->steps; i++) {
 		if (s->step[i].kind != STEP_ENTRY || strcmp(s->step[i].path, path))
 			continue;
-		if (s->file[s->step[i].file].expires_ns > story_clock(s, cut))
+		if (s->file[s->step[i].file].expires_ns > story_clock(s, cut) || story_held(s, cut, s->step[i].file))
 			return false;
 		any = true;
 	}

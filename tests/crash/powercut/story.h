@@ -60,6 +60,11 @@ struct text { /* a policy put in force; a write of the anchor that nothing older
 	uint64_t number;
 };
 
+struct holding { /* a legal hold on a file: what it keeps lives past its date */
+	struct span on, off; /* off.begin UINT32_MAX: not released in this story */
+	uint32_t file;
+};
+
 struct moment {
 	uint32_t position;
 	int64_t ns;
@@ -71,8 +76,9 @@ struct story {
 	struct step *step;
 	struct promise *promise;
 	struct text *policy, *shred, *key;
+	struct holding *holding;
 	struct moment *moment;
-	uint32_t files, steps, promises, policies, shreds, keys, moments;
+	uint32_t files, steps, promises, policies, shreds, keys, holdings, moments;
 };
 
 void story_free(struct story *s);
@@ -83,6 +89,9 @@ void story_change(struct file *f, const struct change *c);
 void story_look(struct file *f, const struct look *l);
 void story_promise(struct story *s, const struct promise *p);
 void story_text(struct text **list, uint32_t *count, const struct text *t);
+void story_holding(struct story *s, const struct holding *h);
+/* 1: it is held, 0: it is not, -1: either. */
+int story_held(const struct story *s, uint32_t cut, uint32_t file);
 void story_moment(struct story *s, uint32_t position, int64_t ns);
 int64_t story_clock(const struct story *s, uint32_t cut);
 /* Different wherever something else may or must be there. */

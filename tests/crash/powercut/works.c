@@ -319,6 +319,33 @@ static void expiry(struct run *r)
 	run_close(r);
 }
 
+/* Two holds on a file that outlives its date under them, one on a file that does not reach it; each released at another stage. */
+static void held(struct run *r)
+{
+	do_mkdir(r, "short");
+	do_fsync_dir(r, "");
+	put_file(r, "short/one", 5000, true);
+	put_file(r, "short/two", 5000, true);
+	put_file(r, "keep", 5000, true);
+	do_hold(r, "case", "short/one");
+	do_hold(r, "case-keep", "keep");
+	do_hold_work(r);
+	do_pass(r, 61);
+	do_pass(r, 90); /* two goes; one is past its date */
+	do_hold(r, "second", "short/one");
+	do_hold_work(r);
+	do_release(r, "case", "short/one");
+	do_hold_work(r);
+	next_session(r);
+	do_release(r, "case-keep", "keep");
+	do_hold_work(r);
+	put_file(r, "other", 100, true);
+	do_release(r, "second", "short/one");
+	do_hold_work(r);
+	do_pass(r, 61);
+	run_close(r);
+}
+
 static void keys(struct run *r)
 {
 	put_file(r, "file", 5000, true);
@@ -424,6 +451,7 @@ const struct workload workloads[] = {
 	{"long-names", long_names, false},
 	{"removal", removal, false},
 	{"expiry", expiry, false},
+	{"held", held, false},
 	{"keys", keys, false},
 	{"policy", policies, false},
 	{"init", init, true},
