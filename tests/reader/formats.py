@@ -415,3 +415,37 @@ def open_policy(data, keys):
     policy = Policy(generation, applied, f.take(length), H(b"", 32, data))
     f.end()
     return policy
+
+
+@dataclass
+class Hold:
+    number: int
+    state: int
+    name: bytes
+    reason: bytes
+    readers: list
+    globs: list
+    ids: list
+
+
+def open_hold(data, keys):
+    head = clear_head(data, b"LAPSEHLD", 0)
+    f = Fields(small_open(keys.hold, "hold", keys.uuid + head, data[16:]), "hold")
+    number, state = f.u32(), f.u8()
+    f.reserved(3)
+    f.i64(), f.i64(), f.i64()
+    name, reason, release = (f.take(f.u16()) for _ in range(3))
+    require(number and 1 <= state <= 3 and 1 <= len(name) <= 64 and len(reason) <= 200 and len(release) <= 200, "hold: number, state or texts")
+    count = f.u16()
+    require(count <= 64, "hold: readers")
+    readers = [f.u32() for _ in range(count)]
+    length = f.u32()
+    require(length <= 16384, "hold: globs")
+    globs = f.take(length)
+    require(not globs or globs.endswith(b"\n") and b"\n\n" not in globs and globs[0] != 10 and 0 not in globs, "hold: globs")
+    count = f.u32()
+    require(count <= 131072, "hold: ids")
+    ids = [f.take(16) for _ in range(count)]
+    require(all(a < b for a, b in zip(ids, ids[1:])), "hold: order of ids")
+    f.end()
+    return Hold(number, state, name, reason, readers, globs.split(b"\n")[:-1], ids)

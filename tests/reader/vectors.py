@@ -58,7 +58,7 @@ def check_derivation(v):
 
 def check_archive_keys(v):
     keys = K.Keys(v["master"], v["access"], v["uuid"])
-    for name in ("keyring", "header", "directory", "catalogue", "log", "policy", "journal", "symlink"):
+    for name in ("keyring", "header", "directory", "catalogue", "log", "policy", "journal", "symlink", "hold"):
         v.is_(f"master.{name}", joined(getattr(keys, name)))
     for name, value in (("catalogue_bucket", keys.bucket), ("home", keys.home), ("class", keys.klass), ("archive_wrap", keys.archive_wrap)):
         v.is_(f"master.{name}", value)
@@ -297,6 +297,7 @@ def check_damage(v, keys):
         "audit.segment_head": (v["audit.segment_head"], lambda x: formats.open_segment_head(x, keys)),
         "audit.frames": (frame[4:], lambda x: formats.open_frame(frame[:4] + x, segment.log_id, 1, bytes(32), keys)),
         "policy.file": (v["policy.file"], lambda x: formats.open_policy(x, keys)),
+        "hold.file": (v["hold.file"], lambda x: formats.open_hold(x, keys)),
         "journal.lap": (v["journal.lap"], lambda x: J.open_lap_head(x, keys)),
         "journal.block": (v["journal.block"], lambda x: J.open_record(x, lap, 128, keys)),
         "block": (block, lambda x: content.open_block(0, x)),
@@ -321,7 +322,7 @@ def check_damage(v, keys):
 
 def check_format(v):
     keys = K.Keys(v["master"], bytes(32), v["uuid"])
-    for name in ("header", "directory", "symlink", "log", "policy", "journal"):
+    for name in ("header", "directory", "symlink", "log", "policy", "journal", "hold"):
         v.is_(f"key.{name}", joined(getattr(keys, name)))
     v.is_("key.archive_wrap", keys.archive_wrap)
     check_file(v, keys)
@@ -332,6 +333,8 @@ def check_format(v):
     check_journal(v, keys)
     check_hashes(v, keys)
     check_damage(v, keys)
+    hold = formats.open_hold(v["hold.file"], keys)
+    assert (hold.number, hold.state, hold.name, hold.readers, len(hold.globs), len(hold.ids)) == (3, 2, b"case-17", [1000, 1002], 2, 2), hold
     policy = formats.open_policy(v["policy.file"], keys)
     v.is_("policy.text", policy.text)
     v.is_("policy.digest", policy.digest)

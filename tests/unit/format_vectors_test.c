@@ -75,6 +75,7 @@ Test(format_vectors, keys)
 	check_small_key("key.log", &keys.log);
 	check_small_key("key.policy", &keys.policy);
 	check_small_key("key.journal", &keys.journal);
+	check_small_key("key.hold", &keys.hold);
 	cr_assert(equals("key.archive_wrap", keys.archive_wrap, KEY_BYTES));
 }
 
@@ -214,6 +215,20 @@ Test(format_vectors, audit)
 			     get("audit.name.sealed")->len, name),
 		0);
 	cr_assert_str_eq(name, text("audit.name.plain"));
+}
+
+Test(format_vectors, hold)
+{
+	const struct vector *file = get("hold.file");
+	const struct hold_object want = vector_hold();
+	struct hold_object o;
+	cr_assert_eq(hold_object_decode(&keys, bytes("uuid"), file->bytes, file->len, &o), 0);
+	cr_assert(o.number == want.number && o.state == want.state && o.since == want.since && o.review_at == want.review_at && !o.released_at);
+	cr_assert(!strcmp(o.name, want.name) && !strcmp(o.reason, want.reason) && !o.release_reason[0]);
+	cr_assert(o.reader_count == 2 && !memcmp(o.reader, want.reader, sizeof o.reader));
+	cr_assert(o.globs_len == want.globs_len && !memcmp(o.globs, want.globs, o.globs_len));
+	cr_assert(o.id_count == 2 && !memcmp(o.id, want.id, 2 * FILE_ID_BYTES));
+	hold_object_free(&o);
 }
 
 Test(format_vectors, policy_and_places)

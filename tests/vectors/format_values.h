@@ -2,6 +2,7 @@
 #pragma once
 
 #include "crypt/header.h"
+#include "crypt/hold.h"
 #include "crypt/journal.h"
 #include "crypt/name.h"
 #include "crypt/record.h"
@@ -125,4 +126,22 @@ static inline struct journal_record vector_journal_record(enum journal_kind kind
 	r.at = kind == JOURNAL_DONE ? 0 : kind == JOURNAL_SIZE ? 70000 : 3;
 	count_up(r.file_id, sizeof r.file_id, 0x10);
 	return r;
+}
+
+/* Its globs and ids are static. */
+static inline struct hold_object vector_hold(void)
+{
+	static char globs[] = "case 17/**\n**/0815.jpg\n";
+	static uint8_t ids[2 * FILE_ID_BYTES];
+	struct hold_object o = {.number = 3, .state = HOLD_PLACED, .since = 1700000000, .review_at = 1800000000, .reader_count = 2};
+	strcpy(o.name, "case-17");
+	strcpy(o.reason, "file 17/2023");
+	o.reader[0] = 1000;
+	o.reader[1] = 1002;
+	count_up(ids, sizeof ids, 0x10);
+	o.globs = globs;
+	o.globs_len = sizeof globs - 1;
+	o.id = ids;
+	o.id_count = 2;
+	return o;
 }

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static struct master_keys keys;
 static uint8_t uuid[UUID_BYTES], leaf_key[KEY_BYTES], file_key[KEY_BYTES];
@@ -235,6 +236,17 @@ static void make_policy_and_places(void)
 	put("catalogue_bucket", bucket, sizeof bucket);
 }
 
+static void make_hold(void)
+{
+	const struct hold_object o = vector_hold();
+	uint8_t *file;
+	size_t len;
+	if (hold_object_encode(&keys, uuid, &o, &file, &len))
+		abort();
+	put("hold.file", file, len);
+	free(file);
+}
+
 static void make_journal(void)
 {
 	const struct journal_lap lap = vector_lap();
@@ -269,6 +281,7 @@ int main(void)
 	put_small_key("key.log", &keys.log);
 	put_small_key("key.policy", &keys.policy);
 	put_small_key("key.journal", &keys.journal);
+	put_small_key("key.hold", &keys.hold);
 	put("key.archive_wrap", keys.archive_wrap, KEY_BYTES);
 	count_up(plain, sizeof plain, 0);
 	put("file.plain", plain, sizeof plain);
@@ -280,5 +293,6 @@ int main(void)
 	make_audit();
 	make_policy_and_places();
 	make_journal();
+	make_hold();
 	return 0;
 }

@@ -98,6 +98,7 @@ static void put_master_keys(void)
 	put("master.log", &k.log, sizeof k.log);
 	put("master.policy", &k.policy, sizeof k.policy);
 	put("master.journal", &k.journal, sizeof k.journal);
+	put("master.hold", &k.hold, sizeof k.hold);
 	put("master.symlink", &k.symlink, sizeof k.symlink);
 	put("master.catalogue_bucket", k.catalogue_bucket, KEY_BYTES);
 	put("master.home", k.home, KEY_BYTES);
