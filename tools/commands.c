@@ -14,6 +14,7 @@ const struct command *const commands[] = {
 	&command_status,
 	&command_queue,
 	&command_explain,
+	&command_retain,
 	&command_policy_check,
 	&command_policy_plan,
 	&command_policy_apply,

@@ -101,6 +101,9 @@ static void print_state(const struct view *v)
 	printf("  State      %s; %s; generation %" PRId64 "\n", open ? "open, being written" : state,
 		open ? "size not yet known" : human_size((uint64_t)number(v, "size"), size), number(v, "generation"));
 	printf("  Id         %s\n", ctl_str(v->f, "id"));
+	int64_t commits = number(v, "commits");
+	if (!strcmp(state, "closed") && commits)
+		printf("  Commits    %s, if it is left alone until then: from then on its content stays as it is\n", human_when(commits, v->now, text));
 	if (settles > v->now)
 		printf("  Settles    %s: a rename before that decides its class anew\n",
 			human_when(settles, v->now, text));
@@ -241,24 +244,6 @@ static int put_user(const struct args *a, struct ctl_request *q)
 	return EXIT_DONE;
 }
 
-/* Opens the target and finds the path below the archive's root. */
-static int target_of_path(const struct args *a, const char *operand, struct target *t, const char **ret_below)
-{
-	const char *archive = args_value(a, "archive");
-	if (archive) {
-		*ret_below = operand + strspn(operand, "/");
-		return target_open(a, archive, "explain", t);
-	}
-	int e = target_open(a, operand, "explain", t);
-	*ret_below = t->archive ? "" : t->below;
-	if (e == EXIT_DONE && !*ret_below) {
-		e = say_error("%s lies in the backing store; name the file by its path below %s", operand,
-			t->daemon.mountpoint);
-		target_close(t);
-	}
-	return e;
-}
-
 static int explain_run(const struct args *a)
 {
 	const char *operand = a->operand[0], *below;
@@ -266,7 +251,7 @@ static int explain_run(const struct args *a)
 	struct ctl_request q;
 	struct rows rows = {0};
 	struct fault f = {0};
-	int e = target_of_path(a, operand, &t, &below);
+	int e = target_open_file(a, operand, "explain", &t, &below);
 	if (e != EXIT_DONE)
 		return e;
 	ctl_request_begin(&q, "explain");

@@ -7,7 +7,6 @@
 #include "tools/target.h"
 
 #include "base/io.h"
-#include "crypt/hold.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

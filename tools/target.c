@@ -119,3 +119,19 @@ int target_ask(struct target *t, struct ctl_request *q, ctl_row_cb row, void *ct
 	errint_t r = target_try(t, q, row, ctx, &f);
 	return r ? say_fault(&f, r, t->daemon.archive) : EXIT_DONE;
 }
+
+int target_open_file(const struct args *a, const char *operand, const char *verb, struct target *ret, const char **ret_below)
+{
+	const char *archive = args_value(a, "archive");
+	if (archive) {
+		*ret_below = operand + strspn(operand, "/");
+		return target_open(a, archive, verb, ret);
+	}
+	int e = target_open(a, operand, verb, ret);
+	*ret_below = ret->archive ? "" : ret->below;
+	if (e == EXIT_DONE && !*ret_below) {
+		e = say_error("%s lies in the backing store; name the file by its path below %s", operand, ret->daemon.mountpoint);
+		target_close(ret);
+	}
+	return e;
+}

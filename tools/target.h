@@ -22,6 +22,9 @@ bool path_resolve(const char *path, char out[static CTL_PATH_MAX]);
  * is mounted. Where no daemon runs and `operand` is an archive, it is opened with the command's unlock options, to observe if the verb allows that.
  * EXIT_DONE, or how to end, after a message. */
 int target_open(const struct args *a, const char *operand, const char *verb, struct target *ret);
+/* The same for a file in an archive: *ret_below is its path below the root, valid as long as the target and the operand are. With the option --archive, if the
+ * command has it, the operand is that path. */
+int target_open_file(const struct args *a, const char *operand, const char *verb, struct target *ret, const char **ret_below);
 void target_close(struct target *t);
 /* Asks and frees the request. EXIT_DONE, or EXIT_ERROR after a message. */
 int target_ask(struct target *t, struct ctl_request *q, ctl_row_cb row, void *ctx);

@@ -1,5 +1,7 @@
 #include "ctl/verb.h"
 
+#include "store/fs.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -64,6 +66,23 @@ static errint_t put_diags(struct ctl_call *c, const struct policy_diags *d)
 		r = verb_row(c);
 	}
 	return r;
+}
+
+/* ---- a floor set by hand ---- */
+
+errint_t verb_retain(struct ctl_call *c)
+{
+	uint32_t groups[CTL_GROUPS_MAX];
+	struct subject who;
+	int64_t until = 0;
+	const char *path = ctl_get(c->args, "path"), *reason = ctl_str(c->args, "reason");
+	errint_t r = verb_number(c, "until", &until);
+	if (r)
+		return r;
+	if (!path || path[0] == '/' || !*reason || until <= 0)
+		return verb_fail(c, -EINVAL, "retain needs a path relative to the archive's root, an instant and a reason");
+	verb_subject(c, &who, groups);
+	return archive_retain(c->archive, path, until, reason, &who, &c->fault);
 }
 
 /* ---- plans ---- */

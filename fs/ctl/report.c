@@ -219,6 +219,7 @@ static void put_header(struct ctl_text *t, const struct fs_explanation *e)
 	ctl_put_i64(t, "retain-until", e->retain_until);
 	ctl_put_i64(t, "expires", e->expires_at);
 	ctl_put_i64(t, "settles", e->settles_at);
+	ctl_put_i64(t, "commits", e->commits_at);
 	ctl_put_i64(t, "readable-errno", -e->readable);
 	ctl_put(t, "holds", e->hold_names);
 	ctl_put_i64(t, "hold-reader", e->hold_reader);

@@ -35,6 +35,7 @@ errint_t verb_policy_show(struct ctl_call *c);
 errint_t verb_policy_plan(struct ctl_call *c);
 errint_t verb_policy_apply(struct ctl_call *c);
 errint_t verb_policy_undo(struct ctl_call *c);
+errint_t verb_retain(struct ctl_call *c);
 errint_t verb_hold_add(struct ctl_call *c);
 errint_t verb_hold_list(struct ctl_call *c);
 errint_t verb_hold_release(struct ctl_call *c);

@@ -67,6 +67,7 @@ static const struct verb {
 	{"policy-undo", 0, verb_policy_undo},
 	{"queue", OBSERVES, verb_queue},
 	{"scrub", OBSERVES | STREAMS, verb_scrub},
+	{"retain", 0, verb_retain},
 	{"stats", OBSERVES, verb_stats},
 	{"status", OBSERVES, verb_status},
 	{"umount", 0, verb_umount},

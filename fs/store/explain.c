@@ -1,7 +1,7 @@
 /* explain.c - what `lapse explain PATH` shows: the file's header, the policy's view of it, and what a reader would be told. */
 #include "store/hold.h"
 #include "store/holds.h"
-#include "store/ofile.h"
+#include "store/retain.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -60,6 +60,7 @@ static void from_header(struct archive *a, struct fs_explanation *x, const struc
 	x->retain_until = h->retain_until;
 	x->expires_at = h->expires_at;
 	x->settles_at = h->settles_at;
+	x->commits_at = h->commits_at;
 	gate_class_name(a, h->class_fp, x->class_then, &x->class_line);
 	x->readable = tclock_check(a->clock, h->expires_at);
 	archive_hold_names(a, h->holds, x->hold_names, sizeof x->hold_names);
@@ -80,7 +81,13 @@ static errint_t explain_file(struct archive *a, struct inode *i, const char *pat
 	dir_leave(a, &u);
 	if (r || x->header_error)
 		return r;
-	from_header(a, x, &h);
+	/* Its key's epoch is what it is wrapped under; its deadlines are those of the policy in force. */
+	struct file_header due = h;
+	gate_review(a, path, &due);
+	from_header(a, x, &due);
+	x->tree = h.tree;
+	x->epoch = h.epoch;
+	x->key_kind = (uint8_t)h.key_kind;
 	x->hold_reader = hold_reads(a, &h, who);
 	if (who)
 		gate_preview(a, who, path, &h, h.size, &x->verdict);

@@ -101,6 +101,10 @@ bool fs_xattr_minds_groups(const char *name);
 /* It is known that it has none: what is asked about them waits for nothing. */
 bool fs_no_xattrs(const struct inode *i);
 
+/* Sets the floor of a file by hand, within `retain-bounds` of its class and never earlier; its ceiling is then not before it. Durable. -EPERM, -ERANGE,
+ * -EKEYEXPIRED, -EBUSY (open for writing), with a sentence. */
+errint_t archive_retain(struct archive *a, const char *path, int64_t until, const char *reason, const struct subject *who, struct fault *f);
+
 /* What `lapse explain PATH` shows. `path` is relative to the root. */
 struct fs_explanation {
 	struct stat attr;
@@ -110,7 +114,7 @@ struct fs_explanation {
 	uint8_t state, type, key_kind, basis_kind;
 	uint32_t flags, tree, epoch;
 	uint64_t generation, size;
-	int64_t created_at, basis_at, modified_at, retain_until, expires_at, settles_at;
+	int64_t created_at, basis_at, modified_at, retain_until, expires_at, settles_at, commits_at;
 	char class_now[64];  /* the policy's class for this path */
 	char class_then[64]; /* the class of the fingerprint, "" if the policy has it no more */
 	unsigned class_line;

@@ -1,0 +1,93 @@
+/* extend.c - `lapse retain`: a file's floor set by hand, within the bounds of its class, and with it its ceiling where that is lower. */
+#include "store/amend.h"
+#include "store/fs.h"
+#include "store/retain.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct extension {
+	const char *path;
+	int64_t until, least, most;
+	int64_t was; /* the floor before */
+	enum { FITS, NOT_EXTENSIBLE, OUT_OF_BOUNDS, SHORTER, GONE } result;
+};
+
+static errint_t refuse(struct extension *e, int why)
+{
+	e->result = why;
+	return -EINVAL;
+}
+
+static errint_t extend(struct archive *a, struct file_header *h, void *ctx)
+{
+	struct extension *e = ctx;
+	struct policy *p = gate_policy(a);
+	struct file_header now = *h;
+	gate_review(a, e->path, &now);
+	bool bounds = policy_retain_bounds(policy_class_for(p, e->path), now.basis_at, &e->least, &e->most);
+	policy_unref(p);
+	e->was = now.retain_until;
+	if (policy_expired(now.expires_at, tclock_trusted(a->clock)))
+		return refuse(e, GONE);
+	if (!bounds)
+		return refuse(e, NOT_EXTENSIBLE);
+	if (e->until < e->least || e->until > e->most)
+		return refuse(e, OUT_OF_BOUNDS);
+	if (e->until <= now.retain_until)
+		return refuse(e, SHORTER);
+	*h = now;
+	h->flags |= HEADER_FLAG_EXTENDED;
+	h->retain_until = e->until;
+	if (h->expires_at < e->until)
+		h->expires_at = e->until;
+	if (h->state == HEADER_CLOSED && !h->commits_at)
+		h->commits_at = tclock_trusted(a->clock); /* who sets a floor by hand means the file as it is */
+	return anchor_place(a->anchor, h);
+}
+
+static errint_t say(const struct extension *e, const char *path, errint_t r, struct fault *f)
+{
+	switch (e->result) {
+	case NOT_EXTENSIBLE:
+		return fault_set(f, -EPERM, "%s: its class has no 'retain-bounds', so that no floor can be set by hand", path);
+	case OUT_OF_BOUNDS:
+		return fault_set(f, -ERANGE, "%s: 'retain-bounds' of its class permits a floor between %" PRId64 " and %" PRId64 " (seconds since 1970)", path,
+				 e->least, e->most);
+	case SHORTER:
+		return fault_set(f, -ERANGE, "%s: its floor is later than that already, and is never shortened by hand", path);
+	case GONE:
+		return fault_set(f, -EKEYEXPIRED, "%s has expired", path);
+	default:
+		return r;
+	}
+}
+
+errint_t archive_retain(struct archive *a, const char *path, int64_t until, const char *reason, const struct subject *who, struct fault *f)
+{
+	struct inode *i;
+	struct file_header h;
+	char text[RECORD_TEXT_MAX];
+	struct extension e = {.path = path, .until = until};
+	const struct amendment m = {.change = extend, .ctx = &e, .unless_written = true, .sync = true};
+	if (a->observe)
+		return fault_set(f, -EROFS, "the archive was opened for reading only");
+	errint_t r = inode_by_path(a, path, &i);
+	if (r)
+		return r;
+	if (!S_ISREG(i->type))
+		r = fault_set(f, -EINVAL, "%s is no regular file: only these have a floor", path);
+	if (!r && (r = gate_record(a, RECORD_ADMIN, who, NULL, NULL, "a floor is about to be set by hand")))
+		fault_set(f, r, "the change could not be recorded in the audit log, so it is not made: %s", strerror(-r));
+	if (!r && (r = file_amend(a, i, &m, &h)) == -EBUSY)
+		fault_set(f, r, "%s is open for writing; close it first", path);
+	else if (r == -EINVAL)
+		r = say(&e, path, r, f);
+	if (!r) {
+		snprintf(text, sizeof text, "floor set by hand to %" PRId64 ": %s", until, reason);
+		r = gate_record(a, RECORD_ADMIN, who, &h, h.dir_id, text);
+	}
+	fs_forget(a, i, 1);
+	return r;
+}
