@@ -41,7 +41,8 @@ static int put_between(const struct args *a, struct ctl_request *q)
 	if (!between)
 		return EXIT_DONE;
 	if (when_range_parse(between, time(NULL), &from, &has_from, &before, &has_before, &why))
-		return say_usage("--between takes FROM..UNTIL, such as 2026-12-01..2026-12-07 or now..12h, not '%s': %s",
+		return say_usage(
+			"--between takes FROM..UNTIL, such as 2026-12-01..2026-12-07 or now..12h, not '%s': %s",
 			between, why);
 	if (has_from)
 		put_when(q, &from, "from", "from-in");
@@ -78,7 +79,8 @@ static int put_state(const struct args *a, struct ctl_request *q)
 
 static int put_filters(const struct args *a, struct ctl_request *q)
 {
-	static int (*const each[])(const struct args *, struct ctl_request *) = {put_within, put_between, put_owner, put_state};
+	static int (*const each[])(const struct args *, struct ctl_request *) = {
+		put_within, put_between, put_owner, put_state};
 	static const char *const flags[] = {"overdue", "held", "all"};
 	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
 		int e = each[i](a, q);
@@ -224,7 +226,8 @@ static int watch(const struct args *a, struct target *t, size_t limit)
 		size_t rows = screen_rows();
 		if (terminal)
 			printf("\033[H\033[J");
-		printf("lapse queue %s    every %jd s, %s\n\n", t->daemon.archive, (intmax_t)every, human_time(time(NULL), now));
+		printf("lapse queue %s    every %jd s, %s\n\n", t->daemon.archive, (intmax_t)every,
+			human_time(time(NULL), now));
 		fflush(stdout);
 		e = ask_and_print(a, t, limit || !rows ? limit : rows);
 		if (!terminal)
@@ -271,7 +274,8 @@ static const struct option_def options[] = {
 	{"class", 'c', "CLASS", "only files of this class"},
 	{"path", 'p', "GLOB", "only files whose path matches, such as 'lane3/**' or '**/*.jpg'"},
 	{"within", 'w', "DURATION", "only files that expire within this time: 12h, 30d, 6mo"},
-	{"between", '\0', "FROM..UNTIL", "only files that expire then: 2026-12-01..2026-12-07, now..12h, ..'2026-12-01 14:00'"},
+	{"between", '\0', "FROM..UNTIL",
+		"only files that expire then: 2026-12-01..2026-12-07, now..12h, ..'2026-12-01 14:00'"},
 	{"overdue", '\0', NULL, "only files past their deadline"},
 	{"held", '\0', NULL, "only files under a legal hold"},
 	{"state", '\0', "open|closed|committed", "only files in this state"},
@@ -289,12 +293,17 @@ const struct command command_queue = {
 	.name = "queue",
 	.operands = "[ARCHIVE]",
 	.max = 1,
-	.summary = "Show the expiry queue: which file becomes unreadable when, the next one first, and what happens before.",
-	.details = "Filters combine: a file is shown if all of them hold. Times are local; in FROM..UNTIL a day is all of it.\n"
-		   "Columns: EXPIRES IN NEXT WHY SIZE PATH, and NEXT-AT CLASS OWNER STATE HOLDS CREATED MODIFIED BASIS COMMITS\n"
-		   "RETAIN-UNTIL SHREDDED EPOCH ID; with --by: HOUR (or DAY, WEEK, MONTH, CLASS, DIRECTORY) FILES SIZE HISTOGRAM,\n"
+	.summary = "Show the expiry queue: which file becomes unreadable when, the next one first, and what happens "
+		   "before.",
+	.details = "Filters combine: a file is shown if all of them hold. Times are local; in FROM..UNTIL a day is all "
+		   "of it.\n"
+		   "Columns: EXPIRES IN NEXT WHY SIZE PATH, and NEXT-AT CLASS OWNER STATE HOLDS CREATED MODIFIED BASIS "
+		   "COMMITS\n"
+		   "RETAIN-UNTIL SHREDDED EPOCH ID; with --by: HOUR (or DAY, WEEK, MONTH, CLASS, DIRECTORY) FILES SIZE "
+		   "HISTOGRAM,\n"
 		   "and OVERDUE FIRST LAST.\n"
-		   "NEXT: commit (it becomes WORM), release (it may be deleted), deny (it becomes unreadable), shred (its key is\n"
+		   "NEXT: commit (it becomes WORM), release (it may be deleted), deny (it becomes unreadable), shred "
+		   "(its key is\n"
 		   "destroyed), nothing (it never expires, or it is held past its deadline).",
 	.options = {options, output_options, unlock_options},
 	.run = queue_run,

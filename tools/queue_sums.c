@@ -10,15 +10,17 @@
 enum { S_KEY, S_FILES, S_BYTES, S_OVERDUE, S_FIRST, S_LAST, S_BAR, S_COLUMNS };
 
 /* What differs between the tables: the first column's name, and which times are shown. */
-#define SUM_COLUMNS(key, key_help, times_hidden)                                                               \
-	{                                                                                                      \
-		[S_KEY] = {key, .help = key_help},                                                             \
-		[S_FILES] = {"FILES", .right = true, .help = "how many files"},                                \
-		[S_BYTES] = {"SIZE", .right = true, .help = "bytes of content"},                               \
-		[S_OVERDUE] = {"OVERDUE", .right = true, .hidden = times_hidden, .program = true, .help = "of them past their deadline"},       \
-		[S_FIRST] = {"FIRST", .hidden = times_hidden, .program = true, .help = "earliest deadline, to a quarter of an hour"},       \
-		[S_LAST] = {"LAST", .hidden = true, .program = true, .help = "latest deadline, to a quarter of an hour"},  \
-		[S_BAR] = {"HISTOGRAM", .help = "a bar"},                                                      \
+#define SUM_COLUMNS(key, key_help, times_hidden)                                                                   \
+	{                                                                                                          \
+		[S_KEY] = {key, .help = key_help}, [S_FILES] = {"FILES", .right = true, .help = "how many files"}, \
+		[S_BYTES] = {"SIZE", .right = true, .help = "bytes of content"},                                   \
+		[S_OVERDUE] = {"OVERDUE", .right = true, .hidden = times_hidden, .program = true,                  \
+			.help = "of them past their deadline"},                                                    \
+		[S_FIRST] = {"FIRST", .hidden = times_hidden, .program = true,                                     \
+			.help = "earliest deadline, to a quarter of an hour"},                                     \
+		[S_LAST] = {"LAST", .hidden = true, .program = true,                                               \
+			.help = "latest deadline, to a quarter of an hour"},                                       \
+		[S_BAR] = {"HISTOGRAM", .help = "a bar"},                                                          \
 	}
 
 static const struct column hour_columns[] = SUM_COLUMNS("HOUR", "hour of the deadline, in the local zone", true);
@@ -134,7 +136,9 @@ errint_t queue_sums_row(void *queue_table, const struct ctl_line *row)
 	bool slice = !strcmp(s->kind->asked, "slice");
 	int64_t start = ctl_num(row, "start", INT64_MAX);
 	period_name(s->kind->period, start, period);
-	const char *path = ctl_str(row, "path"), *key = s->kind->column == class_columns ? ctl_str(row, "class") : *path ? path : "/";
+	const char *path = ctl_str(row, "path"), *key = s->kind->column == class_columns ? ctl_str(row, "class")
+							: *path                          ? path
+											 : "/";
 	struct sum *n = sum_for(s, slice ? period : key);
 	if (!n)
 		return -ENOMEM;

@@ -49,7 +49,11 @@ static int date(const char *text, bool end, struct when *ret, const char **why)
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
 	tm.tm_mday += day && end;
-	struct tm given = {.tm_year = asked.tm_year - 1900, .tm_mon = asked.tm_mon - 1, .tm_mday = asked.tm_mday, .tm_hour = 12, .tm_isdst = -1};
+	struct tm given = {.tm_year = asked.tm_year - 1900,
+		.tm_mon = asked.tm_mon - 1,
+		.tm_mday = asked.tm_mday,
+		.tm_hour = 12,
+		.tm_isdst = -1};
 	time_t noon = mktime(&given), t = mktime(&tm);
 	if (noon == -1 || given.tm_mday != asked.tm_mday || given.tm_mon != asked.tm_mon - 1 || asked.tm_hour > 23 ||
 		asked.tm_min > 59 || asked.tm_sec > 60) {

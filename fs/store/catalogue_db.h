@@ -36,8 +36,8 @@ errint_t cdb_pack_remove(struct cdb *d, int64_t id);
 errint_t cdb_mark(struct cdb *d, int64_t bucket, int64_t id, bool has);
 typedef void (*cdb_pack_cb)(void *ctx, int64_t id, const uint8_t *sealed, size_t len);
 /* At most `max` packs with an id from `from` on, ascending; with a bucket those marked so. */
-errint_t cdb_each_pack(struct cdb *d, const int64_t *bucket, int64_t from, size_t max, cdb_pack_cb cb, void *ctx,
-	size_t *ret_count);
+errint_t cdb_each_pack(
+	struct cdb *d, const int64_t *bucket, int64_t from, size_t max, cdb_pack_cb cb, void *ctx, size_t *ret_count);
 
 errint_t cdb_sum_put(struct cdb *d, int64_t id, const uint8_t *sealed, size_t len);
 errint_t cdb_sum_remove(struct cdb *d, int64_t id);

@@ -102,6 +102,12 @@ void *catalogue_writer(void *catalogue);
 void catalogue_turn(struct catalogue *c);
 /* As pthread_cond_wait, if there is a writer to signal it; else a turn. */
 void catalogue_await(struct catalogue *c, pthread_cond_t *cond, pthread_mutex_t *lock);
+/* Does some of the loading, if there is any to do; and sees to it that no more rows than memory is meant to hold are in it. The writer's. */
+void catalogue_load_step(struct catalogue *c);
+void catalogue_trim_near(struct catalogue *c);
+/* A row beyond the horizon is found again by its slice. */
+void catalogue_note_slice(struct catalogue *c, int64_t due);
+int near_key_compare(int64_t at, const uint8_t *place, const struct near_key *k);
 /* near_lock held. True if the writer is to be woken to tell the listener. */
 bool catalogue_head_moved(struct catalogue *c);
 /* Does all that is queued; without a writer. */

@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-#define HASH_BYTES  5 /* of the directory in the key */
-#define PLACE_BITS  24
-#define TABLE_MAX   PACK_ROWS
+#define HASH_BYTES   5 /* of the directory in the key */
+#define PLACE_BITS   24
+#define TABLE_MAX    PACK_ROWS
 #define ROW_AT_LEAST (3 + HOME_BYTES + 1)
 
 int64_t pack_key(
@@ -52,8 +52,8 @@ static void put_hash(struct wbuf *w, int64_t key)
 		wbuf_u8(w, (uint8_t)(hash >> 8 * i));
 }
 
-static void put_tables(struct wbuf *w, const struct pack_row *row, size_t count, struct table *dirs,
-	struct table *classes)
+static void put_tables(
+	struct wbuf *w, const struct pack_row *row, size_t count, struct table *dirs, struct table *classes)
 {
 	uint64_t keys[TABLE_MAX];
 	for (size_t i = 0; i < count; i++) {
@@ -132,8 +132,7 @@ errint_t pack_decode(const uint8_t *body, size_t len, struct pack_row *row, size
 	size_t count = rbuf_var(&r), i = 0;
 	for (; !r.bad && i < count && i < PACK_ROWS; i++) {
 		get_row(&r, &dirs, &classes, &row[i]);
-		if (!r.bad && i &&
-			pack_row_compare(row[i - 1].key, row[i - 1].place, row[i].key, row[i].place) >= 0)
+		if (!r.bad && i && pack_row_compare(row[i - 1].key, row[i - 1].place, row[i].key, row[i].place) >= 0)
 			r.bad = true;
 	}
 	if (i != count || !rbuf_done(&r))

@@ -33,8 +33,8 @@ void packs_free(struct packs *t)
 	sums_free(&t->changes);
 }
 
-static errint_t open_pack(
-	struct catalogue *c, int64_t id, const uint8_t *sealed, size_t sealed_len, uint8_t *body, struct pack_row *row, size_t *ret_count)
+static errint_t open_pack(struct catalogue *c, int64_t id, const uint8_t *sealed, size_t sealed_len, uint8_t *body,
+	struct pack_row *row, size_t *ret_count)
 {
 	size_t len;
 	uint8_t key[SEAL_KEY_BYTES];
@@ -77,7 +77,8 @@ static errint_t store_sum(struct catalogue *c, struct sum *change, const uint8_t
 	return cdb_sum_put(c->db, one.id, sealed, SMALL_TAG_BYTES + len);
 }
 
-static errint_t each_change(struct catalogue *c, errint_t (*what)(struct catalogue *c, struct sum *change, const uint8_t *class_fp))
+static errint_t each_change(
+	struct catalogue *c, errint_t (*what)(struct catalogue *c, struct sum *change, const uint8_t *class_fp))
 {
 	errint_t r = 0;
 	struct sums *s = &c->packs.changes;
@@ -188,7 +189,8 @@ static errint_t add_mark(struct packs_mark **array, size_t *count, size_t *cap, 
 	return r;
 }
 
-static errint_t add_marks(struct packs_mark **array, size_t *count, size_t *cap, int64_t pack, const struct catalogue_row *row)
+static errint_t add_marks(
+	struct packs_mark **array, size_t *count, size_t *cap, int64_t pack, const struct catalogue_row *row)
 {
 	int64_t commit = mark_of_commit(row);
 	errint_t r = add_mark(array, count, cap, pack, mark_of_expiry(row->expires_at));
@@ -248,7 +250,7 @@ static errint_t merge(struct catalogue *c, const struct loaded_pack *p, const st
 	while (!r && (i < p->count || k < count)) {
 		int order = i == p->count ? 1
 			    : k == count  ? -1
-					  : pack_row_compare(p->row[i].key, p->row[i].place, edit[k].key, edit[k].place);
+					 : pack_row_compare(p->row[i].key, p->row[i].place, edit[k].key, edit[k].place);
 		if (order < 0) {
 			t->row[t->count++] = p->row[i++];
 			continue;

@@ -18,7 +18,7 @@ struct loaded_pack;
 /* What the writer works with: rows of the packs that are being edited, and what changes in the sums by this transaction. */
 struct packs {
 	struct loaded_pack *pack; /* two */
-	struct pack_row *row;    /* what is to lie in their place */
+	struct pack_row *row;     /* what is to lie in their place */
 	size_t count, cap;
 	struct packs_mark *was, *is;
 	size_t was_count, was_cap, is_count, is_cap;

@@ -115,7 +115,8 @@ const uint8_t *sums_class(const struct sums *s, const struct sum *one)
 	return s->classes[one->class_];
 }
 
-size_t sum_encode(const struct sum *one, const uint8_t class_fp[static CLASS_FP_BYTES], uint8_t out[static SUM_BODY_MAX])
+size_t sum_encode(
+	const struct sum *one, const uint8_t class_fp[static CLASS_FP_BYTES], uint8_t out[static SUM_BODY_MAX])
 {
 	struct wbuf w;
 	wbuf_init(&w, out, SUM_BODY_MAX);

@@ -29,5 +29,6 @@ const uint8_t *sums_class(const struct sums *s, const struct sum *one);
 
 /* A sum as it lies in the table. -EBADMSG. */
 #define SUM_BODY_MAX (3 * 10 + CLASS_FP_BYTES)
-size_t sum_encode(const struct sum *one, const uint8_t class_fp[static CLASS_FP_BYTES], uint8_t out[static SUM_BODY_MAX]);
+size_t sum_encode(
+	const struct sum *one, const uint8_t class_fp[static CLASS_FP_BYTES], uint8_t out[static SUM_BODY_MAX]);
 errint_t sum_decode(const uint8_t *body, size_t len, struct sum *ret, uint8_t class_fp[static CLASS_FP_BYTES]);

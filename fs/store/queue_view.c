@@ -25,7 +25,8 @@ struct queue_next queue_next(const struct catalogue_row *row, int64_t now, int64
 	}
 	if (due != row->expires_at)
 		return (struct queue_next){QUEUE_COMMIT, due};
-	if (row->state == HEADER_COMMITTED && row->retain_until > now && row->retain_until < row->expires_at && !is_held(row))
+	if (row->state == HEADER_COMMITTED && row->retain_until > now && row->retain_until < row->expires_at &&
+		!is_held(row))
 		return (struct queue_next){QUEUE_RELEASE, row->retain_until};
 	return (struct queue_next){row->expires_at == POLICY_NEVER ? QUEUE_NOTHING : QUEUE_DENY, row->expires_at};
 }
@@ -88,7 +89,8 @@ bool queue_view_needs_file(const struct queue_filter *f)
 	return f->glob || f->owned;
 }
 
-static void tell_file(struct queue_view *v, const struct catalogue_row *row, bool path, bool owner, struct queue_item *q)
+static void tell_file(
+	struct queue_view *v, const struct catalogue_row *row, bool path, bool owner, struct queue_item *q)
 {
 	struct dir_use u;
 	struct stat st;

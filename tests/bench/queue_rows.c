@@ -17,8 +17,7 @@
 #define BURST   2000
 #define SINGLES 500
 
-static const struct subject subject = {
-	.uid = 0, .login_uid = POLICY_NO_UID, .real_uid = POLICY_NO_UID, .pid = 1};
+static const struct subject subject = {.uid = 0, .login_uid = POLICY_NO_UID, .real_uid = POLICY_NO_UID, .pid = 1};
 static const struct caller caller = {.subject = &subject};
 
 static struct archive *a;
@@ -137,8 +136,8 @@ static void one_by_one(const char *name, const struct catalogue_row *row, size_t
 			catalogue_remove(a->catalogue, row[i].dir_id, row[i].place);
 		check(catalogue_flush(a->catalogue), "flush");
 	}
-	printf("%s-single-%s-us %.1f cpu %.1f\n", name, put ? "insert" : "delete", (seconds() - start) / (double)count * 1e6,
-		(cpu_seconds() - cpu) / (double)count * 1e6);
+	printf("%s-single-%s-us %.1f cpu %.1f\n", name, put ? "insert" : "delete",
+		(seconds() - start) / (double)count * 1e6, (cpu_seconds() - cpu) / (double)count * 1e6);
 }
 
 static void together(const char *name, const struct catalogue_row *row, size_t count, bool put)
@@ -199,7 +198,8 @@ static void measure_reads(void)
 	uint64_t summed = 0;
 	double start = seconds();
 	check(catalogue_each(a->catalogue, walk_row, &all), "walk");
-	printf("walk-all-ms %.1f\nrows %" PRIu64 "\ngroups %" PRIu64 "\n", (seconds() - start) * 1e3, all.rows, all.groups);
+	printf("walk-all-ms %.1f\nrows %" PRIu64 "\ngroups %" PRIu64 "\n", (seconds() - start) * 1e3, all.rows,
+		all.groups);
 	start = seconds();
 	catalogue_each_by_deadline(a->catalogue, INT64_MAX, walk_row, &first);
 	printf("first-hundred-ms %.1f\n", (seconds() - start) * 1e3);

@@ -36,8 +36,8 @@ Test(buf, numbers_take_what_they_need)
 	static const struct {
 		int64_t v;
 		size_t len, zigzag_len;
-	} of[] = {{0, 1, 1}, {63, 1, 1}, {64, 1, 2}, {127, 1, 2}, {128, 2, 2}, {16383, 2, 3}, {16384, 3, 3}, {INT64_MAX, 9, 10}, {-1, 10, 1},
-		{-64, 10, 1}, {-65, 10, 2}, {INT64_MIN, 10, 10}};
+	} of[] = {{0, 1, 1}, {63, 1, 1}, {64, 1, 2}, {127, 1, 2}, {128, 2, 2}, {16383, 2, 3}, {16384, 3, 3},
+		{INT64_MAX, 9, 10}, {-1, 10, 1}, {-64, 10, 1}, {-65, 10, 2}, {INT64_MIN, 10, 10}};
 	for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
 		uint8_t bytes[20];
 		struct wbuf w;

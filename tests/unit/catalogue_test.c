@@ -880,8 +880,8 @@ Test(catalogue, damaged_pages_never_make_rows_up)
 
 /* ---- packs and sums ------------------------------------------------------------------------------------------------------------ */
 
-#define MANY  10000
-#define DIRS  50
+#define MANY    10000
+#define DIRS    50
 #define CLASSES 4
 
 /* What is to be there: file n lies in directory n % DIRS. */
@@ -1066,7 +1066,8 @@ static errint_t tell_and_change(void *ctx, const struct catalogue_row *row)
 static void check_told(void)
 {
 	for (uint32_t n = 1; n < MANY; n += 2)
-		cr_assert(many[n].told == 1 || many[n].expires_at == POLICY_NEVER, "row %u is told %zu times", n, many[n].told);
+		cr_assert(many[n].told == 1 || many[n].expires_at == POLICY_NEVER, "row %u is told %zu times", n,
+			many[n].told);
 }
 
 Test(catalogue, walks_are_exact_while_rows_change)

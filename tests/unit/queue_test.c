@@ -92,14 +92,17 @@ static void fill(int64_t now)
 	static const char *const classes[] = {"keep", "short", "never", "of another policy"};
 	cr_assert_eq(catalogue_start(a->catalogue), 0);
 	for (uint32_t n = 0; n < ROWS; n++) {
-		struct catalogue_row row = {.size = draw(100000), .state = (uint8_t)(1 + draw(3)), .key_kind = KEY_KIND_EPOCH, .tree = 1};
+		struct catalogue_row row = {
+			.size = draw(100000), .state = (uint8_t)(1 + draw(3)), .key_kind = KEY_KIND_EPOCH, .tree = 1};
 		char name[32];
 		int len = snprintf(name, sizeof name, "%u", n);
 		row.dir_id[0] = (uint8_t)(1 + draw(40));
 		home_compute(row.place, a->keys, row.dir_id, name, (size_t)len);
 		memcpy(row.file_id, &n, sizeof n);
 		class_fingerprint(row.class_fp, a->keys, classes[draw(4)]);
-		row.expires_at = draw(8) ? now - DAY + (int64_t)draw(3 * DAY) : draw(2) ? POLICY_NEVER : (now / 900 + (int64_t)draw(5)) * 900;
+		row.expires_at = draw(8)   ? now - DAY + (int64_t)draw(3 * DAY)
+				 : draw(2) ? POLICY_NEVER
+					   : (now / 900 + (int64_t)draw(5)) * 900;
 		row.retain_until = INT64_MIN;
 		row.holds[0] = draw(5) ? 0 : 1;
 		row.commits_at = draw(10) ? 0 : now + 30;
@@ -180,11 +183,11 @@ Test(queue, sums_are_those_of_the_list)
 			continue;
 		compared++;
 		for (int by = QUEUE_BY_SLICE; by <= QUEUE_BY_DIRECTORY; by++) {
-			cr_assert_eq(sum[by].files, list.files, "round %d by %d: %" PRIu64 " files, not %" PRIu64, round, by,
-				sum[by].files, list.files);
+			cr_assert_eq(sum[by].files, list.files, "round %d by %d: %" PRIu64 " files, not %" PRIu64,
+				round, by, sum[by].files, list.files);
 			cr_assert_eq(sum[by].bytes, list.bytes);
-			cr_assert_eq(sum[by].overdue, list.overdue, "round %d by %d: %" PRIu64 " overdue, not %" PRIu64, round,
-				by, sum[by].overdue, list.overdue);
+			cr_assert_eq(sum[by].overdue, list.overdue, "round %d by %d: %" PRIu64 " overdue, not %" PRIu64,
+				round, by, sum[by].overdue, list.overdue);
 		}
 	}
 	cr_assert_gt(compared, 100);

@@ -47,8 +47,9 @@ Test(when, dates)
 
 Test(when, nonsense)
 {
-	static const char *const texts[] = {"", "12", "5m", "never", "--1h", "+-1h", "2026-02-29", "2026-13-01", "2026-1-01", "2026-11-27 ", "2026-11-27 9",
-		"2026-11-27 24:00", "2026-11-27 12:60", "2026-11-27 12:00x", "2026-11-27x", "2026-11-27T", "yesterday"};
+	static const char *const texts[] = {"", "12", "5m", "never", "--1h", "+-1h", "2026-02-29", "2026-13-01",
+		"2026-1-01", "2026-11-27 ", "2026-11-27 9", "2026-11-27 24:00", "2026-11-27 12:60", "2026-11-27 12:00x",
+		"2026-11-27x", "2026-11-27T", "yesterday"};
 	struct when w;
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
 		why = NULL;
@@ -72,7 +73,8 @@ Test(when, ranges)
 	cr_assert(!has_from && has_before && before.relative && before.seconds == -2 * 86400);
 	static const char *const wrong[] = {"", "..", "now", "x..now", "now..x"};
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
-		cr_assert_neq(when_range_parse(wrong[i], NOW, &from, &has_from, &before, &has_before, &why), 0, "'%s'", wrong[i]);
+		cr_assert_neq(when_range_parse(wrong[i], NOW, &from, &has_from, &before, &has_before, &why), 0, "'%s'",
+			wrong[i]);
 }
 
 static void expect_period(enum period p, int64_t t, const char *name)
