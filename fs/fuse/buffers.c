@@ -52,6 +52,14 @@ void *buffer_get(struct buffers *b)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+void buffers_wipe(struct buffers *b)
+{
+	pthread_mutex_lock(&b->lock);
+	for (unsigned i = 0; i < b->idle; i++)
+		madvise(b->stack[i], MAX_REQUEST, MADV_DONTNEED);
+	pthread_mutex_unlock(&b->lock);
+}
+
 void buffer_put(struct buffers *b, void *p)
 {
 	pthread_mutex_lock(&b->lock);

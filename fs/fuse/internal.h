@@ -80,6 +80,7 @@ errint_t buffers_new(struct buffers **ret);
 void buffers_free(struct buffers *b);
 void *buffer_get(struct buffers *b); /* MAX_REQUEST bytes, page-aligned, the one used last; NULL: out of memory */
 void buffer_put(struct buffers *b, void *p);
+void buffers_wipe(struct buffers *b); /* what was in those that are not in use now */
 
 /* ---- reply.c --------------------------------------------------------------------------------- */
 

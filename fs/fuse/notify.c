@@ -153,4 +153,12 @@ static void entry_gone(void *ctx, struct inode *dir, struct inode *child, const 
 	free(g);
 }
 
-const struct archive_hooks notify_hooks = {.drop_pages = drop_pages, .entry_gone = entry_gone};
+/* What was read of files that have expired must not outlive them here. */
+static void content_gone(void *ctx)
+{
+	struct session *s = ctx;
+
+	buffers_wipe(s->buffers);
+}
+
+const struct archive_hooks notify_hooks = {.content_gone = content_gone, .drop_pages = drop_pages, .entry_gone = entry_gone};

@@ -2,6 +2,8 @@
 #include "fuse/ops.h"
 #include "fuse/subject.h"
 
+#include "base/secret.h"
+
 #include <fcntl.h>
 
 static bool reads(int flags)
@@ -213,6 +215,8 @@ void run_write(struct job *j)
 {
 	ssize_t n = fs_write(j->session->archive, j->file->handle, j->data, j->size, j->off, j->what);
 
+	/* It lies in the transport's memory, and would stay there until the next request of that size. */
+	secret_wipe((void *)(uintptr_t)j->data, j->size);
 	if (n < 0) {
 		j->error = (errint_t)n;
 		return;

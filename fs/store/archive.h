@@ -33,6 +33,7 @@ errint_t archive_init(const struct archive_init *o, uint8_t ret_uuid[static UUID
 struct archive_hooks {
 	void (*drop_pages)(void *ctx, struct inode *i);	       /* invalidate the inode's pages and attributes in the kernel */
 	void (*entry_gone)(void *ctx, struct inode *dir, struct inode *child /* may be NULL */, const char *name);
+	void (*content_gone)(void *ctx); /* files have expired: what is left of their content in memory goes */
 	void *ctx;
 };
 

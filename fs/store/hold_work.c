@@ -383,6 +383,7 @@ int holds_run_once(struct archive *a)
 	pass_begin(p);
 	errint_t r = catalogue_each(a->catalogue, work_file, p);
 	forget_dir(p);
+	sweep_done(p->sweep);
 	sweep_free(p->sweep);
 	if (!r && syncfs(a->root_fd))
 		r = -errno;

@@ -23,6 +23,7 @@ struct sweep *sweep_new(struct archive *a)
 		return NULL;
 	w->a = a;
 	w->count = 0;
+	w->unlinked = false;
 	w->dir = NULL;
 	w->dir_known = w->prune = w->serving = false;
 	w->dir_path = NULL;
@@ -65,6 +66,15 @@ void sweep_forget_dir(struct sweep *w)
 	w->dir_path = NULL;
 	w->dir = NULL;
 	w->dir_known = w->prune = false;
+}
+
+void sweep_done(struct sweep *w)
+{
+	struct archive *a = w->a;
+	sweep_forget_dir(w);
+	if (w->unlinked && a->hooks.content_gone)
+		a->hooks.content_gone(a->hooks.ctx);
+	w->unlinked = false;
 }
 
 void sweep_free(struct sweep *w)
@@ -183,6 +193,7 @@ static void entomb(struct sweep *w, const struct catalogue_row *row, struct inod
 	struct archive *a = w->a;
 	char class_[64], text[128];
 	unsigned line = 0;
+	w->unlinked = true;
 	struct policy *p = gate_policy(a);
 	if (a->hooks.entry_gone)
 		a->hooks.entry_gone(a->hooks.ctx, w->dir, child, f->name);

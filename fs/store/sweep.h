@@ -13,6 +13,7 @@ struct sweep {
 	struct inode *dir; /* NULL: none, or `dir_error` */
 	errint_t dir_error;
 	uint8_t dir_id[DIR_ID_BYTES];
+	bool unlinked; /* a file, since sweep_done */
 	bool dir_known;
 	char *dir_path;     /* of `dir`, where classes look at paths; as of `terms` */
 	uint64_t terms;
@@ -24,6 +25,8 @@ struct sweep *sweep_new(struct archive *a);
 void sweep_free(struct sweep *w);
 void sweep_sort(struct sweep *w);
 void sweep_forget_dir(struct sweep *w);
+/* A batch is done, no lock is held. */
+void sweep_done(struct sweep *w);
 
 /* Stops every handle and mapping of the row's file, if it is overdue by its header and the policy in force. No lock is held while the kernel is told. */
 void sweep_deny(struct sweep *w, const struct catalogue_row *row, int64_t now);

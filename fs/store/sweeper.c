@@ -245,7 +245,7 @@ static bool sweep_batch(struct sweeper *s, struct sweep *w, bool *ret_failing)
 		if (policy_expired(w->row[i].expires_at, now))
 			sweep_deny(w, &w->row[i], now);
 	size_t failed = unlink_rows(s, w, now);
-	sweep_forget_dir(w);
+	sweep_done(w);
 	*ret_failing = failed > w->count / 2;
 	return true;
 }
