@@ -92,7 +92,13 @@ static void show(const struct rows *rows, const struct ctl_line *plan, void *ctx
 		       "  backups of the store can be read, with a key of the archive, until they are destroyed themselves.\n",
 			only);
 	if (ctl_num(plan, "rewrapped", 0))
-		printf("  Before that, %" PRId64 " files that share a key with one of them get another.\n", ctl_num(plan, "rewrapped", 0));
+		printf("  Before that, %" PRId64 " files that share a key with one of them get another;\n"
+		       "  backups of the store that are older can then not give those back.\n",
+			ctl_num(plan, "rewrapped", 0));
+	if (ctl_num(plan, "holds", 0))
+		printf("  %" PRId64 " legal holds are in force: a backup of the store that was made while one of these files was under one of\n"
+		       "  them opens it, with a key, until that hold is released.\n",
+			ctl_num(plan, "holds", 0));
 	if (ctl_num(plan, "backups", 0))
 		printf("  %" PRId64 " backups of the anchor still open some of them, with a key and a backup of the store: destroy those\n"
 		       "  (lapse anchor status, lapse anchor drop).\n",

@@ -44,6 +44,7 @@ static errint_t put_plan(struct ctl_call *c, const struct destroy_plan *p)
 	ctl_put_u64(&c->out, "again", p->again);
 	ctl_put_u64(&c->out, "rewrapped", p->rewrapped);
 	ctl_put_u64(&c->out, "backups", p->backups);
+	ctl_put_u64(&c->out, "holds", p->holds);
 	ctl_put_u64(&c->out, "copies-degraded", p->copies);
 	ctl_put_i64(&c->out, "anchor-in-place", p->in_place);
 	return verb_row(c);

@@ -19,22 +19,19 @@
 /* The leaf that it has is doomed: anchor_place gives another. */
 static errint_t move_away(struct archive *a, struct file_header *h, void *ctx)
 {
-	const struct destruction *d = ctx;
+	struct anchor_leaf l = {.tree = h->tree, .epoch = h->epoch, .id = leaf_id(h->file_id)};
 	struct file_header next = *h;
-	for (size_t i = 0; i < d->leaves; i++) {
-		const struct anchor_leaf *l = &d->leaf[i];
-		if (h->key_kind != KEY_KIND_EPOCH || h->tree != l->tree || h->epoch != l->epoch || leaf_id(h->file_id) != l->id)
-			continue;
-		errint_t r = anchor_place(a->anchor, &next);
-		if (r)
-			return r;
-		if (next.tree == l->tree && next.epoch == l->epoch)
-			return -ENOSPC;
-		h->tree = next.tree;
-		h->epoch = next.epoch;
-		return 0;
-	}
-	return AMEND_NOTHING;
+	if (h->key_kind != KEY_KIND_EPOCH || !destruction_has_leaf(ctx, &l))
+		return AMEND_NOTHING;
+	errint_t r = anchor_place(a->anchor, &next);
+	if (r)
+		return r;
+	if (next.key_kind == KEY_KIND_EPOCH && next.tree == l.tree && next.epoch == l.epoch)
+		return -ENOSPC;
+	h->key_kind = next.key_kind;
+	h->tree = next.tree;
+	h->epoch = next.epoch;
+	return 0;
 }
 
 static errint_t rewrap(struct destruction *d, struct fault *f)

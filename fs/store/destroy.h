@@ -16,6 +16,7 @@ struct destroy_plan {
 	size_t again;		/* whose key is destroyed already: what is left of them goes */
 	size_t rewrapped;	/* files that share a leaf with one, and get another first */
 	size_t backups, copies; /* backups of the anchor that still open some of it; copies that cannot be written */
+	size_t holds;		/* in force: a backup of the store, taken while a file was under one, opens it until that is released */
 	bool in_place;		/* the stores of the anchor overwrite in place */
 	struct destroy_class *class_; /* malloc'd */
 	size_t classes;

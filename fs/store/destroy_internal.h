@@ -14,8 +14,8 @@ struct destruction {
 	struct archive *a;
 	struct doomed_file *file; /* by file id */
 	size_t count;
-	struct anchor_leaf *leaf; /* of those under an epoch; no two equal */
-	size_t leaves;
+	struct anchor_leaf *leaf; /* in order: those that they are under, and those that the log says they were */
+	size_t leaves, leaf_cap;
 	struct catalogue_row *name; /* of every name of a file */
 	size_t names, name_cap;
 	struct catalogue_row *sibling; /* others that share a leaf, and live on */
@@ -28,5 +28,6 @@ errint_t destruction_gather(struct destruction *d, struct archive *a, const char
 errint_t destruction_scan(struct destruction *d, struct fault *f);
 /* anchor_admin.c; key_lock held. */
 errint_t anchor_reseed_locked(struct archive *a, const struct anchor_order *o, struct fault *f);
+bool destruction_has_leaf(const struct destruction *d, const struct anchor_leaf *leaf);
 struct doomed_file *destruction_file(const struct destruction *d, const uint8_t id[static FILE_ID_BYTES]);
 void destruction_digest(const struct destruction *d, uint8_t out[static 32]);

@@ -1,6 +1,7 @@
 /* destroy_plan.c - which files, which names of them, and who shares a leaf with one. */
 #include "store/amend.h"
 #include "store/destroy_internal.h"
+#include "store/hold.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -46,14 +47,6 @@ struct looking {
 	const char *why;
 };
 
-static bool is_held(const struct file_header *h)
-{
-	for (size_t i = 0; i < HEADER_HOLDS; i++)
-		if (h->holds[i])
-			return true;
-	return false;
-}
-
 /* A governance floor gives way to a reason; nothing else does. */
 static errint_t look_at(struct archive *a, struct file_header *h, void *ctx)
 {
@@ -62,7 +55,7 @@ static errint_t look_at(struct archive *a, struct file_header *h, void *ctx)
 	gate_review(a, l->path, &due);
 	gate_commit(a, &due);
 	bool floor = !policy_modifiable(due.retain_until, tclock_trusted(a->clock));
-	if (is_held(h))
+	if (hold_binds(a, h) || hold_covers(a, l->path, h))
 		l->why = "it is under a legal hold";
 	else if (floor && (due.flags | h->flags) & HEADER_FLAG_COMPLIANCE)
 		l->why = "it has a floor in compliance mode, which nobody lifts before its time";
@@ -104,30 +97,90 @@ static void drop_duplicates(struct destruction *d)
 	d->count = kept;
 }
 
-static bool same_leaf(const struct anchor_leaf *l, uint32_t tree, uint32_t epoch, const uint8_t *file_id)
+/* ---- every leaf that one of their headers was ever under, in some backup of the store ------------------------------------------- */
+
+static int by_leaf(const void *a, const void *b)
 {
-	return l->tree == tree && l->epoch == epoch && l->id == leaf_id(file_id);
+	const struct anchor_leaf *x = a, *y = b;
+	if (x->tree != y->tree)
+		return x->tree < y->tree ? -1 : 1;
+	if (x->epoch != y->epoch)
+		return x->epoch < y->epoch ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static bool is_doomed_leaf(const struct destruction *d, uint32_t tree, uint32_t epoch, const uint8_t *file_id)
+static void sort_leaves(struct destruction *d)
 {
+	size_t kept = 0;
+	if (d->leaves)
+		qsort(d->leaf, d->leaves, sizeof *d->leaf, by_leaf);
 	for (size_t i = 0; i < d->leaves; i++)
-		if (same_leaf(&d->leaf[i], tree, epoch, file_id))
-			return true;
-	return false;
+		if (!kept || by_leaf(&d->leaf[kept - 1], &d->leaf[i]))
+			d->leaf[kept++] = d->leaf[i];
+	d->leaves = kept;
 }
 
-static void find_leaves(struct destruction *d)
+bool destruction_has_leaf(const struct destruction *d, const struct anchor_leaf *leaf)
 {
-	for (size_t i = 0; i < d->count; i++) {
+	return d->leaves && bsearch(leaf, d->leaf, d->leaves, sizeof *d->leaf, by_leaf);
+}
+
+static errint_t add_leaf(struct destruction *d, const struct anchor_leaf *l)
+{
+	if (d->leaves == d->leaf_cap) {
+		sort_leaves(d); /* the same one comes with each record */
+		size_t cap = 2 * d->leaves + 256;
+		struct anchor_leaf *grown = reallocarray(d->leaf, cap, sizeof *grown);
+		if (!grown)
+			return -ENOMEM;
+		d->leaf = grown;
+		d->leaf_cap = cap;
+	}
+	d->leaf[d->leaves++] = *l;
+	return 0;
+}
+
+struct remembering {
+	struct destruction *d;
+	struct anchor_tree_info tree[ANCHOR_TREES_MAX];
+	size_t trees;
+};
+
+/* A deadline that it had: in whichever tree was current then. */
+static errint_t remember(void *ctx, const struct audit_record *rec)
+{
+	struct remembering *m = ctx;
+	struct anchor_leaf l = {.id = leaf_id(rec->file_id)};
+	errint_t r = 0;
+	if (rec->expires_at <= 0 || rec->expires_at == POLICY_NEVER || !destruction_file(m->d, rec->file_id) ||
+		epoch_of(rec->expires_at, m->d->a->epoch_seconds, &l.epoch))
+		return 0;
+	for (size_t i = 0; !r && i < m->trees; i++) {
+		l.tree = m->tree[i].number;
+		if (l.epoch >= m->tree[i].next && anchor_leaf_there(m->d->a->anchor, &l))
+			r = add_leaf(m->d, &l);
+	}
+	return r;
+}
+
+static errint_t find_leaves(struct destruction *d, struct fault *f)
+{
+	struct remembering m = {.d = d, .trees = anchor_trees(d->a->anchor, m.tree)};
+	int64_t since = INT64_MAX;
+	errint_t r = 0;
+	for (size_t i = 0; !r && i < d->count; i++) {
 		struct doomed_file *x = &d->file[i];
+		struct anchor_leaf l = {.tree = x->h.tree, .epoch = x->h.epoch, .id = leaf_id(x->h.file_id)};
+		since = x->h.created_at < since ? x->h.created_at : since;
 		if (x->h.key_kind != KEY_KIND_EPOCH)
 			continue;
-		struct anchor_leaf l = {.tree = x->h.tree, .epoch = x->h.epoch, .id = leaf_id(x->h.file_id)};
 		x->again = !anchor_leaf_there(d->a->anchor, &l);
-		if (!is_doomed_leaf(d, l.tree, l.epoch, x->h.file_id))
-			d->leaf[d->leaves++] = l;
+		r = add_leaf(d, &l);
 	}
+	if (!r)
+		r = audit_each(d->a->audit, (since - 1) * 1000000000, remember, &m);
+	sort_leaves(d);
+	return r ? fault_set(f, r, "the audit log could not be read to see which dates these files have had: %s", strerror(-r)) : 0;
 }
 
 /* ---- the catalogue ----------------------------------------------------------------------------------------------------------- */
@@ -154,7 +207,8 @@ static errint_t take_row(void *ctx, const struct catalogue_row *row)
 		x->names++;
 		return keep(&d->name, &d->names, &d->name_cap, row);
 	}
-	if (row->key_kind == KEY_KIND_EPOCH && is_doomed_leaf(d, row->tree, row->epoch, row->file_id))
+	struct anchor_leaf l = {.tree = row->tree, .epoch = row->epoch, .id = leaf_id(row->file_id)};
+	if (row->key_kind == KEY_KIND_EPOCH && destruction_has_leaf(d, &l))
 		return keep(&d->sibling, &d->siblings, &d->sibling_cap, row);
 	return 0;
 }
@@ -181,15 +235,15 @@ errint_t destruction_gather(struct destruction *d, struct archive *a, const char
 	if (!count || count > DESTROY_FILES_MAX)
 		return fault_set(f, -EINVAL, "between 1 and %d files can be destroyed at a time, not %zu", DESTROY_FILES_MAX, count);
 	d->file = calloc(count, sizeof *d->file);
-	d->leaf = calloc(count, sizeof *d->leaf);
-	if (!d->file || !d->leaf)
+	if (!d->file)
 		r = -ENOMEM;
 	for (size_t i = 0; !r && i < count; i++)
 		r = look_at_path(d, path[i], f);
 	if (!r) {
 		drop_duplicates(d);
-		find_leaves(d);
-		r = destruction_scan(d, f);
+		r = find_leaves(d, f);
+		if (!r)
+			r = destruction_scan(d, f);
 	}
 	for (size_t i = 0; !r && i < d->count; i++)
 		if (!d->file[i].names)
@@ -240,6 +294,7 @@ static errint_t count_anchors(struct destruction *d, struct destroy_plan *p)
 		p->backups += opens;
 	}
 	anchor_get_status(d->a->anchor, &s);
+	p->holds = hold_count(d->a);
 	p->in_place = true;
 	for (size_t i = 0; i < s.copies; i++) {
 		p->copies += s.copy[i].error != 0;

@@ -115,6 +115,26 @@ for f in binding/a.jpg many/7.jpg forever/a.jpg; do opens $f; done # the last as
 reader "$TEST_TMP/backup" "$TEST_TMP/anchor-before"
 opens keep/a.jpg # the attack would be noticed
 
+note "an older header in a backup: the file had another date then"
+epoch_of() { "$LAPSE" explain "$MNT/$1" --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["epoch"])'; }
+mount_archive
+head -c 70000 /dev/urandom >"$MNT/keep/dated.jpg"
+was=$(epoch_of keep/dated.jpg)
+umount_archive
+cp -a "$ARC" "$TEST_TMP/older"
+reader "$TEST_TMP/older" "$TEST_TMP/anchor"
+opens keep/dated.jpg
+mount_archive
+sed 's/^expire-after = 30d/expire-after = 20d/' "$TEST_TMP/policy.ini" >"$TEST_TMP/shorter.ini"
+check "a shorter ceiling" "$LAPSE" policy apply "$TEST_TMP/shorter.ini" "$MNT" >"$TEST_TMP/said" 2>&1
+mv "$MNT/keep/dated.jpg" "$MNT/keep/dated-anew.jpg"
+wait_until 20 eval '[ "$(epoch_of keep/dated-anew.jpg)" != $was ]'
+planned "$MNT/keep/dated-anew.jpg" --reason "it had another date"
+umount_archive
+reader "$TEST_TMP/older" "$TEST_TMP/anchor"
+dark keep/dated.jpg
+opens many/7.jpg
+
 note "those who share a leaf live on: two files of one leaf"
 mount_archive
 # Files are made until two have a leaf in common: some 300 of them.
