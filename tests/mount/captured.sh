@@ -18,6 +18,7 @@ cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]
 version = 1
 default-class = plain
+undo = 1h
 
 [class photos]
 match = photos/**
@@ -214,6 +215,23 @@ check "the archive is served" cmp "$TEST_TMP/image.jpg" "$p/b.jpg"
 image "$p/c.jpg" 3600 Asia/Kolkata
 look "$p/c.jpg"
 counts "$p/c.jpg" captured 3600
+
+note "a policy that comes to count from it: what there is is looked at once that cannot be undone"
+image "$MNT/plain/later.jpg" 3600 Asia/Kolkata
+pass 300
+sed '/^.class plain/a basis = captured\ntimezone = Asia/Kolkata' "$TEST_TMP/policy.ini" >"$TEST_TMP/all.ini"
+check "policy apply" "$LAPSE" policy apply "$TEST_TMP/all.ini" "$MNT"
+marked() { [ "$(field "$MNT/plain/later.jpg" undated)" = 1 ]; }
+wait_until 20 marked
+pass 3000
+image "$MNT/plain/new.jpg" 3600 Asia/Kolkata
+look "$MNT/plain/new.jpg"
+counts "$MNT/plain/new.jpg" captured 3600
+marked || die "looked at while the change could be undone"
+counts "$MNT/plain/later.jpg" created 0
+pass 600
+wait_until 20 looked_at "$MNT/plain/later.jpg"
+counts "$MNT/plain/later.jpg" captured 3600
 umount_archive
 
 note "policy check knows the zones of this machine"
