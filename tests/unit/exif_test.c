@@ -56,7 +56,7 @@ Test(exif, dates)
 Test(exif, the_calendar_is_without_gaps)
 {
 	int64_t last = -62135596800 - 86400;
-	char text[32];
+	char text[64];
 	struct exif_stamp s;
 	for (int y = 1; y <= 9999; y++)
 		for (int m = 1; m <= 12; m++)
