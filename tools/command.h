@@ -80,6 +80,7 @@ extern const struct command command_clock_confirm;
 extern const struct command command_clock_status;
 extern const struct command command_destroy;
 extern const struct command command_explain;
+extern const struct command command_export;
 extern const struct command command_fsck;
 extern const struct command command_hold_add;
 extern const struct command command_hold_list;

@@ -38,6 +38,7 @@ const struct command *const commands[] = {
 	&command_key_remove,
 	&command_key_change,
 	&command_import,
+	&command_export,
 	&command_scrub,
 	&command_fsck,
 	NULL,

@@ -4,6 +4,7 @@
 #include "tools/plan_id.h"
 #include "tools/human.h"
 #include "tools/init.h"
+#include "tools/paths.h"
 #include "tools/prompt.h"
 #include "tools/rows.h"
 #include "tools/say.h"
@@ -49,18 +50,6 @@ struct job {
 	bool watch; /* the source may be written to meanwhile */
 };
 
-/* Names may hold anything; a terminal is shown only what can be shown. */
-static void say_path(const char *path, const char *why)
-{
-	fprintf(stderr, "left: ");
-	for (const unsigned char *p = (const unsigned char *)path; *p; p++)
-		if (*p < 0x20 || *p == 0x7f || *p == '\\')
-			fprintf(stderr, "\\x%02x", *p);
-		else
-			fputc(*p, stderr);
-	fprintf(stderr, ": %s\n", why);
-}
-
 /* ---- what there is ------------------------------------------------------------------------------------------------------- */
 
 static bool odd(const struct stat *st)
@@ -80,7 +69,7 @@ static int survey_entry(void *ctx, struct walk_dir *d, const char *name, const c
 	if (faccessat(d->fd, name, R_OK, AT_SYMLINK_NOFOLLOW | AT_EACCESS)) {
 		j->unreadable++;
 		if (j->dry)
-			say_path(path, strerror(errno));
+			path_told("left", path, strerror(errno));
 		return 0;
 	}
 	j->failed = import_sums_add(&j->sums, j->policy, j->basis, j->now, path, (uint64_t)st->st_size, st->st_mtim.tv_sec, &overdue);
@@ -105,7 +94,7 @@ static int survey_problem(void *ctx, const char *path, errint_t error)
 		return 0;
 	j->unreadable++;
 	if (j->dry)
-		say_path(path, strerror(-error));
+		path_told("left", path, strerror(-error));
 	return 0;
 }
 
@@ -271,7 +260,7 @@ static void job_left(void *ctx, const char *path, const struct stat *st, const c
 	if (s)
 		s->left = true;
 	progress_clear(&j->progress);
-	say_path(path, why);
+	path_told("left", path, why);
 	j->left++;
 }
 
@@ -315,7 +304,7 @@ static int send_problem(void *ctx, const char *path, errint_t error)
 	if (j->pass)
 		return 0; /* the first has told it */
 	progress_clear(&j->progress);
-	say_path(path, error == -EXDEV ? "another filesystem is mounted here" : strerror(-error));
+	path_told("left", path, error == -EXDEV ? "another filesystem is mounted here" : strerror(-error));
 	j->left++;
 	return 0;
 }
@@ -528,12 +517,6 @@ static int open_archive(struct job *j)
 	return e;
 }
 
-static bool below(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-	return *dir && !strncmp(path, dir, len) && (path[len] == '/' || !path[len] || !strcmp(dir, "/"));
-}
-
 static int open_source(struct job *j)
 {
 	const char *from = args_value(j->args, "from");
@@ -541,7 +524,7 @@ static int open_source(struct job *j)
 		return say_error("%s: %s", from, strerror(errno));
 	const char *own[] = {j->t.path, j->t.daemon.archive, j->t.daemon.mountpoint};
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
-		if (below(j->source, own[i]) || below(own[i], j->source))
+		if (path_below(j->source, own[i]) || (*own[i] && path_below(own[i], j->source)))
 			return say_error("%s and the archive %s lie in one another: name a directory beside it", from, j->t.daemon.archive);
 	j->source_fd = open(j->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return j->source_fd < 0 ? say_error("%s: %s", from, strerror(errno)) : EXIT_DONE;

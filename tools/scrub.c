@@ -1,5 +1,6 @@
 #include "tools/command.h"
 #include "tools/human.h"
+#include "tools/paths.h"
 #include "tools/progress.h"
 #include "tools/say.h"
 #include "tools/target.h"
@@ -10,16 +11,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Names may hold anything: what a terminal would act on is shown as a number. */
-static void put_path(const char *path)
-{
-	for (const unsigned char *p = (const unsigned char *)path; *p; p++)
-		if (*p < 0x20 || *p == 0x7f || *p == '\\')
-			printf("\\x%02x", *p);
-		else
-			putchar(*p);
-}
 
 static void tell(const struct ctl_line *l, const char *what, double seconds)
 {
@@ -49,7 +40,7 @@ static int rows(struct ctl_session *s, const char *what, uint64_t files)
 	while (!(r = ctl_session_row(s, &l, &f)) && strcmp(l.word, "ok")) {
 		if (!strcmp(l.word, "finding")) {
 			progress_clear(&p);
-			put_path(ctl_str(&l, "path"));
+			path_put(ctl_str(&l, "path"));
 			printf(": %s\n", ctl_str(&l, "cause"));
 			fflush(stdout);
 		} else if (!strcmp(l.word, "progress")) {

@@ -23,6 +23,13 @@
 /* Random bytes and the hashes that the formats name. */
 void crypt_random(void *out, size_t len);
 void crypt_hash(uint8_t out[static DIGEST_BYTES], const void *in, size_t len); /* BLAKE2b-256, no key */
+/* The same of what comes in pieces. */
+struct crypt_hasher {
+	_Alignas(64) uint8_t state[384];
+};
+void crypt_hash_begin(struct crypt_hasher *h);
+void crypt_hash_add(struct crypt_hasher *h, const void *in, size_t len);
+void crypt_hash_end(struct crypt_hasher *h, uint8_t out[static DIGEST_BYTES]);
 bool crypt_equal(const void *a, const void *b, size_t len);			   /* constant time */
 /* base64url without padding. */
 size_t crypt_b64_len(size_t len);

@@ -39,6 +39,7 @@ errint_t verb_retain(struct ctl_call *c);
 errint_t verb_hold_add(struct ctl_call *c);
 errint_t verb_hold_list(struct ctl_call *c);
 errint_t verb_hold_release(struct ctl_call *c);
+errint_t verb_export(struct ctl_call *c);
 errint_t verb_import(struct ctl_call *c);
 errint_t verb_scrub(struct ctl_call *c);
 errint_t verb_plain_forget(struct ctl_call *c);

@@ -54,6 +54,7 @@ static const struct verb {
 	{"hold-add", PAYLOAD, verb_hold_add},
 	{"hold-list", OBSERVES, verb_hold_list},
 	{"hold-release", 0, verb_hold_release},
+	{"export", STREAMS, verb_export},
 	{"import", STREAMS, verb_import},
 	{"key-add", PAYLOAD, verb_key_add},
 	{"key-change", PAYLOAD, verb_key_change},

@@ -1,0 +1,27 @@
+/* export.h - what has not expired leaves an archive in plain, outside the budgets, each file on the record before its first byte. */
+#pragma once
+
+#include "store/archive.h"
+
+struct exported {
+	const char *path, *class_;
+	const uint8_t *id, *digest; /* FILE_ID_BYTES; BLAKE2b-256 of the content */
+	uint64_t size;
+	int64_t expires_at;
+};
+
+struct export_options {
+	int dest_fd;        /* an empty directory, borrowed */
+	const char *class_; /* only files of this class; NULL: all, and what is not a file */
+	const char *reason;
+	const struct subject *who;
+	/* Of each file; another result than 0 ends it. */
+	errint_t (*file)(void *ctx, const struct exported *e);
+	void (*left)(void *ctx, const char *path, errint_t error); /* it could not be read, or not be written */
+	void *ctx;
+};
+struct export_counts {
+	uint64_t files, bytes, expired, left;
+};
+/* -ENOTEMPTY, -EXDEV: the destination is not empty, or lies in the store; -EIO: the log cannot be written. When it returns 0 all of it is on disk. */
+errint_t archive_export(struct archive *a, const struct export_options *o, struct export_counts *ret);
