@@ -7,6 +7,7 @@
 #include "tools/target.h"
 
 #include "base/io.h"
+#include "store/holds.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
