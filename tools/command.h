@@ -76,6 +76,7 @@ extern const struct command command_anchor_drop;
 extern const struct command command_anchor_reseed;
 extern const struct command command_anchor_restore;
 extern const struct command command_anchor_status;
+extern const struct command command_audit_destroyed;
 extern const struct command command_clock_confirm;
 extern const struct command command_clock_status;
 extern const struct command command_destroy;

@@ -28,6 +28,7 @@ const struct command *const commands[] = {
 	&command_anchor_restore,
 	&command_anchor_reseed,
 	&command_destroy,
+	&command_audit_destroyed,
 	&command_clock_status,
 	&command_clock_confirm,
 	&command_hold_add,

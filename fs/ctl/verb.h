@@ -25,6 +25,7 @@ errint_t verb_anchor_add(struct ctl_call *c);
 errint_t verb_anchor_backup(struct ctl_call *c);
 errint_t verb_anchor_drop(struct ctl_call *c);
 errint_t verb_anchor_reseed(struct ctl_call *c);
+errint_t verb_audit_destroyed(struct ctl_call *c);
 errint_t verb_clock_status(struct ctl_call *c);
 errint_t verb_clock_confirm(struct ctl_call *c);
 errint_t verb_destroy(struct ctl_call *c);

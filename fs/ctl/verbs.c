@@ -47,6 +47,7 @@ static const struct verb {
 	{"anchor-drop", 0, verb_anchor_drop},
 	{"anchor-reseed", 0, verb_anchor_reseed},
 	{"anchor-status", OBSERVES, verb_anchor_status},
+	{"audit-destroyed", OBSERVES, verb_audit_destroyed},
 	{"clock-confirm", 0, verb_clock_confirm},
 	{"clock-status", OBSERVES, verb_clock_status},
 	{"destroy", PAYLOAD, verb_destroy},

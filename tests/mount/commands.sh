@@ -29,7 +29,7 @@ ends 2 "did you mean --within" "$LAPSE" queue --witin 3d
 ends 2 "did you mean CLASS" "$LAPSE" queue -o CLAS "$ARC"
 ends 2 "an operand is missing" "$LAPSE" explain
 ends 0 "lapse 0." "$LAPSE" --version
-for c in init mount umount status queue explain "policy check" "policy apply" "policy show" "anchor status" "anchor add" "anchor drop" "anchor backup" "anchor restore" "anchor reseed" destroy "clock status" "clock confirm" "key list" "key add" "key remove" "key change"; do
+for c in init mount umount status queue explain "policy check" "policy apply" "policy show" "anchor status" "anchor add" "anchor drop" "anchor backup" "anchor restore" "anchor reseed" destroy "audit destroyed" "clock status" "clock confirm" "key list" "key add" "key remove" "key change"; do
 	# shellcheck disable=SC2086
 	ends 0 "Usage: lapse $c" "$LAPSE" $c --help
 done
