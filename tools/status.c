@@ -246,6 +246,12 @@ static void print_records(const struct report *r)
 		human_size((uint64_t)number(r, "log-bytes"), size));
 	printf("  Policy     generation %" PRId64 ", applied %s\n", number(r, "policy-generation"),
 		human_when(number(r, "policy-applied-at"), r->now, when));
+	if (number(r, "reviewing"))
+		printf("             files are brought to follow it: %s of %s looked at\n", human_count((uint64_t)number(r, "reviewed"), n),
+			human_count((uint64_t)number(r, "files"), size));
+	if (number(r, "waiting"))
+		printf("             %s files live shorter by it; their keys follow when it cannot be undone any more\n",
+			human_count((uint64_t)number(r, "waiting"), n));
 	const struct ctl_line *copy;
 	for (size_t i = 0; (copy = rows_nth(&r->rows, "copy", i)); i++)
 		printf("  %s     %s%s\n", i ? "      " : "Anchor", ctl_str(copy, "path"),

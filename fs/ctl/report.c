@@ -43,6 +43,10 @@ static errint_t put_status(struct ctl_call *c, const struct archive_status *s)
 	ctl_put_u64(t, "reads-alerted", s->reads_alerted);
 	ctl_put_u64(t, "policy-generation", s->policy_generation);
 	ctl_put_i64(t, "policy-applied-at", s->policy_applied_at);
+	ctl_put_i64(t, "reviewing", s->reviewing);
+	ctl_put_u64(t, "reviewed", s->reviewed);
+	ctl_put_u64(t, "followed", s->followed);
+	ctl_put_u64(t, "waiting", s->waiting);
 	ctl_put_u64(t, "log-records", s->log_records);
 	ctl_put_u64(t, "log-bytes", s->log_bytes);
 	ctl_put_i64(t, "log-errno", -s->log_error);

@@ -302,6 +302,7 @@ void archive_get_status(struct archive *a, struct archive_status *ret)
 	anchor_summary(a, ret);
 	queue_status(a, ret);
 	gate_status(a, ret);
+	review_status(a, ret);
 	ret->foreign_files = atomic_load(&a->foreign);
 	ret->damaged_files = atomic_load(&a->damaged);
 	ret->recovered_files = atomic_load(&a->recovered);

@@ -190,6 +190,9 @@ struct archive_status {
 	uint64_t reads_permitted, reads_denied, reads_alerted;
 	uint64_t policy_generation;
 	int64_t policy_applied_at;
+	/* whether files are being looked at that have to follow the policy: how many of them were, were changed, and wait until it cannot be undone */
+	bool reviewing;
+	uint64_t reviewed, followed, waiting;
 	uint64_t log_records, log_bytes;
 	errint_t log_error, anchor_error;
 	uint64_t open_files, inodes, dir_fds;

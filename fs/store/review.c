@@ -316,14 +316,13 @@ void review_stop(struct archive *a)
 	free(rv);
 }
 
-void review_get_status(struct archive *a, struct review_status *ret)
+void review_status(struct archive *a, struct archive_status *ret)
 {
-	struct reviewer *rv = a->reviewer;
-	*ret = (struct review_status){0};
+	const struct reviewer *rv = a->reviewer;
 	if (!rv)
 		return;
-	ret->running = atomic_load(&rv->running);
-	ret->seen = atomic_load(&rv->seen);
-	ret->changed = atomic_load(&rv->changed);
+	ret->reviewing = atomic_load(&rv->running);
+	ret->reviewed = atomic_load(&rv->seen);
+	ret->followed = atomic_load(&rv->changed);
 	ret->waiting = atomic_load(&rv->waiting);
 }

@@ -14,8 +14,5 @@ errint_t review_expect(struct archive *a, bool longer);
 /* It has been made (or not): look at every file. Any lock may be held but the reviewer's. */
 void review_kick(struct archive *a);
 
-struct review_status {
-	bool running;
-	uint64_t seen, changed, waiting; /* files: looked at in this pass; written; to be shortened when `undo` has passed */
-};
-void review_get_status(struct archive *a, struct review_status *ret);
+/* Fills in what it says of the review. */
+void review_status(struct archive *a, struct archive_status *ret);

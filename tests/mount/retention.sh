@@ -29,6 +29,13 @@ retain-for = 2h
 expire-after = 4h
 commit-after = close
 
+[class kept]
+match = kept/**
+retain-for = 10min
+retain-bounds = 10min..3h
+expire-after = 20min
+commit-after = close
+
 [class touched]
 match = touched/**
 basis = modified
@@ -49,7 +56,7 @@ E
 clock 0
 archive_new "$TEST_TMP/policy.ini" --epoch 1min
 mount_archive
-mkdir "$MNT"/{worm,once,touched,brief,plain,away}
+mkdir "$MNT"/{kept,worm,once,touched,brief,plain,away}
 state() { timeout 20 "$LAPSE" explain "$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["state"])'; }
 deadline() { timeout 20 "$LAPSE" explain "$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["expires"])'; }
 committed() { [ "$(state "$1")" = committed ]; }
@@ -100,6 +107,17 @@ kill_daemon
 mount_archive
 python3 "$SRC/tests/mount/acts.py" "$MNT/worm/a" "$MNT/plain" fixed || die "after kill -9"
 
+note "a floor set by hand: within the bounds, never shorter, and the ceiling with it"
+echo k >"$MNT/kept/k"
+start=$(deadline "$MNT/kept/k")
+at() { date -d "@$1" '+%Y-%m-%d %H:%M:%S'; }
+refuse "no 'retain-bounds'" timeout 20 "$LAPSE" retain "$MNT/worm/a" --until "$(at $((start + 3600)))" --reason r
+refuse "permits a floor between" timeout 20 "$LAPSE" retain "$MNT/kept/k" --until "$(at $((start + 86400)))" --reason r
+refuse "never shortened" timeout 20 "$LAPSE" retain "$MNT/kept/k" --until "$(at $((start - 600)))" --reason r
+refuse "--reason" timeout 20 "$LAPSE" retain "$MNT/kept/k" --until 1h
+timeout 20 "$LAPSE" retain "$MNT/kept/k" --until "$(at $((start + 3600)))" --reason "file 17" || die "retain"
+[ "$(deadline "$MNT/kept/k")" = $((start + 3600)) ] || die "the ceiling is before the floor"
+
 note "basis = modified: each write begins the lifetime anew"
 echo 1 >"$MNT/touched/t"
 first=$(deadline "$MNT/touched/t")
@@ -109,6 +127,11 @@ echo 2 >>"$MNT/touched/t"
 touch -d 2030-01-01 "$MNT/touched/t"
 second=$(deadline "$MNT/touched/t")
 [ "$second" -lt $((first + 300)) ] || die "an mtime set by hand counts"
+
+note "kept by hand: readable past its own ceiling, and not to be changed"
+clock 1700
+[ "$(cat "$MNT/kept/k")" = k ] || die "kept by hand, and gone"
+python3 "$SRC/tests/mount/acts.py" "$MNT/kept/k" "$MNT/plain" fixed || die "kept by hand"
 
 note "the floor has passed: it may be deleted, and still not be written"
 clock $((2 * 3600 + 300))
