@@ -16,8 +16,8 @@ from primitives import i64, u32, u64
 HEADERS = {  # offset in the outer layer, bytes put there
     "state-0": (0, b"\0"), "state-4": (0, b"\4"), "state-open-with-a-size": (0, b"\1"), "type-3": (1, b"\3"), "type-symlink": (1, b"\2"),
     "basis-0": (2, b"\0"), "kind-0": (3, b"\0"), "kind-4": (3, b"\4"), "kind-archive-with-a-tree": (3, b"\1"), "kind-archive": (3, b"\1", 136, bytes(8)),
-    "kind-hold-without-a-hold": (3, b"\3", 136, bytes(8)), "flag-4": (4, u32(4)), "another-id": (16, b"\7" * 16),
-    "committed-at": (112, i64(5)), "a-hold-twice": (120, u32(1) * 2), "a-hold-behind-a-gap": (120, u32(0) + u32(1)), "tree-0": (136, u32(0)),
+    "kind-hold-without-a-hold": (3, b"\3", 136, bytes(8)), "flag-64": (4, u32(64)), "another-id": (16, b"\7" * 16),
+    "open-that-commits": (0, b"\1", 112, i64(5), 144, bytes(40)), "a-hold-twice": (120, u32(1) * 2), "a-hold-behind-a-gap": (120, u32(0) + u32(1)), "tree-0": (136, u32(0)),
     "another-epoch": (140, u32(1 << 31)), "another-size": (144, u64(50001)), "a-huge-size": (144, u64((1 << 62) + 1)), "another-root": (152, b"\1" * 32),
     "another-home": (184, b"\1" * 16), "a-second-home": (200, b"\1" * 16), "another-wrapped-key": (216, b"\1" * 64), "reserved": (280, b"\1"),
     "the-last-byte": (463, b"\1"),
