@@ -103,6 +103,6 @@ errint_t capture_apply(struct archive *a, struct file_header *h, void *capture)
 	int64_t before = h->expires_at;
 	if (h->state != HEADER_CLOSED || !(h->flags & HEADER_FLAG_UNDATED) || h->generation != c->h.generation)
 		return AMEND_NOTHING;
-	c->dated = gate_capture(a, h, c->found.at, c->found.count);
+	c->dated = gate_capture(a, h, c->found.at, c->found.count) || h->expires_at != before;
 	return h->expires_at == before ? 0 : place_key(a, h);
 }

@@ -15,7 +15,7 @@ struct capture {
 	uint8_t *head; /* NULL: not to be looked at */
 	size_t len;
 	struct exif_instants found;
-	bool dated; /* and believed */
+	bool dated; /* it counts from another instant now: to be recorded */
 };
 /* Of the file that lies under this name in an entered directory. -EBUSY: it is being written. The caller calls capture_free. */
 errint_t capture_read(struct archive *a, struct dir_use *u, const char *backing, const char *plain, size_t len, struct capture *ret);
