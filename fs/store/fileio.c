@@ -18,6 +18,7 @@ static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 static __thread struct {
 	uint8_t *p;
 	size_t size;
+	bool plain; /* a block of some file is in it */
 } scratch;
 
 static void scratch_drop(void *p)
@@ -28,6 +29,13 @@ static void scratch_drop(void *p)
 static void scratch_setup(void)
 {
 	pthread_key_create(&scratch_key, scratch_drop);
+}
+
+void scratch_wipe(const struct archive *a)
+{
+	if (scratch.plain)
+		secret_wipe(scratch.p, a->block_size);
+	scratch.plain = false;
 }
 
 /* Room for a run of sealed blocks with a partial one at each end, and one block of plaintext before it. */
@@ -177,6 +185,7 @@ static errint_t open_pending(struct archive *a, struct ofile *of, const struct p
 errint_t load_block(struct archive *a, struct ofile *of, uint64_t index, uint8_t *out)
 {
 	const struct pending_block *p = journal_pending(of, index);
+	scratch.plain |= out == scratch.p;
 	if (p)
 		return open_pending(a, of, p, out);
 	if (of->tail && of->tail_len && of->tail_index == index) {
@@ -396,6 +405,7 @@ static errint_t merge(struct archive *a, struct ofile *of, uint64_t i, size_t ol
 		return r;
 	if (grows)
 		tail_keep(a, of, i, block, old, leaf); /* the disk may be full */
+	scratch.plain |= part && block == scratch.p;
 	if (part)
 		memcpy(block + (from - start), in, (size_t)(to - from));
 	*ret = part ? block : in;

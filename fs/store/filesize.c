@@ -98,6 +98,7 @@ errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size)
 		r = ofile_write_header(a, of);
 	if (!r)
 		r = size < of->size ? shrink(a, of, size) : ofile_extend(a, of, size);
+	scratch_wipe(a);
 	return r;
 }
 

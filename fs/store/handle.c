@@ -243,6 +243,7 @@ ssize_t fs_read(struct archive *a, struct handle *h, void *out, size_t len, off_
 	if (!r)
 		r = ofile_read(a, of, out, len, (uint64_t)off);
 	pthread_rwlock_unlock(&of->lock);
+	scratch_wipe(a);
 	return r;
 }
 
@@ -261,6 +262,7 @@ ssize_t fs_write(struct archive *a, struct handle *h, const void *in, size_t len
 	if (!r)
 		r = ofile_write(a, of, in, len, (uint64_t)off);
 	pthread_rwlock_unlock(&of->lock);
+	scratch_wipe(a);
 	return r;
 }
 

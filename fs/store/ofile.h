@@ -101,6 +101,7 @@ errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only);
 int64_t monotonic_seconds(void); /* never 0 */
 /* True for a file that was made so lately, and not synced, that nobody may count on it after a power cut. */
 bool never_synced(const struct inode *i);
+void scratch_wipe(const struct archive *a); /* of what this thread read or wrote in it; when that is done */
 uint8_t *scratch_get(struct archive *a); /* this thread's; NULL without memory */
 size_t scratch_bytes(const struct archive *a);
 

@@ -117,7 +117,7 @@ byte promised_hold[FILES];
 #define first_of(set) (((set) & 1) -> 1 : 2)
 
 #define derivable(h, a) (h.kind == EPOCH -> h.e >= a.next : (a.keys & bit_of(h.e)) != 0)
-/* Holds that a file is under whether or not its header says so yet. hold_decide() */
+/* Holds that a file is under whether or not its header says so yet. hold_covers() */
 #define active(n, f) ((hold[n] == ACTIVE || hold[n] == SETTLED) && matches(n, f) -> bit_of(n) : 0)
 #define covers(f) (active(1, f) | active(2, f))
 #define going ((hold[1] == GOING -> 1 : 0) | (hold[2] == GOING -> 2 : 0))
@@ -496,60 +496,63 @@ inline mount()
 		if :: policy == POLICY_BARRIER -> policy = POLICY_READY :: else -> skip fi
 /* The kernel, or ofile_sync for who must know */
 #define SYNC(f) :: mounted && !same(f) -> copy_header(disk[f], cache[f]); back_up(f)
-/* fs/store/sweep.c sweep_unlink */
+/* fs/store/sweep.c unlink_entered (hold_keeps) */
 #define SWEEP(f) \
 	:: mounted && cache[f].there == THERE && now >= effective(cache[f]) && may_sweep(f) -> cache[f].there = UNLINKED
-/* fs/store/entry.c fs_unlink */
+/* fs/store/entry.c unlink_name: removal_header (hold_covers, retain_check) */
 #define UNLINK(f) \
 	:: mounted && deletes && cache[f].there == THERE && !held(f) -> cache[f].there = UNLINKED; deletes = false; promised[f] = 0
-/* fs/store/handle.c fs_create: create_prepare (hold_decide), then the row */
+/* fs/store/handle.c create_named: create_prepare (hold_decide), then the row; between hold_doing and hold_done */
 #define MAKE :: mounted && creates && !making && now < LAST -> creates = false; make_begin()
 #define MADE :: mounted && making -> make_end()
 
-/* fs/store/hold.c hold_add: the object … */
+/* fs/store/hold_admin.c add: hold_file_write … */
 #define HOLD_ASK(n) :: mounted && wanted[n] && hold[n] == IDLE -> wanted[n] = false; object[n] = PLACING; hold[n] = ASKED
-/* … then key and barrier, in one write of the anchor … */
+/* … then add_key: key and barrier, in one write of the anchor … */
 #define HOLD_KEY(n) \
 	:: anchor_free && hold[n] == ASKED -> \
 		hold[n] = KEYED; mem.keys = mem.keys | bit_of(n); \
 		if :: mem.barrier == NEVER -> mem.barrier = barrier_for_hold :: else -> skip fi; \
 		update_begin()
-/* … then, with no file half made, it is in force: hold_activate */
+/* … then hold_insert, with `doing` held, so with no file half made: it is in force */
 #define HOLD_ACTIVATE(n) :: mounted && hold[n] == READY && nobody_making -> hold[n] = ACTIVE; promise_hold(n)
-/* fs/store/hold_work.c work_file: amend_header */
+/* fs/store/hold_work.c work_file: change (hold_wanted), or sweep_unlink */
 #define REWRAP(f) :: mounted && !as_wanted(cache[f], f) -> rewrap(f)
-/* fs/store/hold_work.c work_placed */
+/* fs/store/hold_work.c placed, after syncfs */
 #define HOLD_PLACED(n) :: mounted && hold[n] == ACTIVE && may_clear -> object[n] = PLACED; hold[n] = SETTLED
-/* fs/store/hold_work.c clear_barriers */
+/* fs/store/hold_work.c hold_barriers_clear */
 #define CLEAR :: anchor_free && mem.barrier != NEVER && !placing -> mem.barrier = NEVER; update_begin()
-/* fs/store/hold.c hold_release */
+/* fs/store/hold_admin.c let_go */
 #define HOLD_RELEASE(n) \
 	:: mounted && unwanted[n] && hold[n] == SETTLED && nobody_making -> \
 		unwanted[n] = false; object[n] = RELEASING; hold[n] = GOING; release_promises(n)
-/* fs/store/hold_work.c destroy_key, and when that is on disk, hold_object_remove */
+/* fs/store/hold_work.c released: destroy_key, and when that is on disk, hold_file_remove */
 #define HOLD_DROP(n) \
 	:: anchor_free && hold[n] == GOING && may_destroy -> hold[n] = DROPPED; mem.keys = mem.keys & (7 - bit_of(n)); update_begin()
 #define HOLD_FORGET(n) :: mounted && hold[n] == CLEARED -> object[n] = NONE; hold[n] = IDLE
 
-/* fs/store/gate_policy.c: a change to later deadlines has its barrier first */
+/* fs/store/review.c review_expect: a change to later deadlines has its barrier first */
 #define POLICY_ASK \
 	:: anchor_free && policy == POLICY_IDLE && !applied && change != SAME && mem.policy_barrier == NEVER -> \
 		if \
 		:: change == LATER -> mem.policy_barrier = mem.next; policy = POLICY_BARRIER; update_begin() \
 		:: else -> policy = POLICY_READY \
 		fi
+/* fs/store/apply.c archive_policy_apply: sealed, and named by the anchor */
 #define POLICY_APPLY \
 	:: mounted && policy == POLICY_READY && nobody_making -> applied = true; applied_at = now; policy = POLICY_JOB; promise_policy()
+/* fs/store/review.c review_row: follow */
 #define POLICY_REWRAP(f) :: mounted && policy == POLICY_JOB && !by_policy(cache[f]) -> rewrap_policy(f)
+/* fs/store/review.c pass_once, after syncfs: drop_barrier */
 #define POLICY_FINISH \
 	:: anchor_free && policy == POLICY_JOB && policy_durable -> \
 		policy = POLICY_DONE; \
 		if :: mem.policy_barrier != NEVER -> mem.policy_barrier = NEVER; update_begin() :: else -> skip fi
-/* … that came before a crash, without the policy */
+/* … that came before a crash, without the policy: the next pass_once */
 #define POLICY_CLEAR \
 	:: anchor_free && policy == POLICY_IDLE && !applied && mem.policy_barrier != NEVER && crashes -> mem.policy_barrier = NEVER; update_begin()
 
-/* Anywhere; and fs/store/open.c archive_open, archive_catch_up: hold_open, gate_open */
+/* Anywhere; and fs/store/archive.c archive_open, archive_catch_up: gate_open, holds_open (load, hold_file_clean) */
 #define CRASH :: mounted && crashes < CRASHES -> crash()
 #define MOUNT :: !mounted -> mount()
 
