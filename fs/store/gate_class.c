@@ -21,12 +21,14 @@ static struct retention_life life_of(const struct file_header *h)
 		.compliance = h->flags & HEADER_FLAG_COMPLIANCE};
 }
 
-static void put_life(struct file_header *h, const struct retention_life *f)
+/* A deadline behind the last epoch is its end: no key can be given for later. */
+static void put_life(const struct archive *a, struct file_header *h, const struct retention_life *f)
 {
+	const int64_t last = (INT64_C(1) << EPOCH_BITS) * a->epoch_seconds;
 	h->basis_kind = (uint8_t)f->basis;
 	h->basis_at = f->basis_at;
 	h->retain_until = f->retain_until;
-	h->expires_at = f->expires_at;
+	h->expires_at = f->expires_at != POLICY_NEVER && f->expires_at > last ? last : f->expires_at;
 	h->flags = (h->flags & ~HEADER_FLAG_NARROWED) | (f->narrowed ? HEADER_FLAG_NARROWED : 0);
 }
 
@@ -57,7 +59,7 @@ errint_t gate_classify(struct archive *a, const char *path, int64_t now, struct 
 	struct retention_life f = life_of(h);
 	f.narrowed = false;
 	retention_begin(&f, c);
-	put_life(h, &f);
+	put_life(a, h, &f);
 	mark_undated(h, c);
 	class_fingerprint(h->class_fp, a->keys, c->name);
 	h->settles_at = now + policy_settings(p)->settle_seconds;
@@ -94,7 +96,7 @@ static errint_t review(struct archive *a, const char *path, struct file_header *
 	if (!r && here != then && (!then || !f.narrowed || f.expires_at < before.expires_at))
 		class_fingerprint(h->class_fp, a->keys, here->name);
 	if (!r)
-		put_life(h, &f);
+		put_life(a, h, &f);
 	if (!r && h->state == HEADER_COMMITTED && ((here->floor && here->mode == POLICY_COMPLIANCE) || (then && then->floor && then->mode == POLICY_COMPLIANCE)))
 		h->flags |= HEADER_FLAG_COMPLIANCE;
 	policy_unref(p);
@@ -142,7 +144,7 @@ bool gate_recount(struct archive *a, struct file_header *h)
 		f.expires_at = f.expires_at > h->expires_at ? f.expires_at : h->expires_at;
 	if (f.extended)
 		f.retain_until = f.retain_until > h->retain_until ? f.retain_until : h->retain_until;
-	put_life(h, &f);
+	put_life(a, h, &f);
 	return c;
 }
 
@@ -172,7 +174,7 @@ bool gate_capture(struct archive *a, struct file_header *h, const int64_t *at, s
 	const struct policy_class *c = gate_class_then(a, h, &p);
 	bool dated = c && c->basis == POLICY_BASIS_CAPTURED && retention_capture(&f, c, at, count);
 	policy_unref(p);
-	put_life(h, &f);
+	put_life(a, h, &f);
 	h->flags &= ~HEADER_FLAG_UNDATED;
 	return dated;
 }
