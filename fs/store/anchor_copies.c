@@ -1,10 +1,12 @@
 /* anchor_copies.c - copies of the anchor that come and go while it is in use, and backups of it. */
 #include "store/anchor_internal.h"
 
+#include "base/io.h"
 #include "base/secret.h"
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static struct anchor_copy *find(struct anchor *a, const char *path)
 {
@@ -76,12 +78,24 @@ errint_t anchor_copy_add(struct anchor *a, const char *path)
 	return r;
 }
 
+/* What a drop that was killed has left: of an anchor's size, and it begins with zeros. */
+static int open_half_erased(const char *path)
+{
+	static const uint8_t zeros[4096];
+	uint8_t head[sizeof zeros];
+	struct stat st;
+	cleanup_fd int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	bool is = fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size == ANCHOR_FILE_BYTES &&
+		  io_pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head && !memcmp(head, zeros, sizeof head);
+	return is ? steal_fd(&fd) : -1;
+}
+
 static errint_t erase_copy(struct anchor *a, struct anchor_copy *c)
 {
 	struct anchor_found found;
 	if (c->fd < 0) {
 		errint_t r = anchor_copy_open(c, false, a->uuid, &a->secret->key, &found);
-		if (r)
+		if (r && (c->fd = open_half_erased(c->path)) < 0)
 			return r;
 		anchor_state_free(found.state);
 	}

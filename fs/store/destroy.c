@@ -3,6 +3,7 @@
 
 #include "store/amend.h"
 #include "store/gate_internal.h"
+#include "store/hold.h"
 #include "store/rollback.h"
 
 #include "base/io.h"
@@ -199,6 +200,7 @@ errint_t archive_destroy(struct archive *a, const char *const *path, size_t coun
 		return fault_set(f, -EROFS, "the archive was opened for reading only");
 	if (!reason_is_text(o->reason))
 		return fault_set(f, -EINVAL, "a reason is one line of 1 to %d bytes", ROLLBACK_REASON_MAX);
+	hold_doing(a); /* one that comes meanwhile waits: what it matches is gone, or was refused */
 	pthread_mutex_lock(&a->key_lock);
 	errint_t r = destruction_gather(&d, a, path, count, f);
 	destruction_digest(&d, found);
@@ -212,6 +214,7 @@ errint_t archive_destroy(struct archive *a, const char *const *path, size_t coun
 		r = carry_out(&d, o, ret_degraded, f);
 	anchor_doom(a->anchor, NULL, 0);
 	pthread_mutex_unlock(&a->key_lock);
+	hold_done(a);
 	destruction_free(&d);
 	return r;
 }

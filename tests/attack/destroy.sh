@@ -85,6 +85,9 @@ echo x >&5
 refuse "being written" "$LAPSE" destroy "$MNT/many/9.jpg" --reason test
 exec 5>&-
 refuse "look at the new one" "$LAPSE" destroy "$MNT/keep/a.jpg" --reason test --plan 00000000
+echo held >"$MNT/many/held.jpg"
+"$LAPSE" hold add case "$MNT" --match 'many/held*' --reason "a case" --review "$(date -d '+1 year' +%Y-%m-%d)" >"$TEST_TMP/said" 2>&1 || die "hold: $(cat "$TEST_TMP/said")"
+refuse "legal hold" "$LAPSE" destroy "$MNT/many/held.jpg" --reason test
 check "a plan changes nothing" cmp "$TEST_TMP/keep" "$MNT/keep/a.jpg"
 
 note "one with a floor in governance mode, one with two names, one without a deadline, while two are open"
