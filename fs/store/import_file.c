@@ -2,6 +2,7 @@
  * against the source. */
 #include "store/copy.h"
 #include "store/fileio.h"
+#include "store/hold.h"
 #include "store/import_internal.h"
 #include "store/retain.h"
 
@@ -56,7 +57,9 @@ static errint_t header_begin(struct import *im, struct staged *s, int source, co
 	const struct policy_class *c = policy_class_for(p, path);
 	h->basis_kind = (uint8_t)c->basis;
 	int64_t expires = policy_expires_at(c, instant);
-	if (policy_expired(expires, now)) {
+	crypt_random(h->file_id, FILE_ID_BYTES);
+	/* What a hold keeps comes in, under its key. Holds on files that live are for when they get their names: until then one may be released. */
+	if (policy_expired(expires, now) && !hold_decide(a, path, h)) {
 		bool planned = policy_expired(expires, im->o.planned_at);
 		*ret_outcome = planned ? IMPORT_OVERDUE : IMPORT_NOW_OVERDUE;
 		r = planned ? count_overdue(im, c->name, (uint64_t)s->st.st_size) : 0;
@@ -70,7 +73,6 @@ static errint_t header_begin(struct import *im, struct staged *s, int source, co
 	h->type = HEADER_REGULAR;
 	h->flags = linked ? HEADER_FLAG_LINKED : 0;
 	h->generation = 1;
-	crypt_random(h->file_id, FILE_ID_BYTES);
 	memcpy(h->dir_id, s->dir->dir->record.dir_id, DIR_ID_BYTES);
 	home_compute(h->home[0], a->keys, h->dir_id, s->name, strlen(s->name));
 	h->created_at = h->basis_at = h->modified_at = instant;

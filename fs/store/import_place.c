@@ -1,5 +1,8 @@
 /* import_place.c - what is on disk gets its name. */
+#include "store/hold.h"
 #include "store/import_internal.h"
+
+#include "base/io.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -156,17 +159,52 @@ static errint_t place_entered(struct import *im, struct dir_use *u, struct stage
 	return 0;
 }
 
-static errint_t place_file(struct import *im, struct staged *s)
+/* The holds that match it bind it before it has its name: in its second slot, on disk. */
+static errint_t hold_staged(struct import *im, struct staged *s, const char *path)
+{
+	struct archive *a = im->a;
+	struct file_header next = s->h;
+	uint8_t raw[HEADER_SLOT_BYTES];
+	const struct timespec times[2] = {s->st.st_atim, s->st.st_mtim};
+	if (s->h.key_kind == KEY_KIND_HOLD && !hold_binds(a, &s->h))
+		return -EKEYEXPIRED; /* released since, and its date has passed */
+	errint_t r = hold_apply(a, path ? path : s->name, &next);
+	if (r || !memcmp(next.holds, s->h.holds, sizeof next.holds))
+		return r;
+	next.generation++;
+	header_seal(a->keys, a->uuid, a->suite, &next, raw);
+	cleanup_fd int fd = openat(a->staging_fd, s->tmp, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == EACCES && !a->root_daemon)
+		fd = open_lending_mode(a->staging_fd, s->tmp, O_RDWR);
+	r = fd < 0 ? -errno : io_pwrite(fd, raw, sizeof raw, HEADER_SLOT_BYTES);
+	if (!r && (futimens(fd, times) || fdatasync(fd)))
+		r = -errno;
+	if (!r)
+		s->h = next;
+	return r;
+}
+
+static errint_t place_under_holds(struct import *im, struct staged *s)
 {
 	struct dir_use u;
 	cleanup_free char *path = NULL;
-	errint_t r = s->replace ? inode_path(im->a, s->dir, s->name, &path) : 0;
+	errint_t r = s->replace || hold_needs_path(im->a) ? inode_path(im->a, s->dir, s->name, &path) : 0;
+	if (!r)
+		r = hold_staged(im, s, path);
 	if (!r)
 		r = dir_enter(im->a, s->dir, true, &u);
 	if (r)
 		return r;
 	r = place_entered(im, &u, s, path);
 	dir_leave(im->a, &u);
+	return r;
+}
+
+static errint_t place_file(struct import *im, struct staged *s)
+{
+	hold_doing(im->a);
+	errint_t r = place_under_holds(im, s);
+	hold_done(im->a);
 	return r;
 }
 

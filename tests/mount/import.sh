@@ -81,6 +81,21 @@ outcome 0 import "$MNT" --from "$late" --basis modified --plan "$plan"
 outcome 0 import "$MNT" --from "$late/old" --basis now
 [ "$(cat "$MNT/1")" = 1 ] || die "basis now"
 
+note "what a hold matches comes in under it, past its date as well"
+timeout 30 "$LAPSE" hold add suit "$MNT" --match 'case/**' --reason "the suit" --review 2099-01-01 >"$TEST_TMP/said" 2>&1 || { cat "$TEST_TMP/said"; die "hold add"; }
+mkdir -p "$TEST_TMP/suit/case"
+echo one >"$TEST_TMP/suit/case/one"
+outcome 0 import "$MNT" --from "$TEST_TMP/suit" --basis modified
+refuse "Operation not permitted" rm "$MNT/case/one"
+[ "$(timeout 10 "$LAPSE" explain "$MNT/case/one" --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["key"])')" = hold ] || die "not under the hold's key"
+mkdir "$TEST_TMP/suit/case/older"
+echo two >"$TEST_TMP/suit/case/older/two"
+touch -d '1 jan 1940' "$TEST_TMP/suit/case/older/two"
+outcome 1 import "$MNT" --from "$TEST_TMP/suit" --basis modified
+outcome 0 import "$MNT" --from "$TEST_TMP/suit" --basis modified --plan "$(the_plan)"
+[ -e "$MNT/case/older/two" ] || die "a hold kept it, and it was not taken in"
+refuse "Operation not permitted" rm "$MNT/case/older/two"
+
 note "while it is written to: what is taken in is whole"
 camera=$TEST_TMP/camera
 mkdir "$camera"
