@@ -101,6 +101,7 @@ extern const struct command command_policy_show;
 extern const struct command command_policy_undo;
 extern const struct command command_queue;
 extern const struct command command_retain;
+extern const struct command command_restore;
 extern const struct command command_scrub;
 extern const struct command command_status;
 extern const struct command command_umount;

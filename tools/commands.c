@@ -40,6 +40,7 @@ const struct command *const commands[] = {
 	&command_key_change,
 	&command_import,
 	&command_export,
+	&command_restore,
 	&command_scrub,
 	&command_fsck,
 	NULL,

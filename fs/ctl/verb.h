@@ -42,6 +42,7 @@ errint_t verb_hold_list(struct ctl_call *c);
 errint_t verb_hold_release(struct ctl_call *c);
 errint_t verb_export(struct ctl_call *c);
 errint_t verb_import(struct ctl_call *c);
+errint_t verb_restore(struct ctl_call *c);
 errint_t verb_scrub(struct ctl_call *c);
 errint_t verb_plain_forget(struct ctl_call *c);
 errint_t verb_put_once_plain(struct ctl_call *c); /* rows of the status */

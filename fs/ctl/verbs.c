@@ -68,6 +68,7 @@ static const struct verb {
 	{"policy-show", OBSERVES, verb_policy_show},
 	{"policy-undo", 0, verb_policy_undo},
 	{"queue", OBSERVES, verb_queue},
+	{"restore", STREAMS, verb_restore},
 	{"scrub", OBSERVES | STREAMS, verb_scrub},
 	{"retain", 0, verb_retain},
 	{"stats", OBSERVES, verb_stats},

@@ -34,7 +34,7 @@ errint_t import_new(struct archive *a, const struct import_options *o, struct im
 	return 0;
 }
 
-static void staged_free(struct import *im, struct staged *s)
+void import_staged_free(struct import *im, struct staged *s)
 {
 	if (s->tmp[0])
 		unlinkat(im->a->staging_fd, s->tmp, 0);
@@ -50,7 +50,7 @@ static void batch_drop(struct import *im, struct batch *b)
 {
 	for (struct staged *s = b->first, *next; s; s = next) {
 		next = s->next;
-		staged_free(im, s);
+		import_staged_free(im, s);
 	}
 	*b = (struct batch){.end = &b->first};
 }
@@ -177,7 +177,7 @@ errint_t import_commit(struct import *im)
 	return r ? r : flush_end(im);
 }
 
-static errint_t stage(struct import *im, struct staged *s, uint64_t bytes)
+errint_t import_stage(struct import *im, struct staged *s, uint64_t bytes)
 {
 	struct batch *b = &im->filling;
 	*b->end = s;
@@ -197,8 +197,8 @@ static errint_t settled(struct import *im, struct staged *s, enum import_outcome
 	s->kind = STAGED_SETTLED;
 	errint_t r = import_tell(im, s, outcome, error);
 	if (r)
-		staged_free(im, s);
-	return r ? r : stage(im, s, 0);
+		import_staged_free(im, s);
+	return r ? r : import_stage(im, s, 0);
 }
 
 /* An item that is given, in the directory that it is to lie in; on failure its outcome has been told and *ret is NULL. */
@@ -258,7 +258,7 @@ errint_t import_file(struct import *im, const struct import_item *it)
 		return settled(im, s, IMPORT_FAILED, e);
 	if ((e = import_seal(im, s, it->fd, it->path, it, &outcome)))
 		return settled(im, s, outcome, outcome == IMPORT_OVERDUE ? 0 : e);
-	return stage(im, s, s->h.size);
+	return import_stage(im, s, s->h.size);
 }
 
 errint_t import_link(struct import *im, const struct import_item *it, const char *to, uint64_t first)
@@ -268,11 +268,11 @@ errint_t import_link(struct import *im, const struct import_item *it, const char
 	if (r || !s)
 		return r;
 	if (!(s->to = strdup(to))) {
-		staged_free(im, s);
+		import_staged_free(im, s);
 		return -ENOMEM;
 	}
 	s->to_item = first;
-	return stage(im, s, 0);
+	return import_stage(im, s, 0);
 }
 
 errint_t import_dir(struct import *im, const struct import_item *it)
@@ -327,7 +327,7 @@ errint_t import_dir_end(struct import *im, const struct import_item *it)
 	if ((s->fd = fcntl(it->fd, F_DUPFD_CLOEXEC, 3)) < 0)
 		return settled(im, s, IMPORT_FAILED, -errno);
 	import_kept_attributes(s->fd, &s->st);
-	return stage(im, s, 0);
+	return import_stage(im, s, 0);
 }
 
 errint_t import_other(struct import *im, const struct import_item *it)
@@ -346,9 +346,9 @@ errint_t import_other(struct import *im, const struct import_item *it)
 			return settled(im, s, IMPORT_FAILED, -errno);
 		target[n] = 0;
 		if (!(s->to = strdup(target))) {
-			staged_free(im, s);
+			import_staged_free(im, s);
 			return -ENOMEM;
 		}
 	}
-	return stage(im, s, 0);
+	return import_stage(im, s, 0);
 }

@@ -32,6 +32,7 @@ struct import_options {
 	int64_t planned_at; /* what is overdue at this time is to be left out; INT64_MIN: nothing is planned */
 	bool compare;       /* what is there already counts as the same only by content; else by size and modification time */
 	bool in_place;      /* for the record: the source goes away */
+	const char *text;   /* of the record of each; NULL: "imported" */
 	const struct subject *who;
 	/* Called during the calls below. An outcome once for each item; `durable`: of all items up to this one, what their outcome says is on disk. */
 	void (*outcome)(void *ctx, uint64_t item, enum import_outcome outcome, errint_t error);

@@ -61,6 +61,9 @@ struct import {
 /* -ENOMEM: the import has to end. */
 errint_t import_tell(struct import *im, const struct staged *s, enum import_outcome outcome, errint_t error);
 bool import_missing(const struct import *im, uint64_t item);
+/* Into the batch; takes it over. */
+errint_t import_stage(struct import *im, struct staged *s, uint64_t bytes);
+void import_staged_free(struct import *im, struct staged *s);
 
 /* import_file.c: seals the source into staging, s->h and s->tmp are filled. 0; an error of this file; *ret_outcome says what kind. */
 errint_t import_seal(struct import *im, struct staged *s, int source, const char *path, const struct import_item *it,

@@ -138,7 +138,7 @@ static errint_t place_entered(struct import *im, struct dir_use *u, struct stage
 		return -EEXIST;
 	if (!r)
 		r = companion_write(u, &n, &new);
-	if (!r && (r = gate_record_at(a, RECORD_CREATE, im->o.who, &s->h, s->h.dir_id, s->h.home[0], "imported")) && new)
+	if (!r && (r = gate_record_at(a, RECORD_CREATE, im->o.who, &s->h, s->h.dir_id, s->h.home[0], im->o.text ? im->o.text : "imported")) && new)
 		companion_remove(u, &n);
 	if (r)
 		return r;
