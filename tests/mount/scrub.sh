@@ -42,6 +42,8 @@ wait_until 10 test -e "$MNT/w19"
 for _ in 1 2 3; do scrub 0 "$MNT"; done
 touch "$TEST_TMP/stop"
 wait $writer
+n=1600000000 # by which they are found in the store
+for f in "$MNT"/victim* "$MNT/other-dir"; do touch -h -d "@$((n += 1))" "$f"; done
 umount_archive
 
 note "damage"
