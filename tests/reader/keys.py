@@ -187,7 +187,7 @@ class Keys:
 
     def __init__(self, master, access, uuid):
         self.uuid = uuid
-        for name in ("keyring", "header", "directory", "log", "policy", "symlink", "catalogue", "journal"):
+        for name in ("keyring", "header", "directory", "log", "policy", "symlink", "catalogue", "journal", "hold"):
             setattr(self, name, pair(master, f"lapse 1 {name}", uuid))
         self.home, self.klass = key(master, "lapse 1 home", uuid), key(master, "lapse 1 class", uuid)
         self.bucket, self.archive_wrap = key(master, "lapse 1 catalogue bucket", uuid), key(master, "lapse 1 archive wrap", uuid)
