@@ -16,6 +16,24 @@ const struct policy_class *policy_class_for(const struct policy *p, const char *
 	return &p->fallback->pub;
 }
 
+const struct policy_class *policy_class_below(const struct policy *p, const char *dir)
+{
+	for (size_t i = 0; i < p->class_count; i++) {
+		enum glob_reach reach = GLOB_NONE;
+
+		for (size_t k = 0; k < p->class_[i]->match.count && reach != GLOB_ALL; k++) {
+			enum glob_reach one = glob_below(p->class_[i]->match.item[k], dir);
+
+			reach = one > reach ? one : reach;
+		}
+		if (reach == GLOB_ALL)
+			return &p->class_[i]->pub;
+		if (reach == GLOB_SOME)
+			return NULL;
+	}
+	return &p->fallback->pub;
+}
+
 const struct policy_class *policy_class_by_name(const struct policy *p, const char *name)
 {
 	for (size_t i = 0; i < p->class_count; i++)

@@ -214,6 +214,25 @@ static void follow_below(const struct glob *g, const char *dir, uint8_t ret[stat
 			step(g, ret, i, '/');
 }
 
+enum glob_reach glob_below(const struct glob *g, const char *dir)
+{
+	uint8_t at[POLICY_MAX_GLOB + 2];
+	enum glob_reach reach = GLOB_NONE;
+
+	if (glob_is_all(g))
+		return GLOB_ALL;
+	if (!*dir)
+		return GLOB_SOME;
+	follow_below(g, dir, at);
+	for (size_t i = 0; i < g->count; i++)
+		if (at[i]) {
+			reach = GLOB_SOME;
+			if (g->token[i].kind == T_DEEP && i + 1 == g->count)
+				return GLOB_ALL;
+		}
+	return reach;
+}
+
 bool glob_alike_below(const struct glob *g, const char *dir, const char *other)
 {
 	uint8_t a[POLICY_MAX_GLOB + 2], b[POLICY_MAX_GLOB + 2];

@@ -283,6 +283,9 @@ struct glob;
 int glob_new(const char *pattern, struct glob **ret, const char **why);
 void glob_free(struct glob *g);
 bool glob_matches(const struct glob *g, const char *path);
+/* How much it matches of what may lie below a directory ("" is the root). GLOB_SOME may be said in error, the others never. */
+enum glob_reach { GLOB_NONE, GLOB_SOME, GLOB_ALL };
+enum glob_reach glob_below(const struct glob *g, const char *dir);
 /* Whether it matches the same below both directories, whatever may lie there. False may be said in error, true never. */
 bool glob_alike_below(const struct glob *g, const char *dir, const char *other);
 const char *glob_text(const struct glob *g);

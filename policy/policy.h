@@ -76,6 +76,8 @@ struct policy_class {
 /* The class of `path` (relative to the archive's root, no leading slash, "" is the root): the first whose globs match, else the
  * default class. Never NULL. */
 const struct policy_class *policy_class_for(const struct policy *p, const char *path);
+/* The class of all that may lie below a directory; NULL if that is told by the names. */
+const struct policy_class *policy_class_below(const struct policy *p, const char *dir);
 const struct policy_class *policy_class_by_name(const struct policy *p, const char *name); /* NULL if there is none */
 const struct policy_class *policy_class_at(const struct policy *p, size_t i);		   /* NULL past the last */
 /* Whether every file there may be is of the same class under both, with the same basis, floor and ceiling. */

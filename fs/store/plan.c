@@ -63,7 +63,7 @@ static struct retention_life life_of(const struct catalogue_row *row)
 		.compliance = row->flags & HEADER_FLAG_COMPLIANCE};
 }
 
-static void add_example(struct planner *pl, const char *kind, const char *path, const struct retention_life *from, const struct retention_life *to,
+static void add_example(struct planner *pl, const char *kind, const struct catalogue_row *row, const struct retention_life *from, const struct retention_life *to,
 			const char *class_from, const char *class_to)
 {
 	struct policy_plan *plan = pl->plan;
@@ -72,6 +72,7 @@ static void add_example(struct planner *pl, const char *kind, const char *path, 
 		same += !strcmp(plan->example[i].kind, kind);
 	if (same == EXAMPLES_PER_KIND || plan->examples == PLAN_EXAMPLES)
 		return;
+	const char *path = row_path(&pl->paths, row);
 	struct policy_example *e = &plan->example[plan->examples++];
 	*e = (struct policy_example){.kind = kind, .path = path ? strdup(path) : NULL, .from = from->expires_at, .to = to->expires_at};
 	snprintf(e->class_from, sizeof e->class_from, "%s", class_from);
@@ -95,7 +96,7 @@ static errint_t plan_row(void *ctx, const struct catalogue_row *row)
 	char class_now[64];
 	unsigned line;
 	gate_class_name(pl->a, row->class_fp, class_now, &line);
-	const char *path = pl->need_path || pl->plan->examples < PLAN_EXAMPLES ? row_path(&pl->paths, row) : NULL;
+	const char *path = pl->need_path ? row_path_like(&pl->paths, row, pl->now, pl->next) : NULL;
 	const struct policy_class *was = class_now[0] ? policy_class_by_name(pl->now, class_now) : NULL,
 				  *then = class_now[0] ? policy_class_by_name(pl->next, class_now) : NULL,
 				  *here_now = policy_class_for(pl->now, path ? path : ""), *here = policy_class_for(pl->next, path ? path : "");
@@ -116,7 +117,7 @@ static errint_t plan_row(void *ctx, const struct catalogue_row *row)
 	add(c, row->size, expiring, shorter, longer, released, moved);
 	add(&pl->plan->total, row->size, expiring, shorter, longer, released, moved);
 	if (expiring || shorter || longer || released || moved)
-		add_example(pl, expiring ? "expires" : shorter ? "shorter" : longer ? "longer" : released ? "released" : "moved", path, &from, &to,
+		add_example(pl, expiring ? "expires" : shorter ? "shorter" : longer ? "longer" : released ? "released" : "moved", row, &from, &to,
 			    class_now, here->name);
 	return 0;
 }

@@ -34,6 +34,7 @@ struct pass {
 	struct archive *a;
 	struct reviewer *rv;
 	struct row_paths paths;
+	struct policy *policy; /* a reference, so that no other is taken for it */
 	bool need_path;
 	int64_t now, undo;
 	uint64_t failed;
@@ -173,7 +174,7 @@ static errint_t review_row(void *ctx, const struct catalogue_row *row)
 {
 	struct pass *p = ctx;
 	struct archive *a = p->a;
-	const char *path = p->need_path ? row_path(&p->paths, row) : NULL;
+	const char *path = p->need_path ? row_path_like(&p->paths, row, p->policy, NULL) : NULL;
 	struct file_header was = header_of(row), due = was;
 	if (atomic_load(&p->rv->stop))
 		return -EINTR;
@@ -217,19 +218,21 @@ static int64_t pass_once(struct archive *a, struct reviewer *rv)
 {
 	struct pass p = {.a = a, .rv = rv, .paths = {.archive = a}, .now = tclock_trusted(a->clock), .undo = gate_undo_until(a)};
 	uint64_t terms = gate_terms(a);
-	struct policy *policy = gate_policy(a);
-	p.need_path = policy_class_needs_path(policy);
-	policy_unref(policy);
+	p.policy = gate_policy(a);
+	p.need_path = policy_class_needs_path(p.policy);
 	atomic_store(&rv->seen, 0);
 	atomic_store(&rv->changed, 0);
 	atomic_store(&rv->waiting, 0);
-	if (!catalogue_is_complete(a->catalogue))
+	if (!catalogue_is_complete(a->catalogue)) {
+		policy_unref(p.policy);
 		return p.now + AGAIN;
+	}
 	atomic_store(&rv->running, true);
 	errint_t r = catalogue_flush(a->catalogue);
 	if (!r)
 		r = catalogue_each(a->catalogue, review_row, &p);
 	row_paths_free(&p.paths);
+	policy_unref(p.policy);
 	if (!r && syncfs(a->root_fd))
 		r = -errno;
 	atomic_store(&rv->running, false);

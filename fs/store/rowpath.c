@@ -11,6 +11,7 @@ static void forget(struct row_paths *p)
 	p->dir = NULL;
 	p->dir_path = NULL;
 	p->known = false;
+	p->asked[0] = NULL;
 }
 
 void row_paths_free(struct row_paths *p)
@@ -46,5 +47,20 @@ const char *row_path(struct row_paths *p, const struct catalogue_row *row)
 	if (r)
 		return NULL;
 	int n = snprintf(p->path, sizeof p->path, "%s%s%s", p->dir_path, p->dir_path[0] ? "/" : "", name);
+	return n < (int)sizeof p->path ? p->path : NULL;
+}
+
+const char *row_path_like(struct row_paths *p, const struct catalogue_row *row, const struct policy *policy, const struct policy *other)
+{
+	if (!find_dir(p, row->dir_id))
+		return NULL;
+	if (p->asked[0] != policy || p->asked[1] != other) {
+		p->asked[0] = policy;
+		p->asked[1] = other;
+		p->alike = policy_class_below(policy, p->dir_path) && (!other || policy_class_below(other, p->dir_path));
+	}
+	if (!p->alike)
+		return row_path(p, row);
+	int n = snprintf(p->path, sizeof p->path, "%s%s-", p->dir_path, p->dir_path[0] ? "/" : "");
 	return n < (int)sizeof p->path ? p->path : NULL;
 }

@@ -23,6 +23,25 @@ Test(class, first_match_else_default)
 	policy_unref(p);
 }
 
+Test(class, a_directory_may_decide)
+{
+	struct policy *p = fixture_policy(TWO);
+
+	cr_expect_str_eq(policy_class_below(p, "plates")->name, "plates");
+	cr_expect_str_eq(policy_class_below(p, "plates/2026/11")->name, "plates");
+	cr_expect_null(policy_class_below(p, "tmp"), "there may be a plate");
+	cr_expect_null(policy_class_below(p, "elsewhere"));
+	cr_expect_null(policy_class_below(p, ""));
+	policy_unref(p);
+	p = fixture_policy(HEAD "[class in]\nmatch = a/b/** c/*\nexpire-after = 1d\n");
+	cr_expect_str_eq(policy_class_below(p, "a/b")->name, "in");
+	cr_expect_null(policy_class_below(p, "a"));
+	cr_expect_null(policy_class_below(p, "c"));
+	cr_expect_str_eq(policy_class_below(p, "c/d")->name, "all");
+	cr_expect_str_eq(policy_class_below(p, "ab")->name, "all");
+	policy_unref(p);
+}
+
 Test(class, deadlines)
 {
 	struct policy *p = fixture_policy(TWO);
