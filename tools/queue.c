@@ -302,7 +302,8 @@ const struct command command_queue = {
 		   "RETAIN-UNTIL SHREDDED EPOCH ID; with --by: HOUR (or DAY, WEEK, MONTH, CLASS, DIRECTORY) FILES SIZE "
 		   "HISTOGRAM,\n"
 		   "and OVERDUE FIRST LAST.\n"
-		   "NEXT: commit (it becomes WORM), release (it may be deleted), deny (it becomes unreadable), shred "
+		   "NEXT: date (it is looked at for its capture date), commit (it becomes WORM), release (it may be "
+		   "deleted), deny (it becomes unreadable), shred "
 		   "(its key is\n"
 		   "destroyed), nothing (it never expires, or it is held past its deadline).",
 	.options = {options, output_options, unlock_options},

@@ -31,15 +31,16 @@ enum {
 const struct column queue_list_columns[] = {
 	[C_EXPIRES] = {"EXPIRES", .help = "when it becomes unreadable"},
 	[C_IN] = {"IN", .help = "how long until then"},
-	[C_NEXT] = {"NEXT", .help = "what happens next, and when, if that is not when it expires: commit, release, "
-				    "deny, shred, nothing"},
+	[C_NEXT] = {"NEXT",
+		.help = "what happens next, and when, if that is not when it expires: date, commit, release, "
+			"deny, shred, nothing"},
 	[C_NEXT_AT] = {"NEXT-AT", .hidden = true, .program = true, .help = "when that happens"},
 	[C_WHY] = {"WHY", .help = "class and line of the policy, and holds"},
 	[C_CLASS] = {"CLASS", .hidden = true, .program = true, .help = "class"},
 	[C_SIZE] = {"SIZE", .right = true, .help = "bytes of content"},
 	[C_OWNER] = {"OWNER", .hidden = true, .help = "who owns it"},
 	[C_STATE] = {"STATE", .hidden = true, .program = true, .help = "open, closed, committed"},
-	[C_HOLDS] = {"HOLDS", .hidden = true, .program = true, .help = "numbers of the holds that it is under"},
+	[C_HOLDS] = {"HOLDS", .hidden = true, .program = true, .help = "the holds that it is under"},
 	[C_CREATED] = {"CREATED", .hidden = true, .help = "when it was created"},
 	[C_MODIFIED] = {"MODIFIED", .hidden = true, .help = "when it was last written"},
 	[C_BASIS] = {"BASIS", .hidden = true, .help = "the instant its lifetime counts from"},

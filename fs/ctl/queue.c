@@ -1,6 +1,7 @@
 #include "ctl/verb.h"
 
 #include "store/anchor.h" /* and what headers say */
+#include "store/holds.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@ static errint_t put_now(struct ctl_call *c, const struct archive_status *s)
 static const char *act_word(enum queue_act act)
 {
 	static const char *const word[] = {[QUEUE_NOTHING] = "nothing",
+		[QUEUE_DATE] = "date",
 		[QUEUE_COMMIT] = "commit",
 		[QUEUE_RELEASE] = "release",
 		[QUEUE_DENY] = "deny",
@@ -26,15 +28,12 @@ static const char *act_word(enum queue_act act)
 	return word[act];
 }
 
-/* Their numbers, separated by commas. */
 static void put_holds(struct ctl_call *c, const uint32_t hold[static HEADER_HOLDS])
 {
-	char text[HEADER_HOLDS * 12] = "";
-	size_t len = 0;
-	for (size_t i = 0; i < HEADER_HOLDS; i++)
-		if (hold[i])
-			len += (size_t)snprintf(text + len, sizeof text - len, "%s%u", len ? "," : "", hold[i]);
-	ctl_put(&c->out, "holds", text);
+	char names[HEADER_HOLDS * (HOLD_NAME_MAX + 1) + 1] = "";
+	if (hold[0] || hold[1] || hold[2] || hold[3])
+		archive_hold_names(c->archive, hold, names, sizeof names);
+	ctl_put(&c->out, "holds", names);
 }
 
 static errint_t put_item(void *ctx, const struct queue_item *q)

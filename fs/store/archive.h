@@ -209,6 +209,7 @@ void archive_each_usage(struct archive *a, void (*cb)(void *ctx, const struct gu
 /* What happens to a file next if nobody does anything, and when. */
 enum queue_act {
 	QUEUE_NOTHING, /* ever, or while it is held */
+	QUEUE_DATE, /* it is looked at for its capture date */
 	QUEUE_COMMIT,
 	QUEUE_RELEASE, /* its floor passes: it may be deleted */
 	QUEUE_DENY,    /* it becomes unreadable, for all or (held) for all but the hold's readers */

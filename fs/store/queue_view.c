@@ -24,7 +24,7 @@ struct queue_next queue_next(const struct catalogue_row *row, int64_t now, int64
 		return (struct queue_next){QUEUE_SHRED, far ? row->expires_at : ((int64_t)epoch + 1) * epoch_seconds};
 	}
 	if (due != row->expires_at)
-		return (struct queue_next){QUEUE_COMMIT, due};
+		return (struct queue_next){due == row->commits_at ? QUEUE_COMMIT : QUEUE_DATE, due};
 	if (row->state == HEADER_COMMITTED && row->retain_until > now && row->retain_until < row->expires_at &&
 		!is_held(row))
 		return (struct queue_next){QUEUE_RELEASE, row->retain_until};

@@ -79,6 +79,7 @@ static void fill_row(struct catalogue_row *row, struct inode *dir, unsigned lane
 	row->modified_at = row->created_at + (int64_t)(draw() % 3);
 	row->retain_until = INT64_MIN;
 	row->state = HEADER_CLOSED;
+	row->basis_kind = POLICY_BASIS_CREATED;
 	row->key_kind = KEY_KIND_EPOCH;
 	row->tree = 1;
 	row->epoch = (uint32_t)((row->expires_at - 1) / 60);

@@ -162,13 +162,20 @@ for r, want in zip(rows, json.load(open(sys.argv[2]))["queue"], strict=True):
             assert r[k] == ("" if v is None else str(v)), (k, r[k], v)
 P
 [ "$(q --csv -n -o PATH --path 'rest/deep/**')" = '"rest/deep/o, ""p"".jpg"' ] || die "quotes in CSV"
-[ "$(q --csv --held)" = "expires,in,next,next-at,why,class,size,state,holds,path" ] || die "CSV without rows: $(q --csv --held)"
+[ "$(q --csv --state open)" = "expires,in,next,next-at,why,class,size,state,holds,path" ] || die "CSV without rows: $(q --csv --held)"
 
 note "watching"
 timeout 20 "$LAPSE" queue "$MNT" --watch=1 --limit 1 --raw >"$TEST_TMP/watch.txt" & watcher=$!
 wait_until 15 bash -c "[ \$(grep -c short/x.jpg '$TEST_TMP/watch.txt') -ge 2 ]"
 kill "$watcher"
 wait "$watcher" 2>/dev/null || true
+
+note "held: what that keeps from happening"
+timeout 60 "$LAPSE" hold add case-9 "$MNT" --match 'faces/**' --match 'never/**' --reason 'file 9' --review 30d >/dev/null
+is "faces/a.jpg faces/b.png never/n.jpg" --held
+is "faces/a.jpg" --held --path '**/a*'
+[ "$(sum --by class --held -o CLASS,FILES)" = "faces 2 never 1" ] || die "sums of held files: $(sum --by class --held -o CLASS,FILES)"
+[ "$(q --raw --noheadings -o HOLDS,NEXT,WHY --held --path 'never/*')" = 'case-9 nothing never,\x20line\x2025;\x20held\x20(case-9)' ] || die "a held row"
 
 note "what is wrong with the question is said"
 wrong() { # wrong STATUS TEXT OPTION…
@@ -189,7 +196,7 @@ wrong 2 "--csv and --json" --csv --json
 wrong 2 "does not go with" --watch --json
 wrong 2 "takes no value" --held=1
 wrong 3 "no class 'nothere'" --class nothere
-[ "$(q --held 2>&1)" = "No file in the queue is of that kind." ] || die "an empty list"
+[ "$(q --state open 2>&1)" = "No file in the queue is of that kind." ] || die "an empty list"
 [ "$("$LAPSE" --complete queue --s | paste -sd' ')" = "--state --sort" ] || die "completion of options"
 [ "$("$LAPSE" --complete queue --by m)" = "month" ] || die "completion of a value"
 

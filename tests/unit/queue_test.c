@@ -53,6 +53,11 @@ Test(queue_next, every_kind)
 	r.holds[0] = 7;
 	expect_next(r, QUEUE_DENY, NOW + DAY);
 	r.holds[0] = 0;
+	struct catalogue_row undated = r;
+	undated.state = HEADER_CLOSED;
+	undated.flags = HEADER_FLAG_UNDATED;
+	undated.modified_at = NOW - 10;
+	expect_next(undated, QUEUE_DATE, NOW - 10 + ROW_LOOK_AFTER);
 	r.retain_until = NOW;
 	expect_next(r, QUEUE_DENY, NOW + DAY);
 	r.expires_at = POLICY_NEVER;
