@@ -74,7 +74,8 @@ void catalogue_retry(struct catalogue *c, const struct catalogue_row *row, int64
 /* Called (from the writer's thread, no lock held) when catalogue_next became earlier. With cb NULL: none is running any more on return. */
 void catalogue_on_earlier(struct catalogue *c, void (*cb)(void *ctx), void *ctx);
 
-/* Every row, those of one directory after each other (but for the chance that two of 2^40 have the same hash); cb != 0 ends it and is returned. No lock is held in the callback; what changes meanwhile is seen or not. */
+/* Every row, those of one directory after each other (but for the chance that two of 2^40 have the same hash); cb != 0 ends it and is returned. No
+ * lock is held in the callback; what changes meanwhile is seen or not. */
 errint_t catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
 /* Every row with expires_at < before, ascending by (expires_at, place), in bounded memory. Exact also for rows that wait to be committed: the table finds
  * each row by its deadline, and those few by their commit besides. What never expires is not among them. */
