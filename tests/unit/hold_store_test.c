@@ -1,0 +1,207 @@
+#include "fs_fixture.h"
+
+#include "store/catalogue_internal.h"
+#include "store/hold.h"
+#include "store/holds.h"
+
+static void setup(void)
+{
+	archive_make();
+	archive_up();
+	cr_assert_eq(archive_catch_up(a), 0);
+}
+
+TestSuite(hold_store, .init = setup, .fini = archive_drop, .timeout = 120);
+
+static errint_t add(const char *name, const char *globs, uint32_t reader)
+{
+	struct fault f = {{0}};
+	struct hold_request q = {.name = name, .reason = "a case", .review_at = INT64_MAX, .reader_count = 1, .reader = {reader}, .globs = globs, .globs_len = strlen(globs)};
+	return archive_hold_add(a, &q, &subject, &f);
+}
+
+static void write_name(const char *name)
+{
+	struct fs_entry e;
+	struct handle *h;
+	cr_assert_eq(fs_create(a, fs_root(a), name, 0644, O_RDWR, &caller, &e, &h), 0);
+	cr_assert_eq(fs_write(a, h, name, strlen(name), 0, false), (ssize_t)strlen(name));
+	fs_release(a, h);
+	fs_forget(a, e.inode, 1);
+}
+
+static struct file_header header(const char *name)
+{
+	struct sealed_name n = sealed_in_root(name);
+	struct dir_use u;
+	struct file_header h;
+	int slot;
+	cr_assert_eq(dir_enter(a, fs_root(a), false, &u), 0);
+	cr_assert_eq(file_header_at(a, &u, n.backing, name, strlen(name), &h, &slot), 0);
+	dir_leave(a, &u);
+	return h;
+}
+
+static struct hold_info found;
+static errint_t keep(void *ctx, const struct hold_info *h, const char *globs)
+{
+	(void)globs;
+	if (!strcmp(h->name, ctx))
+		found = *h;
+	return 0;
+}
+
+static struct hold_info info(const char *name)
+{
+	char copy[HOLD_NAME_MAX + 1];
+	snprintf(copy, sizeof copy, "%s", name);
+	found = (struct hold_info){.number = 0};
+	cr_assert_eq(archive_each_hold(a, keep, copy), 0);
+	return found;
+}
+
+static size_t holds_in(const struct file_header *h)
+{
+	size_t n = 0;
+	while (n < HEADER_HOLDS && h->holds[n])
+		n++;
+	return n;
+}
+
+Test(hold_store, what_is_asked_for_is_looked_at)
+{
+	char globs[HOLD_GLOBS_MAX + 3];
+	memset(globs, 'a', sizeof globs);
+	globs[sizeof globs - 2] = '\n';
+	globs[sizeof globs - 1] = 0;
+	cr_assert_eq(add("", "a\n", 0), -EINVAL);
+	cr_assert_eq(add("a b", "a\n", 0), -EINVAL);
+	cr_assert_eq(add("x", "/a\n", 0), -EINVAL);
+	cr_assert_eq(add("x", "a/../b\n", 0), -EINVAL);
+	cr_assert_eq(add("x", globs, 0), -EINVAL);
+	cr_assert_eq(add("x", "", 0), -EINVAL);
+	cr_assert_eq(add("x", "a\n", 0), 0);
+	cr_assert_eq(add("x", "b\n", 0), -EEXIST);
+	cr_assert_eq(hold_count(a), 1);
+}
+
+/* In force at once: before its thread has been at any file. */
+Test(hold_store, what_it_matches_is_kept_before_the_header_says_so)
+{
+	write_name("held");
+	write_name("other");
+	cr_assert_eq(add("x", "held\n", 7), 0);
+	cr_assert_eq(holds_in(&(struct file_header){.holds = {0}}), 0);
+	cr_assert(!header("held").holds[0] && info("x").state == HOLD_PLACING);
+	cr_assert_eq(fs_unlink(a, fs_root(a), "held", &caller), -EPERM);
+	cr_assert_eq(fs_rename(a, fs_root(a), "held", fs_root(a), "elsewhere", 0, &caller), -EPERM);
+	cr_assert_eq(fs_rename(a, fs_root(a), "other", fs_root(a), "held", 0, &caller), -EPERM);
+	cr_assert_eq(holds_run_once(a), 0);
+	struct file_header h = header("held");
+	cr_assert(h.holds[0] == 1 && h.key_kind == KEY_KIND_HOLD && h.epoch == 1 && !header("other").holds[0]);
+	cr_assert(info("x").state == HOLD_PLACED && info("x").files == 1);
+	cr_assert_eq(fs_unlink(a, fs_root(a), "held", &caller), -EPERM);
+	expect_content("held", "held", 4);
+}
+
+Test(hold_store, four_on_a_file_and_the_fifth_when_one_has_gone)
+{
+	struct hold_plan p;
+	struct fault f = {{0}};
+	const char *const names[] = {"h1", "h2", "h3", "h4", "h5"};
+	write_name("file");
+	for (size_t i = 0; i < 5; i++) {
+		cr_assert_eq(add(names[i], "file\n", 0), 0);
+		cr_assert_eq(holds_run_once(a), 0);
+	}
+	struct file_header h = header("file");
+	cr_assert(holds_in(&h) == 4 && h.epoch == 1 && h.holds[3] == 4);
+	cr_assert_eq(info("h1").failed, 1, "it is told that one could not be brought under");
+	atomic_store(&a->catalogue->complete, true);
+	cr_assert_eq(archive_hold_plan(a, "h1", &p, &f), 0, "%s", f.text);
+	cr_assert(p.files == 1 && p.remain == 1 && !p.expire);
+	cr_assert_eq(archive_hold_release(a, "h1", "over", "0123456789abcdef", &subject, &f), -ESTALE);
+	cr_assert_eq(archive_hold_release(a, "h1", "over", p.id, &subject, &f), 0, "%s", f.text);
+	cr_assert_eq(archive_hold_release(a, "h1", "over", p.id, &subject, &f), -EALREADY);
+	cr_assert_eq(holds_run_once(a), 0);
+	h = header("file");
+	cr_assert(holds_in(&h) == 4 && h.key_kind == KEY_KIND_HOLD && h.epoch == 2 && h.holds[3] == 5);
+	cr_assert_eq(info("h1").number, 0, "gone");
+	expect_content("file", "file", 4);
+}
+
+Test(hold_store, readers_are_all_the_people_behind_a_request)
+{
+	write_name("file");
+	cr_assert_eq(add("x", "file\n", 7), 0);
+	cr_assert_eq(holds_run_once(a), 0);
+	struct file_header h = header("file");
+	struct subject s = {.uid = 7, .login_uid = POLICY_NO_UID, .real_uid = 7};
+	cr_assert(hold_reads(a, &h, &s));
+	s.login_uid = 8;
+	cr_assert(!hold_reads(a, &h, &s), "somebody else through su");
+	s.login_uid = 7;
+	s.uid = 0;
+	cr_assert(!hold_reads(a, &h, &s), "root in their name");
+	s = (struct subject){.uid = 7, .login_uid = 7, .real_uid = 7, .unidentified = true};
+	cr_assert(!hold_reads(a, &h, &s) && !hold_reads(a, &h, NULL));
+}
+
+static void add_and_die(void)
+{
+	cr_assert_eq(add("x", "file\n", 0), 0);
+}
+
+static void release_and_die(void)
+{
+	struct hold_plan p;
+	struct fault f = {{0}};
+	atomic_store(&a->catalogue->complete, true);
+	cr_assert_eq(archive_hold_plan(a, "x", &p, &f), 0);
+	cr_assert_eq(archive_hold_release(a, "x", "over", p.id, &subject, &f), 0);
+}
+
+Test(hold_store, a_killed_daemon_goes_on_where_it_was)
+{
+	struct anchor_status s;
+	write_name("file");
+	in_killed_process(add_and_die);
+	anchor_get_status(a->anchor, &s);
+	cr_assert(info("x").state == HOLD_PLACING && s.holds == 1 && s.barriers == 1);
+	cr_assert_eq(fs_unlink(a, fs_root(a), "file", &caller), -EPERM);
+	cr_assert_eq(holds_run_once(a), 0);
+	anchor_get_status(a->anchor, &s);
+	cr_assert(info("x").state == HOLD_PLACED && !s.barriers && header("file").holds[0] == 1);
+	in_killed_process(release_and_die);
+	cr_assert(info("x").state == HOLD_RELEASING && !strcmp(info("x").release_reason, "over"));
+	cr_assert_eq(holds_run_once(a), 0);
+	anchor_get_status(a->anchor, &s);
+	struct file_header h = header("file");
+	cr_assert(!s.holds && !hold_count(a) && !h.holds[0] && h.key_kind == KEY_KIND_EPOCH);
+	expect_content("file", "file", 4);
+	cr_assert_eq(fs_unlink(a, fs_root(a), "file", &caller), 0);
+}
+
+/* Only the anchor lets a key go: what an object was lost of stays held. */
+Test(hold_store, an_object_that_is_lost_or_put_back)
+{
+	char path[PATH_MAX];
+	write_name("file");
+	cr_assert_eq(add("x", "file\n", 0), 0);
+	cr_assert_eq(holds_run_once(a), 0);
+	archive_close(a);
+	store_path(path, ".lapse/holds/00000001");
+	cr_assert_eq(unlink(path), 0);
+	store_path(path, ".lapse/holds/00000009");
+	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	cr_assert(fd >= 0 && write(fd, "litter", 6) == 6);
+	close(fd);
+	archive_up();
+	cr_assert(info("x").lost && info("x").state == HOLD_PLACED && access(path, F_OK));
+	cr_assert_eq(fs_unlink(a, fs_root(a), "file", &caller), -EPERM);
+	expect_content("file", "file", 4);
+	in_killed_process(release_and_die);
+	cr_assert_eq(holds_run_once(a), 0);
+	cr_assert_eq(hold_count(a), 0);
+	expect_content("file", "file", 4);
+}
