@@ -236,8 +236,10 @@ ssize_t fs_read(struct archive *a, struct handle *h, void *out, size_t len, off_
 		return r;
 	pthread_rwlock_rdlock(&of->lock);
 	r = ofile_permits(a, of, RETENTION_READ, 0, false);
-	if (r == -EKEYEXPIRED && h->keeper && hold_binds(a, &of->h))
+	if (r == -EKEYEXPIRED && h->keeper && hold_binds(a, &of->h)) {
 		r = 0;
+		sweeper_drop_pages(a, h->inode); /* a private mapping brings them to where handles of before would find them */
+	}
 	if (!r && !of->keys)
 		r = of->key_error;
 	if (!r)

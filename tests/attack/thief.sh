@@ -2,6 +2,7 @@
 # A thief takes everything there is after a file has expired: the disk with its free blocks, the keyring and the key, every older backup of the store (some of a
 # time when a legal hold was in force that was released since), the catalogue, and the daemon's memory; but no older anchor. He finds no key, no content and no
 # name of what has expired. With an older anchor he does, and so would this test. The clock is injected.
+# timeout: 240
 . "$(dirname "$0")/../mount/lib.sh"
 LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
 export LAPSE_TEST_CLOCK=$TEST_TMP/clock
@@ -53,11 +54,11 @@ mount_archive --transport device
 at_end drop_disk # after the mount is gone
 mkdir "$MNT/brief" "$MNT/keep"
 for n in expiredfirst expiredheld expiredtwice expiredopen; do
-	head -c 70000 /dev/urandom >"$TEST_TMP/plain/$n"
+	head -c 40000 /dev/urandom >"$TEST_TMP/plain/$n"
 	cp "$TEST_TMP/plain/$n" "$MNT/brief/$n"
 	setfattr -n user.comment -v "$n was said" "$MNT/brief/$n"
 done
-head -c 70000 /dev/urandom >"$TEST_TMP/living/livingfile"
+head -c 40000 /dev/urandom >"$TEST_TMP/living/livingfile"
 cp "$TEST_TMP/living/livingfile" "$MNT/keep/livingfile"
 briefs=(brief/expiredfirst brief/expiredheld brief/expiredtwice brief/expiredopen)
 then_is() { # what only the test has: the anchor of that time, and what it leads to

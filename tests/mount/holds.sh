@@ -114,6 +114,15 @@ head -c 10 <&6 >/dev/null
 wait_until 20 overdue case/c.short
 as t1 cat "$MNT/case/c.short" >/dev/null
 cat <&6 >/dev/null 2>&1 && die "read past its date through a handle of before"
+cat >"$TEST_TMP/map.py" <<'P'
+import mmap, os, sys
+m = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 70000, mmap.MAP_PRIVATE, mmap.PROT_READ)
+assert m[:70000] == open(sys.argv[2], "rb").read()
+P
+chmod 644 "$TEST_TMP/image"
+check "mapped by the reader" as t1 python3 "$TEST_TMP/map.py" "$MNT/case/c.short" "$TEST_TMP/image"
+not_read() { ! python3 -c 'import os; os.pread(6, 70000, 0)' 2>/dev/null; }
+wait_until 10 not_read
 exec 6<&-
 
 note "a second hold, and the first released: what is under both stays"
