@@ -49,7 +49,7 @@ static errint_t rewrap(struct destruction *d, struct fault *f)
 	return 0;
 }
 
-/* A file that was being made when the leaves were doomed shows in the catalogue a moment later. */
+/* Until there are none: one may have been moved while it was looked for. */
 static errint_t rewrap_all(struct destruction *d, struct fault *f)
 {
 	errint_t r = 0;
@@ -190,31 +190,53 @@ static errint_t carry_out(struct destruction *d, const struct anchor_order *o, b
 	return r;
 }
 
+/* What was planned, as it is now. */
+static errint_t gather_planned(
+	struct destruction *d, struct archive *a, const char *const *path, size_t count, const uint8_t digest[static 32], struct fault *f)
+{
+	uint8_t found[32];
+	errint_t r = destruction_gather(d, a, path, count, f);
+	if (r)
+		return r;
+	destruction_digest(d, found);
+	return memcmp(found, digest, sizeof found) ? fault_set(f, -ESTALE, "the files are others than in the plan: look at the new one") : 0;
+}
+
+/* key_lock held. The leaves are doomed, and all who were placed under one before have a row: those are `d`'s siblings. */
+static errint_t destroy(struct archive *a, const char *const *path, size_t count, const struct destruction *doomed, const uint8_t digest[static 32],
+	const struct anchor_order *o, bool *ret_degraded, struct fault *f)
+{
+	struct destruction d;
+	hold_doing(a); /* a hold that comes meanwhile waits: what it matches is gone, or was refused */
+	errint_t r = gather_planned(&d, a, path, count, digest, f);
+	for (size_t i = 0; !r && i < d.leaves; i++)
+		if (!destruction_has_leaf(doomed, &d.leaf[i]))
+			r = fault_set(f, -EAGAIN, "the date of one of these files is being changed: nothing was destroyed, try again");
+	if (!r)
+		r = carry_out(&d, o, ret_degraded, f);
+	hold_done(a);
+	destruction_free(&d);
+	return r;
+}
+
 errint_t archive_destroy(struct archive *a, const char *const *path, size_t count, const uint8_t digest[static 32], const struct anchor_order *o,
 	bool *ret_degraded, struct fault *f)
 {
-	struct destruction d;
-	uint8_t found[32];
+	struct destruction doomed;
 	*ret_degraded = false;
 	if (a->observe)
 		return fault_set(f, -EROFS, "the archive was opened for reading only");
 	if (!reason_is_text(o->reason))
 		return fault_set(f, -EINVAL, "a reason is one line of 1 to %d bytes", ROLLBACK_REASON_MAX);
-	hold_doing(a); /* one that comes meanwhile waits: what it matches is gone, or was refused */
 	pthread_mutex_lock(&a->key_lock);
-	errint_t r = destruction_gather(&d, a, path, count, f);
-	destruction_digest(&d, found);
-	if (!r && memcmp(found, digest, sizeof found))
-		r = fault_set(f, -ESTALE, "the files are others than in the plan: look at the new one");
-	anchor_doom(a->anchor, d.leaf, r ? 0 : d.leaves);
-	/* Once more: who was placed there before they were doomed. */
-	if (!r)
-		r = destruction_scan(&d, f);
-	if (!r)
-		r = carry_out(&d, o, ret_degraded, f);
-	anchor_doom(a->anchor, NULL, 0);
+	errint_t r = gather_planned(&doomed, a, path, count, digest, f);
+	if (!r) {
+		anchor_doom(a->anchor, doomed.leaf, doomed.leaves);
+		hold_settle(a);
+		r = destroy(a, path, count, &doomed, digest, o, ret_degraded, f);
+		anchor_doom(a->anchor, NULL, 0);
+	}
 	pthread_mutex_unlock(&a->key_lock);
-	hold_done(a);
-	destruction_free(&d);
+	destruction_free(&doomed);
 	return r;
 }

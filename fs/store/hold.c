@@ -241,6 +241,12 @@ void hold_done(struct archive *a)
 	pthread_rwlock_unlock(&a->holds->doing);
 }
 
+void hold_settle(struct archive *a)
+{
+	pthread_rwlock_wrlock(&a->holds->doing);
+	pthread_rwlock_unlock(&a->holds->doing);
+}
+
 /* ---- opening ------------------------------------------------------------------------------------------------------------------------ */
 
 struct anchored {

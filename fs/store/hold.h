@@ -18,6 +18,8 @@ void holds_kick(struct archive *a); /* the catalogue is complete */
 /* Around whatever decides under which holds a file is, until its row is queued: a hold that comes or goes meanwhile waits. No other lock is held. */
 void hold_doing(struct archive *a);
 void hold_done(struct archive *a);
+/* Waits until whatever was being decided when it is called has been, and its rows are queued. */
+void hold_settle(struct archive *a);
 
 bool hold_needs_path(struct archive *a);
 /* Adds the holds in force that match the file, up to four in all. True if that changed h->holds; the key is the caller's to place. */
