@@ -132,6 +132,9 @@ static void attention_plain(struct report *r)
 {
 	const struct ctl_line *l;
 	char when[HUMAN_BYTES];
+	if (rows_nth(&r->rows, "import-unfinished", 0))
+		attention(r, "unmount it, and begin the same import again; make no backup of the store before",
+			"an import in place has not come to its end: plain files lie in .lapse/import");
 	for (size_t i = 0; (l = rows_nth(&r->rows, "once-plain", i)); i++)
 		attention(r, "sanitise that disk and its backups; then lapse import ARCHIVE --forget-plain --reason TEXT",
 			"%s %s in plain (import of %s)", ctl_str(l, "path"),

@@ -153,6 +153,12 @@ static errint_t put_once_plain(void *ctx, const struct once_plain *p)
 
 errint_t verb_put_once_plain(struct ctl_call *c)
 {
-	errint_t r = once_plain_each(c->archive, put_once_plain, c);
+	errint_t r = 0;
+	if (import_unfinished(c->archive)) {
+		ctl_begin(&c->out, "import-unfinished");
+		r = verb_row(c);
+	}
+	if (!r)
+		r = once_plain_each(c->archive, put_once_plain, c);
 	return r == -EBADMSG ? 0 : r; /* scrub says so */
 }

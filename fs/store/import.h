@@ -83,6 +83,8 @@ struct once_plain {
 /* Adds a path, durably; beyond 64 of them the oldest is left out. */
 errint_t once_plain_note(struct archive *a, const char *path, bool in_place);
 errint_t once_plain_each(struct archive *a, errint_t (*cb)(void *ctx, const struct once_plain *p), void *ctx);
+/* An import in place has begun, and not ended: what is still plain lies in .lapse, and in every copy of the store that is made meanwhile. */
+bool import_unfinished(const struct archive *a);
 /* On the record, for this reason. */
 errint_t once_plain_forget(struct archive *a, const struct subject *who, const char *reason);
 

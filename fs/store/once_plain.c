@@ -80,6 +80,15 @@ errint_t once_plain_each(struct archive *a, errint_t (*cb)(void *ctx, const stru
 	return r;
 }
 
+bool import_unfinished(const struct archive *a)
+{
+	static const char *const names[] = {"import", "import.moving", "import.wipe"};
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!faccessat(a->lapse_fd, names[i], F_OK, AT_SYMLINK_NOFOLLOW))
+			return true;
+	return false;
+}
+
 errint_t once_plain_forget(struct archive *a, const struct subject *who, const char *reason)
 {
 	char text[RECORD_TEXT_MAX];

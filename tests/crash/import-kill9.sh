@@ -12,6 +12,7 @@ mkdir -p "$MNT"
 # Everything that can be read in there is what lay there.
 whole() {
 	mount_archive
+	[ ! -e "$ARC/.lapse/import" ] || { timeout 20 "$LAPSE" status "$MNT" || true; } | grep -q "has not come to its end" || die "round $1: status does not say that it has not ended"
 	tree part "$TEST_TMP/want" "$MNT" || die "round $1: something in the archive is not what lay there"
 	umount_archive
 }
