@@ -252,3 +252,21 @@ Test(retention, a_capture_date_loosens_nothing_that_binds)
 	cr_expect_eq(f.expires_at, 12000);
 	policy_unref(p);
 }
+
+/* Made where a hold matches: written until its first close, named and dressed until it settles; never deleted. */
+Test(retention, what_came_under_a_hold_may_be_finished)
+{
+	struct retention_facts f = {.being_written = true, .held = true, .making = true, .settling = true, .retain_until = INT64_MIN, .now = 100};
+	cr_assert_eq(retention_permits(&f, RETENTION_WRITE), 0);
+	cr_assert_eq(retention_permits(&f, RETENTION_ATTRIBUTES), 0);
+	cr_assert_eq(retention_permits(&f, RETENTION_RENAME), 0);
+	cr_assert_eq(retention_permits(&f, RETENTION_REMOVE), -EPERM);
+	cr_assert_eq(retention_permits(&f, RETENTION_LINK), -EPERM);
+	f.making = f.being_written = false;
+	cr_assert_eq(retention_permits(&f, RETENTION_WRITE), -EPERM);
+	cr_assert_eq(retention_permits(&f, RETENTION_RENAME), 0);
+	f.settling = false;
+	cr_assert_eq(retention_permits(&f, RETENTION_RENAME), -EPERM);
+	cr_assert_eq(retention_permits(&f, RETENTION_ATTRIBUTES), -EPERM);
+	cr_assert_eq(retention_permits(&f, RETENTION_READ), 0);
+}
