@@ -13,10 +13,8 @@
 
 errint_t import_new(struct archive *a, const struct import_options *o, struct import **ret)
 {
-	int64_t instant;
-	errint_t r = o->basis == IMPORT_BASIS_CAPTURED ? import_captured_at(-1, &instant) : 0;
-	if (r == -EOPNOTSUPP)
-		return r;
+	if (o->basis == IMPORT_BASIS_CAPTURED)
+		return -EOPNOTSUPP;
 	struct import *im = calloc(1, sizeof *im);
 	if (!im)
 		return -ENOMEM;

@@ -11,11 +11,9 @@
 enum import_basis {
 	IMPORT_BASIS_NOW,
 	IMPORT_BASIS_MODIFIED, /* its mtime, but never later than now */
-	IMPORT_BASIS_CAPTURED, /* import_captured_at */
+	IMPORT_BASIS_CAPTURED, /* in the grammar; import_new refuses it */
 };
 errint_t import_basis_by_name(const char *name, enum import_basis *ret); /* -EINVAL */
-/* When the picture in an open file was taken. -EOPNOTSUPP: this version does not read that. */
-errint_t import_captured_at(int fd, int64_t *ret);
 
 enum import_outcome {
 	IMPORT_PLACED,      /* it is in the archive */

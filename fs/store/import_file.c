@@ -15,14 +15,9 @@
 
 /* ---- the header ---------------------------------------------------------------------------------------------------------- */
 
-static errint_t instant_of(const struct import *im, int source, const struct stat *st, int64_t now, int64_t *ret)
+static int64_t instant_of(const struct import *im, const struct stat *st, int64_t now)
 {
-	*ret = now;
-	if (im->o.basis == IMPORT_BASIS_CAPTURED)
-		return import_captured_at(source, ret);
-	if (im->o.basis == IMPORT_BASIS_MODIFIED && st->st_mtim.tv_sec < now)
-		*ret = st->st_mtim.tv_sec;
-	return 0;
+	return im->o.basis == IMPORT_BASIS_MODIFIED && st->st_mtim.tv_sec < now ? st->st_mtim.tv_sec : now;
 }
 
 static errint_t count_overdue(struct import *im, const char *class_, uint64_t bytes)
@@ -44,14 +39,12 @@ static errint_t count_overdue(struct import *im, const char *class_, uint64_t by
 }
 
 /* Class and dates. A file that comes in has settled: no later rename gives it a longer life. */
-static errint_t header_begin(struct import *im, struct staged *s, int source, const char *path, bool names, enum import_outcome *ret_outcome)
+static errint_t header_begin(struct import *im, struct staged *s, const char *path, bool names, enum import_outcome *ret_outcome)
 {
 	struct archive *a = im->a;
 	struct file_header *h = &s->h;
-	int64_t now = tclock_trusted(a->clock), instant;
-	errint_t r = instant_of(im, source, &s->st, now, &instant);
-	if (r)
-		return r;
+	int64_t now = tclock_trusted(a->clock), instant = instant_of(im, &s->st, now);
+	errint_t r = 0;
 	memset(h, 0, sizeof *h);
 	struct policy *p = gate_policy(a);
 	const struct policy_class *c = policy_class_for(p, path);
@@ -268,7 +261,7 @@ errint_t import_seal(struct import *im, struct staged *s, int source, const char
 	errint_t r = 0;
 	*ret_outcome = IMPORT_FAILED;
 	for (int i = 0; !r && changed && i < ATTEMPTS; i++) {
-		r = fstat(source, &s->st) ? -errno : header_begin(im, s, source, path, it->names, ret_outcome);
+		r = fstat(source, &s->st) ? -errno : header_begin(im, s, path, it->names, ret_outcome);
 		if (!r)
 			r = attempt(im, s, source, &changed);
 	}

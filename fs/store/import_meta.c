@@ -24,12 +24,6 @@ errint_t import_basis_by_name(const char *name, enum import_basis *ret)
 	return -EINVAL;
 }
 
-errint_t import_captured_at(int fd, int64_t *ret)
-{
-	(void)fd, (void)ret;
-	return -EOPNOTSUPP;
-}
-
 /* ---- extended attributes ---- */
 
 static bool begins(const char *name, const char *prefix) { return !strncmp(name, prefix, strlen(prefix)); }
