@@ -2,6 +2,7 @@
 #include "store/acl.h"
 #include "store/hold.h"
 #include "store/retain.h"
+#include "store/review.h"
 
 #include "base/secret.h"
 
@@ -198,6 +199,7 @@ static errint_t create_named(struct archive *a, struct inode *dir, const char *n
 		atomic_store(&(*ret_handle)->of->reviewed, terms);
 		row_fill(a, &row, &h, h.dir_id, name, strlen(name), sealed.backing);
 		catalogue_put(a->catalogue, &row);
+		review_late(a, terms);
 	}
 	dir_leave(a, &u);
 	if (r)

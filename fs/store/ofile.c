@@ -1,6 +1,7 @@
 #include "store/amend.h"
 #include "store/journal.h"
 #include "store/retain.h"
+#include "store/review.h"
 
 #include "base/io.h"
 #include "base/log.h"
@@ -341,11 +342,14 @@ static void put_row(struct archive *a, struct ofile *of)
 	if (inode_enter(a, of->inode, false, &u, &l))
 		return;
 	pthread_rwlock_rdlock(&of->lock);
+	uint64_t terms = atomic_load(&of->reviewed);
 	struct file_header h = ofile_due(of);
 	pthread_rwlock_unlock(&of->lock);
 	if (!dir_seal(u.dir, l->name, l->len, &sealed)) {
 		row_fill(a, &row, &h, u.dir->dir->record.dir_id, l->name, l->len, sealed.backing);
 		catalogue_put(a->catalogue, &row);
+		if (terms)
+			review_late(a, terms);
 	}
 	dir_leave(a, &u);
 }

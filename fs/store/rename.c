@@ -391,6 +391,7 @@ static errint_t rename_names(struct archive *a, struct inode *dir, const char *n
 			 .c = c};
 	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
+	uint64_t terms = gate_terms(a);
 	errint_t r = end_open(a, &m.from);
 	if (!r)
 		r = end_open(a, &m.to);
@@ -411,6 +412,8 @@ static errint_t rename_names(struct archive *a, struct inode *dir, const char *n
 	}
 	if (m.reclassifies)
 		review_kick(a);
+	else if (!r && !m.tree)
+		review_late(a, terms);
 	if (m.from.u.dir)
 		dir_leave(a, &m.from.u);
 	if (m.to.u.dir)

@@ -285,6 +285,12 @@ void review_kick(struct archive *a)
 	pthread_mutex_unlock(&rv->lock);
 }
 
+void review_late(struct archive *a, uint64_t terms)
+{
+	if (gate_terms(a) != terms)
+		review_kick(a);
+}
+
 errint_t review_start(struct archive *a)
 {
 	struct reviewer *rv = calloc(1, sizeof *rv);

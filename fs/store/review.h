@@ -14,5 +14,7 @@ errint_t review_expect(struct archive *a, bool longer);
 /* It has been made (or not): look at every file. Any lock may be held but the reviewer's. */
 void review_kick(struct archive *a);
 
+/* A row was put of a file whose deadlines were decided under those terms (gate_terms): if they have changed since, the pass may have come before the row. */
+void review_late(struct archive *a, uint64_t terms);
 /* Fills in what it says of the review. */
 void review_status(struct archive *a, struct archive_status *ret);

@@ -2,6 +2,7 @@
  * them, their deadline reaches their handles, and the backing filesystem drops them with the last descriptor, or in a crash. */
 #include "store/acl.h"
 #include "store/retain.h"
+#include "store/review.h"
 
 #include "base/secret.h"
 
@@ -198,6 +199,7 @@ errint_t tmpfile_link(struct archive *a, struct inode *i, struct inode *dir, con
 	cleanup_free char *path = NULL;
 	struct ofile *of;
 	struct dir_use u;
+	uint64_t terms = gate_terms(a);
 	errint_t r = gate_needs_path(a) ? inode_path(a, dir, name, &path) : 0;
 	if (r || (r = ofile_acquire(a, i, true, &of)))
 		return r == -ESTALE ? -ENOENT : r;
@@ -205,6 +207,8 @@ errint_t tmpfile_link(struct archive *a, struct inode *i, struct inode *dir, con
 		r = tmpfile_link_entered(a, i, of, &u, name, path, c ? c->subject : NULL, ret);
 		dir_leave(a, &u);
 	}
+	if (!r)
+		review_late(a, terms);
 	ofile_release(a, of, true); /* seals it if nobody writes it any more */
 	return r;
 }
