@@ -119,6 +119,9 @@ static void print_next(const struct view *v)
 		printf("its date has passed: it expires when the hold is released%s\n", number(v, "hold-reader") ? "; until then you may read it" : "");
 	else if (held && v->expires != INT64_MAX)
 		printf("denied to all but the hold's readers %s; it expires when the hold is released\n", human_when(v->expires, v->now, text));
+	else if (readable == EKEYEXPIRED && number(v, "removed"))
+		printf("denied to everyone by a change of the policy; removed %s, until then lapse policy undo brings it back. Backups of the store can be read until its key goes\n",
+			human_when(number(v, "removed"), v->now, text));
 	else if (readable == EKEYEXPIRED)
 		printf("it has expired and is denied to everyone; its key goes %s, then the file\n",
 			human_when(gone, v->now, text));

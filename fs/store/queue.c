@@ -26,7 +26,7 @@ static void fill_item(struct listing *l, const struct catalogue_row *row, struct
 	q->epoch = row->epoch;
 	q->state = row->state;
 	q->key_kind = row->key_kind;
-	q->next = queue_next(row, l->view.now, a->epoch_seconds);
+	q->next = queue_next(row, l->view.now, a->epoch_seconds, l->view.undo_until);
 	memcpy(q->holds, row->holds, sizeof q->holds);
 	memcpy(q->file_id, row->file_id, sizeof q->file_id);
 	q->line = 0;

@@ -3,11 +3,12 @@
 
 #include "store/core.h"
 
-/* Of a row, at trusted time `now`. Pure. */
-struct queue_next queue_next(const struct catalogue_row *row, int64_t now, int64_t epoch_seconds);
+/* Of a row, at trusted time `now`; until `undo_until` nothing is destroyed that only a change of the policy has made overdue. Pure. */
+struct queue_next queue_next(const struct catalogue_row *row, int64_t now, int64_t epoch_seconds, int64_t undo_until);
 
 /* Looks rows up, and judges them by a filter. */
 struct queue_view {
+	int64_t undo_until;
 	struct archive *a;
 	const struct queue_filter *filter;
 	int64_t now;

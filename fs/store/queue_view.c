@@ -1,5 +1,6 @@
 /* Which files of the queue somebody asked for. */
 #include "store/queue.h"
+#include "store/retain.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -13,7 +14,13 @@ static bool is_held(const struct catalogue_row *row)
 	return false;
 }
 
-struct queue_next queue_next(const struct catalogue_row *row, int64_t now, int64_t epoch_seconds)
+/* Its key is wrapped for longer than its deadline says: a change of the policy has shortened its life, and it goes when that cannot be undone any more. */
+static bool outlives(const struct catalogue_row *row, uint32_t epoch)
+{
+	return row->key_kind == KEY_KIND_ARCHIVE || (row->key_kind == KEY_KIND_EPOCH && row->epoch > epoch);
+}
+
+struct queue_next queue_next(const struct catalogue_row *row, int64_t now, int64_t epoch_seconds, int64_t undo_until)
 {
 	int64_t due = row_due(row);
 	uint32_t epoch;
@@ -21,7 +28,8 @@ struct queue_next queue_next(const struct catalogue_row *row, int64_t now, int64
 		if (is_held(row))
 			return (struct queue_next){QUEUE_NOTHING, POLICY_NEVER};
 		bool far = epoch_of(row->expires_at, epoch_seconds, &epoch);
-		return (struct queue_next){QUEUE_SHRED, far ? row->expires_at : ((int64_t)epoch + 1) * epoch_seconds};
+		int64_t at = far ? row->expires_at : ((int64_t)epoch + 1) * epoch_seconds;
+		return (struct queue_next){QUEUE_SHRED, !far && outlives(row, epoch) && undo_until > at ? undo_until : at};
 	}
 	if (due != row->expires_at)
 		return (struct queue_next){due == row->commits_at ? QUEUE_COMMIT : QUEUE_DATE, due};
@@ -33,7 +41,7 @@ struct queue_next queue_next(const struct catalogue_row *row, int64_t now, int64
 
 void queue_view_init(struct queue_view *v, struct archive *a, const struct queue_filter *f)
 {
-	*v = (struct queue_view){.a = a, .filter = f, .now = tclock_trusted(a->clock)};
+	*v = (struct queue_view){.a = a, .filter = f, .now = tclock_trusted(a->clock), .undo_until = gate_undo_until(a)};
 	if (f->class_)
 		class_fingerprint(v->class_fp, a->keys, f->class_);
 }

@@ -31,7 +31,7 @@ TestSuite(queue, .init = up, .fini = down);
 
 static struct queue_next next_of(struct catalogue_row row)
 {
-	return queue_next(&row, NOW, 60);
+	return queue_next(&row, NOW, 60, INT64_MIN);
 }
 
 static void expect_next(struct catalogue_row row, enum queue_act act, int64_t at)
@@ -209,4 +209,21 @@ Test(queue, nothing_is_left_out)
 	cr_assert(h > ROWS / 10 && h < ROWS / 3);
 	cr_assert(u > ROWS / 2 && u < ROWS, "what nothing happens to is left out");
 	cr_assert_eq(listed(&first, now).files, 7);
+}
+
+Test(queue, what_a_change_of_the_policy_made_overdue_waits_until_it_cannot_be_undone)
+{
+	struct catalogue_row row = {.state = HEADER_CLOSED, .key_kind = KEY_KIND_EPOCH, .expires_at = NOW - 120, .retain_until = INT64_MIN};
+	uint32_t epoch;
+	cr_assert_eq(epoch_of(row.expires_at, 60, &epoch), 0);
+	row.epoch = epoch + 1000;
+	struct queue_next n = queue_next(&row, NOW, 60, NOW + 500);
+	cr_expect_eq(n.act, QUEUE_SHRED);
+	cr_expect_eq(n.at, NOW + 500);
+	row.epoch = epoch;
+	n = queue_next(&row, NOW, 60, NOW + 500);
+	cr_expect_eq(n.at, ((int64_t)epoch + 1) * 60, "its own date has passed");
+	row.key_kind = KEY_KIND_ARCHIVE;
+	n = queue_next(&row, NOW, 60, NOW + 500);
+	cr_expect_eq(n.at, NOW + 500);
 }
