@@ -158,8 +158,8 @@ bool retention_capture(struct retention_life *f, const struct policy_class *c, c
 /* A file whose class is being decided: basis, floor and ceiling by that class alone. */
 void retention_begin(struct retention_life *f, const struct policy_class *c);
 /* What the policy in force makes of a settled file. `here`: the class of its path; `then`: the class that its header names, NULL if the policy has it no
- * more. The same class: its terms as they are now; another: the stricter of both, and *f is narrowed. A floor above the ceiling wins
- * (by a change of policy only: see retention_move). */
+ * more. The same class: its terms as they are now; another: the stricter of both, and *f is narrowed. A floor that it has wins over
+ * its ceiling; one that comes with another class ends there (see retention_move). */
 void retention_review(struct retention_life *f, const struct policy_class *here, const struct policy_class *then);
 /* A settled file is moved into the class `here`: as retention_review; false, and nothing is changed, if its floor would be above its ceiling. */
 bool retention_move(struct retention_life *f, const struct policy_class *here, const struct policy_class *then);

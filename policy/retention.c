@@ -82,7 +82,8 @@ static void narrow(struct retention_life *f, const struct policy_class *c)
 	f->expires_at = sooner(f->expires_at, policy_expires_at(c, at));
 }
 
-static struct retention_life reviewed(const struct retention_life *f, const struct policy_class *here, const struct policy_class *then)
+/* `cut`: a floor that comes with another class ends at the ceiling. */
+static struct retention_life reviewed(const struct retention_life *f, const struct policy_class *here, const struct policy_class *then, bool cut)
 {
 	struct retention_life n = *f;
 
@@ -93,7 +94,10 @@ static struct retention_life reviewed(const struct retention_life *f, const stru
 			retention_begin(&n, then);
 		else if (then)
 			narrow(&n, then);
+		int64_t given = n.retain_until;
 		narrow(&n, here);
+		if (cut && n.retain_until > n.expires_at)
+			n.retain_until = later(given, n.expires_at);
 		n.narrowed = true;
 	}
 	if (f->compliance || f->extended)
@@ -123,13 +127,13 @@ bool retention_capture(struct retention_life *f, const struct policy_class *c, c
 
 void retention_review(struct retention_life *f, const struct policy_class *here, const struct policy_class *then)
 {
-	*f = reviewed(f, here, then);
+	*f = reviewed(f, here, then, true);
 	f->expires_at = later(f->expires_at, f->retain_until);
 }
 
 bool retention_move(struct retention_life *f, const struct policy_class *here, const struct policy_class *then)
 {
-	struct retention_life n = reviewed(f, here, then);
+	struct retention_life n = reviewed(f, here, then, false);
 
 	if (n.retain_until > n.expires_at)
 		return false;

@@ -59,20 +59,23 @@ errint_t file_amend_at(struct archive *a, struct dir_use *u, const char *backing
 	if ((r = inode_intern(a, st.st_ino, S_IFREG, u->dir, plain, len, &i)))
 		return r;
 	if (!(r = ofile_acquire_at(a, i, u, plain, len, &of))) {
+		uint64_t terms = gate_terms(a);
 		pthread_rwlock_wrlock(&of->lock);
 		r = amend(a, of, m);
+		if (m->path)
+			ofile_review_at(a, of, m->path, terms);
 		struct file_header h = ofile_due(of);
 		h.size = of->size;
-		pthread_rwlock_unlock(&of->lock);
-		if (!r && m->sync)
-			r = ofile_sync(a, of, true);
-		if (!r || r == AMEND_NOTHING) {
+		if (!r || r == AMEND_NOTHING) { /* under the lock: what a later header says comes later */
 			row_fill(a, &row, &h, u->dir->dir->record.dir_id, plain, len, backing);
 			catalogue_put(a->catalogue, &row);
 		}
+		pthread_rwlock_unlock(&of->lock);
+		if (!r && m->sync)
+			r = ofile_sync(a, of, true);
 		if (ret)
 			*ret = h;
-		ofile_release(a, of, false);
+		ofile_release_in(a, of);
 	}
 	inode_unref(a, i);
 	return r == AMEND_NOTHING ? 0 : r;

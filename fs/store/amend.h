@@ -16,6 +16,7 @@ struct amendment {
 	amend_fn change;
 	void *ctx;
 	bool unless_written; /* -EBUSY where somebody has it open for writing */
+	const char *path; /* its row gets the deadlines that the policy gives it at this path; NULL: those that are known */
 	bool sync; /* durable when it returns; else the caller syncs the filesystem before it counts on it */
 };
 

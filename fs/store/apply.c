@@ -124,6 +124,9 @@ static errint_t put_in_force(struct archive *a, struct in_force *next, const cha
 	errint_t r = in_force_name_classes(a, next);
 	if (r)
 		return r;
+	if (!plan->same && (r = review_settle(a)))
+		return fault_set(f, r, "files are still being brought under the policy in force, or into the class of a directory that was moved; lapse status shows how far "
+				       "they are. Try again then");
 	if ((r = record_apply(a, change, what, plan, next->generation, 0)))
 		return fault_set(f, r, "the change could not be recorded in the audit log, so it is not made: %s", strerror(-r));
 	/* What is to live longer needs its key until it has been wrapped anew. */

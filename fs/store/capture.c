@@ -58,7 +58,7 @@ errint_t capture_read(struct archive *a, struct dir_use *u, const char *backing,
 		pthread_rwlock_rdlock(&of->lock);
 		r = read_head(a, of, ret);
 		pthread_rwlock_unlock(&of->lock);
-		ofile_release(a, of, false);
+		ofile_release_in(a, of);
 	}
 	inode_unref(a, i);
 	return r;

@@ -271,7 +271,7 @@ static errint_t mark_linked(struct archive *a, struct inode *i, struct inode *di
 	cleanup_free char *from = NULL, *to = NULL;
 	struct ofile *of;
 	errint_t r = 0;
-	if (c && c->subject && gate_needs_path(a) && !(r = inode_path(a, i, NULL, &from)))
+	if (gate_needs_path(a) && !(r = inode_path(a, i, NULL, &from)))
 		r = inode_path(a, dir, name, &to);
 	if (r || (r = ofile_acquire(a, i, true, &of)))
 		return r;
@@ -284,13 +284,20 @@ static errint_t mark_linked(struct archive *a, struct inode *i, struct inode *di
 		r = gate_may_move(a, c ? c->subject : NULL, &of->h, from, to);
 	bool first = !r && !(of->h.flags & HEADER_FLAG_LINKED);
 	struct file_header before = of->h;
+	if (!r) /* a further name makes its life only stricter, too */
+		r = reclassify(a, &of->h, true, to ? to : name);
 	if (!r && !hold_covers(a, from, &of->h))
 		r = hold_apply(a, to, &of->h);
-	first |= !r && memcmp(before.holds, of->h.holds, sizeof before.holds);
+	first |= !r && memcmp(&before, &of->h, sizeof before);
+	if (!r)
+		hold_moving(a, &of->h);
+	if (r)
+		of->h = before;
 	if (first) {
 		of->h.flags |= HEADER_FLAG_LINKED;
 		if ((r = ofile_write_header(a, of)))
 			of->h = before;
+		ofile_terms(of, 0);
 	}
 	*ret = of->h;
 	ret->size = of->size;

@@ -73,10 +73,14 @@ errint_t archive_retain(struct archive *a, const char *path, int64_t until, cons
 	const struct amendment m = {.change = extend, .ctx = &e, .unless_written = true, .sync = true};
 	if (a->observe)
 		return fault_set(f, -EROFS, "the archive was opened for reading only");
+	cleanup_free char *told = NULL;
 	errint_t r = inode_by_path(a, path, &i);
 	if (r)
 		return r;
-	if (!S_ISREG(i->type))
+	/* As globs see it: what was given may have dots and slashes in it. */
+	if (!(r = inode_path(a, i, NULL, &told)))
+		e.path = told;
+	if (!r && !S_ISREG(i->type))
 		r = fault_set(f, -EINVAL, "%s is no regular file: only these have a floor", path);
 	if (!r && (r = gate_record(a, RECORD_ADMIN, who, NULL, NULL, "a floor is about to be set by hand")))
 		fault_set(f, r, "the change could not be recorded in the audit log, so it is not made: %s", strerror(-r));

@@ -78,7 +78,9 @@ static errint_t review(struct archive *a, const char *path, struct file_header *
 	const struct policy_class *then = class_then(&g->now, h);
 	pthread_mutex_unlock(&g->policy_lock);
 	const struct policy_class *here = path || !policy_class_needs_path(p) ? policy_class_for(p, path ? path : "") : then;
-	bool settled = h->state != HEADER_OPEN && now >= h->settles_at;
+	/* What was closed once has had its time, also while it is written again; what has committed is what it is. */
+	bool settled = now >= h->settles_at && (h->state != HEADER_OPEN || h->modified_at);
+	settled |= h->state == HEADER_COMMITTED || (h->state == HEADER_CLOSED && h->commits_at && now >= h->commits_at);
 	if (!here) {
 		policy_unref(p);
 		return 0;

@@ -241,6 +241,12 @@ void hold_done(struct archive *a)
 	pthread_rwlock_unlock(&a->holds->doing);
 }
 
+void hold_moving(struct archive *a, const struct file_header *h)
+{
+	if (h->key_kind == KEY_KIND_HOLD)
+		atomic_fetch_add(&a->holds->moves, 1);
+}
+
 void hold_settle(struct archive *a)
 {
 	pthread_rwlock_wrlock(&a->holds->doing);

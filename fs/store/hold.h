@@ -26,6 +26,8 @@ bool hold_needs_path(struct archive *a);
 bool hold_decide(struct archive *a, const char *path, struct file_header *h);
 /* The same with the key: placed and wrapped anew. */
 errint_t hold_apply(struct archive *a, const char *path, struct file_header *h);
+/* A file with this header is about to get another name or place: a pass over the files may miss it. In an act between hold_doing and hold_done. */
+void hold_moving(struct archive *a, const struct file_header *h);
 /* Is it under a hold that is in force? By its header. */
 bool hold_binds(struct archive *a, const struct file_header *h);
 /* … or about to be: it is matched by a hold that is still on its way to its files. */

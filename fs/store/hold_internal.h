@@ -29,6 +29,7 @@ struct holds {
 	pthread_mutex_t lock; /* leaf: below */
 	pthread_cond_t wake;
 	bool stop, kicked, moved;
+	_Atomic uint64_t moves; /* of files that are under a hold: a pass may have missed one */
 	_Atomic uint64_t looked, to_look; /* of the pass that is under way; 0, 0: none */
 
 	struct {

@@ -1,11 +1,14 @@
 /* hold_work.c - the thread that brings files under holds, and out of them: one pass over the catalogue at a time, each file's header rewritten, then all of
  * it to the disk, and only then the barrier lifted or the key destroyed. Whatever a crash interrupts is done again: every step may be repeated. */
 #include "store/hold_internal.h"
+#include "store/retain.h"
 #include "store/sweep.h"
 
 #include "base/log.h"
 #include "base/secret.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,6 +25,7 @@ struct pass {
 	uint8_t dir_id[DIR_ID_BYTES];
 	char *dir_path; /* NULL: no hold looks at paths */
 	bool dir_known;
+	uint64_t file_moves, tree_moves; /* as the pass began */
 	uint64_t moves; /* of directories: paths of before are not those of now */
 	bool stopped;
 	size_t retry, count;
@@ -159,13 +163,18 @@ static errint_t change(struct archive *a, struct file_header *h, void *ctx)
 	w->now = *h;
 	if (!memcmp(set, h->holds, sizeof set))
 		return AMEND_NOTHING;
-	/* Its key goes with the hold's: nobody ever wraps it anew. */
-	w->overdue = !set[0] && policy_expired(h->expires_at, tclock_trusted(a->clock));
+	int64_t now = tclock_trusted(a->clock);
+	struct file_header due = *h;
+	gate_review(a, w->path, &due);
+	bool past = policy_expired(h->expires_at, now);
+	/* Its key goes with the hold's: nobody ever wraps it anew. Where only a change of the policy has made it overdue, that may yet be undone. */
+	w->overdue = !set[0] && past && policy_expired(due.expires_at, now);
 	if (w->overdue)
 		return AMEND_NOTHING;
+	if (past && !set[0])
+		*h = due; /* a change of the policy lets it live on */
 	memcpy(h->holds, set, sizeof set);
 	/* What it finds is as it is to stay. */
-	int64_t now = tclock_trusted(a->clock);
 	if (set[0] && h->settles_at > now)
 		h->settles_at = now;
 	errint_t r = anchor_place(a->anchor, h);
@@ -195,7 +204,7 @@ static errint_t enter(struct pass *p, const struct catalogue_row *row, struct di
 			p->dir = NULL;
 			return r;
 		}
-		if (hold_needs_path(a) && (r = inode_path(a, p->dir, NULL, &p->dir_path))) {
+		if ((hold_needs_path(a) || gate_needs_path(a)) && (r = inode_path(a, p->dir, NULL, &p->dir_path))) {
 			forget_dir(p);
 			return r;
 		}
@@ -244,6 +253,18 @@ static errint_t work_entered(struct pass *p, const struct catalogue_row *row, st
 	return r;
 }
 
+static bool still_there(struct pass *p, const struct catalogue_row *row)
+{
+	struct dir_use u;
+	struct stat st;
+	errint_t r = enter(p, row, &u);
+	if (r)
+		return r != -ENOENT;
+	bool there = !fstatat(u.fd, row->backing, &st, AT_SYMLINK_NOFOLLOW) || errno != ENOENT;
+	dir_leave(p->s->a, &u);
+	return there;
+}
+
 static errint_t work_file(void *ctx, const struct catalogue_row *row)
 {
 	struct pass *p = ctx;
@@ -259,7 +280,8 @@ static errint_t work_file(void *ctx, const struct catalogue_row *row)
 	if (!r)
 		r = work_entered(p, row, &u, &w, set);
 	if (!r && w.overdue) {
-		p->retry += !sweep_unlink(p->sweep, row, tclock_trusted(p->s->a->clock));
+		sweep_unlink(p->sweep, row, tclock_trusted(p->s->a->clock));
+		p->retry += still_there(p, row); /* kept by another hold, or it could not be done now */
 		return 0;
 	}
 	/* Gone meanwhile, no file, or shredded before: nothing is left to hold. */
@@ -281,6 +303,8 @@ static void pass_begin(struct pass *p)
 	for (p->count = 0; p->count < s->count; p->count++)
 		p->hold[p->count] = (struct tally){.number = s->item[p->count].o.number, .state = s->item[p->count].o.state};
 	pthread_rwlock_unlock(&s->table);
+	p->file_moves = atomic_load(&s->moves);
+	p->tree_moves = atomic_load(&s->a->dir_moves);
 	atomic_store(&s->looked, 0);
 	atomic_store(&s->to_look, catalogue_count(s->a->catalogue));
 }
@@ -357,11 +381,16 @@ static void note_counts(struct holds *s, const struct pass *p)
 static errint_t pass_end(struct holds *s, struct pass *p)
 {
 	errint_t r = 0;
+	hold_settle(s->a); /* whoever moves a file now does it after this has been looked at */
+	/* A file that was moved meanwhile may have been gone where it was, and not yet there where it is. */
+	bool missed = p->file_moves != atomic_load(&s->moves) || p->tree_moves != atomic_load(&s->a->dir_moves);
 	pthread_mutex_lock(&s->admin);
 	note_counts(s, p);
 	for (size_t i = 0; !r && i < p->count; i++) {
 		if (p->hold[i].state == HOLD_PLACING)
 			r = placed(s, &p->hold[i]);
+		else if (p->hold[i].state == HOLD_RELEASING && missed)
+			p->retry++;
 		else if (p->hold[i].state == HOLD_RELEASING && !p->hold[i].failed)
 			r = released(s, &p->hold[i]);
 		else

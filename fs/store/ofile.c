@@ -341,25 +341,27 @@ static void put_row(struct archive *a, struct ofile *of)
 	struct catalogue_row row;
 	if (inode_enter(a, of->inode, false, &u, &l))
 		return;
-	pthread_rwlock_rdlock(&of->lock);
-	uint64_t terms = atomic_load(&of->reviewed);
-	struct file_header h = ofile_due(of);
-	pthread_rwlock_unlock(&of->lock);
 	if (!dir_seal(u.dir, l->name, l->len, &sealed)) {
+		pthread_rwlock_rdlock(&of->lock); /* what a later header says comes later */
+		uint64_t terms = atomic_load(&of->reviewed);
+		struct file_header h = ofile_due(of);
 		row_fill(a, &row, &h, u.dir->dir->record.dir_id, l->name, l->len, sealed.backing);
 		catalogue_put(a->catalogue, &row);
+		pthread_rwlock_unlock(&of->lock);
 		if (terms)
 			review_late(a, terms);
 	}
 	dir_leave(a, &u);
 }
 
-/* Where its lifetime counts from the last write. If the key is gone already, or cannot be wrapped anew, the deadline stays. */
-static void recount_lifetime(struct archive *a, struct file_header *h, const struct file_header *before)
+void header_written(struct archive *a, struct file_header *h, const struct file_header *before, int64_t now)
 {
-	if (h->basis_kind != POLICY_BASIS_MODIFIED || (h->flags & HEADER_FLAG_NARROWED))
-		return;
 	struct file_header next = *h;
+	next.modified_at = now;
+	if (h->basis_kind != POLICY_BASIS_MODIFIED || (h->flags & HEADER_FLAG_NARROWED)) {
+		*h = next;
+		return;
+	}
 	if (gate_recount(a, &next) && !anchor_place(a->anchor, &next) && !header_rewrap(a, before, &next))
 		*h = next;
 }
@@ -373,12 +375,14 @@ errint_t ofile_seal(struct archive *a, struct ofile *of)
 		return r;
 	struct policy *p = gate_policy(a);
 	of->h.size = of->size;
-	of->h.modified_at = now;
 	if (!of->settled)
 		of->h.settles_at = now + policy_settings(p)->settle_seconds;
 	policy_unref(p);
 	memcpy(of->h.root, of->root, LEAF_BYTES);
-	recount_lifetime(a, &of->h, &before);
+	if (policy_expired(of->due_at, now))
+		of->h.modified_at = before.modified_at; /* too late to live longer for it */
+	else
+		header_written(a, &of->h, &before, now);
 	of->h.state = HEADER_CLOSED;
 	of->h.commits_at = gate_commits_at(a, &of->h, now);
 	if ((r = ofile_write_header(a, of))) {
@@ -418,17 +422,9 @@ static bool row_is_late(struct ofile *of)
 
 /* A file whose header could not be sealed is kept, and its inode with it: what was written can be read, and each later close, and the end of the
  * session, tries again. So is one that has blocks in the journal which are not in place: the journal's thread releases it. */
-void ofile_release(struct archive *a, struct ofile *of, bool write)
+static void drop_reference(struct archive *a, struct ofile *of)
 {
 	struct inode *i = of->inode;
-	inode_ref(i);
-	pthread_mutex_lock(&i->lock);
-	if (write)
-		atomic_fetch_sub(&of->writers, 1);
-	bool seal = !atomic_load(&of->writers) && (write || of->kept), gone = i->gone;
-	pthread_mutex_unlock(&i->lock);
-	if ((seal && last_writer_gone(a, of, gone)) || row_is_late(of))
-		put_row(a, of);
 	pthread_mutex_lock(&i->lock);
 	bool last = --of->refs == 0, keep = last && (of->dirty || of->pending_count) && !i->gone, drop = last && of->kept && !keep, orphan = last && i->gone;
 	if (keep && !of->kept)
@@ -444,6 +440,28 @@ void ofile_release(struct archive *a, struct ofile *of, bool write)
 		orphan_remove(a, i);
 	if (drop)
 		inode_unref(a, i);
+}
+
+void ofile_release(struct archive *a, struct ofile *of, bool write)
+{
+	struct inode *i = of->inode;
+	inode_ref(i);
+	pthread_mutex_lock(&i->lock);
+	if (write)
+		atomic_fetch_sub(&of->writers, 1);
+	bool seal = !atomic_load(&of->writers) && (write || of->kept), gone = i->gone;
+	pthread_mutex_unlock(&i->lock);
+	if ((seal && last_writer_gone(a, of, gone)) || row_is_late(of))
+		put_row(a, of);
+	drop_reference(a, of);
+	inode_unref(a, i);
+}
+
+void ofile_release_in(struct archive *a, struct ofile *of)
+{
+	struct inode *i = of->inode;
+	inode_ref(i);
+	drop_reference(a, of);
 	inode_unref(a, i);
 }
 

@@ -71,6 +71,8 @@ errint_t ofile_acquire(struct archive *a, struct inode *i, bool write, struct of
 /* The same where the caller is in the inode's directory already: the name it has there. */
 errint_t ofile_acquire_at(struct archive *a, struct inode *i, const struct dir_use *u, const char *name, size_t len, struct ofile **ret);
 void ofile_release(struct archive *a, struct ofile *of, bool write);
+/* The same for who is in a directory: nothing is sealed and no row put; what is kept stays kept, for the journal's thread or the next close. */
+void ofile_release_in(struct archive *a, struct ofile *of);
 /* A new file's: takes over fd. Header and keys are prepared by the caller. */
 errint_t ofile_install(struct archive *a, struct inode *i, int fd, const struct file_header *h,
 		       const uint8_t file_key[static KEY_BYTES], const uint8_t place[static HOME_BYTES], struct ofile **ret);

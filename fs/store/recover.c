@@ -1,6 +1,7 @@
 /* recover.c - a file that was being written when the last session ended, or shortly before: what lies beyond the last block that authenticates is cut
  * off. A block before it that does not is left as it is, and reading it fails: what comes after it may have been synced long ago. */
 #include "store/fileio.h"
+#include "store/retain.h"
 
 #include "base/io.h"
 #include "base/log.h"
@@ -100,7 +101,9 @@ static errint_t recover_empty(struct archive *a, int fd, const struct dir_use *u
 	memcpy(h->dir_id, u->dir->dir->record.dir_id, DIR_ID_BYTES);
 	home_compute(h->home[0], a->keys, h->dir_id, plain, plain_len);
 	/* Its path cannot be built under the directory's lock; the default class is the floor of what it may get, and a rename or rewrite settles it. */
-	errint_t r = gate_classify(a, "", tclock_trusted(a->clock), h);
+	int64_t now = tclock_trusted(a->clock);
+	errint_t r = gate_classify(a, "", now, h);
+	h->commits_at = gate_commits_at(a, h, now);
 	if (!r)
 		r = anchor_wrap_key(a->anchor, a->keys->archive_wrap, h, under);
 	if (r)
@@ -157,6 +160,20 @@ static errint_t replay(struct archive *a, int fd, const struct file_header *h, c
 	return r || whole ? r : journal_replay(a, fd, k);
 }
 
+/* As its last close would have. */
+static void close_recovered(struct archive *a, struct file_header *h)
+{
+	int64_t now = tclock_trusted(a->clock);
+	struct file_header before = *h;
+	struct policy *p = gate_policy(a);
+	if (!h->modified_at || now < h->settles_at)
+		h->settles_at = now + policy_settings(p)->settle_seconds;
+	policy_unref(p);
+	header_written(a, h, &before, now);
+	h->state = HEADER_CLOSED;
+	h->commits_at = gate_commits_at(a, h, now);
+}
+
 static errint_t recover_blocks(struct archive *a, int fd, const struct stat *st, struct file_header *h, int *slot)
 {
 	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
@@ -179,8 +196,7 @@ static errint_t recover_blocks(struct archive *a, int fd, const struct stat *st,
 	} else if (!whole) {
 		h->size = size;
 		memcpy(h->root, root, LEAF_BYTES);
-		h->state = HEADER_CLOSED;
-		h->modified_at = tclock_trusted(a->clock);
+		close_recovered(a, h);
 		*slot ^= 1;
 		r = seal_slot(a, fd, h, *slot);
 		atomic_fetch_add(&a->recovered, 1);

@@ -23,6 +23,8 @@ struct end {
 	bool exists;
 	bool link_file; /* a symlink that is a sealed file */
 	char *path; /* for classes; NULL if none looks at paths */
+	bool prepared;		    /* a file whose header says that it has moved */
+	struct file_header before; /* what it said */
 };
 
 struct move {
@@ -63,8 +65,21 @@ errint_t reclassify(struct archive *a, struct file_header *h, bool settled, cons
 	return r;
 }
 
+/* of->lock held for writing. *h becomes what the header of the file would be in its new class; nothing is written. */
+static errint_t may_move_file(struct archive *a, struct ofile *of, const struct end *from, const struct end *to, const struct subject *who, uint64_t terms,
+			      struct file_header *h)
+{
+	ofile_review_at(a, of, from->path, terms);
+	errint_t r = ofile_permits(a, of, RETENTION_RENAME, 0, true);
+	if (!r && hold_covers(a, from->path, h))
+		r = -EPERM;
+	if (!r)
+		r = gate_may_move(a, who, h, from->path, to->path);
+	return r ? r : reclassify(a, h, of->settled, to->path ? to->path : to->name);
+}
+
 /* The new home goes first; the old one stays beside it until the next header after this. */
-static errint_t prepare_file(struct archive *a, struct inode *i, const struct end *from, const struct end *to, const struct subject *who,
+static errint_t prepare_file(struct archive *a, struct inode *i, struct end *from, const struct end *to, const struct subject *who,
 			     struct file_header *ret)
 {
 	struct ofile *of;
@@ -76,14 +91,7 @@ static errint_t prepare_file(struct archive *a, struct inode *i, const struct en
 	home_compute(home, a->keys, dir_id, to->name, to->len);
 	pthread_rwlock_wrlock(&of->lock);
 	struct file_header before = of->h, *h = &of->h;
-	ofile_review_at(a, of, from->path);
-	r = ofile_permits(a, of, RETENTION_RENAME, 0, true);
-	if (!r && hold_covers(a, from->path, h))
-		r = -EPERM;
-	if (!r)
-		r = gate_may_move(a, who, h, from->path, to->path);
-	if (!r)
-		r = reclassify(a, h, of->settled, to->path ? to->path : to->name);
+	r = may_move_file(a, of, from, to, who, gate_terms(a), h);
 	if (!r) {
 		if (!(h->flags & HEADER_FLAG_LINKED)) {
 			home_compute(h->home[1], a->keys, from->dir->dir->record.dir_id, from->name, from->len);
@@ -96,7 +104,10 @@ static errint_t prepare_file(struct archive *a, struct inode *i, const struct en
 	if (r) {
 		*h = before;
 	} else {
+		from->prepared = true;
+		from->before = before;
 		memcpy(of->place, home, HOME_BYTES);
+		hold_moving(a, h);
 		ofile_terms(of, 0);
 		ofile_touch(a, of);
 		of->touched = false; /* the row is put anyway */
@@ -107,8 +118,32 @@ static errint_t prepare_file(struct archive *a, struct inode *i, const struct en
 	/* Only what was synced before must not lose its home in a power cut. If this fails, it is at home in either place. */
 	if (!r && !never_synced(i))
 		r = ofile_sync(a, of, true);
-	ofile_release(a, of, false);
+	ofile_release_in(a, of);
 	return r;
+}
+
+/* It has not moved: its header says what it said before. */
+static void take_back_file(struct archive *a, struct inode *i, struct end *from)
+{
+	struct ofile *of;
+	struct catalogue_row row;
+	if (!from->prepared || ofile_acquire_at(a, i, &from->u, from->name, from->len, &of))
+		return;
+	pthread_rwlock_wrlock(&of->lock);
+	uint64_t generation = of->h.generation;
+	struct file_header moved = of->h;
+	of->h = from->before;
+	of->h.generation = generation;
+	if (ofile_write_header(a, of))
+		of->h = moved;
+	else
+		home_compute(of->place, a->keys, from->dir->dir->record.dir_id, from->name, from->len);
+	ofile_terms(of, 0);
+	row_fill(a, &row, &of->h, from->dir->dir->record.dir_id, from->name, from->len, from->n.backing);
+	catalogue_put(a->catalogue, &row);
+	pthread_rwlock_unlock(&of->lock);
+	from->prepared = false;
+	ofile_release_in(a, of);
 }
 
 static errint_t prepare_dir(struct archive *a, struct inode *i, const struct end *from, const struct end *to)
@@ -206,11 +241,38 @@ static void moved(struct archive *a, struct inode *i, struct end *from, struct e
 	catalogue_put(a->catalogue, &row);
 }
 
+/* Whether what lies at the second end may come to the first, before anything is changed. */
+static errint_t may_come_back(struct archive *a, struct move *m)
+{
+	struct end *from = &m->to, *to = &m->from;
+	const struct subject *who = m->c ? m->c->subject : NULL;
+	struct inode *i;
+	struct ofile *of;
+	if (S_ISDIR(from->st.st_mode))
+		return gate_may_move(a, who, NULL, from->path, to->path);
+	if (!S_ISREG(from->st.st_mode))
+		return 0;
+	errint_t r = inode_intern(a, from->st.st_ino, S_IFREG, from->dir, from->name, from->len, &i);
+	if (r)
+		return r;
+	if (!(r = ofile_acquire_at(a, i, &from->u, from->name, from->len, &of))) {
+		pthread_rwlock_wrlock(&of->lock);
+		struct file_header h = of->h;
+		r = may_move_file(a, of, from, to, who, gate_terms(a), &h);
+		pthread_rwlock_unlock(&of->lock);
+		ofile_release_in(a, of);
+	}
+	inode_unref(a, i);
+	return r;
+}
+
 static errint_t exchange(struct archive *a, struct move *m)
 {
 	struct inode *i = NULL, *j = NULL;
 	struct file_header h = {0}, k = {0};
-	errint_t r = prepare(a, &m->from, &m->to, m->c, &i, &h);
+	errint_t r = may_come_back(a, m);
+	if (!r)
+		r = prepare(a, &m->from, &m->to, m->c, &i, &h);
 	if (!r)
 		r = prepare(a, &m->to, &m->from, m->c, &j, &k);
 	/* A target that is sealed for one place cannot be in two. */
@@ -230,6 +292,10 @@ static errint_t exchange(struct archive *a, struct move *m)
 			catalogue_put(a->catalogue, &row);
 		}
 	}
+	if (r && i)
+		take_back_file(a, i, &m->from);
+	if (r && j)
+		take_back_file(a, j, &m->to);
 	m->has_moved = S_ISREG(m->from.st.st_mode);
 	m->moved = h;
 	if (i)
@@ -313,6 +379,8 @@ static errint_t replace(struct archive *a, struct move *m)
 	}
 	if (r && new)
 		companion_remove(&m->to.u, &m->to.n);
+	if (r && i)
+		take_back_file(a, i, &m->from);
 	if (!r) {
 		companion_remove(&m->from.u, &m->from.n);
 		moved(a, i, &m->from, &m->to, &h);

@@ -52,9 +52,8 @@ void ofile_terms(struct ofile *of, uint64_t terms)
 	atomic_store(&of->inode->expires_at, of->due_at);
 }
 
-void ofile_review_at(struct archive *a, struct ofile *of, const char *path)
+void ofile_review_at(struct archive *a, struct ofile *of, const char *path, uint64_t terms)
 {
-	uint64_t terms = gate_terms(a);
 	struct file_header h = of->h;
 	if (atomic_load(&of->reviewed) == terms)
 		return;
@@ -78,7 +77,7 @@ errint_t ofile_review(struct archive *a, struct ofile *of)
 	if (r) /* it has no name, and so the class that it had */
 		ofile_terms(of, terms);
 	else
-		ofile_review_at(a, of, path);
+		ofile_review_at(a, of, path, terms);
 	pthread_rwlock_unlock(&of->lock);
 	return 0;
 }

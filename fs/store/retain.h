@@ -24,6 +24,9 @@ const struct policy_class *gate_class_then(struct archive *a, const struct file_
 void gate_rewritten(struct archive *a, struct file_header *h);
 /* It was looked at: retention_capture. */
 bool gate_capture(struct archive *a, struct file_header *h, const int64_t *at, size_t count);
+/* The content was written until `now`: where its lifetime counts from that, its deadlines and key follow; if the key is gone already, or cannot be wrapped anew,
+ * nothing changes. `before`: what its key is wrapped under. */
+void header_written(struct archive *a, struct file_header *h, const struct file_header *before, int64_t now);
 /* *h is, or is about to be, committed: whether its floor binds. */
 void gate_commit(struct archive *a, struct file_header *h);
 
@@ -41,8 +44,8 @@ void ofile_terms(struct ofile *of, uint64_t terms);
 struct file_header ofile_due(const struct ofile *of);
 /* Its deadlines under the policy in force. No lock is held. */
 errint_t ofile_review(struct archive *a, struct ofile *of);
-/* The same with the path of one of its names (NULL: no class looks at paths); of->lock held for writing. */
-void ofile_review_at(struct archive *a, struct ofile *of, const char *path);
+/* The same with the path of one of its names (NULL: no class looks at paths), as it was under those terms; of->lock held for writing. */
+void ofile_review_at(struct archive *a, struct ofile *of, const char *path, uint64_t terms);
 /* Its attributes were changed, or it was renamed: it commits later. of->lock held for writing. */
 void ofile_touch(struct archive *a, struct ofile *of);
 /* Whether a change of the inode's attributes is permitted now; of a file whose header is damaged it is. No lock is held. */

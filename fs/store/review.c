@@ -13,18 +13,22 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #define MARK   "review" /* in .lapse while files may not follow the policy */
 #define SECOND INT64_C(1000000000)
 #define NICE   10
+#define SETTLE 60 /* seconds that a change of the policy waits for files to follow what was before */
 #define AGAIN  10 /* seconds, after a pass that could not look at every file */
 
 struct reviewer {
 	pthread_t thread;
 	bool started;
+	pthread_mutex_t asking; /* mark and barrier, against `asked`; the anchor is written under it */
+	_Atomic uint64_t asked;
 	pthread_mutex_t lock; /* leaf */
-	pthread_cond_t wake;
-	bool kicked;
+	pthread_cond_t wake, idle;
+	bool kicked, working;
 	int64_t again; /* trusted seconds of the next pass if nobody asks before; INT64_MAX */
 	_Atomic bool stop, running;
 	_Atomic uint64_t seen, changed, waiting;
@@ -36,7 +40,7 @@ struct pass {
 	struct row_paths paths;
 	struct policy *policy; /* a reference, so that no other is taken for it */
 	bool need_path;
-	int64_t now, undo;
+	int64_t now;
 	uint64_t failed;
 };
 
@@ -86,9 +90,16 @@ errint_t review_expect(struct archive *a, bool longer)
 {
 	int64_t now = tclock_trusted(a->clock);
 	uint32_t epoch = now < 0 ? 0 : (uint32_t)(now / a->epoch_seconds);
+	struct reviewer *rv = a->reviewer;
+	if (rv) {
+		pthread_mutex_lock(&rv->asking);
+		atomic_fetch_add(&rv->asked, 1);
+	}
 	errint_t r = io_replace_file(a->lapse_fd, MARK, "", 0, 0600);
 	if (!r && longer)
 		r = anchor_update(a->anchor, set_barrier, &epoch);
+	if (rv)
+		pthread_mutex_unlock(&rv->asking);
 	return r;
 }
 
@@ -136,13 +147,14 @@ static bool outlives(const struct file_header *was, const struct file_header *du
 {
 	if (was->key_kind == KEY_KIND_ARCHIVE)
 		return due->key_kind != KEY_KIND_ARCHIVE;
+	if (was->key_kind == KEY_KIND_HOLD)
+		return due->expires_at < was->expires_at;
 	return was->key_kind == KEY_KIND_EPOCH && due->key_kind == KEY_KIND_EPOCH && due->epoch < was->epoch;
 }
 
 struct change {
 	const char *path;
 	int64_t now;
-	bool may_shorten;
 };
 
 static errint_t follow(struct archive *a, struct file_header *h, void *ctx)
@@ -153,21 +165,13 @@ static errint_t follow(struct archive *a, struct file_header *h, void *ctx)
 	if (policy_expired(h->expires_at, c->now))
 		return AMEND_NOTHING; /* the sweeper's */
 	changed |= rebind(a, h);
-	if (!c->may_shorten && outlives(&before, h))
+	if (c->now < gate_undo_until(a) && outlives(&before, h)) /* asked after the review: the policy may be a newer one than when the pass began */
 		return AMEND_NOTHING;
 	if (lacks_commit(h)) {
 		h->commits_at = gate_commits_at(a, h, c->now);
 		changed = true;
 	}
 	return changed ? 0 : AMEND_NOTHING;
-}
-
-static void put_due(struct archive *a, const struct catalogue_row *row, const struct file_header *due)
-{
-	struct catalogue_row next = *row;
-	next.expires_at = due->expires_at;
-	next.retain_until = due->retain_until;
-	catalogue_put(a->catalogue, &next);
 }
 
 static errint_t review_row(void *ctx, const struct catalogue_row *row)
@@ -179,25 +183,22 @@ static errint_t review_row(void *ctx, const struct catalogue_row *row)
 	if (atomic_load(&p->rv->stop))
 		return -EINTR;
 	atomic_fetch_add(&p->rv->seen, 1);
-	if (p->need_path && !path)
-		return 0; /* gone meanwhile, or damaged: it keeps what its header says */
+	if (p->need_path && !path) { /* gone meanwhile, or damaged: it keeps what its header says */
+		p->failed += p->paths.error != -ENOENT && p->paths.error != -ESTALE && p->paths.error != -EBADMSG && p->paths.error != -ENAMETOOLONG;
+		return 0;
+	}
 	bool changed = gate_review(a, path, &due), expired = policy_expired(due.expires_at, p->now);
 	if (!expired)
 		changed |= rebind(a, &due);
 	if (!changed && !lacks_commit(&due))
 		return 0;
-	bool waits = p->now < p->undo && outlives(&was, &due);
-	if (expired || waits) {
-		if (due.expires_at != row->expires_at || due.retain_until != row->retain_until)
-			put_due(a, row, &due);
-		atomic_fetch_add(&p->rv->waiting, waits);
-		return 0;
-	}
-	struct change c = {.path = path, .now = p->now, .may_shorten = p->now >= p->undo};
-	const struct amendment m = {.change = follow, .ctx = &c};
+	bool waits = p->now < gate_undo_until(a) && outlives(&was, &due);
+	atomic_fetch_add(&p->rv->waiting, waits);
+	struct change c = {.path = path, .now = p->now};
+	const struct amendment m = {.change = follow, .ctx = &c, .path = p->need_path ? path : ""};
 	errint_t r = file_amend_row(a, row, &m, NULL);
 	if (!r)
-		atomic_fetch_add(&p->rv->changed, 1);
+		atomic_fetch_add(&p->rv->changed, !waits && !expired);
 	else
 		p->failed += r != -ENOENT && r != -EINVAL && r != -EBADMSG && r != -EKEYEXPIRED;
 	return 0;
@@ -213,11 +214,30 @@ static void tell(struct archive *a, const struct reviewer *rv)
 	gate_record(a, RECORD_POLICY, NULL, NULL, NULL, text);
 }
 
+/* Every file follows. What was asked for while the pass went on keeps its barrier and its mark. */
+static int64_t finish(struct archive *a, struct reviewer *rv, uint64_t asked, uint64_t moves)
+{
+	int64_t again = INT64_MAX;
+	pthread_mutex_lock(&rv->asking);
+	if (atomic_load(&rv->asked) != asked)
+		again = 0;
+	else if (drop_barrier(a))
+		again = tclock_trusted(a->clock) + AGAIN;
+	else if (atomic_load(&a->dir_moves) != moves)
+		again = 0; /* files below may have been looked at where they were */
+	else if (atomic_load(&rv->waiting))
+		again = gate_undo_until(a);
+	else if (unlinkat(a->lapse_fd, MARK, 0) && errno != ENOENT)
+		log_line(LOG_LEVEL_WARNING, "review: the mark .lapse/" MARK " could not be removed: %s", strerror(errno));
+	pthread_mutex_unlock(&rv->asking);
+	return again;
+}
+
 /* When the next pass is needed; INT64_MAX: not until something changes. */
 static int64_t pass_once(struct archive *a, struct reviewer *rv)
 {
-	struct pass p = {.a = a, .rv = rv, .paths = {.archive = a}, .now = tclock_trusted(a->clock), .undo = gate_undo_until(a)};
-	uint64_t terms = gate_terms(a);
+	struct pass p = {.a = a, .rv = rv, .paths = {.archive = a}, .now = tclock_trusted(a->clock)};
+	uint64_t generation = atomic_load(&a->gate->generation), moves = atomic_load(&a->dir_moves), asked = atomic_load(&rv->asked);
 	p.policy = gate_policy(a);
 	p.need_path = policy_class_needs_path(p.policy);
 	atomic_store(&rv->seen, 0);
@@ -240,15 +260,9 @@ static int64_t pass_once(struct archive *a, struct reviewer *rv)
 		tell(a, rv);
 	if (r || p.failed)
 		return p.now + AGAIN;
-	if (gate_terms(a) != terms)
+	if (atomic_load(&a->gate->generation) != generation)
 		return p.now;
-	if ((r = drop_barrier(a)))
-		return p.now + AGAIN;
-	if (atomic_load(&rv->waiting))
-		return p.undo;
-	if (unlinkat(a->lapse_fd, MARK, 0) && errno != ENOENT)
-		log_line(LOG_LEVEL_WARNING, "review: the mark .lapse/" MARK " could not be removed: %s", strerror(errno));
-	return INT64_MAX;
+	return finish(a, rv, asked, moves);
 }
 
 static void *reviewer_main(void *archive)
@@ -263,10 +277,13 @@ static void *reviewer_main(void *archive)
 			continue;
 		}
 		rv->kicked = false;
+		rv->working = true;
 		pthread_mutex_unlock(&rv->lock);
 		int64_t again = pass_once(a, rv);
 		pthread_mutex_lock(&rv->lock);
 		rv->again = again;
+		rv->working = false;
+		pthread_cond_broadcast(&rv->idle);
 	}
 	pthread_mutex_unlock(&rv->lock);
 	return NULL;
@@ -285,6 +302,22 @@ void review_kick(struct archive *a)
 	pthread_mutex_unlock(&rv->lock);
 }
 
+errint_t review_settle(struct archive *a)
+{
+	struct reviewer *rv = a->reviewer;
+	struct timespec until;
+	errint_t r = 0;
+	if (!rv)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += SETTLE;
+	pthread_mutex_lock(&rv->lock);
+	while (!r && (rv->kicked || rv->working || rv->again <= tclock_trusted(a->clock)))
+		r = pthread_cond_clockwait(&rv->idle, &rv->lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT ? -EAGAIN : 0;
+	pthread_mutex_unlock(&rv->lock);
+	return r;
+}
+
 void review_late(struct archive *a, uint64_t terms)
 {
 	if (gate_terms(a) != terms)
@@ -296,8 +329,10 @@ errint_t review_start(struct archive *a)
 	struct reviewer *rv = calloc(1, sizeof *rv);
 	if (!rv)
 		return -ENOMEM;
+	pthread_mutex_init(&rv->asking, NULL);
 	pthread_mutex_init(&rv->lock, NULL);
 	pthread_cond_init(&rv->wake, NULL);
+	pthread_cond_init(&rv->idle, NULL);
 	rv->again = INT64_MAX;
 	rv->kicked = !faccessat(a->lapse_fd, MARK, F_OK, 0);
 	a->reviewer = rv;
@@ -320,8 +355,10 @@ void review_stop(struct archive *a)
 	if (rv->started)
 		pthread_join(rv->thread, NULL);
 	a->reviewer = NULL;
+	pthread_mutex_destroy(&rv->asking);
 	pthread_mutex_destroy(&rv->lock);
 	pthread_cond_destroy(&rv->wake);
+	pthread_cond_destroy(&rv->idle);
 	free(rv);
 }
 

@@ -14,6 +14,9 @@ errint_t review_expect(struct archive *a, bool longer);
 /* It has been made (or not): look at every file. Any lock may be held but the reviewer's. */
 void review_kick(struct archive *a);
 
+/* Waits until the files follow what was asked for so far: where directories were moved, the next policy finds each file in the class that it came to. -EAGAIN: not
+ * within a minute. No lock is held but apply_lock. */
+errint_t review_settle(struct archive *a);
 /* A row was put of a file whose deadlines were decided under those terms (gate_terms): if they have changed since, the pass may have come before the row. */
 void review_late(struct archive *a, uint64_t terms);
 /* Fills in what it says of the review. */

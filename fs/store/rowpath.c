@@ -28,9 +28,9 @@ static bool find_dir(struct row_paths *p, const uint8_t *dir_id)
 	memcpy(p->dir_id, dir_id, DIR_ID_BYTES);
 	p->moves = moves;
 	p->known = true;
-	if (dir_by_id(p->archive, dir_id, &p->dir))
+	if ((p->dir_error = dir_by_id(p->archive, dir_id, &p->dir)))
 		p->dir = NULL;
-	else if (inode_path(p->archive, p->dir, NULL, &p->dir_path))
+	else if ((p->dir_error = inode_path(p->archive, p->dir, NULL, &p->dir_path)))
 		p->dir_path = NULL;
 	return p->dir_path;
 }
@@ -40,20 +40,27 @@ const char *row_path(struct row_paths *p, const struct catalogue_row *row)
 	struct dir_use u;
 	char name[NAME_PLAIN_MAX + 1];
 	size_t len;
-	if (!find_dir(p, row->dir_id) || dir_enter(p->archive, p->dir, false, &u))
+	if (!find_dir(p, row->dir_id)) {
+		p->error = p->dir_error;
 		return NULL;
-	errint_t r = backing_name_open(p->archive, &u, row->backing, name, &len);
+	}
+	if ((p->error = dir_enter(p->archive, p->dir, false, &u)))
+		return NULL;
+	p->error = backing_name_open(p->archive, &u, row->backing, name, &len);
 	dir_leave(p->archive, &u);
-	if (r)
+	if (p->error)
 		return NULL;
 	int n = snprintf(p->path, sizeof p->path, "%s%s%s", p->dir_path, p->dir_path[0] ? "/" : "", name);
-	return n < (int)sizeof p->path ? p->path : NULL;
+	p->error = n < (int)sizeof p->path ? 0 : -ENAMETOOLONG;
+	return p->error ? NULL : p->path;
 }
 
 const char *row_path_like(struct row_paths *p, const struct catalogue_row *row, const struct policy *policy, const struct policy *other)
 {
-	if (!find_dir(p, row->dir_id))
+	if (!find_dir(p, row->dir_id)) {
+		p->error = p->dir_error;
 		return NULL;
+	}
 	if (p->asked[0] != policy || p->asked[1] != other) {
 		p->asked[0] = policy;
 		p->asked[1] = other;
@@ -62,5 +69,6 @@ const char *row_path_like(struct row_paths *p, const struct catalogue_row *row, 
 	if (!p->alike)
 		return row_path(p, row);
 	int n = snprintf(p->path, sizeof p->path, "%s%s-", p->dir_path, p->dir_path[0] ? "/" : "");
-	return n < (int)sizeof p->path ? p->path : NULL;
+	p->error = n < (int)sizeof p->path ? 0 : -ENAMETOOLONG;
+	return p->error ? NULL : p->path;
 }

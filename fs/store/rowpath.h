@@ -9,10 +9,12 @@ struct row_paths {
 	bool known;
 	uint8_t dir_id[DIR_ID_BYTES];
 	struct inode *dir; /* NULL: not found */
+	errint_t dir_error;
 	uint64_t moves;
 	char *dir_path;
 	const struct policy *asked[2]; /* whether their classes are told by the directory alone: */
 	bool alike;
+	errint_t error; /* why there is none */
 	char path[4096];
 };
 /* The path of the row's file relative to the root, valid until the next call; NULL if it cannot be told: its directory is gone, or the name is damaged. */

@@ -116,6 +116,21 @@ Test(retention, moving_makes_a_life_only_stricter)
 	policy_unref(p);
 }
 
+Test(retention, no_life_becomes_longer_by_a_floor_of_another_class)
+{
+	struct policy *p = fixture_policy(CLASSES "[class vault]\nmatch = v/**\nretain-for = 100d\nexpire-after = never\n");
+	struct retention_life f = begun(named(p, "short"), 10000);
+
+	retention_review(&f, named(p, "vault"), named(p, "short"));
+	cr_expect_eq(f.expires_at, 10100, "its directory was moved under a long floor");
+	cr_expect_eq(f.retain_until, 10100);
+	f = begun(named(p, "vault"), 10000);
+	retention_review(&f, named(p, "short"), named(p, "vault"));
+	cr_expect_eq(f.retain_until, 10000 + 100 * 86400, "a floor that was given stays");
+	cr_expect_eq(f.expires_at, f.retain_until);
+	policy_unref(p);
+}
+
 Test(retention, a_change_of_policy_goes_both_ways)
 {
 	struct policy *p = fixture_policy(CLASSES), *longer = fixture_policy(HEAD "[class short]\nmatch = s/**\nexpire-after = 300s\n"),
