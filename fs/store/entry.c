@@ -293,7 +293,7 @@ static errint_t mark_linked(struct archive *a, struct inode *i, struct inode *di
 		hold_moving(a, &of->h);
 	if (r)
 		of->h = before;
-	if (first) {
+	if (!r && first) {
 		of->h.flags |= HEADER_FLAG_LINKED;
 		if ((r = ofile_write_header(a, of)))
 			of->h = before;
