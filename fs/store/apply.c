@@ -88,6 +88,7 @@ static void swap_in(struct archive *a, struct in_force *next)
 	audit_fsync_ms(a->audit, ps->audit_fsync_ms);
 	pthread_mutex_lock(&g->policy_lock);
 	struct in_force old = g->now;
+	g->undo_until = next->applied_at + policy_settings(old.policy)->undo_seconds;
 	g->now = *next;
 	struct policy *dropped = g->retired[g->retire_at];
 	g->retired[g->retire_at] = policy_ref(old.policy);

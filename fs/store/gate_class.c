@@ -205,6 +205,7 @@ int64_t gate_undo_until(struct archive *a)
 	struct gate *g = a->gate;
 	pthread_mutex_lock(&g->policy_lock);
 	int64_t until = g->now.applied_at + policy_settings(g->now.policy)->undo_seconds;
+	until = until > g->undo_until ? until : g->undo_until;
 	pthread_mutex_unlock(&g->policy_lock);
 	return until;
 }

@@ -41,6 +41,7 @@ struct gate {
 	unsigned plan_at;
 	pthread_mutex_t policy_lock; /* now, retired; leaf */
 	struct in_force now;
+	int64_t undo_until; /* by the policy before this one: a change does not shorten its own undo */
 	struct policy *retired[RETIRED_POLICIES]; /* verdicts that were given out name their rules and budgets */
 	unsigned retire_at;
 	_Atomic uint64_t generation;

@@ -584,7 +584,7 @@ void do_policy(struct run *r, const char *text)
 	struct fault f = {{0}};
 	struct policy_plan plan;
 	struct text t = {.when.begin = here(r), .text = text};
-	atomic_store(&r->archive->catalogue->complete, true); /* no scan runs here, and every file has its row */
+	catalogue_is_whole(r);
 	must("policy apply", archive_policy_apply(r->archive, text, strlen(text), &(struct policy_change){.who = &subject}, &plan, &diags, &f));
 	policy_plan_free(&plan);
 	policy_diags_free(&diags);
