@@ -12,6 +12,7 @@
 #   mount_by TRANSPORT [options…]               mounts over that one, and sees that requests really take it
 #   requests NAME                               how many of that name the daemon has had (stats.py lists them)
 #   plain_ext4                                  makes $PLAIN, a directory on ext4, whatever TEST_TMP lies on
+#   with_test_clock                             the lapse whose clock is injected; clock SECONDS sets it so much later than the start
 #   at_end COMMAND…                             when the test ends, however it does, runs it before the mount is undone; the last one told first
 #   as USER COMMAND…                            runs as one of the test's users (t1, t2: made on first use)
 #   same_as_plain SCRIPT NAME                   runs the python SCRIPT in a new directory NAME on the mount, and in one beside it: what it prints is the same
@@ -102,6 +103,19 @@ kill_daemon() {
 	wait "$pid" 2>/dev/null || true
 	DAEMON=
 	umount -l "$MNT" 2>/dev/null || true
+}
+
+# with_test_clock: the build whose clock is injected, both of its clocks at the start; then clock SECONDS sets both so much later.
+with_test_clock() {
+	LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
+	export LAPSE_TEST_CLOCK=$TEST_TMP/clock
+	clock 0
+}
+clock() {
+	now=$1
+	python3 -c 'import os, struct, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
+os.pwrite(fd, struct.pack("<qqI4x", int(sys.argv[2]) * 10**9, int(sys.argv[2]) * 10**9, 1), 0)' "$LAPSE_TEST_CLOCK" "$1"
 }
 
 plain_mounted=

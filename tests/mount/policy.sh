@@ -2,14 +2,7 @@
 # A change of policy from plan to expiry: what it would do is counted exactly, nothing is lost without being confirmed, it bites at once on open files and mappings,
 # it can be undone while nothing is destroyed by it, longer lives are wrapped anew before their epoch ends, and a moved directory takes its files along.
 . "$(dirname "$0")/lib.sh"
-LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
-export LAPSE_TEST_CLOCK=$TEST_TMP/clock
-clock() { # clock SECONDS: both clocks, together
-	now=$1
-	python3 -c 'import os, struct, sys
-fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
-os.pwrite(fd, struct.pack("<qqI4x", int(sys.argv[2]) * 10**9, int(sys.argv[2]) * 10**9, 1), 0)' "$LAPSE_TEST_CLOCK" "$1"
-}
+with_test_clock
 policy() { # policy PLATES REST [more lines of [policy]]: to $TEST_TMP/p.ini
 	printf '[policy]\nversion = 1\ndefault-class = rest\nsettle = 10s\nundo = 1h\n%s\n[class plates]\nmatch = plates/**\nexpire-after = %s\n%s\n[class rest]\nexpire-after = %s\n\n[rule all]\neffect = permit\nbudget = none\n' \
 		"${3:-}" "$1" "${4:-}" "$2" >"$TEST_TMP/p.ini"
@@ -27,7 +20,6 @@ P
 plan_id() { timeout 60 "$LAPSE" policy plan "$p" "$MNT" | sed -n 's/^Plan \([0-9a-f]*\),.*/\1/p'; }
 field() { timeout 20 "$LAPSE" explain "$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$2"; }
 log_says() { grep -q "$1" "$DAEMON_LOG"; }
-clock 0
 policy 1h 2h
 archive_new "$p" --epoch 1min
 mount_archive

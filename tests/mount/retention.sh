@@ -2,15 +2,7 @@
 # What each state of a file lets be done to it (POLICY.md "Retention"), through paths and through handles that were opened before: every state with every act, as the
 # table says, with the build whose clock is injected.
 . "$(dirname "$0")/lib.sh"
-LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
-export LAPSE_TEST_CLOCK=$TEST_TMP/clock
-now=0
-clock() { # clock SECONDS: both clocks, together
-	now=$1
-	python3 -c 'import os, struct, sys
-fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
-os.pwrite(fd, struct.pack("<qqI4x", int(sys.argv[2]) * 10**9, int(sys.argv[2]) * 10**9, 1), 0)' "$LAPSE_TEST_CLOCK" "$1"
-}
+with_test_clock
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]
 version = 1
@@ -53,7 +45,6 @@ expire-after = 1d
 effect = permit
 budget = none
 E
-clock 0
 archive_new "$TEST_TMP/policy.ini" --epoch 1min
 mount_archive
 mkdir "$MNT"/{kept,worm,once,touched,brief,plain,away}
