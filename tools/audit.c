@@ -1,10 +1,7 @@
-#include "tools/command.h"
-#include "tools/human.h"
+#include "tools/audit.h"
 #include "tools/json.h"
 #include "tools/rows.h"
 #include "tools/say.h"
-#include "tools/target.h"
-
 #include "policy/policy.h"
 
 #include <inttypes.h>
@@ -34,7 +31,7 @@ static bool time_parse(const char *text, int64_t now, int64_t *ret)
 	return true;
 }
 
-static int put_time(const struct args *a, const char *option, struct ctl_request *q)
+int audit_put_time(const struct args *a, const char *option, struct ctl_request *q)
 {
 	const char *given = args_value(a, option);
 	int64_t t;
@@ -201,9 +198,9 @@ static int destroyed_run(const struct args *a)
 	if (args_has(a, "id") && (args_has(a, "since") || args_has(a, "until")))
 		return say_usage("--id goes without --since and --until");
 	ctl_request_begin(&q, "audit-destroyed");
-	int e = put_time(a, "since", &q);
+	int e = audit_put_time(a, "since", &q);
 	if (e == EXIT_DONE)
-		e = put_time(a, "until", &q);
+		e = audit_put_time(a, "until", &q);
 	if (e == EXIT_DONE && args_has(a, "id"))
 		ctl_put(&q.line, "id", args_value(a, "id"));
 	if (e == EXIT_DONE)

@@ -8,8 +8,9 @@
 
 /* Keys whose values are text even if they look like numbers, and keys that say yes or no. */
 static const char *const texts[] = {"archive", "mountpoint", "path", "class", "class-now", "class-then", "budget",
-	"rule", "label", "id", "log-head", "log-key"};
-static const char *const flags[] = {"synchronised", "catalogue-complete", "backing-in-place", "has-header", "own"};
+	"rule", "label", "id", "log-head", "log-key", "text", "unit", "directory", "exe-sha256", "head"};
+static const char *const flags[] = {"synchronised", "catalogue-complete", "backing-in-place", "has-header", "own",
+	"complete", "wants-write", "unidentified"};
 
 static bool among(const char *key, const char *const *list, size_t count)
 {

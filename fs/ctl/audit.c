@@ -107,19 +107,26 @@ static errint_t put_proof(struct ctl_call *c, const struct destroyed_proof *p)
 	return r;
 }
 
+errint_t verb_file_id(struct ctl_call *c, const char *text, uint8_t ret[static 16])
+{
+	if (strlen(text) != 2 * FILE_ID_BYTES || strspn(text, "0123456789abcdef") != 2 * FILE_ID_BYTES)
+		return verb_fail(c, -EINVAL, "A file's id has %d digits, 0 to 9 and a to f", 2 * FILE_ID_BYTES);
+	for (size_t i = 0; i < FILE_ID_BYTES; i++) {
+		const char pair[] = {text[2 * i], text[2 * i + 1], 0};
+		ret[i] = (uint8_t)strtoul(pair, NULL, 16);
+	}
+	return 0;
+}
+
 static errint_t proof(struct ctl_call *c, const char *text)
 {
 	uint8_t id[FILE_ID_BYTES];
 	cleanup_free struct destroyed_proof *p = calloc(1, sizeof *p);
 	if (!p)
 		return -ENOMEM;
-	if (strlen(text) != 2 * sizeof id || strspn(text, "0123456789abcdef") != 2 * sizeof id)
-		return verb_fail(c, -EINVAL, "A file's id has %zu digits, 0 to 9 and a to f", 2 * sizeof id);
-	for (size_t i = 0; i < sizeof id; i++) {
-		const char pair[] = {text[2 * i], text[2 * i + 1], 0};
-		id[i] = (uint8_t)strtoul(pair, NULL, 16);
-	}
-	errint_t r = archive_destroyed_proof(c->archive, id, p, &c->fault);
+	errint_t r = verb_file_id(c, text, id);
+	if (!r)
+		r = archive_destroyed_proof(c->archive, id, p, &c->fault);
 	return r ? r : put_proof(c, p);
 }
 

@@ -1,5 +1,6 @@
 #include "ctl/stream.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -97,6 +98,12 @@ errint_t ctl_stream_line(struct ctl_stream *s, struct ctl_line *ret, int *ret_fd
 	s->at += len + 1;
 	errint_t r = ctl_line_parse(s->in + at, len, ret);
 	return r || !ret_fd ? r : take_fd(s, ret, ret_fd);
+}
+
+bool ctl_stream_gone(const struct ctl_stream *s)
+{
+	struct pollfd p = {.fd = s->socket, .events = POLLRDHUP};
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
 bool ctl_stream_idle(const struct ctl_stream *s)

@@ -16,6 +16,8 @@ void ctl_stream_free(struct ctl_stream *s); /* closes descriptors that no line t
 /* The next line; it is valid until the next call. *ret_fd: the descriptor that came with it (the line has the field fd=1), the caller's to close, or -1;
  * NULL: descriptors are not expected. -ENODATA: the other side has closed; -EBADMSG. */
 errint_t ctl_stream_line(struct ctl_stream *s, struct ctl_line *ret, int *ret_fd);
+/* The other side has closed. */
+bool ctl_stream_gone(const struct ctl_stream *s);
 /* Nothing is there to be read without waiting. */
 bool ctl_stream_idle(const struct ctl_stream *s);
 

@@ -26,6 +26,14 @@ errint_t verb_anchor_backup(struct ctl_call *c);
 errint_t verb_anchor_drop(struct ctl_call *c);
 errint_t verb_anchor_reseed(struct ctl_call *c);
 errint_t verb_audit_destroyed(struct ctl_call *c);
+errint_t verb_audit_export(struct ctl_call *c);
+errint_t verb_audit_exposure(struct ctl_call *c);
+errint_t verb_audit_read(struct ctl_call *c);
+errint_t verb_audit_tail(struct ctl_call *c);
+errint_t verb_audit_verify(struct ctl_call *c);
+errint_t verb_audit_who(struct ctl_call *c);
+/* A file's id in hexadecimal digits. */
+errint_t verb_file_id(struct ctl_call *c, const char *text, uint8_t ret[static 16]);
 errint_t verb_clock_status(struct ctl_call *c);
 errint_t verb_clock_confirm(struct ctl_call *c);
 errint_t verb_destroy(struct ctl_call *c);

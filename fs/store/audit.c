@@ -171,8 +171,10 @@ errint_t audit_append(struct audit *l, struct audit_record *rec)
 	pthread_mutex_lock(&l->lock);
 	errint_t r = append_locked(l, rec), before = l->error;
 	l->error = r;
-	bool idle = l->synced + 2 == l->chain.next;
+	bool idle = l->synced + 2 == l->chain.next, followed = l->followers;
 	pthread_mutex_unlock(&l->lock);
+	if (followed)
+		pthread_cond_broadcast(&l->appended);
 	if (r && r != before)
 		log_line(LOG_LEVEL_ERROR, "audit: a record could not be written: %s", strerror(-r));
 	else if (!r && before)
@@ -317,6 +319,7 @@ static errint_t open_log(int dirfd, const struct segment_keys *k, uint64_t ancho
 	pthread_mutex_init(&l->sync_lock, NULL);
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->wake, NULL);
+	pthread_cond_init(&l->appended, NULL);
 	l->dirfd = dirfd;
 	l->fd = -1;
 	l->readonly = readonly;
@@ -386,6 +389,7 @@ void audit_close(struct audit *l)
 	}
 	secret_free(l->keys.log, sizeof *l->keys.log);
 	pthread_cond_destroy(&l->wake);
+	pthread_cond_destroy(&l->appended);
 	pthread_mutex_destroy(&l->lock);
 	pthread_mutex_destroy(&l->sync_lock);
 	free(l);

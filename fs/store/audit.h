@@ -31,6 +31,12 @@ errint_t audit_each(struct audit *l, int64_t since_ns, errint_t (*cb)(void *ctx,
 /* The last record that `wanted` says yes to. -ENOENT if there is none. */
 errint_t audit_last(struct audit *l, bool (*wanted)(void *ctx, const struct audit_record *r), void *ctx, struct audit_record *ret);
 
+/* The last `n` that `wanted` says yes to (at most), ascending; *ret_next: the sequence that follows the last record that was looked at. */
+errint_t audit_last_n(struct audit *l, uint64_t n, bool (*wanted)(void *ctx, const struct audit_record *r),
+		      errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx, uint64_t *ret_next);
+/* Every record from sequence `from` on, as it is written, until go_on, which is asked several times a second, says no. */
+errint_t audit_follow(struct audit *l, uint64_t from, bool (*go_on)(void *ctx), errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);
+
 struct audit_status {
 	uint64_t records, bytes, segments;
 	errint_t error; /* of the last append, 0 if fine */
@@ -59,3 +65,44 @@ errint_t audit_survey(int dirfd, const struct small_key *log_key, const uint8_t 
  * ".lost-MARK". ret_head: the chain head behind `last`. -EBADMSG: there is no such record. */
 errint_t audit_cut(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
 		   uint64_t last, uint64_t mark, uint8_t ret_head[static DIGEST_BYTES]);
+
+/* ---- for lapse audit verify: the whole chain, held against the record that somebody names -------------------------------- */
+
+enum audit_flaw_kind {
+	FLAW_EDITED = 1, /* what lies there does not open under the chain */
+	FLAW_REMOVED,	 /* the same, and the segment has `count` frames too few */
+	FLAW_INSERTED,	 /* the same, and it has `count` too many */
+	FLAW_DUPLICATED, /* a frame that its segment has already */
+	FLAW_REORDERED,	 /* the record lies further back */
+	FLAW_CUT,	 /* a frame or a head that is not whole */
+	FLAW_MISSING,	 /* `count` records are in no segment */
+	FLAW_REPEATED,	 /* a segment begins with a record that was there before: an old tail, or a log that was begun again */
+	FLAW_UNLINKED,	 /* a segment does not follow the one before it: another history */
+	FLAW_HEAD,	 /* a segment's head does not open: changed, or of another archive */
+	FLAW_MISPLACED,	 /* it is the head of record `count`'s segment */
+	FLAW_STARTED_OVER, /* it is the head of another log of this archive */
+	FLAW_SHORT,	 /* the log ends before the record that is named: `count` records */
+	FLAW_OTHER,	 /* that record is another one */
+	FLAW_ROLLBACK,	 /* `count` records were lost, and accepted as lost, on the record */
+};
+#define AUDIT_FLAWS_MAX 64
+struct audit_flaw {
+	enum audit_flaw_kind kind;
+	uint64_t record, count;
+	uint64_t segment, offset; /* its first record's sequence; bytes in its file */
+};
+struct audit_verdict {
+	uint64_t first, last; /* records that the chain proves from the log's first on; last < first: none */
+	uint64_t segments;    /* that there are */
+	uint64_t beyond;      /* records behind that, which open, in chains of their own */
+	int64_t first_ns, last_ns; /* trusted times of those proven */
+	uint8_t head[DIGEST_BYTES]; /* of the chain behind `last` */
+	uint64_t torn;	     /* bytes behind the last record that a crash may have left, and that nothing names */
+	uint64_t seals;	     /* records of that kind */
+	uint64_t flaws;	     /* of which the first are in `flaw` */
+	struct audit_flaw flaw[AUDIT_FLAWS_MAX];
+};
+/* Reads all of it; changes nothing. `upto`: what lies behind that record is not looked at (somebody is writing); 0: to the end. `named`: the record that
+ * must be there, with the chain head behind it; 0: none. A flaw is no error. */
+errint_t audit_verify(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
+		      uint64_t upto, uint64_t named, const uint8_t named_head[static DIGEST_BYTES], struct audit_verdict *ret);

@@ -15,6 +15,8 @@ struct audit {
 	pthread_mutex_t sync_lock; /* one fdatasync at a time; taken before `lock` */
 	pthread_mutex_t lock;      /* what follows; leaf */
 	pthread_cond_t wake;       /* of the syncing thread */
+	pthread_cond_t appended;   /* of those who follow */
+	unsigned followers;
 	int fd;                    /* of the last segment */
 	off_t end;                 /* of its last frame */
 	bool ragged;               /* something may lie behind `end` */

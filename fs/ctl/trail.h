@@ -1,0 +1,12 @@
+/* trail.h - what the verbs that read the log share. Included by trail*.c alone. */
+#pragma once
+
+#include "ctl/verb.h"
+#include "store/trail.h"
+
+/* since, until (seconds), user (uid), kinds and decisions (words by commas). */
+errint_t trail_filter_of(struct ctl_call *c, struct trail_filter *f);
+/* The first row of a stream. */
+errint_t trail_ready(struct ctl_call *c);
+/* Rows `flaw`, then `verdict`. */
+errint_t trail_put_verdict(struct ctl_call *c, const struct audit_verdict *v, uint64_t named);

@@ -1,0 +1,250 @@
+/* audit_verify.c - the whole log, for lapse audit verify: what its chain proves, and what was done to it. */
+#include "store/audit_internal.h"
+
+#include "base/io.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define IN_MEMORY_MAX (256u << 20) /* of a segment that is looked into more closely */
+#define LENGTH_BYTES  4
+
+struct verifying {
+	int dirfd;
+	const struct segment_keys *keys;
+	uint64_t upto, named;
+	const uint8_t *named_head;
+	struct audit_chain chain; /* behind the last record that was read */
+	bool begun;
+	bool broken; /* nothing is proven any more */
+	bool ended;  /* … and what the last segment has further on is not known */
+	struct audit_verdict *v;
+};
+
+static void flaw(struct verifying *s, enum audit_flaw_kind kind, uint64_t record, uint64_t count, uint64_t segment, uint64_t offset)
+{
+	struct audit_verdict *v = s->v;
+	if (v->flaws < AUDIT_FLAWS_MAX)
+		v->flaw[v->flaws] =
+			(struct audit_flaw){.kind = kind, .record = record, .count = count, .segment = segment, .offset = offset};
+	v->flaws++;
+	s->broken = s->broken || kind != FLAW_ROLLBACK;
+}
+
+/* ---- records ---------------------------------------------------------------------------------------------------------------- */
+
+/* What a broken chain still shows opens, but proves nothing. */
+static void see(struct verifying *s, const struct audit_record *r, const struct audit_chain *c, bool proven)
+{
+	struct audit_verdict *v = s->v;
+	v->seals += r->kind == RECORD_SEAL;
+	if (!proven) {
+		v->beyond++;
+	} else {
+		v->first_ns = v->last < v->first ? r->trusted_ns : v->first_ns;
+		v->last_ns = r->trusted_ns;
+		v->last = r->sequence;
+		memcpy(v->head, c->head, DIGEST_BYTES);
+	}
+	s->chain = *c;
+}
+
+/* It may have been chained into another history, or be the place where the log went on after a loss. */
+static void judge(struct verifying *s, const struct audit_record *r, const struct audit_chain *c, uint64_t segment)
+{
+	static const char accepted[] = "rollback accepted: ";
+	if (r->sequence == s->named && !crypt_equal(c->head, s->named_head, DIGEST_BYTES))
+		flaw(s, FLAW_OTHER, r->sequence, 0, segment, 0);
+	if (r->kind == RECORD_ADMIN && !strncmp(r->text, accepted, sizeof accepted - 1) && r->bytes >= r->sequence)
+		flaw(s, FLAW_ROLLBACK, r->sequence, r->bytes - r->sequence + 1, segment, 0);
+}
+
+/* ---- a frame that does not open ------------------------------------------------------------------------------------------------- */
+
+struct frames {
+	uint8_t *bytes;
+	size_t len, count, at; /* at: the one that did not open */
+	size_t *offset;	       /* count + 1 of them: the last is where whole frames end */
+};
+
+static void frames_free(struct frames *f)
+{
+	free(f->bytes);
+	free(f->offset);
+}
+
+static size_t frame_at(const struct frames *f, size_t at)
+{
+	if (f->len - at < LENGTH_BYTES)
+		return 0;
+	const uint8_t *p = f->bytes + at;
+	size_t n = (size_t)p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16 | (size_t)p[3] << 24;
+	return n && n <= RECORD_MAX_BYTES - LENGTH_BYTES && n <= f->len - at - LENGTH_BYTES ? n + LENGTH_BYTES : 0;
+}
+
+static errint_t frames_load(struct frames *f, int fd, off_t broken_at)
+{
+	struct stat st;
+	*f = (struct frames){0};
+	if (fstat(fd, &st))
+		return -errno;
+	f->len = (size_t)st.st_size;
+	if (f->len > IN_MEMORY_MAX || !(f->bytes = malloc(f->len + 1)))
+		return -ENOMEM;
+	ssize_t n = io_pread(fd, f->bytes, f->len, 0);
+	if (n < 0)
+		return (errint_t)n;
+	f->len = (size_t)n;
+	size_t cap = 0, at = SEGMENT_HEAD_BYTES;
+	for (;; f->count++) {
+		if (f->count == cap) {
+			cap = cap ? 2 * cap : 1024;
+			size_t *more = reallocarray(f->offset, cap, sizeof *more);
+			if (!more)
+				return -ENOMEM;
+			f->offset = more;
+		}
+		f->offset[f->count] = at;
+		if ((off_t)at == broken_at)
+			f->at = f->count;
+		size_t len = at < f->len ? frame_at(f, at) : 0;
+		if (!len)
+			return 0;
+		at += len;
+	}
+}
+
+static bool is_copy(const struct frames *f)
+{
+	size_t len = f->offset[f->at + 1] - f->offset[f->at];
+	for (size_t i = 0; i < f->at; i++)
+		if (f->offset[i + 1] - f->offset[i] == len && !memcmp(f->bytes + f->offset[i], f->bytes + f->offset[f->at], len))
+			return true;
+	return false;
+}
+
+static bool lies_behind(const struct verifying *s, const struct frames *f)
+{
+	struct audit_record rec;
+	size_t used;
+	for (size_t i = f->at + 1; i < f->count; i++) {
+		struct audit_chain c = s->chain;
+		if (!audit_frame_open(s->keys->log, &c, f->bytes + f->offset[i], f->offset[i + 1] - f->offset[i], &used, &rec))
+			return true;
+	}
+	return false;
+}
+
+/* `next`: the first record of the segment that follows; 0: none does. */
+static enum audit_flaw_kind what_happened(const struct verifying *s, const struct frames *f, uint64_t first, uint64_t next, uint64_t *ret_count)
+{
+	*ret_count = 0;
+	if (f->at == f->count)
+		return FLAW_CUT;
+	if (is_copy(f))
+		return FLAW_DUPLICATED;
+	if (lies_behind(s, f))
+		return FLAW_REORDERED;
+	if (next <= first || f->count == next - first)
+		return FLAW_EDITED;
+	bool fewer = f->count < next - first;
+	*ret_count = fewer ? next - first - f->count : f->count - (next - first);
+	return fewer ? FLAW_REMOVED : FLAW_INSERTED;
+}
+
+static errint_t look_closer(struct verifying *s, int fd, off_t at, uint64_t first, uint64_t next)
+{
+	struct frames f;
+	uint64_t count;
+	errint_t r = frames_load(&f, fd, at);
+	if (!r) {
+		enum audit_flaw_kind kind = what_happened(s, &f, first, next, &count);
+		bool unnamed = !next && !s->upto && s->chain.next > s->named;
+		if (unnamed && (kind == FLAW_CUT || kind == FLAW_EDITED))
+			s->v->torn = f.len - (size_t)at;
+		else
+			flaw(s, kind, s->chain.next, count, first, (uint64_t)at);
+		s->ended = !next && s->broken;
+	}
+	frames_free(&f);
+	return r;
+}
+
+/* ---- segments -------------------------------------------------------------------------------------------------------------------- */
+
+static void link_up(struct verifying *s, const struct audit_chain *c, uint64_t first)
+{
+	uint64_t expected = s->begun ? s->chain.next : 1;
+	if (first > expected)
+		flaw(s, FLAW_MISSING, expected, first - expected, first, 0);
+	else if (first < expected)
+		flaw(s, FLAW_REPEATED, first, expected - first, first, 0);
+	else if (s->begun && !crypt_equal(c->head, s->chain.head, DIGEST_BYTES))
+		flaw(s, FLAW_UNLINKED, first, 0, first, 0);
+}
+
+static errint_t bad_head(struct verifying *s, uint64_t first, bool last, errint_t e)
+{
+	char name[SEGMENT_NAME_BYTES];
+	uint8_t head[SEGMENT_HEAD_BYTES];
+	struct audit_chain c;
+	if (e == -ENODATA) {
+		if (last && first > s->named)
+			s->v->torn++;
+		else
+			flaw(s, FLAW_CUT, first, 0, first, 0);
+		return 0;
+	}
+	segment_name(first, name);
+	cleanup_fd int fd = openat(s->dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	bool opens = fd >= 0 && io_pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head &&
+		     !segment_head_open(s->keys->log, s->keys->uuid, head, &c);
+	bool other_log = opens && memcmp(c.log_id, s->keys->log_id, sizeof c.log_id);
+	flaw(s, !opens ? FLAW_HEAD : other_log ? FLAW_STARTED_OVER : FLAW_MISPLACED, first, opens ? c.next : 0, first, 0);
+	return 0;
+}
+
+static errint_t verify_segment(struct verifying *s, uint64_t first, uint64_t next)
+{
+	struct segment_reader r;
+	struct audit_record rec;
+	errint_t e = segment_open(&r, s->dirfd, s->keys, first);
+	if (e)
+		return e == -EBADMSG || e == -ENODATA || e == -EPROTONOSUPPORT ? bad_head(s, first, !next, e) : e;
+	link_up(s, &r.chain, first);
+	s->begun = true;
+	s->chain = r.chain;
+	while (!e && !(s->upto && r.chain.next > s->upto) && !(e = segment_next(&r, &rec))) {
+		judge(s, &rec, &r.chain, first);
+		see(s, &rec, &r.chain, !s->broken);
+	}
+	if (e == -EBADMSG || (e == -ENODATA && !segment_at_end(&r)))
+		e = look_closer(s, r.fd, r.at, first, next);
+	segment_close(&r);
+	return e == -ENODATA ? 0 : e;
+}
+
+errint_t audit_verify(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
+	uint64_t upto, uint64_t named, const uint8_t named_head[static DIGEST_BYTES], struct audit_verdict *ret)
+{
+	struct segment_keys k = {.log = (struct small_key *)log_key};
+	struct verifying s = {.dirfd = dirfd, .keys = &k, .upto = upto, .named = named, .named_head = named_head, .v = ret};
+	cleanup_free uint64_t *first = NULL;
+	size_t count;
+	memcpy(k.uuid, uuid, UUID_BYTES);
+	memcpy(k.log_id, log_id, sizeof k.log_id);
+	*ret = (struct audit_verdict){.first = 1};
+	errint_t e = segment_list(dirfd, &first, &count);
+	while (!e && upto && count && first[count - 1] > upto)
+		count--;
+	for (size_t i = 0; !e && i < count; i++)
+		e = verify_segment(&s, first[i], i + 1 < count ? first[i + 1] : 0);
+	if (e)
+		return e;
+	ret->segments = count;
+	uint64_t last = s.begun ? s.chain.next - 1 : 0;
+	if (last < named && !s.ended)
+		flaw(&s, FLAW_SHORT, last + 1, named - last, count ? first[count - 1] : 0, 0);
+	return 0;
+}

@@ -1,0 +1,211 @@
+#include "store/trail.h"
+
+#include "store/internal.h"
+#include "store/open.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SLACK_NS   (INT64_C(60) * 1000000000) /* records of several threads may be out of order by less */
+#define EXPORTED   "exported: "
+#define REASON_MAX 400
+
+/* ---- what is asked for ------------------------------------------------------------------------------------------------------- */
+
+bool trail_wants(const struct trail_filter *f, const struct audit_record *r)
+{
+	if (r->trusted_ns < f->since_ns || r->trusted_ns >= f->until_ns)
+		return false;
+	if (f->kinds && !(f->kinds >> r->kind & 1))
+		return false;
+	if (f->decisions && !(f->decisions >> r->decision & 1))
+		return false;
+	if (f->by_user && r->uid != f->uid && r->login_uid != f->uid && r->real_uid != f->uid)
+		return false;
+	return !f->by_file || !memcmp(r->file_id, f->file_id, FILE_ID_BYTES);
+}
+
+static bool has_file(const struct audit_record *r)
+{
+	static const uint8_t none[FILE_ID_BYTES];
+	return memcmp(r->file_id, none, sizeof none) != 0;
+}
+
+static bool is_export(const struct audit_record *r)
+{
+	return r->kind == RECORD_ADMIN && has_file(r) && !strncmp(r->text, EXPORTED, sizeof EXPORTED - 1);
+}
+
+bool trail_is_read(const struct audit_record *r)
+{
+	return r->kind == RECORD_OPEN || is_export(r);
+}
+
+bool trail_is_permitted(const struct audit_record *r)
+{
+	if (is_export(r))
+		return true;
+	return r->kind == RECORD_OPEN && !r->error && (r->decision == DECISION_PERMIT || r->decision == DECISION_ALERT);
+}
+
+const char *trail_kind_word(unsigned kind)
+{
+	static const char *const word[] = {[RECORD_OPEN] = "open", [RECORD_LIST] = "list", [RECORD_CREATE] = "create", [RECORD_CLOSE] = "close",
+		[RECORD_COMMIT] = "commit", [RECORD_RENAME] = "rename", [RECORD_UNLINK] = "unlink", [RECORD_EXPIRE] = "expire", [RECORD_DESTROY] = "destroy",
+		[RECORD_HOLD] = "hold", [RECORD_POLICY] = "policy", [RECORD_KEY] = "key", [RECORD_CLOCK] = "clock", [RECORD_GUARD] = "guard",
+		[RECORD_MOUNT] = "mount", [RECORD_UMOUNT] = "umount", [RECORD_SEAL] = "seal", [RECORD_PRUNE] = "prune", [RECORD_WRITE_OPEN] = "write-open",
+		[RECORD_ANCHOR] = "anchor", [RECORD_GRANT] = "grant", [RECORD_CANARY] = "canary", [RECORD_FORGED] = "forged", [RECORD_LINK] = "link",
+		[RECORD_ADMIN] = "admin", [RECORD_DATED] = "dated"};
+	return kind < ARRAY_SIZE(word) && word[kind] ? word[kind] : "?";
+}
+
+const char *trail_decision_word(unsigned decision)
+{
+	static const char *const word[] = {
+		[DECISION_NONE] = "none", [DECISION_PERMIT] = "permit", [DECISION_DENY] = "deny", [DECISION_ALERT] = "alert"};
+	return decision < ARRAY_SIZE(word) ? word[decision] : "?";
+}
+
+const char *trail_flaw_word(enum audit_flaw_kind kind)
+{
+	static const char *const word[] = {[FLAW_EDITED] = "edited", [FLAW_REMOVED] = "removed", [FLAW_INSERTED] = "inserted", [FLAW_DUPLICATED] = "duplicated",
+		[FLAW_REORDERED] = "reordered", [FLAW_CUT] = "cut", [FLAW_MISSING] = "missing", [FLAW_REPEATED] = "repeated", [FLAW_UNLINKED] = "unlinked",
+		[FLAW_HEAD] = "head", [FLAW_MISPLACED] = "misplaced", [FLAW_STARTED_OVER] = "started-over", [FLAW_SHORT] = "short", [FLAW_OTHER] = "other",
+		[FLAW_ROLLBACK] = "rollback"};
+	return word[kind];
+}
+
+/* ---- records ------------------------------------------------------------------------------------------------------------------ */
+
+struct picking {
+	const struct trail_filter *filter;
+	bool (*go_on)(void *ctx);
+	errint_t (*cb)(void *ctx, const struct audit_record *r);
+	void *ctx;
+};
+
+static bool wanted(void *ctx, const struct audit_record *r)
+{
+	const struct picking *p = ctx;
+	return trail_wants(p->filter, r);
+}
+
+static errint_t pick(void *ctx, const struct audit_record *r)
+{
+	struct picking *p = ctx;
+	return trail_wants(p->filter, r) ? p->cb(p->ctx, r) : 0;
+}
+
+/* 1: what comes is later than what is wanted. */
+static errint_t pick_until(void *ctx, const struct audit_record *r)
+{
+	struct picking *p = ctx;
+	if (p->filter->until_ns < INT64_MAX - SLACK_NS && r->trusted_ns >= p->filter->until_ns + SLACK_NS)
+		return 1;
+	return pick(ctx, r);
+}
+
+static bool ask(void *ctx)
+{
+	struct picking *p = ctx;
+	return p->go_on(p->ctx);
+}
+
+static errint_t tell(struct fault *f, errint_t r)
+{
+	if (r == -EPIPE || !r)
+		return r;
+	return fault_set(f, r, "the audit log could not be read to its end: %s; lapse audit verify says where it ends", strerror(-r));
+}
+
+errint_t archive_trail_last(struct archive *a, const struct trail_filter *f, uint64_t n, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx,
+	uint64_t *ret_next, struct fault *fault)
+{
+	struct picking p = {.filter = f, .cb = cb, .ctx = ctx};
+	return tell(fault, audit_last_n(a->audit, n, wanted, pick, &p, ret_next));
+}
+
+errint_t archive_trail_each(
+	struct archive *a, const struct trail_filter *f, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx, struct fault *fault)
+{
+	struct picking p = {.filter = f, .cb = cb, .ctx = ctx};
+	errint_t r = audit_each(a->audit, f->since_ns > SLACK_NS ? f->since_ns - SLACK_NS : INT64_MIN, pick_until, &p);
+	return r > 0 ? 0 : tell(fault, r);
+}
+
+errint_t archive_trail_follow(struct archive *a, const struct trail_filter *f, uint64_t from, bool (*go_on)(void *ctx),
+	errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx, struct fault *fault)
+{
+	struct picking p = {.filter = f, .go_on = go_on, .cb = cb, .ctx = ctx};
+	return tell(fault, audit_follow(a->audit, from, ask, pick, &p));
+}
+
+errint_t archive_trail_exported(struct archive *a, const char *reason, const struct subject *who)
+{
+	char text[RECORD_TEXT_MAX];
+	snprintf(text, sizeof text, "audit log handed out: %.*s", REASON_MAX, reason);
+	errint_t r = gate_record(a, RECORD_ADMIN, who, NULL, NULL, text);
+	return r ? r : audit_sync(a->audit);
+}
+
+errint_t archive_file_id(struct archive *a, const char *path, uint8_t ret[static FILE_ID_BYTES])
+{
+	cleanup_free struct fs_explanation *x = malloc(sizeof *x);
+	if (!x)
+		return -ENOMEM;
+	errint_t r = fs_explain(a, path, NULL, x);
+	if (!r && !x->has_header)
+		r = x->header_error ? x->header_error : -EISDIR;
+	if (!r)
+		memcpy(ret, x->file_id, FILE_ID_BYTES);
+	return r;
+}
+
+void archive_class_name(struct archive *a, const uint8_t fp[static CLASS_FP_BYTES], char out[static 64])
+{
+	gate_class_name(a, fp, out, NULL);
+	if (!out[0])
+		strcpy(out, "?");
+}
+
+/* ---- the log's own state -------------------------------------------------------------------------------------------------------- */
+
+static errint_t verify(struct archive *a, int log_fd, uint64_t upto, uint64_t named, const uint8_t *head, struct audit_verdict *ret, struct fault *f)
+{
+	struct anchor_status s;
+	anchor_get_status(a->anchor, &s);
+	errint_t r = audit_verify(log_fd, &a->keys->log, a->uuid, s.log_id, upto, named, head, ret);
+	return r ? fault_set(f, r, "the audit log's files cannot be read: %s", strerror(-r)) : 0;
+}
+
+/* A copy against the anchor on disk; its own against what the daemon itself has written. */
+errint_t archive_verify_log(struct archive *a, int log_fd, struct audit_verdict *ret, uint64_t *ret_named, struct fault *f)
+{
+	struct anchor_status s;
+	uint8_t head[DIGEST_BYTES];
+	anchor_get_status(a->anchor, &s);
+	*ret_named = s.log_sequence;
+	if (log_fd >= 0)
+		return verify(a, log_fd, 0, s.log_sequence, s.log_head, ret, f);
+	audit_head(a->audit, ret_named, head);
+	return verify(a, a->audit_fd, *ret_named, *ret_named, head, ret, f);
+}
+
+errint_t archive_verify_log_offline(const struct archive_open *o, int log_fd, struct audit_verdict *ret, uint64_t *ret_named, struct fault *f)
+{
+	struct archive_open observe = {.path = o->path, .secret = o->secret, .anchor = o->anchor, .observe = true};
+	struct anchor_status s;
+	struct archive *a = store_new(&observe);
+	if (!a)
+		return -ENOMEM;
+	errint_t r = store_open_dirs(a, o->path, f);
+	if (!r)
+		r = store_unlock(a, &observe, f);
+	if (!r) {
+		anchor_get_status(a->anchor, &s);
+		*ret_named = s.log_sequence;
+		r = verify(a, log_fd >= 0 ? log_fd : a->audit_fd, 0, s.log_sequence, s.log_head, ret, f);
+	}
+	archive_close(a);
+	return r;
+}

@@ -1,0 +1,85 @@
+/* trail.h - what the log says about who read what: lapse audit tail, read, who, exposure, export. The log is read as it lies, from the segment on in which the
+ * time asked for begins; memory grows with the number of distinct files and readers that are told, not with the log. */
+#pragma once
+
+#include "crypt/record.h"
+#include "store/archive.h"
+#include "store/audit.h"
+
+struct trail_filter {
+	int64_t since_ns, until_ns; /* since <= trusted time < until; 0 and INT64_MAX: all */
+	uint32_t kinds;		    /* bits 1 << kind; 0: all */
+	uint32_t decisions;	    /* bits 1 << decision; 0: all */
+	bool by_user;
+	uint32_t uid; /* as the uid of the request, the login or the real one */
+	bool by_file;
+	uint8_t file_id[FILE_ID_BYTES];
+};
+/* Pure. */
+bool trail_wants(const struct trail_filter *f, const struct audit_record *r);
+/* Content of a file was asked for: permitted, or refused. An export counts, for it hands out the whole file. */
+bool trail_is_read(const struct audit_record *r);
+bool trail_is_permitted(const struct audit_record *r);
+/* "open", "permit": as FORMAT.md calls them; "?" for a number that has no name. */
+const char *trail_kind_word(unsigned kind);
+const char *trail_decision_word(unsigned decision);
+const char *trail_flaw_word(enum audit_flaw_kind kind);
+
+#define TRAIL_LAST_MAX 1000000
+/* The last n, ascending. *ret_next: where archive_trail_follow goes on. */
+errint_t archive_trail_last(struct archive *a, const struct trail_filter *f, uint64_t n, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx,
+			    uint64_t *ret_next, struct fault *fault);
+/* Every one. */
+errint_t archive_trail_each(struct archive *a, const struct trail_filter *f, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx,
+			    struct fault *fault);
+/* Those from sequence `from` on, as they come. */
+errint_t archive_trail_follow(struct archive *a, const struct trail_filter *f, uint64_t from, bool (*go_on)(void *ctx),
+			      errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx, struct fault *fault);
+/* Puts it on the record that the log was exported, and why. */
+errint_t archive_trail_exported(struct archive *a, const char *reason, const struct subject *who);
+/* The id of the file at a path. */
+errint_t archive_file_id(struct archive *a, const char *path, uint8_t ret[static FILE_ID_BYTES]);
+/* The class of a fingerprint; "?" if the policy has it no more. */
+void archive_class_name(struct archive *a, const uint8_t fp[static CLASS_FP_BYTES], char out[static 64]);
+
+/* ---- sums ------------------------------------------------------------------------------------------------------------------ */
+
+enum trail_state { TRAIL_UNKNOWN, TRAIL_EXISTS, TRAIL_EXPIRED, TRAIL_DESTROYED, TRAIL_DELETED };
+struct trail_file { /* that somebody was permitted to read */
+	uint8_t id[FILE_ID_BYTES], class_fp[CLASS_FP_BYTES];
+	int64_t first_ns, last_ns;
+	uint64_t times, bytes;
+	int64_t expires_at; /* INT64_MAX: never */
+	int64_t ended_at;   /* of its end on the record, seconds */
+	enum trail_state state;
+	char *path; /* NULL: it has none any more, or it was not asked for */
+};
+struct trail_reader {
+	uint32_t uid, login_uid, real_uid;
+	enum record_decision decision;
+	int64_t first_ns, last_ns;
+	uint64_t times, bytes, files; /* files: distinct, of those permitted */
+	uint32_t line;		      /* of the policy, the last time */
+	int32_t error;
+	char rule[RECORD_RULE_MAX];
+};
+struct trail_reads {
+	struct trail_file *file;
+	size_t files;
+	struct trail_reader *reader;
+	size_t readers;
+	uint64_t reads, bytes, denied, listings;
+	int64_t first_ns, last_ns; /* of reads that were permitted */
+	bool complete; /* the catalogue has every file: what has no name there is gone */
+	int64_t now;
+};
+/* Reads that the filter wants, and how their files ended, up to now. With `paths` the catalogue is read once. Free with trail_reads_free. */
+errint_t archive_trail_reads(struct archive *a, const struct trail_filter *f, bool paths, struct trail_reads **ret, struct fault *fault);
+void trail_reads_free(struct trail_reads *t);
+
+/* ---- the log's own state ---------------------------------------------------------------------------------------------------- */
+
+/* The log of an archive that is open, or the copy of its directory in log_fd (-1: its own). *ret_named: the record that it was held against. */
+errint_t archive_verify_log(struct archive *a, int log_fd, struct audit_verdict *ret, uint64_t *ret_named, struct fault *f);
+/* The same for one that nobody has open; it need not be possible to mount it. */
+errint_t archive_verify_log_offline(const struct archive_open *o, int log_fd, struct audit_verdict *ret, uint64_t *ret_named, struct fault *f);

@@ -1,0 +1,208 @@
+/* audit_verify.c - lapse audit verify: is the log whole, and if not, from where on is nothing proven. */
+#include "tools/audit.h"
+#include "tools/json.h"
+#include "tools/rows.h"
+#include "tools/say.h"
+
+#include "store/trail.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SECOND INT64_C(1000000000)
+
+/* ---- what was found -------------------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *what, *says; /* record, count */
+} sayings[] = {
+	{"edited", "record %" PRIu64 " was changed: what lies there does not open"},
+	{"removed", "record %" PRIu64 " is not there, and its segment has %" PRIu64 " fewer than it should: removed"},
+	{"inserted", "record %" PRIu64 " is not there, and its segment has %" PRIu64 " more than it should: something was inserted"},
+	{"duplicated", "where record %" PRIu64 " should be lies a copy of an earlier one"},
+	{"reordered", "record %" PRIu64 " lies further back than it should: reordered, or something was inserted before it"},
+	{"cut", "record %" PRIu64 " is cut off in the middle"},
+	{"missing", "from record %" PRIu64 " on, %" PRIu64 " records are in no segment: a segment was removed, or its end cut off"},
+	{"repeated", "a segment begins again with record %" PRIu64 ": %" PRIu64 " records came before; an old tail was appended, or two logs mixed"},
+	{"unlinked", "the segment that begins with record %" PRIu64 " does not follow the one before it: it is of another history"},
+	{"head", "the head of the segment of record %" PRIu64 " does not open: changed, or of another archive"},
+	{"misplaced", "the file of record %" PRIu64 "'s segment is that of record %" PRIu64 ": renamed or swapped"},
+	{"started-over", "the segment of record %" PRIu64 " is of another log of this archive: the log was started over"},
+	{"short", "the log ends before record %" PRIu64 ", and %" PRIu64 " more are known to have been there: cut off"},
+	{"other", "record %" PRIu64 " is not the one that the anchor names: the log was started over, or put back from another time"},
+	{"rollback", "before record %" PRIu64 ", %" PRIu64 " records were lost; that was accepted with lapse fsck, and the reason is in this record"},
+};
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* from the table above */
+void audit_flaw_text(const struct ctl_line *flaw, char out[static AUDIT_FLAW_BYTES])
+{
+	snprintf(out, AUDIT_FLAW_BYTES, "%s at record %" PRId64, ctl_str(flaw, "what"), ctl_num(flaw, "record", 0));
+	for (size_t i = 0; i < ARRAY_SIZE(sayings); i++)
+		if (!strcmp(sayings[i].what, ctl_str(flaw, "what")))
+			snprintf(out, AUDIT_FLAW_BYTES, sayings[i].says, (uint64_t)ctl_num(flaw, "record", 0), (uint64_t)ctl_num(flaw, "count", 0));
+}
+#pragma GCC diagnostic pop
+
+void audit_print_verdict(const struct ctl_line *v, const char *what)
+{
+	char a[HUMAN_BYTES], b[HUMAN_BYTES], from[HUMAN_BYTES], to[HUMAN_BYTES];
+	int64_t first = ctl_num(v, "first", 1), last = ctl_num(v, "last", 0);
+	if (last < first)
+		printf("%s: nothing is proven.\n", what);
+	else
+		printf("%s: records %" PRId64 " to %" PRId64 " (%s) are proven by their chain, from %s to %s.\n  Head %s\n", what, first, last,
+			human_count((uint64_t)(last - first + 1), a), human_time(ctl_num(v, "first-ns", 0) / SECOND, from),
+			human_time(ctl_num(v, "last-ns", 0) / SECOND, to), ctl_str(v, "head"));
+	printf("  %s segment%s; held against record %" PRId64 ".\n", human_count((uint64_t)ctl_num(v, "segments", 0), b),
+		ctl_num(v, "segments", 0) == 1 ? "" : "s", ctl_num(v, "named", 0));
+	if (ctl_num(v, "beyond", 0))
+		printf("  From record %" PRId64 " on nothing is proven; %s records behind it can be read, each segment for itself.\n", last + 1,
+			human_count((uint64_t)ctl_num(v, "beyond", 0), a));
+	if (ctl_num(v, "torn", 0))
+		printf("  %s bytes behind the last record were torn by a crash, as far as can be told: the anchor names nothing there.\n",
+			human_count((uint64_t)ctl_num(v, "torn", 0), a));
+	if (!ctl_num(v, "seals", 0))
+		printf("  Not signed: this version writes no seals. Who has had the archive's key could have written another log.\n");
+}
+
+static int print(const struct args *a, const struct rows *rows, const char *what)
+{
+	char text[AUDIT_FLAW_BYTES], n[HUMAN_BYTES];
+	const struct ctl_line *v = rows_nth(rows, "verdict", 0), *f;
+	if (!v)
+		return say_error("the answer is incomplete");
+	uint64_t flaws = (uint64_t)ctl_num(v, "flaws", 0);
+	int done = flaws ? EXIT_FINDING : EXIT_DONE;
+	if (args_has(a, "json")) {
+		json_t *root = json_row(v), *list = json_array();
+		for (size_t i = 0; (f = rows_nth(rows, "flaw", i)); i++)
+			json_array_append_new(list, json_row(f));
+		json_object_set_new(root, "findings", list);
+		json_object_set_new(root, "signed", json_boolean(ctl_num(v, "seals", 0) > 0));
+		int e = json_print(root);
+		return e == EXIT_DONE ? done : e;
+	}
+	for (size_t i = 0; (f = rows_nth(rows, "flaw", i)); i++) {
+		audit_flaw_text(f, text);
+		printf("FOUND  %s (segment %016" PRIx64 ", byte %" PRId64 ")\n", text, (uint64_t)ctl_num(f, "segment", 0), ctl_num(f, "offset", 0));
+	}
+	audit_print_verdict(v, what);
+	printf(flaws ? "%s findings.\n" : "%s findings: the log is whole.\n", human_count(flaws, n));
+	return done;
+}
+
+/* ---- an archive that nobody has open, even one that could not be mounted ----------------------------------------------------------------- */
+
+static errint_t keep_verdict(struct rows *rows, const struct audit_verdict *v, uint64_t named)
+{
+	char head[2 * DIGEST_BYTES + 1], number[11][24];
+	errint_t r = 0;
+	for (size_t i = 0; !r && i < v->flaws && i < AUDIT_FLAWS_MAX; i++) {
+		const struct audit_flaw *f = &v->flaw[i];
+		const uint64_t n[] = {f->record, f->count, f->segment, f->offset};
+		for (size_t k = 0; k < ARRAY_SIZE(n); k++)
+			snprintf(number[k], sizeof number[k], "%" PRIu64, n[k]);
+		const struct ctl_line l = {.word = "flaw",
+			.count = 5,
+			.field = {{"what", trail_flaw_word(f->kind)}, {"record", number[0]}, {"count", number[1]}, {"segment", number[2]}, {"offset", number[3]}}};
+		r = rows_keep(rows, &l);
+	}
+	const int64_t n[] = {(int64_t)v->flaws, (int64_t)v->first, (int64_t)v->last, v->first_ns, v->last_ns, (int64_t)v->segments, (int64_t)named,
+		(int64_t)v->beyond, (int64_t)v->torn, (int64_t)v->seals};
+	static const char *const key[] = {"flaws", "first", "last", "first-ns", "last-ns", "segments", "named", "beyond", "torn", "seals"};
+	struct ctl_line l = {.word = "verdict", .count = ARRAY_SIZE(n) + 1, .field[ARRAY_SIZE(n)] = {"head", head}};
+	for (size_t k = 0; k < ARRAY_SIZE(n); k++) {
+		snprintf(number[k], sizeof number[k], "%" PRId64, n[k]);
+		l.field[k] = (struct ctl_field){key[k], number[k]};
+	}
+	for (size_t i = 0; i < DIGEST_BYTES; i++)
+		snprintf(head + 2 * i, 3, "%02x", v->head[i]);
+	return r ? r : rows_keep(rows, &l);
+}
+
+static int offline(const struct args *a, const char *path, int log_fd, struct rows *rows)
+{
+	struct unlock unlock = {0};
+	struct fault f = {0};
+	uint64_t named;
+	const char *anchor[2] = {args_value(a, "anchor"), NULL};
+	cleanup_free struct audit_verdict *v = malloc(sizeof *v);
+	if (!v)
+		return say_error("out of memory");
+	int e = unlock_get(path, args_value(a, "key-file"), args_value(a, "passphrase-fd"), UNLOCK_OPEN, &unlock);
+	if (e != EXIT_DONE)
+		return e;
+	struct archive_open o = {.path = path, .secret = unlock.secret, .anchor = anchor[0] ? anchor : NULL};
+	errint_t r = archive_verify_log_offline(&o, log_fd, v, &named, &f);
+	unlock_free(&unlock);
+	if (r)
+		return say_open_fault(&f, r, path);
+	return keep_verdict(rows, v, named) ? say_error("out of memory") : EXIT_DONE;
+}
+
+/* ---- the command --------------------------------------------------------------------------------------------------------------------------- */
+
+static bool served(const char *operand, char path[static CTL_PATH_MAX])
+{
+	const char *below;
+	struct ctl_daemon *d = calloc(1, sizeof *d);
+	bool yes = !operand || !d || !path_resolve(operand, path) || ctl_find(path, d, &below, NULL) != -ENOENT;
+	free(d);
+	return yes;
+}
+
+static int online(const struct args *a, int log_fd, struct rows *rows)
+{
+	struct target t;
+	struct ctl_request q;
+	struct fault f = {0};
+	int e = target_open(a, args_operand(a, 0), "audit-verify", &t);
+	if (e != EXIT_DONE)
+		return e;
+	ctl_request_begin(&q, "audit-verify");
+	if (log_fd >= 0)
+		ctl_put(&q.line, "log", "1");
+	errint_t r = audit_ask(&t, &q, "log", log_fd, rows_keep, rows, &f);
+	if (r)
+		e = say_fault(&f, r, t.daemon.archive);
+	target_close(&t);
+	return e;
+}
+
+static int verify_run(const struct args *a)
+{
+	char path[CTL_PATH_MAX];
+	struct rows rows = {0};
+	const char *copy = args_value(a, "log");
+	cleanup_fd int fd = copy ? open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (copy && fd < 0)
+		return say_error("%s: %s", copy, strerror(errno));
+	int e = served(args_operand(a, 0), path) ? online(a, fd, &rows) : offline(a, path, fd, &rows);
+	if (e == EXIT_DONE)
+		e = print(a, &rows, copy ? copy : "The log");
+	rows_free(&rows);
+	return e;
+}
+
+static const struct option_def options[] = {
+	{"log", 'l', "DIR", "a copy of the log's directory (.lapse/audit) instead, with the archive's key and anchor"},
+	{"anchor", '\0', "FILE", "the anchor, of an archive that is not mounted, where it is not at its own place"},
+	{"json", 'J', NULL, "print JSON"},
+	OPTIONS_END,
+};
+
+const struct command command_audit_verify = {
+	.name = "audit verify",
+	.operands = "[ARCHIVE]",
+	.max = 1,
+	.summary = "Verify the audit log: its whole chain, held against the record that the anchor names.",
+	.details = "It finds records that were changed, removed, put in another order, doubled or cut off, and a log that was started over, and says from\n"
+		   "which record on nothing is proven. The archive may be mounted, or be one that cannot be mounted because of its log.\n"
+		   "The log is not signed yet: this proves it against everyone who has not had the archive's key.\n\n"
+		   "Exit status: 1 if something was found.",
+	.options = {options, unlock_options},
+	.run = verify_run,
+};
