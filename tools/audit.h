@@ -11,6 +11,8 @@
 int audit_put_time(const struct args *a, const char *option, struct ctl_request *q);
 /* since, until, user, kinds and decisions, as far as the command has these options and they were given. */
 int audit_put_filters(const struct args *a, struct ctl_request *q);
+/* A number in plain digits, 0 too. */
+bool audit_digits(const char *text, uint64_t most, uint64_t *ret);
 /* Asks a verb that streams, each row to `row` up to the last; what it returns other than 0 ends it. `fd`, if not -1, is handed over first, on a line `fd_word`. */
 errint_t audit_ask(struct target *t, struct ctl_request *q, const char *fd_word, int fd, ctl_row_cb row, void *ctx, struct fault *f);
 /* Cells that may be absent from the row. Times are nanoseconds there, seconds in the table. */

@@ -2,8 +2,6 @@
 #include "tools/audit.h"
 #include "tools/say.h"
 
-#include "policy/policy.h"
-
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,16 +10,35 @@
 
 /* ---- what is asked ------------------------------------------------------------------------------------------------------------------ */
 
+/* As args_value, also for options that the command does not have. */
+static const char *given(const struct args *a, const char *name)
+{
+	const char *value = NULL;
+	for (size_t i = 0; i < a->given_count; i++)
+		if (!strcmp(a->given[i].option->name, name))
+			value = a->given[i].value;
+	return value;
+}
+
+bool audit_digits(const char *text, uint64_t most, uint64_t *ret)
+{
+	char *end;
+	if (!*text || strlen(text) > 10 || strspn(text, "0123456789") != strlen(text))
+		return false;
+	*ret = strtoull(text, &end, 10);
+	return *ret <= most;
+}
+
 static int put_user(const struct args *a, struct ctl_request *q)
 {
-	const char *user = args_value(a, "user");
+	const char *user = given(a, "user");
 	uint64_t uid;
 	if (!user)
 		return EXIT_DONE;
 	struct passwd *pw = getpwnam(user);
 	if (pw)
 		uid = pw->pw_uid;
-	else if (policy_size_parse(user, false, &uid) || uid >= UINT32_MAX)
+	else if (!audit_digits(user, UINT32_MAX - 1, &uid))
 		return say_usage("there is no user '%s'; --user takes a name or a uid", user);
 	ctl_put_u64(&q->line, "user", uid);
 	return EXIT_DONE;
@@ -34,10 +51,10 @@ int audit_put_filters(const struct args *a, struct ctl_request *q)
 		e = audit_put_time(a, "until", q);
 	if (e == EXIT_DONE)
 		e = put_user(a, q);
-	if (e == EXIT_DONE && args_value(a, "kind"))
-		ctl_put(&q->line, "kinds", args_value(a, "kind"));
-	if (e == EXIT_DONE && args_value(a, "decision"))
-		ctl_put(&q->line, "decisions", args_value(a, "decision"));
+	if (e == EXIT_DONE && given(a, "kind"))
+		ctl_put(&q->line, "kinds", given(a, "kind"));
+	if (e == EXIT_DONE && given(a, "decision"))
+		ctl_put(&q->line, "decisions", given(a, "decision"));
 	return e;
 }
 

@@ -3,13 +3,12 @@
 #include "tools/json.h"
 #include "tools/say.h"
 
-#include "policy/policy.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define SECOND INT64_C(1000000000)
+#define SECOND   INT64_C(1000000000)
+#define LAST_MAX 1000000
 
 enum {
 	C_RECORD,
@@ -119,8 +118,8 @@ static int put_last(const struct args *a, struct ctl_request *q)
 	const char *given = args_value(a, "lines");
 	if (!given)
 		return EXIT_DONE;
-	if (policy_size_parse(given, false, &n) || n > 1000000)
-		return say_usage("-n needs a number of records up to 1000000, not '%s'", given);
+	if (!audit_digits(given, LAST_MAX, &n))
+		return say_usage("-n needs a number of records up to %d, not '%s'", LAST_MAX, given);
 	ctl_put_u64(&q->line, "last", n);
 	return EXIT_DONE;
 }

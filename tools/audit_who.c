@@ -27,7 +27,8 @@ static void keep_sum(struct asked *q, const struct ctl_line *l)
 	q->destroyed = number(l, "destroyed");
 	q->deleted = number(l, "deleted");
 	q->unknown = number(l, "unknown");
-	static const char *const keys[] = {"now", "files", "reads", "bytes", "denied", "exists", "expired", "destroyed", "deleted", "unknown"};
+	static const char *const keys[] = {"now", "reads", "bytes", "denied", "exists", "expired", "destroyed", "deleted", "unknown"};
+	table_note(q->table, "distinct", ctl_num(l, "files", 0)); /* `files` are the rows */
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		table_note(q->table, keys[i], ctl_num(l, keys[i], 0));
 }

@@ -15,6 +15,8 @@ struct verifying {
 	const struct segment_keys *keys;
 	uint64_t upto, named;
 	const uint8_t *named_head;
+	const uint64_t *segment; /* the first records of all that there are */
+	size_t segments;
 	struct audit_chain chain; /* behind the last record that was read */
 	bool begun;
 	bool broken; /* nothing is proven any more */
@@ -115,13 +117,37 @@ static errint_t frames_load(struct frames *f, int fd, off_t broken_at)
 	}
 }
 
-static bool is_copy(const struct frames *f)
+static bool has_copy(const struct frames *in, size_t before, const uint8_t *frame, size_t len)
 {
-	size_t len = f->offset[f->at + 1] - f->offset[f->at];
-	for (size_t i = 0; i < f->at; i++)
-		if (f->offset[i + 1] - f->offset[i] == len && !memcmp(f->bytes + f->offset[i], f->bytes + f->offset[f->at], len))
+	for (size_t i = 0; i < before; i++)
+		if (in->offset[i + 1] - in->offset[i] == len && !memcmp(in->bytes + in->offset[i], frame, len))
 			return true;
 	return false;
+}
+
+static errint_t other_has_copy(const struct verifying *s, uint64_t first, const uint8_t *frame, size_t len, bool *ret)
+{
+	char name[SEGMENT_NAME_BYTES];
+	struct frames f = {0};
+	segment_name(first, name);
+	cleanup_fd int fd = openat(s->dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	errint_t r = fd < 0 ? -errno : frames_load(&f, fd, 0);
+	*ret = !r && has_copy(&f, f.count, frame, len);
+	frames_free(&f);
+	return r;
+}
+
+/* Of an earlier frame of its segment, or of any of another. */
+static errint_t is_copy(const struct verifying *s, const struct frames *f, uint64_t first, bool *ret)
+{
+	const uint8_t *frame = f->bytes + f->offset[f->at];
+	size_t len = f->offset[f->at + 1] - f->offset[f->at];
+	errint_t r = 0;
+	*ret = has_copy(f, f->at, frame, len);
+	for (size_t i = 0; !r && !*ret && i < s->segments; i++)
+		if (s->segment[i] != first)
+			r = other_has_copy(s, s->segment[i], frame, len, ret);
+	return r;
 }
 
 static bool lies_behind(const struct verifying *s, const struct frames *f)
@@ -137,34 +163,37 @@ static bool lies_behind(const struct verifying *s, const struct frames *f)
 }
 
 /* `next`: the first record of the segment that follows; 0: none does. */
-static enum audit_flaw_kind what_happened(const struct verifying *s, const struct frames *f, uint64_t first, uint64_t next, uint64_t *ret_count)
+static errint_t what_happened(const struct verifying *s, const struct frames *f, uint64_t first, uint64_t next, struct audit_flaw *ret)
 {
-	*ret_count = 0;
+	bool copy;
+	ret->kind = FLAW_CUT;
 	if (f->at == f->count)
-		return FLAW_CUT;
-	if (is_copy(f))
-		return FLAW_DUPLICATED;
-	if (lies_behind(s, f))
-		return FLAW_REORDERED;
-	if (next <= first || f->count == next - first)
-		return FLAW_EDITED;
+		return 0;
+	errint_t r = is_copy(s, f, first, &copy);
+	if (r)
+		return r;
+	ret->kind = copy ? FLAW_DUPLICATED : lies_behind(s, f) ? FLAW_REORDERED : FLAW_EDITED;
+	if (ret->kind != FLAW_EDITED || next <= first || f->count == next - first)
+		return 0;
 	bool fewer = f->count < next - first;
-	*ret_count = fewer ? next - first - f->count : f->count - (next - first);
-	return fewer ? FLAW_REMOVED : FLAW_INSERTED;
+	ret->kind = fewer ? FLAW_REMOVED : FLAW_INSERTED;
+	ret->count = fewer ? next - first - f->count : f->count - (next - first);
+	return 0;
 }
 
 static errint_t look_closer(struct verifying *s, int fd, off_t at, uint64_t first, uint64_t next)
 {
 	struct frames f;
-	uint64_t count;
+	struct audit_flaw found = {0};
 	errint_t r = frames_load(&f, fd, at);
+	if (!r)
+		r = what_happened(s, &f, first, next, &found);
 	if (!r) {
-		enum audit_flaw_kind kind = what_happened(s, &f, first, next, &count);
 		bool unnamed = !next && !s->upto && s->chain.next > s->named;
-		if (unnamed && (kind == FLAW_CUT || kind == FLAW_EDITED))
+		if (unnamed && (found.kind == FLAW_CUT || found.kind == FLAW_EDITED))
 			s->v->torn = f.len - (size_t)at;
 		else
-			flaw(s, kind, s->chain.next, count, first, (uint64_t)at);
+			flaw(s, found.kind, s->chain.next, found.count, first, (uint64_t)at);
 		s->ended = !next && s->broken;
 	}
 	frames_free(&f);
@@ -238,6 +267,8 @@ errint_t audit_verify(int dirfd, const struct small_key *log_key, const uint8_t 
 	errint_t e = segment_list(dirfd, &first, &count);
 	while (!e && upto && count && first[count - 1] > upto)
 		count--;
+	s.segment = first;
+	s.segments = count;
 	for (size_t i = 0; !e && i < count; i++)
 		e = verify_segment(&s, first[i], i + 1 < count ? first[i + 1] : 0);
 	if (e)
