@@ -31,7 +31,7 @@ static errint_t words(struct ctl_call *c, const char *key, const char *(*word)(u
 errint_t trail_filter_of(struct ctl_call *c, struct trail_filter *f)
 {
 	int64_t since = 0, until = INT64_MAX, uid = -1;
-	*f = (struct trail_filter){0};
+	*f = (struct trail_filter){.go_on = trail_listens, .ctx = c};
 	errint_t r = verb_number(c, "since", &since);
 	if (!r)
 		r = verb_number(c, "until", &until);
@@ -50,6 +50,12 @@ errint_t trail_filter_of(struct ctl_call *c, struct trail_filter *f)
 	f->since_ns = in_ns(since);
 	f->until_ns = in_ns(until);
 	return 0;
+}
+
+bool trail_listens(void *ctl_call)
+{
+	struct ctl_call *c = ctl_call;
+	return !c->flush(c) && !ctl_stream_gone(c->stream);
 }
 
 errint_t trail_ready(struct ctl_call *c)
@@ -144,13 +150,6 @@ static errint_t put_record(void *ctx, const struct audit_record *r)
 	return verb_row(c);
 }
 
-/* What has gathered goes out before anybody waits. */
-static bool listens(void *ctx)
-{
-	struct ctl_call *c = ctx;
-	return !c->flush(c) && !ctl_stream_gone(c->stream);
-}
-
 errint_t verb_audit_tail(struct ctl_call *c)
 {
 	struct trail_filter f;
@@ -166,7 +165,7 @@ errint_t verb_audit_tail(struct ctl_call *c)
 	if (!r)
 		r = archive_trail_last(c->archive, &f, (uint64_t)n, put_record, c, &next, &c->fault);
 	if (!r && verb_flag(c, "follow"))
-		r = archive_trail_follow(c->archive, &f, next, listens, put_record, c, &c->fault);
+		r = archive_trail_follow(c->archive, &f, next, put_record, c, &c->fault);
 	return r;
 }
 
@@ -227,7 +226,7 @@ errint_t verb_audit_verify(struct ctl_call *c)
 	if (!r && copy && !(r = ctl_stream_line(c->stream, &l, &fd)) && (strcmp(l.word, "log") || fd < 0))
 		r = verb_fail(c, -EBADMSG, "To verify a copy of the log needs its directory");
 	if (!r)
-		r = archive_verify_log(c->archive, fd, v, &named, &c->fault);
+		r = archive_verify_log(c->archive, fd, trail_listens, c, v, &named, &c->fault);
 	if (!r)
 		r = trail_put_verdict(c, v, named);
 	if (fd >= 0)

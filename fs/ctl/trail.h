@@ -6,6 +6,8 @@
 
 /* since, until (seconds), user (uid), kinds and decisions (words by commas). */
 errint_t trail_filter_of(struct ctl_call *c, struct trail_filter *f);
+/* What has gathered goes out before anybody waits; false: nobody listens any more. `ctl_call` is the call. */
+bool trail_listens(void *ctl_call);
 /* The first row of a stream. */
 errint_t trail_ready(struct ctl_call *c);
 /* Rows `flaw`, then `verdict`. */

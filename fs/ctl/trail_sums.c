@@ -207,7 +207,7 @@ errint_t verb_audit_exposure(struct ctl_call *c)
 	if (!r)
 		r = trail_ready(c);
 	if (!r)
-		r = archive_verify_log(c->archive, -1, v, &named, &c->fault);
+		r = archive_verify_log(c->archive, -1, trail_listens, c, v, &named, &c->fault);
 	if (!r)
 		r = trail_put_verdict(c, v, named);
 	if (!r)

@@ -31,8 +31,9 @@ errint_t audit_each(struct audit *l, int64_t since_ns, errint_t (*cb)(void *ctx,
 /* The last record that `wanted` says yes to. -ENOENT if there is none. */
 errint_t audit_last(struct audit *l, bool (*wanted)(void *ctx, const struct audit_record *r), void *ctx, struct audit_record *ret);
 
-/* The last `n` that `wanted` says yes to (at most), ascending; *ret_next: the sequence that follows the last record that was looked at. */
-errint_t audit_last_n(struct audit *l, uint64_t n, bool (*wanted)(void *ctx, const struct audit_record *r),
+/* The last `n` that `wanted` says yes to (at most), ascending; *ret_next: the sequence that follows the last record that was looked at. go_on (NULL: always) is
+ * asked before each segment; -EINTR if it says no. */
+errint_t audit_last_n(struct audit *l, uint64_t n, bool (*go_on)(void *ctx), bool (*wanted)(void *ctx, const struct audit_record *r),
 		      errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx, uint64_t *ret_next);
 /* Every record from sequence `from` on, as it is written, until go_on, which is asked several times a second, says no. */
 errint_t audit_follow(struct audit *l, uint64_t from, bool (*go_on)(void *ctx), errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);
@@ -103,6 +104,7 @@ struct audit_verdict {
 	struct audit_flaw flaw[AUDIT_FLAWS_MAX];
 };
 /* Reads all of it; changes nothing. `upto`: what lies behind that record is not looked at (somebody is writing); 0: to the end. `named`: the record that
- * must be there, with the chain head behind it; 0: none. A flaw is no error. */
+ * must be there, with the chain head behind it; 0: none. go_on (NULL: always) is asked before each segment; -EINTR if it says no. A flaw is no error. */
 errint_t audit_verify(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
-		      uint64_t upto, uint64_t named, const uint8_t named_head[static DIGEST_BYTES], struct audit_verdict *ret);
+		      uint64_t upto, uint64_t named, const uint8_t named_head[static DIGEST_BYTES], bool (*go_on)(void *ctx), void *ctx,
+		      struct audit_verdict *ret);

@@ -46,7 +46,7 @@ static errint_t walk(struct audit *l, uint64_t first, struct ending *e)
 	return err == -ENODATA ? -EBADMSG : err;
 }
 
-errint_t audit_last_n(struct audit *l, uint64_t n, bool (*wanted)(void *ctx, const struct audit_record *r),
+errint_t audit_last_n(struct audit *l, uint64_t n, bool (*go_on)(void *ctx), bool (*wanted)(void *ctx, const struct audit_record *r),
 	errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx, uint64_t *ret_next)
 {
 	struct ending e = {.wanted = wanted, .cb = cb, .ctx = ctx, .counting = true};
@@ -57,12 +57,12 @@ errint_t audit_last_n(struct audit *l, uint64_t n, bool (*wanted)(void *ctx, con
 	e.limit++;
 	errint_t r = segment_list(l->dirfd, &first, &count);
 	for (at = count; !r && at && e.found < n; at--)
-		r = first[at - 1] < e.limit ? walk(l, first[at - 1], &e) : 0;
+		r = go_on && !go_on(ctx) ? -EINTR : first[at - 1] < e.limit ? walk(l, first[at - 1], &e) : 0;
 	e.skip = e.found > n ? e.found - n : 0;
 	e.found = 0;
 	e.counting = false;
 	for (; !r && n && at < count && first[at] < e.limit; at++)
-		r = walk(l, first[at], &e);
+		r = go_on && !go_on(ctx) ? -EINTR : walk(l, first[at], &e);
 	*ret_next = e.limit;
 	return r;
 }

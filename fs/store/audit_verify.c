@@ -255,7 +255,7 @@ static errint_t verify_segment(struct verifying *s, uint64_t first, uint64_t nex
 }
 
 errint_t audit_verify(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
-	uint64_t upto, uint64_t named, const uint8_t named_head[static DIGEST_BYTES], struct audit_verdict *ret)
+	uint64_t upto, uint64_t named, const uint8_t named_head[static DIGEST_BYTES], bool (*go_on)(void *ctx), void *ctx, struct audit_verdict *ret)
 {
 	struct segment_keys k = {.log = (struct small_key *)log_key};
 	struct verifying s = {.dirfd = dirfd, .keys = &k, .upto = upto, .named = named, .named_head = named_head, .v = ret};
@@ -270,7 +270,7 @@ errint_t audit_verify(int dirfd, const struct small_key *log_key, const uint8_t 
 	s.segment = first;
 	s.segments = count;
 	for (size_t i = 0; !e && i < count; i++)
-		e = verify_segment(&s, first[i], i + 1 < count ? first[i + 1] : 0);
+		e = go_on && !go_on(ctx) ? -EINTR : verify_segment(&s, first[i], i + 1 < count ? first[i + 1] : 0);
 	if (e)
 		return e;
 	ret->segments = count;

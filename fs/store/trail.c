@@ -79,7 +79,7 @@ const char *trail_flaw_word(enum audit_flaw_kind kind)
 
 struct picking {
 	const struct trail_filter *filter;
-	bool (*go_on)(void *ctx);
+	unsigned seen;
 	errint_t (*cb)(void *ctx, const struct audit_record *r);
 	void *ctx;
 };
@@ -90,9 +90,17 @@ static bool wanted(void *ctx, const struct audit_record *r)
 	return trail_wants(p->filter, r);
 }
 
+static bool goes_on(void *ctx)
+{
+	const struct picking *p = ctx;
+	return !p->filter->go_on || p->filter->go_on(p->filter->ctx);
+}
+
 static errint_t pick(void *ctx, const struct audit_record *r)
 {
 	struct picking *p = ctx;
+	if (++p->seen % TRAIL_ASK_EACH == 0 && !goes_on(p))
+		return -EINTR;
 	return trail_wants(p->filter, r) ? p->cb(p->ctx, r) : 0;
 }
 
@@ -105,15 +113,9 @@ static errint_t pick_until(void *ctx, const struct audit_record *r)
 	return pick(ctx, r);
 }
 
-static bool ask(void *ctx)
-{
-	struct picking *p = ctx;
-	return p->go_on(p->ctx);
-}
-
 static errint_t tell(struct fault *f, errint_t r)
 {
-	if (r == -EPIPE || !r)
+	if (r == -EPIPE || r == -EINTR || !r)
 		return r;
 	return fault_set(f, r, "the audit log could not be read to its end: %s; lapse audit verify says where it ends", strerror(-r));
 }
@@ -122,7 +124,7 @@ errint_t archive_trail_last(struct archive *a, const struct trail_filter *f, uin
 	uint64_t *ret_next, struct fault *fault)
 {
 	struct picking p = {.filter = f, .cb = cb, .ctx = ctx};
-	return tell(fault, audit_last_n(a->audit, n, wanted, pick, &p, ret_next));
+	return tell(fault, audit_last_n(a->audit, n, goes_on, wanted, pick, &p, ret_next));
 }
 
 errint_t archive_trail_each(
@@ -133,11 +135,11 @@ errint_t archive_trail_each(
 	return r > 0 ? 0 : tell(fault, r);
 }
 
-errint_t archive_trail_follow(struct archive *a, const struct trail_filter *f, uint64_t from, bool (*go_on)(void *ctx),
+errint_t archive_trail_follow(struct archive *a, const struct trail_filter *f, uint64_t from,
 	errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx, struct fault *fault)
 {
-	struct picking p = {.filter = f, .go_on = go_on, .cb = cb, .ctx = ctx};
-	return tell(fault, audit_follow(a->audit, from, ask, pick, &p));
+	struct picking p = {.filter = f, .cb = cb, .ctx = ctx};
+	return tell(fault, audit_follow(a->audit, from, goes_on, pick, &p));
 }
 
 errint_t archive_trail_exported(struct archive *a, const char *reason, const struct subject *who)
@@ -170,25 +172,33 @@ void archive_class_name(struct archive *a, const uint8_t fp[static CLASS_FP_BYTE
 
 /* ---- the log's own state -------------------------------------------------------------------------------------------------------- */
 
-static errint_t verify(struct archive *a, int log_fd, uint64_t upto, uint64_t named, const uint8_t *head, struct audit_verdict *ret, struct fault *f)
+struct asking {
+	bool (*go_on)(void *ctx);
+	void *ctx;
+};
+
+static errint_t verify(struct archive *a, int log_fd, uint64_t upto, uint64_t named, const uint8_t *head, const struct asking *ask, struct audit_verdict *ret,
+	struct fault *f)
 {
 	struct anchor_status s;
 	anchor_get_status(a->anchor, &s);
-	errint_t r = audit_verify(log_fd, &a->keys->log, a->uuid, s.log_id, upto, named, head, ret);
-	return r ? fault_set(f, r, "the audit log's files cannot be read: %s", strerror(-r)) : 0;
+	errint_t r = audit_verify(log_fd, &a->keys->log, a->uuid, s.log_id, upto, named, head, ask->go_on, ask->ctx, ret);
+	return r && r != -EINTR ? fault_set(f, r, "the audit log's files cannot be read: %s", strerror(-r)) : r;
 }
 
 /* A copy against the anchor on disk; its own against what the daemon itself has written. */
-errint_t archive_verify_log(struct archive *a, int log_fd, struct audit_verdict *ret, uint64_t *ret_named, struct fault *f)
+errint_t archive_verify_log(struct archive *a, int log_fd, bool (*go_on)(void *ctx), void *ctx, struct audit_verdict *ret, uint64_t *ret_named,
+	struct fault *f)
 {
+	const struct asking ask = {go_on, ctx};
 	struct anchor_status s;
 	uint8_t head[DIGEST_BYTES];
 	anchor_get_status(a->anchor, &s);
 	*ret_named = s.log_sequence;
 	if (log_fd >= 0)
-		return verify(a, log_fd, 0, s.log_sequence, s.log_head, ret, f);
+		return verify(a, log_fd, 0, s.log_sequence, s.log_head, &ask, ret, f);
 	audit_head(a->audit, ret_named, head);
-	return verify(a, a->audit_fd, *ret_named, *ret_named, head, ret, f);
+	return verify(a, a->audit_fd, *ret_named, *ret_named, head, &ask, ret, f);
 }
 
 errint_t archive_verify_log_offline(const struct archive_open *o, int log_fd, struct audit_verdict *ret, uint64_t *ret_named, struct fault *f)
@@ -204,7 +214,7 @@ errint_t archive_verify_log_offline(const struct archive_open *o, int log_fd, st
 	if (!r) {
 		anchor_get_status(a->anchor, &s);
 		*ret_named = s.log_sequence;
-		r = verify(a, log_fd >= 0 ? log_fd : a->audit_fd, 0, s.log_sequence, s.log_head, ret, f);
+		r = verify(a, log_fd >= 0 ? log_fd : a->audit_fd, 0, s.log_sequence, s.log_head, &(struct asking){NULL, NULL}, ret, f);
 	}
 	archive_close(a);
 	return r;

@@ -14,6 +14,9 @@ struct trail_filter {
 	uint32_t uid; /* as the uid of the request, the login or the real one */
 	bool by_file;
 	uint8_t file_id[FILE_ID_BYTES];
+	/* Asked several times a second; no: -EINTR. NULL: always. */
+	bool (*go_on)(void *ctx);
+	void *ctx;
 };
 /* Pure. */
 bool trail_wants(const struct trail_filter *f, const struct audit_record *r);
@@ -26,6 +29,7 @@ const char *trail_decision_word(unsigned decision);
 const char *trail_flaw_word(enum audit_flaw_kind kind);
 
 #define TRAIL_LAST_MAX 1000000
+#define TRAIL_ASK_EACH 16384 /* records between two questions whether to go on */
 /* The last n, ascending. *ret_next: where archive_trail_follow goes on. */
 errint_t archive_trail_last(struct archive *a, const struct trail_filter *f, uint64_t n, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx,
 			    uint64_t *ret_next, struct fault *fault);
@@ -33,7 +37,7 @@ errint_t archive_trail_last(struct archive *a, const struct trail_filter *f, uin
 errint_t archive_trail_each(struct archive *a, const struct trail_filter *f, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx,
 			    struct fault *fault);
 /* Those from sequence `from` on, as they come. */
-errint_t archive_trail_follow(struct archive *a, const struct trail_filter *f, uint64_t from, bool (*go_on)(void *ctx),
+errint_t archive_trail_follow(struct archive *a, const struct trail_filter *f, uint64_t from,
 			      errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx, struct fault *fault);
 /* Puts it on the record that the log was exported, and why. */
 errint_t archive_trail_exported(struct archive *a, const char *reason, const struct subject *who);
@@ -80,6 +84,6 @@ void trail_reads_free(struct trail_reads *t);
 /* ---- the log's own state ---------------------------------------------------------------------------------------------------- */
 
 /* The log of an archive that is open, or the copy of its directory in log_fd (-1: its own). *ret_named: the record that it was held against. */
-errint_t archive_verify_log(struct archive *a, int log_fd, struct audit_verdict *ret, uint64_t *ret_named, struct fault *f);
+errint_t archive_verify_log(struct archive *a, int log_fd, bool (*go_on)(void *ctx), void *ctx, struct audit_verdict *ret, uint64_t *ret_named, struct fault *f);
 /* The same for one that nobody has open; it need not be possible to mount it. */
 errint_t archive_verify_log_offline(const struct archive_open *o, int log_fd, struct audit_verdict *ret, uint64_t *ret_named, struct fault *f);

@@ -20,6 +20,7 @@ struct gathering {
 	struct trail_reads *t;
 	struct places file, pair; /* pair: of a reader and a file */
 	size_t file_cap, reader_cap;
+	unsigned seen;
 	bool paths;
 	struct row_paths row_paths;
 };
@@ -209,10 +210,17 @@ static void note_end(struct gathering *g, const struct audit_record *r)
 	f->ended_at = r->trusted_ns / SECOND;
 }
 
+static bool goes_on(struct gathering *g)
+{
+	return ++g->seen % TRAIL_ASK_EACH || !g->filter->go_on || g->filter->go_on(g->filter->ctx);
+}
+
 static errint_t gather(void *ctx, const struct audit_record *r)
 {
 	struct gathering *g = ctx;
 	struct trail_reader *k;
+	if (!goes_on(g))
+		return -EINTR;
 	bool permitted = trail_is_permitted(r);
 	note_end(g, r);
 	if (!trail_wants(g->filter, r))
@@ -233,6 +241,8 @@ static errint_t see_row(void *ctx, const struct catalogue_row *row)
 {
 	struct gathering *g = ctx;
 	struct trail_file *f = find_file(g, row->file_id);
+	if (!goes_on(g))
+		return -EINTR;
 	if (!f)
 		return 0;
 	f->state = policy_expired(row->expires_at, g->t->now) ? TRAIL_EXPIRED : TRAIL_EXISTS;
@@ -263,10 +273,10 @@ errint_t archive_trail_reads(struct archive *a, const struct trail_filter *f, bo
 		return -ENOMEM;
 	t->now = tclock_trusted(a->clock);
 	errint_t r = audit_each(a->audit, f->since_ns > SLACK_NS ? f->since_ns - SLACK_NS : INT64_MIN, gather, &g);
-	if (r)
+	if (r && r != -EINTR)
 		fault_set(fault, r, "the audit log could not be read to its end: %s; lapse audit verify says where it ends", strerror(-r));
 	t->complete = catalogue_is_complete(a->catalogue);
-	if (!r && t->files && (r = catalogue_each(a->catalogue, see_row, &g)))
+	if (!r && t->files && (r = catalogue_each(a->catalogue, see_row, &g)) && r != -EINTR)
 		fault_set(fault, r, "the catalogue could not be read: %s", strerror(-r));
 	row_paths_free(&g.row_paths);
 	places_free(&g.file);

@@ -68,7 +68,7 @@ static struct named fill(const struct small_key *k, const uint8_t id[16], int co
 static struct audit_verdict verdict(const struct named *n)
 {
 	struct audit_verdict v;
-	cr_assert_eq(audit_verify(fd, &key, uuid, log_id, 0, n->sequence, n->head, &v), 0);
+	cr_assert_eq(audit_verify(fd, &key, uuid, log_id, 0, n->sequence, n->head, NULL, NULL, &v), 0);
 	return v;
 }
 
@@ -126,7 +126,7 @@ Test(audit_verify, what_is_written_meanwhile_is_not_looked_at)
 	struct audit *l = open_log(&key, log_id);
 	for (int i = 0; i < 20; i++)
 		append_kind(l, RECORD_OPEN, 100, "later", 0);
-	cr_assert_eq(audit_verify(fd, &key, uuid, log_id, n.sequence, n.sequence, n.head, &v), 0);
+	cr_assert_eq(audit_verify(fd, &key, uuid, log_id, n.sequence, n.sequence, n.head, NULL, NULL, &v), 0);
 	audit_close(l);
 	cr_assert_eq(v.flaws, 0);
 	cr_assert_eq(v.last, RECORDS);
@@ -354,7 +354,7 @@ Test(audit_verify, the_last_n_come_in_order_over_segments)
 	struct audit *l = open_log(&key, log_id);
 	for (uint64_t n = 0; n < RECORDS; n++) {
 		struct seen s = {0};
-		cr_assert_eq(audit_last_n(l, n, odd, see_odd, &s, &next), 0);
+		cr_assert_eq(audit_last_n(l, n, NULL, odd, see_odd, &s, &next), 0);
 		cr_assert_eq(s.n, n < RECORDS / 2 ? n : RECORDS / 2);
 		cr_assert_eq(s.last, n ? RECORDS - 1 : 0);
 		cr_assert_eq(next, RECORDS + 1);
@@ -369,6 +369,24 @@ static errint_t see_next(void *ctx, const struct audit_record *r)
 	s->next++;
 	atomic_store(&s->last, r->sequence);
 	return 0;
+}
+
+static bool never(void *ctx)
+{
+	return false;
+}
+
+Test(audit_verify, who_hangs_up_ends_it)
+{
+	uint64_t next;
+	struct seen s = {0};
+	struct audit_verdict v;
+	struct named n = fill(&key, log_id, RECORDS, "x");
+	struct audit *l = open_log(&key, log_id);
+	cr_assert_eq(audit_last_n(l, 5, never, odd, see_odd, &s, &next), -EINTR);
+	cr_assert_eq(audit_verify(fd, &key, uuid, log_id, 0, n.sequence, n.head, never, NULL, &v), -EINTR);
+	cr_assert_eq(s.n, 0);
+	audit_close(l);
 }
 
 static bool until_enough(void *ctx)
