@@ -164,8 +164,10 @@ static void link_classes(struct policy *p, const struct policy_names *names, str
 	if (*n.word && !p->fallback)
 		diag_error(d, section_key_line(&top->s, "default-class"), "default-class: there is no [class %s]%s%s%s",
 			n.word, n.best ? "; did you mean '" : "", n.best ? n.best : "", n.best ? "'?" : "");
-	for (size_t i = 0; i < p->class_count; i++)
+	for (size_t i = 0; i < p->class_count; i++) {
+		p->class_[i]->index = i;
 		link_class(p, p->class_[i], names, d);
+	}
 }
 
 static void link_budget(struct budget_section *b, size_t index, struct policy_diags *d)
@@ -263,10 +265,13 @@ static int link_rules(struct policy *p, const struct policy_names *names, struct
 		struct rule_section *r = p->rule[i];
 
 		link_rule_budgets(p, r, d);
+		rule_link_classes(p, r, d);
+		rule_link_times(p, r);
 		for (size_t k = 0; k < r->paths.count; k++)
 			p->rule_paths |= !r->paths.all;
 		e = rule_resolve(r, p, names, d);
 	}
+	p->rule_paths |= p->rule_classes && p->class_paths;
 	return e;
 }
 

@@ -145,3 +145,8 @@ bool policy_rules_need_path(const struct policy *p)
 {
 	return p->rule_paths;
 }
+
+bool policy_rules_need_class(const struct policy *p)
+{
+	return p->rule_classes;
+}

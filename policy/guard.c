@@ -215,22 +215,6 @@ int guard_set_policy(struct guard *g, struct policy *p)
 
 /* ---- rules ------------------------------------------------------------------------------------------------------- */
 
-static bool path_matches(const struct rule_section *rule, const char *path)
-{
-	if (!rule->paths.count)
-		return true;
-	return path ? globlist_matches(&rule->paths, path) : rule->paths.all || rule->effect == RULE_DENY;
-}
-
-const struct rule_section *rule_for(const struct policy *p, const struct subject *who, const char *path, uint32_t uid)
-{
-	for (size_t i = 0; i < p->rule_count; i++)
-		if (who_matches(&p->rule[i]->who, who, uid, p->rule[i]->effect == RULE_DENY) &&
-			path_matches(p->rule[i], path))
-			return p->rule[i];
-	return NULL;
-}
-
 static void bill_add(struct bill *b, const struct budget_section *budget, uint32_t uid)
 {
 	if (budget->per == PER_EVERYONE)
@@ -263,9 +247,12 @@ static bool judge(const struct policy *p, const struct guard_request *r, struct 
 	uint32_t uid[PRINCIPALS_MAX];
 	size_t n = principals_of(r->who, uid);
 	const struct rule_section *named = NULL;
+	struct rule_facts facts = {
+		.who = r->who, .path = r->path, .minute = week_minute(p, r->now_ms, r->wall_ms, r->local_offset_s)};
 
+	facts_classes(&facts, p, r->class_);
 	for (size_t i = 0; i < n; i++) {
-		const struct rule_section *rule = rule_for(p, r->who, r->path, uid[i]);
+		const struct rule_section *rule = rule_for(p, &facts, uid[i]);
 
 		if (!named || !rule || rule->effect == RULE_DENY || (!named->budget_count && rule->budget_count))
 			named = rule;
@@ -426,8 +413,8 @@ void guard_preview(struct guard *g, const struct guard_request *r, struct guard_
 	decide(g, r, false, ret);
 }
 
-bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *file_id, const char *from,
-	const char *to, int64_t now_ms)
+bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *file_id, const char *class_,
+	const char *from, const char *to, int64_t now_ms)
 {
 	set_now(g, now_ms);
 	reap(g);
@@ -435,7 +422,7 @@ bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *f
 		return false;
 	if (file_id && is_own(g, who, file_id))
 		return true;
-	return policy_may_move(g->policy, who, from, to, !file_id);
+	return policy_may_move(g->policy, who, class_, from, to, !file_id);
 }
 
 /* ---- rebuilding and showing ------------------------------------------------------------------------------------------- */

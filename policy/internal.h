@@ -48,14 +48,14 @@ enum value_type {
 	V_COMMIT,     /* struct lifetime; `close` is none */
 	V_BOUNDS,     /* struct bounds */
 	V_TIMEZONE,   /* char *: Europe/Berlin */
+	V_HOURS,      /* struct hours: 08:00-18:00 */
+	V_DAYS,       /* unsigned, Monday is 1, Tuesday 2: mon-fri */
 	/* what only later versions store: checked, then refused as not supported yet */
 	V_KEEP,     /* a duration or `none` */
 	V_PATHS,    /* absolute paths */
 	V_COMMAND,  /* an absolute path and arguments */
 	V_SHA256,
-	V_HOURS, /* 08:00-18:00 */
-	V_DAYS,  /* mon-fri */
-	V_DATE,  /* 2027-01-31 or 2027-01-31T12:00 */
+	V_DATE, /* 2027-01-31 or 2027-01-31T12:00 */
 };
 
 struct lifetime {
@@ -66,6 +66,14 @@ struct lifetime {
 /* 30d..1y */
 struct bounds {
 	struct policy_duration least, most;
+};
+
+#define DAY_MINUTES 1440
+
+/* Minutes of a day. */
+struct hours {
+	bool set;
+	uint64_t minute[(DAY_MINUTES + 63) / 64];
 };
 
 struct strlist {
@@ -115,6 +123,8 @@ int complain(struct complaint *why, const char *fmt, ...) __attribute__((format(
 int strlist_parse(const char *text, struct strlist *ret, struct complaint *why);
 void strlist_free(struct strlist *l);
 bool name_valid(const char *name);
+/* The minute of the day that "18:00" begins with, 1440 for 24:00; -1 if it does not. */
+int time_of_day(const char *text);
 /* The checks of what is not stored yet (later.c): 0 or -EINVAL. */
 int later_check(enum value_type type, const char *text, struct complaint *why);
 
@@ -200,6 +210,7 @@ struct class_section {
 	int64_t captured_max_age;
 	int basis, mode;
 	bool prune_empty;
+	size_t index; /* among the policy's classes */
 };
 
 struct ids {
@@ -231,8 +242,11 @@ enum { RULE_PERMIT = 1, RULE_DENY };
 
 struct rule_section {
 	struct section s;
-	struct strlist users, groups, budgets;
+	struct strlist users, groups, budgets, classes;
 	struct globlist paths;
+	struct hours hours;
+	unsigned days; /* 0: every day */
+	uint64_t class_[POLICY_MAX_SECTIONS / 64]; /* by index, if there are `classes` */
 	int effect;
 	struct who who;
 	struct budget_section *budget[POLICY_MAX_RULE_BUDGETS];
@@ -267,7 +281,8 @@ struct policy {
 	struct users_section **users;
 	size_t class_count, rule_count, budget_count, users_count;
 	struct class_section *fallback;
-	bool class_paths, rule_paths;
+	bool class_paths, rule_paths, rule_classes, rule_times;
+	struct hours turns; /* the minutes at which the hours of some rule begin or end, and midnight */
 };
 
 /* Cross-checks the sections and fills what is derived from them (check.c). 0 or -ENOMEM; errors go to *diags. */
@@ -294,10 +309,35 @@ bool glob_is_all(const struct glob *g);
 bool glob_covers(const struct glob *a, const struct glob *b, uint64_t *fuel);
 bool globlist_matches(const struct globlist *l, const char *path);
 
-/* ---- rules (guard.c) ---------------------------------------------------------------------------------------------------- */
+/* ---- rules (criteria.c) ------------------------------------------------------------------------------------------------- */
 
-/* The first rule about `uid`, one of the subject's, and the path (NULL: not known). NULL if none is. */
-const struct rule_section *rule_for(const struct policy *p, const struct subject *who, const char *path, uint32_t uid);
+#define WEEK_UNKNOWN (-1)
+
+/* What a rule may ask about a read. */
+struct rule_facts {
+	const struct subject *who;
+	const char *path;                     /* NULL: not known */
+	const struct policy_class *class_[2]; /* those that the file is of, by its header and by its path; NULL: not known */
+	int minute;                           /* of the local week, which begins on Monday; WEEK_UNKNOWN */
+};
+
+/* The classes of a file whose header names `name` (NULL: none that is known). */
+void facts_classes(struct rule_facts *f, const struct policy *p, const char *name);
+/* WEEK_UNKNOWN if wall clock and trusted time are too far apart. */
+int week_minute(const struct policy *p, int64_t now_ms, int64_t wall_ms, int32_t local_offset_s);
+/* The first rule about `uid`, one of the subject's, that matches. NULL if none does. */
+const struct rule_section *rule_for(const struct policy *p, const struct rule_facts *f, uint32_t uid);
+/* Whether it matches but for the time. */
+bool rule_matches_some_time(const struct rule_section *rule, const struct rule_facts *f, uint32_t uid);
+bool rule_matches_at(const struct rule_section *rule, int minute);
+/* No `paths` but all, no `classes`, no `hours` and `days`. */
+bool rule_is_about_all(const struct rule_section *rule);
+/* Whether `a` matches by class and at every time if `b` does. */
+bool rule_classes_cover(const struct rule_section *a, const struct rule_section *b);
+bool rule_times_cover(const struct rule_section *a, const struct rule_section *b);
+void rule_link_classes(struct policy *p, struct rule_section *r, struct policy_diags *d);
+void rule_link_times(struct policy *p, const struct rule_section *r);
+bool hours_have(const struct hours *h, int minute);
 
 /* ---- principals (principal.c) ------------------------------------------------------------------------------------------ */
 

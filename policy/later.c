@@ -5,42 +5,6 @@
 
 #include "policy/internal.h"
 
-static bool hour(const char *s)
-{
-	if (!isdigit((unsigned char)s[0]) || !isdigit((unsigned char)s[1]) || s[2] != ':' ||
-		!isdigit((unsigned char)s[3]) || !isdigit((unsigned char)s[4]))
-		return false;
-	int h = (s[0] - '0') * 10 + (s[1] - '0'), m = (s[3] - '0') * 10 + (s[4] - '0');
-
-	return m < 60 && (h < 24 || (h == 24 && m == 0));
-}
-
-static int hours_check(const char *item, struct complaint *why)
-{
-	if (strlen(item) == 11 && hour(item) && item[5] == '-' && hour(item + 6) && memcmp(item, item + 6, 5))
-		return 0;
-	return complain(why, "'%s' is no span of hours such as 08:00-18:00", item);
-}
-
-static bool day(const char *s)
-{
-	static const char days[] = "mon tue wed thu fri sat sun";
-
-	for (const char *d = days; d < days + sizeof(days) - 1; d += 4)
-		if (!memcmp(d, s, 3))
-			return true;
-	return false;
-}
-
-static int days_check(const char *item, struct complaint *why)
-{
-	size_t len = strlen(item);
-
-	if ((len == 3 && day(item)) || (len == 7 && day(item) && item[3] == '-' && day(item + 4)))
-		return 0;
-	return complain(why, "'%s' is no day such as mon, or span such as mon-fri", item);
-}
-
 static int sha256_check(const char *item, struct complaint *why)
 {
 	if (strlen(item) == 64 && strspn(item, "0123456789abcdef") == 64)
@@ -89,7 +53,7 @@ static int date_check(const char *text, struct complaint *why)
 	if (fits) {
 		int month = (text[5] - '0') * 10 + text[6] - '0', mday = (text[8] - '0') * 10 + text[9] - '0';
 
-		fits = month >= 1 && month <= 12 && mday >= 1 && mday <= 31 && (len == 10 || hour(text + 11));
+		fits = month >= 1 && month <= 12 && mday >= 1 && mday <= 31 && (len == 10 || time_of_day(text + 11) >= 0);
 	}
 	return fits ? 0 : complain(why, "expected a date: 2027-01-31 or 2027-01-31T12:00");
 }
@@ -105,10 +69,6 @@ int later_check(enum value_type type, const char *text, struct complaint *why)
 		return text[0] == '/' ? 0 : complain(why, "the command must begin with an absolute path");
 	case V_SHA256:
 		return each(text, sha256_check, why);
-	case V_HOURS:
-		return each(text, hours_check, why);
-	case V_DAYS:
-		return each(text, days_check, why);
 	case V_DATE:
 		return date_check(text, why);
 	default:

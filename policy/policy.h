@@ -231,11 +231,13 @@ enum guard_effect { GUARD_PERMIT, GUARD_DENY_RULE, GUARD_DENY_BUDGET, GUARD_ALER
 struct guard_request {
 	const struct subject *who;
 	const char *path;		   /* may be NULL if !policy_rules_need_path() */
-	const struct policy_class *class_; /* may be NULL if unknown */
+	const char *class_;		   /* the name of the class that its header has; NULL if that is in no policy */
 	uint8_t file_id[POLICY_FILE_ID_BYTES];
 	uint64_t bytes;	  /* plaintext size now: what is charged, once per file and window */
 	bool wants_write; /* decides EACCES or EDQUOT */
 	int64_t now_ms;	  /* trusted time */
+	int64_t wall_ms;  /* the machine's clock: rules on hours and days do not know the time if it is further off than `max-step` */
+	int32_t local_offset_s; /* how far local time is ahead of UTC at now_ms */
 };
 
 struct guard_verdict {
@@ -251,17 +253,18 @@ struct guard_verdict {
 };
 
 bool policy_rules_need_path(const struct policy *p);
+bool policy_rules_need_class(const struct policy *p);
 
 /* Decides and, if permitted, charges. Never fails to decide: out of memory denies with -ENOMEM. */
 void guard_check(struct guard *g, const struct guard_request *r, struct guard_verdict *ret);
 /* The same decision without charging (for `explain`). */
 void guard_preview(struct guard *g, const struct guard_request *r, struct guard_verdict *ret);
 /* Whether the rules let the subject take a file from one path to another, by a rename or a hard link: not if it may read it there and not here, or on
- * fewer budgets. `tree`: the paths are of a directory; all that may lie below it. */
-bool policy_may_move(const struct policy *p, const struct subject *who, const char *from, const char *to, bool tree);
+ * fewer budgets, at any time of the week. `class_` as in a request. `tree`: the paths are of a directory; all that may lie below it. */
+bool policy_may_move(const struct policy *p, const struct subject *who, const char *class_, const char *from, const char *to, bool tree);
 /* The same, and for what the subject created within the hour always true. `file_id` NULL: a directory, for all that may lie below it. */
-bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *file_id, const char *from, const char *to,
-		    int64_t now_ms);
+bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *file_id, const char *class_, const char *from,
+		    const char *to, int64_t now_ms);
 /* A file was created by this subject: its own re-reads within the hour are free. Bounded memory. */
 void guard_created(struct guard *g, const struct subject *who, const uint8_t file_id[static POLICY_FILE_ID_BYTES],
 		   int64_t now_ms);

@@ -61,7 +61,7 @@ static bool rule_covers(const struct rule_section *a, const struct rule_section 
 	/* a rule that denies by group reaches further than one that permits by the same group */
 	if (a->effect == RULE_PERMIT && b->effect == RULE_DENY && (a->who.by_group || a->who.gids.count))
 		return false;
-	if (!who_covers(&a->who, &b->who))
+	if (!who_covers(&a->who, &b->who) || !rule_classes_cover(a, b) || !rule_times_cover(a, b))
 		return false;
 	if (!a->paths.count || a->paths.all)
 		return true;

@@ -280,6 +280,68 @@ static int timezone_parse(const char *text, char **ret, struct complaint *why)
 	return *ret ? 0 : -ENOMEM;
 }
 
+int time_of_day(const char *s)
+{
+	if (!isdigit((unsigned char)s[0]) || !isdigit((unsigned char)s[1]) || s[2] != ':' || !isdigit((unsigned char)s[3]) || !isdigit((unsigned char)s[4]))
+		return -1;
+	int h = (s[0] - '0') * 10 + (s[1] - '0'), m = (s[3] - '0') * 10 + (s[4] - '0');
+
+	return m < 60 && (h < 24 || (h == 24 && m == 0)) ? h * 60 + m : -1;
+}
+
+static int hours_add(const char *item, void *field, struct complaint *why)
+{
+	struct hours *h = field;
+	bool fits = strlen(item) == 11 && item[5] == '-';
+	int from = fits ? time_of_day(item) : -1, to = fits ? time_of_day(item + 6) : -1;
+
+	if (from < 0 || to < 0 || from == to || from == DAY_MINUTES)
+		return complain(why, "'%.40s' is no span of hours such as 08:00-18:00 or 22:00-06:00", item);
+	if (to == 0)
+		to = DAY_MINUTES;
+	h->set = true;
+	for (int m = from; m != to; m = m + 1 == DAY_MINUTES && to < from ? 0 : m + 1)
+		h->minute[m / 64] |= UINT64_C(1) << (m % 64);
+	return 0;
+}
+
+static int day_of_week(const char *s)
+{
+	static const char days[] = "mon tue wed thu fri sat sun";
+
+	for (int i = 0; i < 7; i++)
+		if (!memcmp(days + 4 * i, s, 3))
+			return i;
+	return -1;
+}
+
+static int days_add(const char *item, void *field, struct complaint *why)
+{
+	unsigned *days = field;
+	size_t len = strlen(item);
+	int from = len == 3 || len == 7 ? day_of_week(item) : -1, to = len == 7 && item[3] == '-' ? day_of_week(item + 4) : -1;
+
+	if (from < 0 || (len == 7 && (to < 0 || to == from)))
+		return complain(why, "'%.40s' is no day such as mon, or span such as mon-fri or fri-mon", item);
+	*days |= 1u << from;
+	for (int d = from; len == 7 && d != to;) {
+		d = (d + 1) % 7;
+		*days |= 1u << d;
+	}
+	return 0;
+}
+
+static int each_parse(const char *text, int (*add)(const char *, void *, struct complaint *), void *field, struct complaint *why)
+{
+	struct strlist l = {0};
+	int r = strlist_parse(text, &l, why);
+
+	for (size_t i = 0; !r && i < l.count; i++)
+		r = add(l.item[i], field, why);
+	strlist_free(&l);
+	return r;
+}
+
 int value_parse(const struct keyword *k, const char *text, void *field, struct complaint *why)
 {
 	if (!*text)
@@ -299,6 +361,10 @@ int value_parse(const struct keyword *k, const char *text, void *field, struct c
 		return bounds_parse(text, field, why);
 	case V_TIMEZONE:
 		return timezone_parse(text, field, why);
+	case V_HOURS:
+		return each_parse(text, hours_add, field, why);
+	case V_DAYS:
+		return each_parse(text, days_add, field, why);
 	case V_FSYNC:
 		return fsync_parse(text, field, why);
 	case V_BOOL:

@@ -81,6 +81,8 @@ static void swap_in(struct archive *a, struct in_force *next)
 {
 	struct gate *g = a->gate;
 	const struct policy_settings *ps = policy_settings(next->policy);
+	if (policy_rules_need_class(next->policy))
+		atomic_store(&g->class_rules, true);
 	pthread_mutex_lock(&g->guard_lock);
 	guard_set_policy(g->guard, next->policy);
 	pthread_mutex_unlock(&g->guard_lock);

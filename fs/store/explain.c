@@ -93,7 +93,7 @@ static errint_t explain_file(struct archive *a, struct inode *i, const char *pat
 	x->key_kind = (uint8_t)h.key_kind;
 	x->hold_reader = hold_reads(a, &h, who);
 	if (who)
-		gate_preview(a, who, path, &h, h.size, &x->verdict);
+		gate_preview(a, who, path, &due, h.size, &x->verdict);
 	return 0;
 }
 

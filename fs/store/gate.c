@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define LINES_PER_SECOND 5
 
@@ -221,11 +222,40 @@ static void say_refusal(
 	policy_unref(p);
 }
 
-/* Of a file without a name the path is not known: rules that deny by path are about it, those that permit are not. */
-static struct guard_request request_for(const struct subject *who, const char *path, const struct file_header *h,
-	uint64_t size, bool wants_write, int64_t now_ns)
+/* Looked up once a minute of trusted time: no zone has changed its offset within one since there are whole minutes in all of them. */
+static int32_t local_offset(struct gate *g, int64_t now_ns)
 {
-	struct guard_request q = {.who = who, .bytes = size, .wants_write = wants_write, .now_ms = now_ns / 1000000};
+	int64_t minute = now_ns / INT64_C(60000000000);
+	uint64_t known = atomic_load_explicit(&g->local, memory_order_relaxed);
+	struct tm tm;
+	time_t at = (time_t)(minute * 60);
+	if (!known || known >> 32 != (uint64_t)minute) {
+		int64_t ahead = localtime_r(&at, &tm) ? tm.tm_gmtoff : 0;
+		known = (uint64_t)minute << 32 | (uint64_t)(ahead + (INT64_C(1) << 31));
+		atomic_store_explicit(&g->local, known, memory_order_relaxed);
+	}
+	return (int32_t)((int64_t)(known & UINT32_MAX) - (INT64_C(1) << 31));
+}
+
+/* The class that the header names, into `name`; NULL where no rule asks, or the policy has it no more. */
+static const char *class_for_rules(struct archive *a, const struct file_header *h, char name[static 64])
+{
+	if (!h || !atomic_load_explicit(&a->gate->class_rules, memory_order_relaxed))
+		return NULL;
+	gate_class_name(a, h->class_fp, name, NULL);
+	return *name ? name : NULL;
+}
+
+/* Of a file without a name the path is not known: rules that deny by path are about it, those that permit are not. */
+static struct guard_request request_for(struct archive *a, const struct subject *who, const char *path, const struct file_header *h,
+	uint64_t size, int64_t now_ns, char class_[static 64])
+{
+	struct guard_request q = {.who = who,
+		.bytes = size,
+		.class_ = class_for_rules(a, h, class_),
+		.now_ms = now_ns / 1000000,
+		.wall_ms = tclock_wall_ns(a->clock) / 1000000,
+		.local_offset_s = local_offset(a->gate, now_ns)};
 	if (path && *path)
 		q.path = path;
 	memcpy(q.file_id, h->file_id, FILE_ID_BYTES);
@@ -248,11 +278,13 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 	struct gate *g = a->gate;
 	struct guard_verdict v;
 	struct audit_record r;
+	char class_[64];
 	bool wants_write = (flags & O_ACCMODE) != O_RDONLY;
 	gate_fill(a, &r, RECORD_OPEN, who, h, h->dir_id, NULL, NULL);
 	r.bytes = size;
 	r.flags |= wants_write ? RECORD_FLAG_WANTS_WRITE : 0;
-	struct guard_request q = request_for(who, path, h, size, wants_write, r.trusted_ns);
+	struct guard_request q = request_for(a, who, path, h, size, r.trusted_ns, class_);
+	q.wants_write = wants_write;
 	pthread_mutex_lock(&g->guard_lock);
 	guard_check(g->guard, &q, &v);
 	fill_verdict(&r, &v); /* its names live as long as the guard's policy */
@@ -287,8 +319,10 @@ errint_t gate_may_move(
 	int64_t now_ms = tclock_trusted_ns(a->clock) / 1000000;
 	if (!who || !from || !to)
 		return 0;
+	char name[64];
+	const char *class_ = class_for_rules(a, h, name);
 	pthread_mutex_lock(&g->guard_lock);
-	bool may = guard_may_move(g->guard, who, h ? h->file_id : NULL, from, to, now_ms);
+	bool may = guard_may_move(g->guard, who, h ? h->file_id : NULL, class_, from, to, now_ms);
 	pthread_mutex_unlock(&g->guard_lock);
 	return may ? 0 : -EACCES;
 }
@@ -306,7 +340,8 @@ void gate_preview(struct archive *a, const struct subject *who, const char *path
 	uint64_t size, struct guard_verdict *ret)
 {
 	struct gate *g = a->gate;
-	struct guard_request q = request_for(who, path, h, size, false, tclock_trusted_ns(a->clock));
+	char class_[64];
+	struct guard_request q = request_for(a, who, path, h, size, tclock_trusted_ns(a->clock), class_);
 	pthread_mutex_lock(&g->guard_lock);
 	guard_preview(g->guard, &q, ret);
 	pthread_mutex_unlock(&g->guard_lock);

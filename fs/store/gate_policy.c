@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define POLICY_NAME "policy"
 #define POLICY_NEXT "policy.new"
@@ -159,6 +160,8 @@ errint_t gate_open(struct archive *a, struct fault *f)
 	if (!r)
 		r = in_force_name_classes(a, &g->now);
 	atomic_store(&g->generation, g->now.generation);
+	atomic_store(&g->class_rules, !r && policy_rules_need_class(g->now.policy));
+	tzset(); /* while the zone's file can be read */
 	return r;
 }
 

@@ -25,8 +25,12 @@ static void use(struct policy *p)
 		struct guard_request r = {
 			.who = &who, .path = paths[i % 4], .bytes = i << 20, .now_ms = (int64_t)(i * i * 1000)};
 
-		r.class_ = policy_class_for(p, r.path);
-		check(r.class_ && policy_expires_at(r.class_, 0) > 0);
+		const struct policy_class *c = policy_class_for(p, r.path);
+		check(c && policy_expires_at(c, 0) > 0);
+		r.class_ = c->name;
+		r.wall_ms = r.now_ms;
+		r.local_offset_s = (int32_t)(i * 3601);
+		policy_may_move(p, &who, r.class_, r.path, paths[(i + 1) % 4], i % 3 == 0);
 		memset(r.file_id, (int)(i % 7 * 37), sizeof(r.file_id));
 		guard_check(g, &r, &v);
 		check((v.error != 0) == (v.effect == GUARD_DENY_RULE || v.effect == GUARD_DENY_BUDGET));

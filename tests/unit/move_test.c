@@ -9,7 +9,7 @@ static bool may(const char *text, uint32_t uid, const char *from, const char *to
 {
 	struct policy *p = fixture_policy(text);
 	struct subject s = fixture_subject(uid);
-	bool r = policy_may_move(p, &s, from, to, tree);
+	bool r = policy_may_move(p, &s, NULL, from, to, tree);
 
 	policy_unref(p);
 	return r;
@@ -50,10 +50,10 @@ Test(move, every_principal_counts)
 	struct subject s = fixture_subject(1001);
 
 	s.login_uid = 1000;
-	cr_expect_not(policy_may_move(p, &s, "secret/a", "open/a", false));
+	cr_expect_not(policy_may_move(p, &s, NULL, "secret/a", "open/a", false));
 	s.login_uid = POLICY_NO_UID;
 	s.real_uid = 1000;
-	cr_expect_not(policy_may_move(p, &s, "secret/a", "open/a", false));
+	cr_expect_not(policy_may_move(p, &s, NULL, "secret/a", "open/a", false));
 	policy_unref(p);
 }
 
@@ -80,11 +80,11 @@ Test(move, own_files_go_anywhere_for_an_hour)
 	uint8_t id[POLICY_FILE_ID_BYTES];
 
 	fixture_id(1, id);
-	cr_expect_not(guard_may_move(g, &s, id, "secret/a", "open/a", 1000));
+	cr_expect_not(guard_may_move(g, &s, id, NULL, "secret/a", "open/a", 1000));
 	guard_created(g, &s, id, 1000);
-	cr_expect(guard_may_move(g, &s, id, "secret/a", "open/a", 1000));
-	cr_expect_not(guard_may_move(g, &s, NULL, "secret/a", "open/a", 1000));
-	cr_expect_not(guard_may_move(g, &s, id, "secret/a", "open/a", 3601000));
+	cr_expect(guard_may_move(g, &s, id, NULL, "secret/a", "open/a", 1000));
+	cr_expect_not(guard_may_move(g, &s, NULL, NULL, "secret/a", "open/a", 1000));
+	cr_expect_not(guard_may_move(g, &s, id, NULL, "secret/a", "open/a", 3601000));
 	guard_free(g);
 }
 
@@ -94,7 +94,7 @@ Test(move, unidentified_needs_a_rule_of_its_own)
 		HEAD FREE "[rule u]\nusers = unidentified\npaths = u/**\neffect = permit\nbudget = none\n");
 	struct subject s = {.unidentified = true};
 
-	cr_expect(policy_may_move(p, &s, "in/a", "hits/a", false));
-	cr_expect_not(policy_may_move(p, &s, "in/a", "u/a", false));
+	cr_expect(policy_may_move(p, &s, NULL, "in/a", "hits/a", false));
+	cr_expect_not(policy_may_move(p, &s, NULL, "in/a", "u/a", false));
 	policy_unref(p);
 }

@@ -301,8 +301,6 @@ Test(parse, not_supported_yet)
 		HEAD "[budget b]\nfiles = 1/1h\nper = session\n"
 		     "[rule p]\neffect = permit\nbudget = b\n");
 	REFUSED(9, "services is not supported yet", HEAD PERMIT "services = nginx.service\n");
-	REFUSED(9, "hours is not supported yet", HEAD PERMIT "hours = 08:00-18:00 20:00-24:00\n");
-	REFUSED(9, "days is not supported yet", HEAD PERMIT "days = mon-fri sun\n");
 	REFUSED(7, "keep-names is not supported yet", HEAD "[audit]\nkeep-names = none\n" PERMIT);
 	REFUSED(6, "[programs] is not supported yet",
 		HEAD "[programs viewer]\npaths = /usr/bin/imgview\n"
@@ -321,9 +319,6 @@ Test(parse, mistakes_in_what_is_not_supported_yet)
 	static const struct {
 		const char *text, *part;
 	} bad[] = {
-		{HEAD PERMIT "hours = 8-18\n", "08:00-18:00"},
-		{HEAD PERMIT "hours = 25:00-26:00\n", "08:00-18:00"},
-		{HEAD PERMIT "days = monday\n", "mon-fri"},
 		{HEAD PERMIT "identity = gid\n", "login|uid"},
 		{HEAD "retain-bounds = 1y..30d\n" PERMIT, "above the second"},
 		{HEAD "commit-after = 0s\n" PERMIT, "0 is refused"},
@@ -373,6 +368,33 @@ Test(parse, lists)
 	REFUSED(6, "meaning of its own", HEAD "[users everyone]\nmembers = alice\n" PERMIT);
 }
 
+Test(parse, hours_and_days)
+{
+	static const char *const bad_hours[] = {"8-18", "25:00-26:00", "08:60-09:00", "08:00-08:00", "00:00-00:00", "24:00-06:00", "24:01-25:00",
+		"08:00", "08:00-18:00-20:00", "08:00-18:0", "ab:cd-ef:gh"};
+	static const char *const bad_days[] = {"monday", "mon-", "mo", "mon-mon", "mon-fri-sun", "Mon", "mon_fri", "xxx-fri"};
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(bad_hours) / sizeof(bad_hours[0]); i++) {
+		snprintf(text, sizeof(text), HEAD PERMIT "hours = 09:00-10:00 %s\n", bad_hours[i]);
+		REFUSED(9, "is no span of hours such as 08:00-18:00", text);
+	}
+	for (size_t i = 0; i < sizeof(bad_days) / sizeof(bad_days[0]); i++) {
+		snprintf(text, sizeof(text), HEAD PERMIT "days = tue %s\n", bad_days[i]);
+		REFUSED(9, "is no day such as mon", text);
+	}
+	REFUSED(9, "the value is missing", HEAD PERMIT "days =\n");
+	REFUSED(9, "listed twice", HEAD PERMIT "days = mon mon\n");
+	cr_expect_eq(parse(HEAD PERMIT "hours = 08:00-18:00, 17:00-24:00 22:00-06:00\ndays = mon-fri, sun\n"), 0);
+}
+
+Test(parse, classes_of_rules)
+{
+	REFUSED(9, "there is no [class al]; did you mean 'all'?", HEAD PERMIT "classes = al\n");
+	REFUSED(9, "there is no [class somewhere-else]", HEAD PERMIT "classes = all somewhere-else\n");
+	cr_expect_eq(parse(HEAD PERMIT "classes = all\n"), 0);
+}
+
 Test(parse, names)
 {
 	cr_expect_eq(parse(HEAD "[rule p]\nusers = nobody-here\neffect = permit\nbudget = none\n"), 0);
@@ -396,6 +418,8 @@ Test(parse, names)
 
 Test(parse, warnings_of_what_never_matches)
 {
+	char text[512];
+
 	cr_expect_eq(parse(HEAD "match = **\n[class b]\nmatch = x/**\nexpire-after = 1d\n" PERMIT), 0);
 	WARNING(7, "[class b] can never match: [class all] in line 4 takes all");
 	cr_expect_eq(parse(HEAD "[class b]\nmatch = x/** **/*.jpg\nexpire-after = 1d\n"
@@ -422,6 +446,29 @@ Test(parse, warnings_of_what_never_matches)
 	cr_expect_eq(diags.count, 0);
 	cr_expect_eq(parse(HEAD), 0);
 	WARNING(0, "every read will be denied");
+#define B(first, second) "[rule a]\neffect = deny\n" first "[rule b]\neffect = deny\n" second PERMIT
+	static const char *const covered[] = {B("", "hours = 08:00-18:00\n"), B("", "days = mon\nclasses = all\n"),
+		B("hours = 08:00-18:00\n", "hours = 09:00-10:00 17:00-18:00\n"), B("days = fri-mon\n", "days = sat\nhours = 00:00-01:00\n"),
+		B("hours = 00:00-24:00\n", ""), B("days = mon-sun\n", ""), B("classes = all\n", "classes = all\ndays = mon\n")};
+	static const char *const open[] = {B("hours = 08:00-18:00\n", ""), B("days = mon-sat\n", ""), B("hours = 08:00-18:00\n", "hours = 08:00-18:01\n"),
+		B("days = mon\n", "days = mon tue\n"), B("days = mon\n", "hours = 08:00-18:00\n"), B("classes = all\n", "")};
+	for (size_t i = 0; i < sizeof(covered) / sizeof(covered[0]); i++) {
+		snprintf(text, sizeof(text), HEAD "%s", covered[i]);
+		cr_expect_eq(parse(text), 0);
+		bool found = false;
+		for (size_t k = 0; k < diags.count; k++)
+			found |= strstr(diags.item[k].text, "[rule b] can never match: [rule a]") != NULL;
+		cr_expect(found, "%s", text);
+	}
+	for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++) {
+		snprintf(text, sizeof(text), HEAD "%s", open[i]);
+		cr_expect_eq(parse(text), 0);
+		for (size_t k = 0; k < diags.count; k++)
+			cr_expect_not(strstr(diags.item[k].text, "[rule b] can never"), "%s", text);
+	}
+	/* A permit at all hours of all days is still none while the time is not known. */
+	cr_expect_eq(parse(HEAD PERMIT "hours = 00:00-24:00\n[rule q]\neffect = deny\n"), 0);
+	cr_expect_eq(diags.count, 0);
 	cr_expect_eq(parse(HEAD PERMIT "[budget b]\nfiles = 9/1h 9/2h\n"), 0);
 	WARNING(10, "9/1h never bites beside 9/2h");
 	WARNING(9, "[budget b] is in no rule");

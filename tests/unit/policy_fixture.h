@@ -83,7 +83,7 @@ static inline void fixture_id(uint64_t n, uint8_t *id)
 
 static inline struct guard_request fixture_request(const struct subject *s, uint64_t file, int64_t now_ms)
 {
-	struct guard_request r = {.who = s, .path = "x", .bytes = 100, .now_ms = now_ms};
+	struct guard_request r = {.who = s, .path = "x", .bytes = 100, .now_ms = now_ms, .wall_ms = now_ms};
 
 	fixture_id(file, r.file_id);
 	return r;
