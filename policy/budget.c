@@ -10,6 +10,30 @@
 
 #define ENTRIES_MAX (UINT32_C(1) << 22) /* where no limit on files bounds them */
 
+bool policy_month_at(const struct policy *p, size_t i, struct policy_month *ret)
+{
+	const int64_t month = INT64_C(30) * 86400000;
+
+	if (i >= p->budget_count)
+		return false;
+	const struct budget_section *b = p->budget[i];
+	*ret = (struct policy_month){.budget = b->s.name,
+		.everyone = b->per == PER_EVERYONE,
+		.alert = b->mode == MODE_ALERT,
+		.files = UINT64_MAX,
+		.bytes = UINT64_MAX};
+	for (size_t k = 0; k < b->window_count; k++) {
+		const struct rate *w = b->window[k];
+		uint64_t *least = w->bytes ? &ret->bytes : &ret->files, most;
+
+		/* A full window, and as soon as that has passed the next one. */
+		if (__builtin_mul_overflow(w->limit, (uint64_t)((month + w->ms - 1) / w->ms), &most))
+			continue;
+		*least = most < *least ? most : *least;
+	}
+	return true;
+}
+
 struct counter *counter_new(const struct budget_section *b, uint32_t uid)
 {
 	struct counter *c = calloc(1, sizeof(*c));

@@ -252,6 +252,14 @@ struct guard_verdict {
 	bool own;		  /* not charged: the reader wrote it within the hour */
 };
 
+/* What a budget lets each of its principals read at most in any 30 days, by the strictest of its windows. */
+struct policy_month {
+	const char *budget;
+	bool everyone, alert; /* all readers together; it only reports */
+	uint64_t files, bytes; /* distinct files; UINT64_MAX: no window says */
+};
+bool policy_month_at(const struct policy *p, size_t i, struct policy_month *ret); /* false past the last budget */
+
 bool policy_rules_need_path(const struct policy *p);
 bool policy_rules_need_class(const struct policy *p);
 

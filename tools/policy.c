@@ -26,6 +26,21 @@ static void print_classes(const char *file, const struct policy *p, size_t warni
 		printf("  class %-20s expire-after %s\n", c->name, policy_expire_text(c));
 }
 
+static void print_budgets(const struct policy *p)
+{
+	struct policy_month m;
+	for (size_t i = 0; policy_month_at(p, i, &m); i++) {
+		char files[HUMAN_BYTES] = "", bytes[HUMAN_BYTES] = "";
+		if (m.files != UINT64_MAX)
+			human_count(m.files, files);
+		if (m.bytes != UINT64_MAX)
+			human_size(m.bytes, bytes);
+		printf("  budget %-19s at most %s%s%s%s in 30 days, %s%s\n", m.budget, files, *files ? (m.files == 1 ? " file" : " files") : "",
+		       *files && *bytes ? " and " : "", bytes, m.everyone ? "all readers together" : "each reader",
+		       m.alert ? "; beyond that they are reported, not refused" : "");
+	}
+}
+
 static int check_run(const struct args *a)
 {
 	const char *file = a->operand[0];
@@ -38,12 +53,14 @@ static int check_run(const struct args *a)
 		return e;
 	int r = policy_parse(text, len, archive_names(), &p, &diags);
 	say_diags(file, &diags);
-	if (r == 0)
+	if (r == 0) {
 		print_classes(file, p, diags.count - diags.errors);
-	else if (r == -EINVAL)
+		print_budgets(p);
+	} else if (r == -EINVAL) {
 		say("%s has %zu error%s and cannot be applied", file, diags.errors, diags.errors == 1 ? "" : "s");
-	else
+	} else {
 		e = say_error("%s: %s", file, strerror(-r));
+	}
 	policy_diags_free(&diags);
 	policy_unref(p);
 	return r == -EINVAL ? EXIT_FINDING : e;

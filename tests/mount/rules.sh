@@ -58,6 +58,9 @@ effect = permit
 budget = none
 E
 sed 's/^classes = secret/classes = secrets/' "$TEST_TMP/policy.ini" >"$TEST_TMP/bad.ini"
+printf '[budget reader]\nfiles = 500/10min 2000/24h 8K/30d\n' | cat "$TEST_TMP/policy.ini" - >"$TEST_TMP/month.ini"
+"$LAPSE" policy check "$TEST_TMP/month.ini" >"$TEST_TMP/said" 2>&1
+grep -qE 'budget reader +at most 8.?000 files in 30 days, each reader' "$TEST_TMP/said" || { cat "$TEST_TMP/said"; die "the month's most"; }
 refuse "there is no [class secrets]; did you mean 'secret'?" "$LAPSE" policy check "$TEST_TMP/bad.ini"
 
 WALL=$(($(date -u -d '2028-03-24 06:40:00' +%s) - $(date +%s))) # a Friday; CET until Sunday

@@ -165,3 +165,46 @@ Test(budget, large_counts_are_fast)
 	cr_expect_eq(fixture_read(g, 1, 500000, 600300).error, 0);
 	guard_free(g);
 }
+
+static struct policy_month month(const char *budget)
+{
+	char text[512];
+	struct policy_month m;
+
+	snprintf(text, sizeof(text), HEAD "[budget b]\n%s[rule r]\neffect = permit\nbudget = b\n", budget);
+	struct policy *p = fixture_policy(text);
+	cr_assert(policy_month_at(p, 0, &m));
+	cr_expect_str_eq(m.budget, "b");
+	struct policy_month none;
+	cr_expect_not(policy_month_at(p, 1, &none));
+	policy_unref(p);
+	return m;
+}
+
+Test(budget, what_it_lets_be_read_in_a_month)
+{
+	cr_expect_eq(month("files = 500/10min 2000/24h 8000/30d\n").files, 8000);
+	cr_expect_eq(month("files = 500/10min 2000/24h 8000/30d\n").bytes, UINT64_MAX);
+	cr_expect_eq(month("files = 2000/24h\n").files, 60000);
+	cr_expect_eq(month("files = 10/7d\n").files, 50);
+	cr_expect_eq(month("files = 10/29d\n").files, 20);
+	cr_expect_eq(month("files = 10/31d 1/1h\n").files, 10);
+	cr_expect_eq(month("files = 1/1s\nbytes = 1K/24h\n").bytes, 30 * 1024);
+	cr_expect(month("files = 1/1h\nper = everyone\n").everyone);
+	cr_expect(month("files = 1/1h\nmode = alert\n").alert);
+	cr_expect_not(month("files = 1/1h\n").alert);
+}
+
+/* The guard lets through as much as is said, and no more, if somebody reads as fast as it lets him. */
+Test(budget, a_month_of_reading)
+{
+	const int64_t hour = 3600000;
+	struct guard *g = fixture_guard(HEAD "[budget b]\nfiles = 3/1h 20/7d\n[rule r]\neffect = permit\nbudget = b\n");
+	uint64_t got = 0, file = 0;
+
+	for (int64_t at = 0; at < 30 * 24 * hour; at += hour)
+		while (fixture_read(g, 1000, file++, at).error == 0)
+			got++;
+	cr_expect_eq(got, month("files = 3/1h 20/7d\n").files);
+	guard_free(g);
+}
