@@ -170,6 +170,8 @@ static void link_classes(struct policy *p, const struct policy_names *names, str
 	}
 }
 
+#define LOCKOUT_SECONDS (12 * 3600)
+
 static void link_budget(struct budget_section *b, size_t index, struct policy_diags *d)
 {
 	struct rates *rates[] = {&b->files, &b->bytes};
@@ -178,6 +180,10 @@ static void link_budget(struct budget_section *b, size_t index, struct policy_di
 	b->per = b->per ? b->per : PER_USER;
 	b->error = b->error ? b->error : ERROR_QUOTA;
 	b->mode = b->mode ? b->mode : MODE_ENFORCE;
+	b->on_exceed = b->on_exceed ? b->on_exceed : EXCEED_DENY;
+	if (b->on_exceed != EXCEED_LOCKOUT && section_has(&b->s, "lockout-for"))
+		diag_error(d, section_key_line(&b->s, "lockout-for"), "lockout-for is about on-exceed = lockout");
+	b->lockout_for = b->lockout_for ? b->lockout_for : LOCKOUT_SECONDS;
 	for (size_t k = 0; k < 2; k++)
 		for (size_t i = 0; i < rates[k]->count; i++) {
 			const struct rate *w = &rates[k]->item[i];

@@ -18,6 +18,7 @@ struct guard {
 	size_t buckets, count, reap;
 	struct counter *orphans; /* of budgets that left the policy */
 	struct recent own;       /* (file, creator), by creation */
+	struct lockouts lock;
 };
 
 /* What a read would be charged to. */
@@ -28,6 +29,7 @@ struct bill {
 		struct counter *counter;
 	} item[MAX_CHARGES];
 	size_t count;
+	bool closed; /* a rule that the closure does not except */
 };
 
 int guard_new(struct guard **ret)
@@ -65,6 +67,7 @@ void guard_free(struct guard *g)
 	free_list(g->orphans);
 	free(g->bucket);
 	recent_clear(&g->own);
+	lockouts_free(&g->lock);
 	policy_unref(g->policy);
 	free(g);
 }
@@ -172,6 +175,7 @@ static void reap(struct guard *g)
 		reap_list(&g->orphans, g->now_ms, NULL);
 	while (g->own.count && g->own.entry[g->own.oldest].at_ms <= g->now_ms - OWN_MS)
 		recent_drop_oldest(&g->own);
+	lockouts_reap(&g->lock, g->now_ms);
 }
 
 static int64_t set_now(struct guard *g, int64_t now_ms)
@@ -242,8 +246,9 @@ static void bill_shared(struct bill *b, const struct policy *p)
 }
 
 /* Judges every uid of the subject; false if one is denied. The verdict names the deciding rule. */
-static bool judge(const struct policy *p, const struct guard_request *r, struct bill *bill, struct guard_verdict *v)
+static bool judge(const struct guard *g, const struct guard_request *r, struct bill *bill, struct guard_verdict *v)
 {
+	const struct policy *p = g->policy;
 	uint32_t uid[PRINCIPALS_MAX];
 	size_t n = principals_of(r->who, uid);
 	const struct rule_section *named = NULL;
@@ -259,6 +264,7 @@ static bool judge(const struct policy *p, const struct guard_request *r, struct 
 		if (!rule || rule->effect == RULE_DENY)
 			break;
 		bill_rule(bill, rule, uid[i]);
+		bill->closed |= lockouts_closed(&g->lock, g->now_ms) && !lockouts_excepts(&g->lock, rule->s.name);
 	}
 	bill_shared(bill, p);
 	if (named) {
@@ -324,7 +330,7 @@ static bool is_own(const struct guard *g, const struct subject *who, const uint8
 static void report(
 	struct guard_verdict *v, const struct guard_request *r, const struct budget_section *b, const struct excess *e)
 {
-	bool access = r->wants_write || b->error == ERROR_ACCESS;
+	bool access = r->wants_write || b->error == ERROR_ACCESS || b->on_exceed == EXCEED_LOCKOUT;
 
 	v->effect = b->mode == MODE_ALERT ? GUARD_ALERT : GUARD_DENY_BUDGET;
 	v->error = b->mode == MODE_ALERT ? 0 : access ? -EACCES : -EDQUOT;
@@ -348,7 +354,50 @@ static bool weightier(const struct guard_verdict *v, const struct budget_section
 	return v->frees_at_ms && (!e->frees_at_ms || e->frees_at_ms > v->frees_at_ms);
 }
 
-static void weigh(struct guard *g, const struct guard_request *r, struct bill *bill, struct guard_verdict *v)
+/* Closed, or one of the principals is locked out of what is on a budget. */
+static bool shut_out(struct guard *g, const struct guard_request *r, const struct bill *bill, struct guard_verdict *v)
+{
+	uint32_t uid[PRINCIPALS_MAX];
+	const struct lockout *l = NULL;
+
+	if (!bill->closed && bill->count && g->lock.count)
+		l = lockouts_find(&g->lock, uid, principals_of(r->who, uid), g->now_ms);
+	if (!bill->closed && !l)
+		return false;
+	v->effect = l ? GUARD_DENY_LOCKOUT : GUARD_DENY_CLOSED;
+	v->error = -EACCES;
+	v->frees_at_ms = l ? l->until_ms : g->lock.closed_until_ms;
+	for (size_t i = 0; l && i < g->policy->budget_count; i++)
+		if (!strcmp(g->policy->budget[i]->s.name, l->budget))
+			v->budget = g->policy->budget[i]->s.name;
+	return true;
+}
+
+/* What exceeding `b` brings: not this budget, but every one is shut until then. */
+static void lock_out(
+	struct guard *g, const struct guard_request *r, const struct budget_section *b, bool charging, struct guard_verdict *v)
+{
+	uint32_t uid[PRINCIPALS_MAX];
+	size_t n = charging ? principals_of(r->who, uid) : 0;
+	struct guard_lockout l = {.since_ms = g->now_ms, .budget = v->budget, .window = v->window};
+
+	l.until_ms = (g->now_ms / 1000 + 1 + b->lockout_for) * 1000;
+	v->effect = GUARD_DENY_LOCKOUT;
+	v->frees_at_ms = l.until_ms;
+	for (size_t i = 0; i < n; i++) {
+		l.uid = uid[i];
+		if (!lockouts_add(&g->lock, &l)) /* else it stays denied by the budget */
+			v->locked[v->locked_count++] = uid[i];
+	}
+}
+
+/* The longest lockout that the read is threatened with, and its excess. */
+struct threat {
+	const struct budget_section *budget;
+	struct excess excess;
+};
+
+static void weigh(struct guard *g, const struct guard_request *r, struct bill *bill, struct guard_verdict *v, struct threat *t)
 {
 	for (size_t i = 0; i < bill->count; i++) {
 		const struct budget_section *b = bill->item[i].budget;
@@ -359,6 +408,9 @@ static void weigh(struct guard *g, const struct guard_request *r, struct bill *b
 		struct excess e = counter_excess(c, b, r->file_id, r->bytes, g->now_ms);
 		if (e.window && weightier(v, b, &e))
 			report(v, r, b, &e);
+		if (e.window && b->mode == MODE_ENFORCE && b->on_exceed == EXCEED_LOCKOUT &&
+			(!t->budget || b->lockout_for > t->budget->lockout_for))
+			*t = (struct threat){.budget = b, .excess = e};
 	}
 }
 
@@ -383,19 +435,25 @@ static int charge(struct guard *g, struct bill *bill, const uint8_t *file_id, ui
 static void decide(struct guard *g, const struct guard_request *r, bool charging, struct guard_verdict *v)
 {
 	struct bill bill = {.count = 0};
+	struct threat threat = {.budget = NULL};
 
 	*v = (struct guard_verdict){
 		.effect = GUARD_DENY_RULE, .error = -EACCES, .rule = "", .budget = "", .window = ""};
 	set_now(g, r->now_ms);
 	reap(g);
-	if (!g->policy || !judge(g->policy, r, &bill, v))
+	if (!g->policy || !judge(g, r, &bill, v) || shut_out(g, r, &bill, v))
 		return;
 	v->effect = GUARD_PERMIT;
 	v->error = 0;
 	v->own = bill.count && is_own(g, r->who, r->file_id);
 	if (v->own)
 		return;
-	weigh(g, r, &bill, v);
+	weigh(g, r, &bill, v, &threat);
+	if (threat.budget) {
+		report(v, r, threat.budget, &threat.excess);
+		lock_out(g, r, threat.budget, charging, v);
+		return;
+	}
 	if (!charging || v->effect == GUARD_DENY_BUDGET)
 		return;
 	v->error = charge(g, &bill, r->file_id, r->bytes);
@@ -499,4 +557,54 @@ void guard_each_usage(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, con
 				cb(ctx, &u);
 			}
 		}
+}
+
+/* ---- lockouts and closures ------------------------------------------------------------------------------------------------ */
+
+int guard_lock(struct guard *g, const struct guard_lockout *l)
+{
+	set_now(g, l->since_ms);
+	return lockouts_add(&g->lock, l);
+}
+
+bool guard_unlock(struct guard *g, uint32_t uid, int64_t now_ms)
+{
+	lockouts_reap(&g->lock, set_now(g, now_ms));
+	return lockouts_remove(&g->lock, uid);
+}
+
+void guard_each_lockout(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, const struct guard_lockout *l), void *ctx)
+{
+	lockouts_reap(&g->lock, set_now(g, now_ms));
+	for (size_t i = 0; i < g->lock.count; i++) {
+		const struct lockout *l = &g->lock.item[i];
+		struct guard_lockout out = {.uid = l->uid, .since_ms = l->since_ms, .until_ms = l->until_ms, .budget = l->budget, .window = l->window};
+
+		cb(ctx, &out);
+	}
+}
+
+bool guard_open(struct guard *g, int64_t now_ms)
+{
+	bool closed = lockouts_closed(&g->lock, set_now(g, now_ms));
+
+	g->lock.closed_until_ms = 0;
+	return closed;
+}
+
+int guard_close(struct guard *g, const struct guard_closure *c)
+{
+	set_now(g, c->since_ms);
+	return lockouts_close(&g->lock, c);
+}
+
+bool guard_closed(struct guard *g, int64_t now_ms, struct guard_closure *ret)
+{
+	struct lockouts *l = &g->lock;
+
+	if (!lockouts_closed(l, set_now(g, now_ms)))
+		return false;
+	*ret = (struct guard_closure){
+		.since_ms = l->closed_since_ms, .until_ms = l->closed_until_ms, .reason = l->reason, .except = l->except};
+	return true;
 }

@@ -254,6 +254,7 @@ struct rule_section {
 };
 
 enum { PER_USER = 1, PER_EVERYONE };
+enum { EXCEED_DENY = 1, EXCEED_LOCKOUT };
 enum { ERROR_QUOTA = 1, ERROR_ACCESS };
 enum { MODE_ENFORCE = 1, MODE_ALERT };
 
@@ -261,6 +262,7 @@ struct budget_section {
 	struct section s;
 	struct rates files, bytes;
 	int per, on_exceed, error, mode;
+	int64_t lockout_for; /* seconds */
 	const struct rate *window[POLICY_MAX_WINDOWS];
 	size_t window_count;
 	size_t index; /* among the policy's budgets */
@@ -416,3 +418,31 @@ struct excess counter_excess(const struct counter *c, const struct budget_sectio
 int counter_reserve(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES]);
 void counter_charge(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
 int64_t counter_frees_at(const struct counter *c, size_t window, uint64_t add);
+
+/* ---- lockouts and closures (lockout.c) --------------------------------------------------------------------------------- */
+
+struct lockout {
+	uint32_t uid;
+	int64_t since_ms, until_ms;
+	char budget[POLICY_MAX_NAME + 1], window[48];
+};
+
+struct lockouts {
+	struct lockout *item; /* by uid */
+	size_t count, cap;
+	int64_t next_end_ms; /* none ends before */
+	int64_t closed_since_ms, closed_until_ms; /* 0: not closed */
+	char reason[GUARD_REASON_MAX + 1], except[GUARD_EXCEPT_MAX + 1];
+};
+
+void lockouts_free(struct lockouts *l);
+/* Forgets what has ended. */
+void lockouts_reap(struct lockouts *l, int64_t now_ms);
+/* The lockout of one of these uids that ends last; NULL if none is locked out. */
+const struct lockout *lockouts_find(const struct lockouts *l, const uint32_t *uid, size_t count, int64_t now_ms);
+int lockouts_add(struct lockouts *l, const struct guard_lockout *n);
+bool lockouts_remove(struct lockouts *l, uint32_t uid);
+static inline bool lockouts_closed(const struct lockouts *l, int64_t now_ms) { return now_ms < l->closed_until_ms; }
+int lockouts_close(struct lockouts *l, const struct guard_closure *c);
+/* Whether a closure lets this rule be. */
+bool lockouts_excepts(const struct lockouts *l, const char *rule);

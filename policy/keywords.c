@@ -70,11 +70,11 @@ static const struct keyword budget_keys[] = {
 	{"bytes", V_BYTE_RATES, 0, AT(budget_section, bytes), NULL, NULL},
 	{LATER("names", V_FILE_RATES)},
 	{"per", V_CHOICE, 0, AT(budget_section, per), "user|everyone", "session|program|service"},
-	{"on-exceed", V_CHOICE, 0, AT(budget_section, on_exceed), "deny", "throttle|lockout"},
+	{"on-exceed", V_CHOICE, 0, AT(budget_section, on_exceed), "deny|lockout", "throttle"},
 	{"error", V_CHOICE, 0, AT(budget_section, error), "quota|access", NULL},
 	{"mode", V_CHOICE, 0, AT(budget_section, mode), "enforce|alert", "learn"},
 	{LATER("learn-until", V_DATE)},
-	{LATER("lockout-for", V_SPAN)},
+	{"lockout-for", V_SPAN, 0, AT(budget_section, lockout_for), NULL, NULL},
 };
 
 static const struct keyword canary_keys[] = {

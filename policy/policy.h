@@ -226,7 +226,9 @@ void guard_free(struct guard *g);
 /* Takes a reference on `p`; counters are kept by budget name and principal, so a policy change refills nothing. */
 int guard_set_policy(struct guard *g, struct policy *p);
 
-enum guard_effect { GUARD_PERMIT, GUARD_DENY_RULE, GUARD_DENY_BUDGET, GUARD_ALERT };
+enum guard_effect { GUARD_PERMIT, GUARD_DENY_RULE, GUARD_DENY_BUDGET, GUARD_ALERT, GUARD_DENY_LOCKOUT, GUARD_DENY_CLOSED };
+
+#define GUARD_PRINCIPALS_MAX 3
 
 struct guard_request {
 	const struct subject *who;
@@ -248,8 +250,10 @@ struct guard_verdict {
 	const char *budget;	  /* the budget exceeded (DENY_BUDGET, ALERT), else "" */
 	const char *window;	  /* as written, "500/10min"; else "" */
 	uint64_t used, limit;	  /* of that window */
-	int64_t frees_at_ms;	  /* when a new file would be permitted again; 0 if not known */
+	int64_t frees_at_ms;	  /* when a new file would be permitted again, or the lockout or closure ends; 0 if not known */
 	bool own;		  /* not charged: the reader wrote it within the hour */
+	uint32_t locked[GUARD_PRINCIPALS_MAX]; /* whom this very request locked out, until frees_at_ms: the caller puts it on the record */
+	size_t locked_count;
 };
 
 /* What a budget lets each of its principals read at most in any 30 days, by the strictest of its windows. */
@@ -291,6 +295,38 @@ struct guard_usage {
 	int64_t frees_at_ms;
 };
 void guard_each_usage(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx);
+
+/* ---- lockouts and closures (lockout.c) ------------------------------------------------------------------------------- */
+
+#define GUARD_MAX_LOCKOUTS   65536u
+#define GUARD_MAX_EXCEPTIONS 8u
+#define GUARD_REASON_MAX     200u
+#define GUARD_EXCEPT_MAX     256u
+
+/* Times are trusted ms, `until_ms` is whole seconds. The texts are the guard's own and live until its next call. */
+struct guard_lockout {
+	uint32_t uid; /* or POLICY_UID_UNIDENTIFIED */
+	int64_t since_ms, until_ms;
+	const char *budget, *window; /* that was exceeded */
+};
+/* Locks a uid out of every read that is on a budget. One that is locked already stays so at least as long as it was. -ENOSPC: the table is full. -ENOMEM. */
+int guard_lock(struct guard *g, const struct guard_lockout *l);
+/* False: it is not locked out. */
+bool guard_unlock(struct guard *g, uint32_t uid, int64_t now_ms);
+/* In the order of uids. */
+void guard_each_lockout(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, const struct guard_lockout *l), void *ctx);
+
+struct guard_closure {
+	int64_t since_ms, until_ms;
+	const char *reason, *except; /* names of rules, separated by one blank; "" if none */
+};
+/* Denies every read but those under the rules named, instead of what was closed before. -EINVAL: a text is too long, or more than GUARD_MAX_EXCEPTIONS. */
+int guard_close(struct guard *g, const struct guard_closure *c);
+/* False: it is not closed. */
+bool guard_open(struct guard *g, int64_t now_ms);
+bool guard_closed(struct guard *g, int64_t now_ms, struct guard_closure *ret);
+/* Whether there is a rule of that name, and it permits. */
+bool policy_rule_permits(const struct policy *p, const char *name);
 
 /* ---- trusted time (clock.c) ----------------------------------------------------------------------------------------- */
 

@@ -162,6 +162,21 @@ static void print_guard(const struct view *v)
 		printf("\n");
 		return;
 	}
+	if (!strcmp(verdict, "deny-closed")) {
+		printf("may not read it now: the archive is closed until %s (lapse guard status)\n", human_when(frees, v->now, when));
+		return;
+	}
+	if (!strcmp(verdict, "deny-lockout") && !*ctl_str(v->f, "window")) {
+		printf("may not read it now: locked out%s%s until %s (lapse guard status)\n", *budget ? " by budget " : "", budget,
+			human_when(frees, v->now, when));
+		return;
+	}
+	if (!strcmp(verdict, "deny-lockout")) {
+		printf("would be locked out by reading it, until %s: budget %s is used up, %s of %s (%s, policy line %" PRId64 ")\n",
+			human_when(frees, v->now, when), budget, human_count((uint64_t)number(v, "used"), used),
+			human_count((uint64_t)number(v, "limit"), limit), ctl_str(v->f, "window"), line);
+		return;
+	}
 	printf("may read it by rule %s (policy line %" PRId64 ")%s", rule, line,
 		number(v, "own") ? "; uncharged, as its writer" : "");
 	if (!strcmp(verdict, "alert"))

@@ -145,6 +145,11 @@ static void attention_plain(struct report *r)
 static void attention_usage(struct report *r)
 {
 	const struct ctl_line *u;
+	for (size_t i = 0; (u = rows_nth(&r->rows, "lockout", i)); i++) {
+		char user[HUMAN_BYTES];
+		attention(r, "find out what it was reading; it ends by itself, or by lapse guard unlock", "%s is locked out, for exceeding budget %s (%s)",
+			human_user((uint32_t)ctl_num(u, "uid", 0), user), ctl_str(u, "budget"), ctl_str(u, "window"));
+	}
 	for (size_t i = 0; (u = rows_nth(&r->rows, "usage", i)); i++) {
 		int64_t used = ctl_num(u, "used", 0), limit = ctl_num(u, "limit", 0), uid = ctl_num(u, "uid", -1);
 		char user[HUMAN_BYTES];
@@ -213,12 +218,17 @@ static void print_queue(const struct report *r)
 
 static void print_guard(const struct report *r)
 {
-	char a[HUMAN_BYTES], b[HUMAN_BYTES], c[HUMAN_BYTES], user[HUMAN_BYTES];
+	char a[HUMAN_BYTES], b[HUMAN_BYTES], c[HUMAN_BYTES], user[HUMAN_BYTES], when[2 * HUMAN_BYTES];
 	const struct ctl_line *u;
 	printf("  Guard      %s reads permitted, %s denied, %s alerted in this session\n",
 		human_count((uint64_t)number(r, "reads-permitted"), a),
 		human_count((uint64_t)number(r, "reads-denied"), b),
 		human_count((uint64_t)number(r, "reads-alerted"), c));
+	if ((u = rows_nth(&r->rows, "closed", 0)))
+		printf("             closed until %s: %s\n", human_when(ctl_num(u, "until", 0), r->now, when), ctl_str(u, "reason"));
+	for (size_t i = 0; i < 3 && (u = rows_nth(&r->rows, "lockout", i)); i++)
+		printf("             %s: locked out until %s (budget %s, %s)\n", human_user((uint32_t)ctl_num(u, "uid", 0), user),
+			human_when(ctl_num(u, "until", 0), r->now, when), ctl_str(u, "budget"), ctl_str(u, "window"));
 	for (size_t i = 0; i < 3 && (u = rows_nth(&r->rows, "usage", i)); i++) {
 		int64_t uid = ctl_num(u, "uid", -1);
 		printf("             %s: %s of %s %s (budget %s, %s)\n",
@@ -308,6 +318,8 @@ static int print_json(const struct report *r)
 	json_object_set_new(root, "copies", json_rows(r, "copy"));
 	json_object_set_new(root, "backups", json_rows(r, "backup"));
 	json_object_set_new(root, "holds", json_rows(r, "hold"));
+	json_object_set_new(root, "closed", json_rows(r, "closed"));
+	json_object_set_new(root, "lockouts", json_rows(r, "lockout"));
 	json_object_set_new(root, "usage", json_rows(r, "usage"));
 	json_object_set_new(root, "once-plain", json_rows(r, "once-plain"));
 	json_object_set_new(root, "stats", json_stats(r));

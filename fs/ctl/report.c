@@ -60,64 +60,6 @@ static errint_t put_status(struct ctl_call *c, const struct archive_status *s)
 	return verb_row(c);
 }
 
-#define USAGE_TOP 12
-
-/* Copied: the guard's own strings may go as soon as its lock is dropped. */
-struct used {
-	char budget[64], window[64], unit[8];
-	uint32_t uid;
-	uint64_t used, limit;
-	int64_t frees_at_ms;
-};
-
-/* The fullest windows, fullest first. */
-struct top {
-	struct used item[USAGE_TOP];
-	size_t count;
-};
-
-static void top_offer(void *ctx, const struct guard_usage *u)
-{
-	struct top *t = ctx;
-	if (u->used == 0)
-		return;
-	size_t at = t->count;
-	while (at > 0 &&
-		(double)u->used * (double)t->item[at - 1].limit > (double)t->item[at - 1].used * (double)u->limit)
-		at--;
-	if (at == USAGE_TOP)
-		return;
-	if (t->count < USAGE_TOP)
-		t->count++;
-	memmove(&t->item[at + 1], &t->item[at], (t->count - at - 1) * sizeof *t->item);
-	struct used *n = &t->item[at];
-	*n = (struct used){.uid = u->uid, .used = u->used, .limit = u->limit, .frees_at_ms = u->frees_at_ms};
-	snprintf(n->budget, sizeof n->budget, "%s", u->budget);
-	snprintf(n->window, sizeof n->window, "%s", u->window);
-	snprintf(n->unit, sizeof n->unit, "%s", u->unit);
-}
-
-static errint_t put_usage(struct ctl_call *c)
-{
-	struct top top = {0};
-	archive_each_usage(c->archive, top_offer, &top);
-	errint_t r = 0;
-	for (size_t i = 0; !r && i < top.count; i++) {
-		const struct used *u = &top.item[i];
-		ctl_begin(&c->out, "usage");
-		ctl_put(&c->out, "budget", u->budget);
-		ctl_put(&c->out, "window", u->window);
-		ctl_put(&c->out, "unit", u->unit);
-		if (u->uid != POLICY_NO_UID)
-			ctl_put_u64(&c->out, "uid", u->uid);
-		ctl_put_u64(&c->out, "used", u->used);
-		ctl_put_u64(&c->out, "limit", u->limit);
-		ctl_put_i64(&c->out, "frees-at-ms", u->frees_at_ms);
-		r = verb_row(c);
-	}
-	return r;
-}
-
 errint_t verb_status(struct ctl_call *c)
 {
 	cleanup_free struct archive_status *s = calloc(1, sizeof *s);
@@ -130,7 +72,9 @@ errint_t verb_status(struct ctl_call *c)
 	if (!r)
 		r = verb_hold_list(c);
 	if (!r)
-		r = put_usage(c);
+		r = verb_put_shut(c);
+	if (!r)
+		r = verb_put_fullest(c);
 	return r ? r : verb_put_once_plain(c);
 }
 
@@ -186,6 +130,8 @@ static void put_verdict(struct ctl_text *t, const struct guard_verdict *v)
 		[GUARD_DENY_RULE] = "deny-rule",
 		[GUARD_DENY_BUDGET] = "deny-budget",
 		[GUARD_ALERT] = "alert",
+		[GUARD_DENY_LOCKOUT] = "deny-lockout",
+		[GUARD_DENY_CLOSED] = "deny-closed",
 	};
 	ctl_put(t, "guard", effect[v->effect]);
 	ctl_put_i64(t, "guard-errno", -v->error);

@@ -39,6 +39,12 @@ errint_t verb_clock_confirm(struct ctl_call *c);
 errint_t verb_destroy(struct ctl_call *c);
 errint_t verb_stats(struct ctl_call *c);
 errint_t verb_queue(struct ctl_call *c);
+errint_t verb_guard_close(struct ctl_call *c);
+errint_t verb_guard_open(struct ctl_call *c);
+errint_t verb_guard_status(struct ctl_call *c);
+errint_t verb_guard_unlock(struct ctl_call *c);
+errint_t verb_put_fullest(struct ctl_call *c); /* rows of the status */
+errint_t verb_put_shut(struct ctl_call *c);    /* … */
 errint_t verb_explain(struct ctl_call *c);
 errint_t verb_policy_show(struct ctl_call *c);
 errint_t verb_policy_plan(struct ctl_call *c);

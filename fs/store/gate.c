@@ -204,6 +204,7 @@ static void say_refusal(
 	struct archive *a, const struct audit_record *r, const struct guard_verdict *v, int64_t frees_at_ms)
 {
 	char id[2 * FILE_ID_BYTES + 1], more[48] = "", budget[160] = "";
+	int64_t left_s = frees_at_ms > r->trusted_ns / 1000000 ? (frees_at_ms - r->trusted_ns / 1000000 + 999) / 1000 : 0;
 	unsigned unsaid;
 	if (!gate_may_say(a->gate, r->wall_ns, &unsaid))
 		return;
@@ -212,10 +213,12 @@ static void say_refusal(
 	hex(id, r->file_id, FILE_ID_BYTES);
 	if (unsaid)
 		snprintf(more, sizeof more, " (%u more not shown)", unsaid);
-	if (r->budget[0])
-		snprintf(budget, sizeof budget, ", budget %s at its limit, next free in %" PRId64 " s", r->budget,
-			frees_at_ms > r->trusted_ns / 1000000 ? (frees_at_ms - r->trusted_ns / 1000000 + 999) / 1000
-							      : 0);
+	if (v->effect == GUARD_DENY_CLOSED)
+		snprintf(budget, sizeof budget, ", the archive is closed for %" PRId64 " s", left_s);
+	else if (v->effect == GUARD_DENY_LOCKOUT)
+		snprintf(budget, sizeof budget, ", %slocked out by budget %s for %" PRId64 " s", v->locked_count ? "now " : "", r->budget, left_s);
+	else if (r->budget[0])
+		snprintf(budget, sizeof budget, ", budget %s at its limit, next free in %" PRId64 " s", r->budget, left_s);
 	log_line(LOG_LEVEL_NOTICE, "%s: uid %" PRIu32 ", file %s, rule %s, policy line %u%s%s%s%s",
 		v->error ? "refused" : "over budget", r->uid, id, r->rule[0] ? r->rule : "-", r->line, budget,
 		contact && contact[0] ? ", contact " : "", contact ? contact : "", more);
@@ -279,6 +282,7 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 	struct guard_verdict v;
 	struct audit_record r;
 	char class_[64];
+	char window[64];
 	bool wants_write = (flags & O_ACCMODE) != O_RDONLY;
 	gate_fill(a, &r, RECORD_OPEN, who, h, h->dir_id, NULL, NULL);
 	r.bytes = size;
@@ -288,8 +292,11 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 	pthread_mutex_lock(&g->guard_lock);
 	guard_check(g->guard, &q, &v);
 	fill_verdict(&r, &v); /* its names live as long as the guard's policy */
+	snprintf(window, sizeof window, "%s", v.window);
 	pthread_mutex_unlock(&g->guard_lock);
 
+	if (v.locked_count)
+		gate_guard_locked(a, &r, &v, window);
 	errint_t e = audit_append(a->audit, &r);
 	if (r.decision != DECISION_PERMIT)
 		say_refusal(a, &r, &v, v.frees_at_ms);

@@ -71,6 +71,14 @@ errint_t policy_put_on_disk(struct archive *a, const struct in_force *next);
 /* plan.c: counts what `next` would do. */
 errint_t policy_count(struct archive *a, const struct policy *next, struct policy_plan *ret);
 
+/* gate_guard.c: lockouts and closures in the log */
+/* On disk when 0 is returned. One record for each of v->locked; `window` and r->budget say what was exceeded. */
+errint_t gate_guard_locked(struct archive *a, const struct audit_record *open, const struct guard_verdict *v, const char *window);
+/* What a record of kind guard says is done to the guard. */
+void gate_guard_replay(struct archive *a, const struct audit_record *r);
+/* Everything in force is put into the log again, at this time, so that what is older need not be read. */
+errint_t gate_guard_carry(struct archive *a, int64_t trusted_ns);
+
 /* gate.c */
 /* Times, subject and header's ids. */
 void gate_fill(struct archive *a, struct audit_record *r, enum record_kind kind, const struct subject *who,

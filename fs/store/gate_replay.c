@@ -185,6 +185,8 @@ static errint_t on_record(void *ctx, const struct audit_record *r)
 {
 	struct replay *p = ctx;
 	count_again(p, r);
+	if (r->kind == RECORD_GUARD)
+		gate_guard_replay(p->archive, r);
 	return r->sequence >= p->open_since ? follow_open(p, r) : 0;
 }
 
@@ -203,7 +205,8 @@ static bool begins_or_ends(void *ctx, const struct audit_record *r)
 	return r->kind == RECORD_MOUNT || (r->kind == RECORD_UMOUNT && !strcmp(r->text, TEXT_CLEAN));
 }
 
-/* Since when files open for writing are to be followed: the last mount and what it carried over just before its record, unless all ended well. */
+/* Since when the log is to be read for files open for writing, and for lockouts and closures: the last mount, or end that went well, and what it carried over just
+ * before its record. */
 static errint_t last_session(struct replay *p, int64_t *ret_since_ns)
 {
 	struct audit_record r;
@@ -214,7 +217,7 @@ static errint_t last_session(struct replay *p, int64_t *ret_since_ns)
 	p->archive->ended_well = e == -ENOENT || (!e && r.kind == RECORD_UMOUNT);
 	if (e)
 		return e == -ENOENT ? 0 : e;
-	*ret_since_ns = r.kind == RECORD_MOUNT ? r.trusted_ns : INT64_MAX;
+	*ret_since_ns = r.trusted_ns;
 	p->open_since = r.kind == RECORD_MOUNT && r.bytes < r.sequence ? r.sequence - r.bytes : r.sequence;
 	return 0;
 }
@@ -254,7 +257,10 @@ static errint_t begin_session(struct replay *p)
 	if (p->open && (p->error = open_table_new(&a->unclean)))
 		return p->error;
 	p->trusted_ns = tclock_trusted_ns(a->clock);
-	twalk_r(p->open, carry, p);
+	if (!a->observe)
+		p->error = gate_guard_carry(a, p->trusted_ns);
+	if (!p->error)
+		twalk_r(p->open, carry, p);
 	if (p->error || a->observe)
 		return p->error;
 	errint_t r = append(p, RECORD_MOUNT, NULL, LAPSE_VERSION);
@@ -327,5 +333,12 @@ void gate_end(struct archive *a)
 {
 	bool resolved = !a->unclean || !open_table_count(a->unclean) || atomic_load(&a->gate->all_seen);
 	bool clean = resolved && !open_table_count(a->gate->writing) && !a->journal_kept;
-	gate_record_anchor(a, RECORD_UMOUNT, clean ? TEXT_CLEAN : "unresolved");
+	int64_t now = tclock_trusted_ns(a->clock);
+	struct audit_record r;
+	if (gate_guard_carry(a, now))
+		clean = false;
+	gate_fill(a, &r, RECORD_UMOUNT, NULL, NULL, NULL, NULL, clean ? TEXT_CLEAN : "unresolved");
+	r.trusted_ns = now; /* of what was carried, too: last_session finds it by this */
+	r.generation = gate_anchor_sequence(a);
+	audit_append(a->audit, &r);
 }

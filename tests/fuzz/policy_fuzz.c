@@ -33,7 +33,7 @@ static void use(struct policy *p)
 		policy_may_move(p, &who, r.class_, r.path, paths[(i + 1) % 4], i % 3 == 0);
 		memset(r.file_id, (int)(i % 7 * 37), sizeof(r.file_id));
 		guard_check(g, &r, &v);
-		check((v.error != 0) == (v.effect == GUARD_DENY_RULE || v.effect == GUARD_DENY_BUDGET));
+		check((v.error != 0) == (v.effect != GUARD_PERMIT && v.effect != GUARD_ALERT));
 	}
 	guard_set_policy(g, p);
 	guard_free(g);

@@ -1,5 +1,6 @@
 /* The gate: budgets are exact under threads and survive a killed daemon; what the log says was left open is not lost. */
 #include "archive_fixture.h"
+#include "store/guard_admin.h"
 #include "store/internal.h"
 
 #include <pthread.h>
@@ -194,6 +195,186 @@ Test(gate, what_cannot_be_recorded_is_not_read)
 	cr_assert_eq(gate_list(a, &alice, "", file(1).dir_id), -EIO);
 	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &whole), 0);
 	cr_assert_eq(read_file(a, &alice, 1), 0);
+	archive_close(a);
+}
+
+/* ---- lockouts and closures: they stand through every end, and end by themselves ------------------------------------------------------ */
+
+static const char locking[] = "[policy]\nversion = 1\ndefault-class = images\n[class images]\nmatch = **\nexpire-after = 30d\n"
+			      "[rule keeper]\neffect = permit\nusers = 4444\nbudget = none\n"
+			      "[rule all]\neffect = permit\nbudget = reader\n"
+			      "[budget reader]\nper = user\nfiles = 100/1h\non-exceed = lockout\nlockout-for = 50d\n";
+
+static void locking_setup(void)
+{
+	archive_setup();
+	make_archive(locking);
+}
+
+TestSuite(lockout, .init = locking_setup, .fini = place_teardown);
+
+static void count_one(void *ctx, const struct guard_lockout *l)
+{
+	cr_assert_str_eq(l->budget, "reader");
+	cr_assert_str_eq(l->window, "100/1h");
+	cr_assert_eq(l->until_ms % 1000, 0);
+	++*(unsigned *)ctx;
+}
+
+static unsigned lockouts(struct archive *a)
+{
+	unsigned n = 0;
+	archive_each_lockout(a, count_one, &n);
+	return n;
+}
+
+static void keep_end(void *ctx, const struct guard_lockout *l)
+{
+	*(int64_t *)ctx = l->until_ms;
+}
+
+static int64_t end_of(struct archive *a)
+{
+	int64_t end = 0;
+	archive_each_lockout(a, keep_end, &end);
+	return end;
+}
+
+static void lock_alice(struct archive *a)
+{
+	if (read_until_refused(a, &alice, 0) != BUDGET || read_file(a, &alice, 5) != -EACCES)
+		_exit(1);
+}
+
+Test(lockout, stands_through_kill_and_restarts)
+{
+	in_killed_process(lock_alice);
+	struct archive *a = open_archive();
+	int64_t end = end_of(a);
+	cr_assert_eq(lockouts(a), 1);
+	cr_assert_eq(read_file(a, &alice, 5), -EACCES);
+	cr_assert_eq(read_file(a, &bob, 5), 0);
+	for (int i = 0; i < 3; i++) {
+		a = reopen(a);
+		cr_assert_eq(end_of(a), end, "carried over as it was");
+		cr_assert_eq(read_file(a, &alice, 5), -EACCES);
+	}
+	archive_close(a);
+}
+
+static void only_open(struct archive *a)
+{
+	(void)a;
+}
+
+Test(lockout, is_found_in_the_last_session_only)
+{
+	in_killed_process(lock_alice);
+	for (int i = 0; i < 2; i++)
+		in_killed_process(only_open);
+	struct archive *a = open_archive();
+	cr_assert_eq(read_file(a, &alice, 5), -EACCES);
+	a = reopen(a);
+	cr_assert_eq(read_file(a, &alice, 5), -EACCES);
+	archive_close(a);
+}
+
+static errint_t unlock_by(struct archive *a, const struct subject *who)
+{
+	struct fault f = {0};
+	struct anchor_order o = {.who = who, .reason = "it was the nightly report"};
+	return archive_unlock(a, 1000, &o, &f);
+}
+
+Test(lockout, is_ended_by_another_and_never_by_oneself)
+{
+	struct archive *a = open_archive();
+	const struct subject as_root = {.uid = 0, .login_uid = 1000, .real_uid = 0, .gid = 0},
+			     set_uid = {.uid = 0, .login_uid = POLICY_NO_UID, .real_uid = 1000, .gid = 0},
+			     nobody_known = {.uid = 7, .login_uid = 7, .real_uid = 7, .unidentified = true},
+			     officer = {.uid = 0, .login_uid = 1001, .real_uid = 0, .gid = 0};
+	lock_alice(a);
+	cr_assert_eq(unlock_by(a, &alice), -EACCES);
+	cr_assert_eq(unlock_by(a, &as_root), -EACCES);
+	cr_assert_eq(unlock_by(a, &set_uid), -EACCES);
+	cr_assert_eq(unlock_by(a, &nobody_known), -EACCES);
+	a = reopen(a);
+	cr_assert_eq(read_file(a, &alice, 5), -EACCES, "what was refused is not done at the next mount either");
+	cr_assert_eq(unlock_by(a, &officer), 0);
+	cr_assert_eq(read_file(a, &alice, 5), 0);
+	cr_assert_eq(unlock_by(a, &officer), -ENOENT);
+	a = reopen(a);
+	cr_assert_eq(read_file(a, &alice, 5), 0);
+	cr_assert_eq(read_file(a, &alice, BUDGET + 7), -EACCES, "the budget is as full as it was");
+	cr_assert_eq(lockouts(a), 1);
+	archive_close(a);
+}
+
+struct seen {
+	unsigned lockouts, denied, before;
+};
+
+static errint_t look(void *ctx, const struct audit_record *r)
+{
+	struct seen *s = ctx;
+	if (r->kind == RECORD_GUARD && !strncmp(r->text, "lockout: 100/1h", 15) && r->bytes == 1000 && r->uid == 1000)
+		s->lockouts++;
+	if (r->kind == RECORD_OPEN && r->error == -EACCES) {
+		s->denied++;
+		s->before = s->lockouts;
+	}
+	return 0;
+}
+
+Test(lockout, is_on_the_record_before_the_reply)
+{
+	struct archive *a = open_archive();
+	struct seen s = {0};
+	cr_assert_eq(read_until_refused(a, &alice, 0), BUDGET);
+	cr_assert_eq(audit_each(a->audit, 0, look, &s), 0);
+	cr_assert_eq(s.lockouts, 1);
+	cr_assert_eq(s.denied, 1);
+	cr_assert_eq(s.before, 1);
+	archive_close(a);
+}
+
+static errint_t close_for(struct archive *a, int64_t seconds, const char *except)
+{
+	struct fault f = {0};
+	struct anchor_order o = {.who = &bob, .reason = "a visit: the vendor"};
+	return archive_shut(a, seconds, true, except, &o, &f);
+}
+
+static void close_it(struct archive *a)
+{
+	if (close_for(a, 86400, "keeper"))
+		_exit(1);
+}
+
+Test(lockout, a_closure_stands_and_can_be_ended)
+{
+	struct fault f = {0};
+	struct anchor_order o = {.who = &bob, .reason = "they have left"};
+	struct closure_info c;
+	int64_t now;
+	in_killed_process(close_it);
+	struct archive *a = open_archive();
+	for (int i = 0; i < 2; i++) {
+		cr_assert(archive_closed(a, &now, &c));
+		cr_assert_str_eq(c.reason, "a visit: the vendor");
+		cr_assert_str_eq(c.except, "keeper");
+		cr_assert_eq(c.until, c.since + 86400);
+		cr_assert_eq(read_file(a, &alice, 5), -EACCES);
+		cr_assert_eq(read_file(a, &barred, 5), 0, "its rule goes on");
+		a = reopen(a);
+	}
+	cr_assert_eq(close_for(a, 0, ""), -EINVAL);
+	cr_assert_eq(close_for(a, 10, "keeper nobody"), -ENOENT);
+	cr_assert_eq(archive_reopen(a, &o, &f), 0);
+	cr_assert_eq(archive_reopen(a, &o, &f), -ENOENT);
+	cr_assert_eq(read_file(a, &alice, 5), 0);
+	a = reopen(a);
+	cr_assert_eq(read_file(a, &alice, 5), 0);
 	archive_close(a);
 }
 

@@ -291,8 +291,11 @@ Test(parse, not_supported_yet)
 	REFUSED(7, "names is not supported yet",
 		HEAD "[budget b]\nnames = 100K/1h\nfiles = 1/1h\n"
 		     "[rule p]\neffect = permit\nbudget = b\n");
-	REFUSED(8, "lockout is not supported yet",
-		HEAD "[budget b]\nfiles = 1/1h\non-exceed = lockout\n"
+	REFUSED(8, "lockout-for is about on-exceed = lockout",
+		HEAD "[budget b]\nfiles = 1/1h\nlockout-for = 1h\n"
+		     "[rule p]\neffect = permit\nbudget = b\n");
+	REFUSED(8, "throttle is not supported yet",
+		HEAD "[budget b]\nfiles = 1/1h\non-exceed = throttle\n"
 		     "[rule p]\neffect = permit\nbudget = b\n");
 	REFUSED(8, "write mode = alert",
 		HEAD "[budget b]\nfiles = 1/1h\non-exceed = alert\n"
