@@ -11,16 +11,6 @@
 #define MAX_CHARGES   (PRINCIPALS_MAX * POLICY_MAX_RULE_BUDGETS + POLICY_MAX_SHARED_BUDGETS)
 #define MAX_MS        (INT64_MAX / 4)
 
-struct guard {
-	struct policy *policy;
-	int64_t now_ms; /* the latest time seen; never goes back */
-	struct counter **bucket;
-	size_t buckets, count, reap;
-	struct counter *orphans; /* of budgets that left the policy */
-	struct recent own;       /* (file, creator), by creation */
-	struct lockouts lock;
-};
-
 /* What a read would be charged to. */
 struct bill {
 	struct {
@@ -178,7 +168,7 @@ static void reap(struct guard *g)
 	lockouts_reap(&g->lock, g->now_ms);
 }
 
-static int64_t set_now(struct guard *g, int64_t now_ms)
+int64_t guard_set_now(struct guard *g, int64_t now_ms)
 {
 	if (now_ms > MAX_MS)
 		now_ms = MAX_MS;
@@ -291,7 +281,7 @@ void guard_created(
 	size_t n = who->unidentified ? 0 : principals_of(who, uid);
 	uint8_t id[POLICY_FILE_ID_BYTES];
 
-	now_ms = set_now(g, now_ms);
+	now_ms = guard_set_now(g, now_ms);
 	reap(g);
 	for (size_t k = 0; k < n; k++) {
 		own_id(id, file_id, uid[k]);
@@ -439,7 +429,7 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 
 	*v = (struct guard_verdict){
 		.effect = GUARD_DENY_RULE, .error = -EACCES, .rule = "", .budget = "", .window = ""};
-	set_now(g, r->now_ms);
+	guard_set_now(g, r->now_ms);
 	reap(g);
 	if (!g->policy || !judge(g, r, &bill, v) || shut_out(g, r, &bill, v))
 		return;
@@ -474,7 +464,7 @@ void guard_preview(struct guard *g, const struct guard_request *r, struct guard_
 bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *file_id, const char *class_,
 	const char *from, const char *to, int64_t now_ms)
 {
-	set_now(g, now_ms);
+	guard_set_now(g, now_ms);
 	reap(g);
 	if (!g->policy)
 		return false;
@@ -511,7 +501,7 @@ void guard_replay(struct guard *g, const struct subject *who, const char *rule,
 	size_t n = principals_of(who, uid);
 	struct bill bill = {.count = 0};
 
-	set_now(g, when_ms);
+	guard_set_now(g, when_ms);
 	reap(g);
 	if (!g->policy)
 		return;
@@ -537,7 +527,7 @@ int64_t guard_horizon_ms(const struct guard *g)
 
 void guard_each_usage(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx)
 {
-	set_now(g, now_ms);
+	guard_set_now(g, now_ms);
 	for (size_t i = 0; i < g->buckets; i++)
 		for (struct counter *c = g->bucket[i]; c; c = c->next) {
 			counter_advance(c, g->now_ms);
@@ -557,54 +547,4 @@ void guard_each_usage(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, con
 				cb(ctx, &u);
 			}
 		}
-}
-
-/* ---- lockouts and closures ------------------------------------------------------------------------------------------------ */
-
-int guard_lock(struct guard *g, const struct guard_lockout *l)
-{
-	set_now(g, l->since_ms);
-	return lockouts_add(&g->lock, l);
-}
-
-bool guard_unlock(struct guard *g, uint32_t uid, int64_t now_ms)
-{
-	lockouts_reap(&g->lock, set_now(g, now_ms));
-	return lockouts_remove(&g->lock, uid);
-}
-
-void guard_each_lockout(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, const struct guard_lockout *l), void *ctx)
-{
-	lockouts_reap(&g->lock, set_now(g, now_ms));
-	for (size_t i = 0; i < g->lock.count; i++) {
-		const struct lockout *l = &g->lock.item[i];
-		struct guard_lockout out = {.uid = l->uid, .since_ms = l->since_ms, .until_ms = l->until_ms, .budget = l->budget, .window = l->window};
-
-		cb(ctx, &out);
-	}
-}
-
-bool guard_open(struct guard *g, int64_t now_ms)
-{
-	bool closed = lockouts_closed(&g->lock, set_now(g, now_ms));
-
-	g->lock.closed_until_ms = 0;
-	return closed;
-}
-
-int guard_close(struct guard *g, const struct guard_closure *c)
-{
-	set_now(g, c->since_ms);
-	return lockouts_close(&g->lock, c);
-}
-
-bool guard_closed(struct guard *g, int64_t now_ms, struct guard_closure *ret)
-{
-	struct lockouts *l = &g->lock;
-
-	if (!lockouts_closed(l, set_now(g, now_ms)))
-		return false;
-	*ret = (struct guard_closure){
-		.since_ms = l->closed_since_ms, .until_ms = l->closed_until_ms, .reason = l->reason, .except = l->except};
-	return true;
 }

@@ -446,3 +446,18 @@ static inline bool lockouts_closed(const struct lockouts *l, int64_t now_ms) { r
 int lockouts_close(struct lockouts *l, const struct guard_closure *c);
 /* Whether a closure lets this rule be. */
 bool lockouts_excepts(const struct lockouts *l, const char *rule);
+
+/* ---- the guard (guard.c) ------------------------------------------------------------------------------------------------ */
+
+struct guard {
+	struct policy *policy;
+	int64_t now_ms; /* the latest time seen; never goes back */
+	struct counter **bucket;
+	size_t buckets, count, reap;
+	struct counter *orphans; /* of budgets that left the policy */
+	struct recent own;       /* (file, creator), by creation */
+	struct lockouts lock;
+};
+
+/* The latest time seen. */
+int64_t guard_set_now(struct guard *g, int64_t now_ms);

@@ -151,3 +151,53 @@ bool policy_rule_permits(const struct policy *p, const char *name)
 			return p->rule[i]->effect == RULE_PERMIT;
 	return false;
 }
+
+/* ---- of a guard ------------------------------------------------------------------------------------------------ */
+
+int guard_lock(struct guard *g, const struct guard_lockout *l)
+{
+	guard_set_now(g, l->since_ms);
+	return lockouts_add(&g->lock, l);
+}
+
+bool guard_unlock(struct guard *g, uint32_t uid, int64_t now_ms)
+{
+	lockouts_reap(&g->lock, guard_set_now(g, now_ms));
+	return lockouts_remove(&g->lock, uid);
+}
+
+void guard_each_lockout(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, const struct guard_lockout *l), void *ctx)
+{
+	lockouts_reap(&g->lock, guard_set_now(g, now_ms));
+	for (size_t i = 0; i < g->lock.count; i++) {
+		const struct lockout *l = &g->lock.item[i];
+		struct guard_lockout out = {.uid = l->uid, .since_ms = l->since_ms, .until_ms = l->until_ms, .budget = l->budget, .window = l->window};
+
+		cb(ctx, &out);
+	}
+}
+
+bool guard_open(struct guard *g, int64_t now_ms)
+{
+	bool closed = lockouts_closed(&g->lock, guard_set_now(g, now_ms));
+
+	g->lock.closed_until_ms = 0;
+	return closed;
+}
+
+int guard_close(struct guard *g, const struct guard_closure *c)
+{
+	guard_set_now(g, c->since_ms);
+	return lockouts_close(&g->lock, c);
+}
+
+bool guard_closed(struct guard *g, int64_t now_ms, struct guard_closure *ret)
+{
+	struct lockouts *l = &g->lock;
+
+	if (!lockouts_closed(l, guard_set_now(g, now_ms)))
+		return false;
+	*ret = (struct guard_closure){
+		.since_ms = l->closed_since_ms, .until_ms = l->closed_until_ms, .reason = l->reason, .except = l->except};
+	return true;
+}
