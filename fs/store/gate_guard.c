@@ -233,7 +233,7 @@ errint_t archive_unlock(struct archive *a, uint32_t uid, const struct anchor_ord
 /* Every name is of a rule that permits. */
 static errint_t check_except(struct archive *a, const char *except, struct fault *f)
 {
-	char copy[GUARD_EXCEPT_MAX + 1], *rest = copy, *name;
+	char copy[GUARD_EXCEPT_MAX + 1], *rest = copy, *name = copy;
 	size_t names = 0;
 	bool all = true;
 	if (strlen(except) >= sizeof copy)

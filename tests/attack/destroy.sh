@@ -149,14 +149,15 @@ while made < 5000:
     for n in range(made, made + 100):
         with open(f"{where}/{n}.jpg", "w") as f: f.write(f"image {n}")
     made += 100
-    rows = json.loads(subprocess.run([lapse, "queue", where, "--json", "-o", "ID,PATH"], capture_output=True, text=True).stdout)
+    rows = json.loads(subprocess.run([lapse, "queue", where, "--json", "-o", "ID,EPOCH,PATH"], capture_output=True, text=True).stdout)
     seen = {}
     for r in next(v for v in rows.values() if isinstance(v, list)):
         if not r["path"] or "many/" not in r["path"]: continue
-        if r["id"][:4] in seen:
-            print(seen[r["id"][:4]], r["path"])
+        leaf = r["epoch"], r["id"][:4]
+        if leaf in seen:
+            print(seen[leaf], r["path"])
             sys.exit()
-        seen[r["id"][:4]] = r["path"]
+        seen[leaf] = r["path"]
 P
 )
 [ -n "$pair" ] || die "no two files of one leaf"
