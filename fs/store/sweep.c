@@ -326,7 +326,7 @@ bool sweep_date(struct sweep *w, const struct catalogue_row *row, int64_t now)
 	struct capture c;
 	/* What a change of the policy has it look for may be overdue by that: it waits until the change cannot be undone any more. */
 	int64_t undo = gate_undo_until(w->a);
-	if (now < undo && row->modified_at <= gate_applied_at(w->a))
+	if (now < undo && row->modified_at < gate_applied_at(w->a))
 		return come_again(w, row, undo), true;
 	errint_t r = find_date(w, row, &c);
 	if (!r)
