@@ -133,16 +133,17 @@ static errint_t put_in_force(struct archive *a, struct in_force *next, const cha
 	if ((r = record_apply(a, change, what, plan, next->generation, 0)))
 		return fault_set(f, r, "the change could not be recorded in the audit log, so it is not made: %s", strerror(-r));
 	/* What is to live longer needs its key until it has been wrapped anew. */
-	if (!plan->same && (r = review_expect(a, plan->total.longer > 0)))
-		return fault_set(f, r, "the anchor could not be written, so the policy is not changed: %s", strerror(-r));
-	if ((r = policy_put_on_disk(a, next))) {
+	if (!plan->same && (r = review_expect(a, plan->total.longer > 0))) {
+		fault_set(f, r, "the anchor could not be written, so the policy is not changed: %s", strerror(-r));
+	} else if ((r = policy_put_on_disk(a, next))) {
 		record_apply(a, change, what, plan, next->generation, r);
-		review_kick(a);
-		return fault_set(f, r, "the policy could not be sealed: %s; the old one is in force", strerror(-r));
+		fault_set(f, r, "the policy could not be sealed: %s; the old one is in force", strerror(-r));
+	} else {
+		swap_in(a, next);
 	}
-	swap_in(a, next);
-	review_kick(a);
-	return 0;
+	if (!plan->same)
+		review_made(a);
+	return r;
 }
 
 static errint_t parse(const char *text, size_t len, struct in_force *ret, struct policy_diags *diags, struct fault *f)

@@ -479,7 +479,7 @@ static errint_t rename_names(struct archive *a, struct inode *dir, const char *n
 		r = 0;
 	}
 	if (m.reclassifies)
-		review_kick(a);
+		review_made(a);
 	else if (!r && !m.tree)
 		review_late(a, terms);
 	if (m.from.u.dir)

@@ -24,8 +24,8 @@
 struct reviewer {
 	pthread_t thread;
 	bool started;
-	pthread_mutex_t asking; /* mark and barrier, against `asked`; the anchor is written under it */
-	_Atomic uint64_t asked;
+	pthread_mutex_t asking; /* mark, barrier, pending; the anchor is written under it */
+	unsigned pending;	/* changes that were announced and are not made yet */
 	pthread_mutex_t lock; /* leaf */
 	pthread_cond_t wake, idle;
 	bool kicked, working;
@@ -93,7 +93,7 @@ errint_t review_expect(struct archive *a, bool longer)
 	struct reviewer *rv = a->reviewer;
 	if (rv) {
 		pthread_mutex_lock(&rv->asking);
-		atomic_fetch_add(&rv->asked, 1);
+		rv->pending++;
 	}
 	errint_t r = io_replace_file(a->lapse_fd, MARK, "", 0, 0600);
 	if (!r && longer)
@@ -214,12 +214,14 @@ static void tell(struct archive *a, const struct reviewer *rv)
 	gate_record(a, RECORD_POLICY, NULL, NULL, NULL, text);
 }
 
-/* Every file follows. What was asked for while the pass went on keeps its barrier and its mark. */
-static int64_t finish(struct archive *a, struct reviewer *rv, uint64_t asked, uint64_t moves)
+/* Every file follows. A change that was announced while the pass went on keeps its barrier and its mark. */
+static int64_t finish(struct archive *a, struct reviewer *rv, uint64_t generation, uint64_t moves)
 {
 	int64_t again = INT64_MAX;
 	pthread_mutex_lock(&rv->asking);
-	if (atomic_load(&rv->asked) != asked)
+	if (rv->pending)
+		again = INT64_MAX; /* review_made asks for a pass */
+	else if (atomic_load(&a->gate->generation) != generation)
 		again = 0;
 	else if (drop_barrier(a))
 		again = tclock_trusted(a->clock) + AGAIN;
@@ -237,7 +239,7 @@ static int64_t finish(struct archive *a, struct reviewer *rv, uint64_t asked, ui
 static int64_t pass_once(struct archive *a, struct reviewer *rv)
 {
 	struct pass p = {.a = a, .rv = rv, .paths = {.archive = a}, .now = tclock_trusted(a->clock)};
-	uint64_t generation = atomic_load(&a->gate->generation), moves = atomic_load(&a->dir_moves), asked = atomic_load(&rv->asked);
+	uint64_t generation = atomic_load(&a->gate->generation), moves = atomic_load(&a->dir_moves);
 	p.policy = gate_policy(a);
 	p.need_path = policy_class_needs_path(p.policy);
 	atomic_store(&rv->seen, 0);
@@ -260,9 +262,7 @@ static int64_t pass_once(struct archive *a, struct reviewer *rv)
 		tell(a, rv);
 	if (r || p.failed)
 		return p.now + AGAIN;
-	if (atomic_load(&a->gate->generation) != generation)
-		return p.now;
-	return finish(a, rv, asked, moves);
+	return finish(a, rv, generation, moves);
 }
 
 static void *reviewer_main(void *archive)
@@ -300,6 +300,17 @@ void review_kick(struct archive *a)
 	rv->kicked = true;
 	pthread_cond_signal(&rv->wake);
 	pthread_mutex_unlock(&rv->lock);
+}
+
+void review_made(struct archive *a)
+{
+	struct reviewer *rv = a->reviewer;
+	if (!rv)
+		return;
+	pthread_mutex_lock(&rv->asking);
+	rv->pending--;
+	pthread_mutex_unlock(&rv->asking);
+	review_kick(a);
 }
 
 errint_t review_settle(struct archive *a)

@@ -9,9 +9,12 @@
 errint_t review_start(struct archive *a);
 void review_stop(struct archive *a);
 /* A change is about to be made that the files have to follow; on record, so that the next mount goes on with it. `longer`: some will live longer: no epoch is
- * passed until they have been looked at. An error of the anchor or the disk: nothing may be changed. */
+ * passed until they have been looked at. An error of the anchor or the disk: nothing may be changed. In any
+ * case review_made has to follow. */
 errint_t review_expect(struct archive *a, bool longer);
-/* It has been made (or not): look at every file. Any lock may be held but the reviewer's. */
+/* It has been made, or not: look at every file. Any lock may be held but the reviewer's. */
+void review_made(struct archive *a);
+/* Look at every file. */
 void review_kick(struct archive *a);
 
 /* Waits until the files follow what was asked for so far: where directories were moved, the next policy finds each file in the class that it came to. -EAGAIN: not
