@@ -43,13 +43,10 @@ static errint_t amend(struct archive *a, struct ofile *of, const struct amendmen
 	return r;
 }
 
-errint_t file_amend_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, size_t len, const struct amendment *m,
-		       struct file_header *ret)
+errint_t ofile_acquire_named(struct archive *a, struct dir_use *u, const char *backing, const char *plain, size_t len, struct ofile **ret)
 {
 	struct stat st;
 	struct inode *i;
-	struct ofile *of;
-	struct catalogue_row row;
 	bool link;
 	if (fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
@@ -58,26 +55,43 @@ errint_t file_amend_at(struct archive *a, struct dir_use *u, const char *backing
 		return r ? r : -EINVAL;
 	if ((r = inode_intern(a, st.st_ino, S_IFREG, u->dir, plain, len, &i)))
 		return r;
-	if (!(r = ofile_acquire_at(a, i, u, plain, len, &of))) {
-		uint64_t terms = gate_terms(a);
-		pthread_rwlock_wrlock(&of->lock);
-		r = amend(a, of, m);
-		if (m->path)
-			ofile_review_at(a, of, m->path, terms);
-		struct file_header h = ofile_due(of);
-		h.size = of->size;
-		if (!r || r == AMEND_NOTHING) { /* under the lock: what a later header says comes later */
-			row_fill(a, &row, &h, u->dir->dir->record.dir_id, plain, len, backing);
-			catalogue_put(a->catalogue, &row);
-		}
-		pthread_rwlock_unlock(&of->lock);
-		if (!r && m->sync)
-			r = ofile_sync(a, of, true);
-		if (ret)
-			*ret = h;
-		ofile_release_in(a, of);
-	}
+	if ((r = ofile_acquire_at(a, i, u, plain, len, ret)))
+		inode_unref(a, i);
+	return r;
+}
+
+void ofile_release_named(struct archive *a, struct ofile *of)
+{
+	struct inode *i = of->inode;
+	ofile_release_in(a, of);
 	inode_unref(a, i);
+}
+
+errint_t file_amend_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, size_t len, const struct amendment *m,
+		       struct file_header *ret)
+{
+	struct ofile *of;
+	struct catalogue_row row;
+	uint64_t terms = gate_terms(a);
+	errint_t r = ofile_acquire_named(a, u, backing, plain, len, &of);
+	if (r)
+		return r;
+	pthread_rwlock_wrlock(&of->lock);
+	r = amend(a, of, m);
+	if (m->path)
+		ofile_review_at(a, of, m->path, terms);
+	struct file_header h = ofile_due(of);
+	h.size = of->size;
+	if (!r || r == AMEND_NOTHING) { /* under the lock: what a later header says comes later */
+		row_fill(a, &row, &h, u->dir->dir->record.dir_id, plain, len, backing);
+		catalogue_put(a->catalogue, &row);
+	}
+	pthread_rwlock_unlock(&of->lock);
+	if (!r && m->sync)
+		r = ofile_sync(a, of, true);
+	if (ret)
+		*ret = h;
+	ofile_release_named(a, of);
 	return r == AMEND_NOTHING ? 0 : r;
 }
 

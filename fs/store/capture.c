@@ -42,25 +42,15 @@ static errint_t read_head(struct archive *a, struct ofile *of, struct capture *c
 
 errint_t capture_read(struct archive *a, struct dir_use *u, const char *backing, const char *plain, size_t len, struct capture *ret)
 {
-	struct stat st;
-	struct inode *i;
 	struct ofile *of;
-	bool link;
 	*ret = (struct capture){.head = NULL};
-	if (fstatat(u->fd, backing, &st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
-	errint_t r = symlink_ask(a, u->fd, backing, &st, &link);
-	if (r || link || !S_ISREG(st.st_mode))
-		return r ? r : -EINVAL;
-	if ((r = inode_intern(a, st.st_ino, S_IFREG, u->dir, plain, len, &i)))
+	errint_t r = ofile_acquire_named(a, u, backing, plain, len, &of);
+	if (r)
 		return r;
-	if (!(r = ofile_acquire_at(a, i, u, plain, len, &of))) {
-		pthread_rwlock_rdlock(&of->lock);
-		r = read_head(a, of, ret);
-		pthread_rwlock_unlock(&of->lock);
-		ofile_release_in(a, of);
-	}
-	inode_unref(a, i);
+	pthread_rwlock_rdlock(&of->lock);
+	r = read_head(a, of, ret);
+	pthread_rwlock_unlock(&of->lock);
+	ofile_release_named(a, of);
 	return r;
 }
 

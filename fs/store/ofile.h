@@ -70,6 +70,9 @@ errint_t handle_may_write(struct archive *a, const struct handle *h); /* of->loc
 errint_t ofile_acquire(struct archive *a, struct inode *i, bool write, struct ofile **ret);
 /* The same where the caller is in the inode's directory already: the name it has there. */
 errint_t ofile_acquire_at(struct archive *a, struct inode *i, const struct dir_use *u, const char *name, size_t len, struct ofile **ret);
+/* Of the regular file that lies under this name in an entered directory; its inode is held as long. -ENOENT; -EINVAL: no regular file. */
+errint_t ofile_acquire_named(struct archive *a, struct dir_use *u, const char *backing, const char *plain, size_t len, struct ofile **ret);
+void ofile_release_named(struct archive *a, struct ofile *of); /* still in the directory */
 void ofile_release(struct archive *a, struct ofile *of, bool write);
 /* The same for who is in a directory: nothing is sealed and no row put; what is kept stays kept, for the journal's thread or the next close. */
 void ofile_release_in(struct archive *a, struct ofile *of);
