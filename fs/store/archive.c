@@ -4,6 +4,7 @@
 #include "exif/reader.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "base/team.h"
 #include "store/core.h"
 #include "store/hold.h"
 #include "store/journal.h"
@@ -12,10 +13,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 /* ---- opening ------------------------------------------------------------------------------------------------------------------ */
 
 #define NAME_ANCHOR_NS (INT64_C(3600) * 1000000000)
+#define TEAM_MAX       3 /* a run has no more parts for others */
 
 /* What every write of the anchor takes along: the log must not end before what the anchor names. */
 static bool take_mark(void *ctx, struct anchor_mark *ret)
@@ -143,6 +146,8 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 		a->hooks = *hooks;
 	errint_t r = audit_start(a->audit);
 	if (!r)
+		r = team_start(min_size((size_t)get_nprocs() - 1, TEAM_MAX), &a->team);
+	if (!r)
 		r = journal_start(a);
 	if (!r)
 		r = sweeper_start(a);
@@ -192,6 +197,7 @@ void archive_close(struct archive *a)
 	journal_stop(a);
 	errint_t synced = a->root ? inode_close_all(a) : 0;
 	a->journal_kept = !journal_close(a, !synced);
+	team_stop(a->team);
 	catalogue_close(a->catalogue);
 	end_session(a);
 	dir_cache_free(a);

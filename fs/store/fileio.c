@@ -137,8 +137,18 @@ static errint_t seen_add(struct archive *a, const struct ofile *of, uint64_t blo
 	return content_differs(a, of);
 }
 
-/* Whole blocks [first, first + n) of the current size into `out`, opened in place. */
-static errint_t read_run(struct archive *a, struct ofile *of, uint64_t first, size_t n, uint8_t *out)
+/* Blocks that one thread reads or seals at a time: half of them are not worth waking another for. */
+static size_t part_blocks(const struct archive *a)
+{
+	return a->block_size < PART_BYTES ? PART_BYTES / a->block_size : 1;
+}
+
+static size_t part_count(const struct archive *a, size_t blocks)
+{
+	return (blocks + part_blocks(a) - 1) / part_blocks(a);
+}
+
+static errint_t read_blocks(struct archive *a, struct ofile *of, uint64_t first, size_t n, uint8_t *out)
 {
 	const size_t nonce = suite_nonce_bytes(a->suite), tag = suite_tag_bytes(a->suite);
 	uint8_t meta[SPAN_MAX][BLOCK_NONCE_MAX + BLOCK_TAG_MAX];
@@ -161,10 +171,8 @@ static errint_t read_run(struct archive *a, struct ofile *of, uint64_t first, si
 	for (size_t i = 0; i < n; i++) {
 		size_t len = block_len(a, of->size, first + i);
 		uint8_t leaf[LEAF_BYTES], *t = meta[i] + BLOCK_NONCE_MAX;
-		if (block_open(of->keys, first + i, meta[i], out + at, len, t, out + at)) {
-			memset(out, 0, at + len);
+		if (block_open(of->keys, first + i, meta[i], out + at, len, t, out + at))
 			return damaged(a, of, first + i, "block does not authenticate");
-		}
 		block_leaf(of->keys, first + i, meta[i], t, leaf);
 		errint_t r = seen_add(a, of, first + i, leaf);
 		if (r)
@@ -172,6 +180,37 @@ static errint_t read_run(struct archive *a, struct ofile *of, uint64_t first, si
 		at += len;
 	}
 	return 0;
+}
+
+struct read_work {
+	struct archive *a;
+	struct ofile *of;
+	uint64_t first;
+	size_t n;
+	uint8_t *out;
+	errint_t error[TEAM_PARTS_MAX];
+};
+
+static void read_part(void *ctx, size_t i)
+{
+	struct read_work *w = ctx;
+	size_t from = i * part_blocks(w->a), n = min_size(w->n - from, part_blocks(w->a));
+	w->error[i] = read_blocks(w->a, w->of, w->first + from, n, w->out + from * w->a->block_size);
+}
+
+static errint_t read_result(void *ctx, size_t i)
+{
+	return ((struct read_work *)ctx)->error[i];
+}
+
+/* Whole blocks [first, first + n) of the current size into `out`, opened in place. */
+static errint_t read_run(struct archive *a, struct ofile *of, uint64_t first, size_t n, uint8_t *out)
+{
+	struct read_work w = {.a = a, .of = of, .first = first, .n = n, .out = out};
+	errint_t r = team_run(a->team, &(struct team_work){part_count(a, n), read_part, read_result, &w});
+	if (r)
+		memset(out, 0, (n - 1) * a->block_size + block_len(a, of->size, first + n - 1));
+	return r;
 }
 
 /* A block that is not yet in place, from memory. */
@@ -277,15 +316,32 @@ void run_reset(const struct archive *a, struct run *run, uint64_t first, uint8_t
 	run->len = run->blocks = run->last_len = 0;
 }
 
-void run_add(struct archive *a, struct ofile *of, struct run *run, uint64_t index, const uint8_t *plain, size_t len)
+/* The next block of a run, of which nothing is sealed yet: run_seal does that as long as `plain` stays. */
+static size_t run_append(struct archive *a, struct run *run, const uint8_t *plain, size_t len)
 {
-	const size_t nn = suite_nonce_bytes(a->suite), tn = suite_tag_bytes(a->suite);
-	uint8_t *p = run->sealed + run->len;
-	block_seal(of->keys, index, plain, len, p, p + nn, p + nn + len, run->leaf[run->blocks]);
-	memcpy(run->delta[run->blocks], run->leaf[run->blocks], LEAF_BYTES);
-	run->len += nn + len + tn;
+	run->plain[run->blocks] = plain;
+	memset(run->delta[run->blocks], 0, LEAF_BYTES);
+	run->len += suite_nonce_bytes(a->suite) + len + suite_tag_bytes(a->suite);
 	run->last_len = len;
-	run->blocks++;
+	return run->blocks++;
+}
+
+/* Block k, unless it is. */
+static void run_seal(struct archive *a, struct ofile *of, struct run *run, size_t k)
+{
+	const size_t nn = suite_nonce_bytes(a->suite), full = a->block_size + a->overhead;
+	const size_t len = k + 1 == run->blocks ? run->last_len : a->block_size;
+	uint8_t *p = run->sealed + k * full;
+	if (!run->plain[k])
+		return;
+	block_seal(of->keys, run->first + k, run->plain[k], len, p, p + nn, p + nn + len, run->leaf[k]);
+	xor_leaf(run->delta[k], run->leaf[k]);
+	run->plain[k] = NULL;
+}
+
+void run_add(struct archive *a, struct ofile *of, struct run *run, const uint8_t *plain, size_t len)
+{
+	run_seal(a, of, run, run_append(a, run, plain, len));
 }
 
 /* As io_pwrite, and tells how far it came. */
@@ -312,13 +368,14 @@ static errint_t reserve_space(struct archive *a, const struct ofile *of, uint64_
 }
 
 /* The blocks of a run that may be on disk already, which are its first ones, into the journal; *ret_whole of them. */
-static errint_t run_journal(struct archive *a, struct ofile *of, const struct run *run, size_t *ret_whole)
+static errint_t run_journal(struct archive *a, struct ofile *of, struct run *run, size_t *ret_whole)
 {
 	const size_t full = a->block_size + a->overhead;
 	errint_t r = 0;
 	for (*ret_whole = 0; !r && *ret_whole < run->blocks && run->first + *ret_whole < of->old_blocks; *ret_whole += !r) {
 		size_t k = *ret_whole, len = k + 1 == run->blocks ? run->last_len : a->block_size;
 		uint64_t end = (run->first + k) * a->block_size + len;
+		run_seal(a, of, run, k);
 		if (end > of->size)
 			r = reserve_space(a, of, end);
 		if (!r)
@@ -327,35 +384,67 @@ static errint_t run_journal(struct archive *a, struct ofile *of, const struct ru
 	return r;
 }
 
+/* The blocks of a run from `skip` on, some sealed while others are written; a header lies before them, or nothing. */
+struct write_work {
+	struct archive *a;
+	struct ofile *of;
+	struct run *run;
+	size_t skip, head_len;
+	size_t done; /* bytes on disk, the header among them */
+};
+
+static size_t write_part_end(const struct write_work *w, size_t i)
+{
+	return min_size(w->run->blocks, w->skip + (i + 1) * part_blocks(w->a));
+}
+
+static void seal_part(void *ctx, size_t i)
+{
+	struct write_work *w = ctx;
+	for (size_t k = w->skip + i * part_blocks(w->a); k < write_part_end(w, i); k++)
+		run_seal(w->a, w->of, w->run, k);
+}
+
+static errint_t write_part(void *ctx, size_t i)
+{
+	struct write_work *w = ctx;
+	const size_t full = w->a->block_size + w->a->overhead, last = write_part_end(w, i);
+	const size_t to = w->head_len + (last == w->run->blocks ? w->run->len : last * full) - w->skip * full;
+	const uint8_t *from = w->run->sealed + w->skip * full - w->head_len;
+	const off_t at = w->head_len ? 0 : (off_t)block_offset(w->a->suite, w->a->block_size, w->run->first + w->skip);
+	size_t n;
+	errint_t r = pwrite_some(w->of->fd, from + w->done, to - w->done, at + (off_t)w->done, &n);
+	w->done += n;
+	return r;
+}
+
 /* Puts a run on disk, a new file's header before it; *ret_whole blocks of it are there, even if not all could be written. */
 static errint_t run_write(struct archive *a, struct ofile *of, struct run *run, size_t *ret_whole)
 {
 	const size_t full = a->block_size + a->overhead;
-	size_t done, twice, head_len = of->on_disk ? 0 : FILE_HEADER_BYTES;
+	struct write_work w = {.a = a, .of = of, .run = run, .head_len = of->on_disk ? 0 : FILE_HEADER_BYTES};
 	struct file_header h = of->h;
-	errint_t r = run_journal(a, of, run, &twice);
-	*ret_whole = twice;
-	if (r || twice == run->blocks)
+	errint_t r = run_journal(a, of, run, &w.skip);
+	*ret_whole = w.skip;
+	if (r || w.skip == run->blocks)
 		return r;
-	uint8_t *from = run->sealed + twice * full - head_len; /* a new file has no old blocks */
-	size_t len = run->len - twice * full;
-	off_t at = of->on_disk ? (off_t)block_offset(a->suite, a->block_size, run->first + twice) : 0;
-	if (head_len) {
-		memset(from, 0, head_len);
+	if (w.head_len) { /* a new file has no old blocks: nothing is skipped */
+		uint8_t *head = run->sealed - w.head_len;
+		memset(head, 0, w.head_len);
 		h.generation++;
-		header_seal(a->keys, a->uuid, a->suite, &h, from);
+		header_seal(a->keys, a->uuid, a->suite, &h, head);
 	}
 	of->changes++;
 	if (!of->young_since)
 		of->young_since = monotonic_seconds();
-	r = pwrite_some(of->fd, from, head_len + len, at, &done);
-	if (head_len && done >= head_len) {
+	r = team_run(a->team, &(struct team_work){part_count(a, run->blocks - w.skip), seal_part, write_part, &w});
+	if (w.head_len && w.done >= w.head_len) {
 		of->h = h;
 		of->slot = 0;
 		of->on_disk = true;
 	}
-	done -= min_size(done, head_len);
-	*ret_whole = r ? twice + done / full : run->blocks;
+	w.done -= min_size(w.done, w.head_len);
+	*ret_whole = r ? w.skip + w.done / full : run->blocks;
 	return r;
 }
 
@@ -366,7 +455,7 @@ static errint_t tail_restore(struct archive *a, struct ofile *of)
 	struct run run;
 	size_t done;
 	run_reset(a, &run, of->tail_index, block);
-	run_add(a, of, &run, run.first, of->tail, of->tail_len);
+	run_add(a, of, &run, of->tail, of->tail_len);
 	errint_t r = pwrite_some(of->fd, run.sealed, run.len, (off_t)block_offset(a->suite, a->block_size, run.first), &done);
 	if (r)
 		return r;
@@ -432,10 +521,13 @@ ssize_t write_run(struct archive *a, struct ofile *of, const uint8_t *in, size_t
 		if (!r)
 			r = merge(a, of, i, old, from, to, in + (from - off), block, leaf, &plain);
 		plain_len = to - start > old ? (size_t)(to - start) : old;
-		if (!r)
-			run_add(a, of, &run, i, plain, plain_len);
-		if (!r && i < existing)
-			xor_leaf(run.delta[run.blocks - 1], leaf);
+		if (r)
+			break;
+		size_t k = run_append(a, &run, plain, plain_len);
+		if (i < existing)
+			xor_leaf(run.delta[k], leaf);
+		if (plain == block)
+			run_seal(a, of, &run, k);
 	}
 	if (r)
 		return r;

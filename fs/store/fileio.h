@@ -1,21 +1,25 @@
 /* fileio.h - runs of blocks, shared by fileio.c and filesize.c. */
 #pragma once
 
+#include "base/team.h"
 #include "store/journal.h"
 
-#define RUN_BYTES (1u << 20) /* plaintext handled by one system call */
-#define SPAN_MAX (RUN_BYTES / BLOCK_SIZE_MIN + 2)
+#define RUN_BYTES  (1u << 20)   /* plaintext of the longest run */
+#define PART_BYTES (256u << 10) /* … of a part, which one thread reads or seals by itself */
+#define SPAN_MAX   (RUN_BYTES / BLOCK_SIZE_MIN + 2)
 
-/* A run being assembled for one pwrite: where the next sealed block goes, and what each does to the root. */
+/* A run being assembled: where its sealed blocks go, and what each does to the root. All but the last are whole. */
 struct run {
 	uint64_t first;
 	uint8_t *sealed;
 	size_t len, blocks, last_len;
+	const uint8_t *plain[SPAN_MAX]; /* NULL: sealed */
 	uint8_t delta[SPAN_MAX][LEAF_BYTES], leaf[SPAN_MAX][LEAF_BYTES]; /* of `blocks` blocks */
 };
 /* `room`: what scratch_get gave; NULL: nothing may be added. */
 void run_reset(const struct archive *a, struct run *run, uint64_t first, uint8_t *room);
-void run_add(struct archive *a, struct ofile *of, struct run *run, uint64_t index, const uint8_t *plain, size_t len);
+/* The next block, sealed at once. */
+void run_add(struct archive *a, struct ofile *of, struct run *run, const uint8_t *plain, size_t len);
 
 size_t block_len(const struct archive *a, uint64_t size, uint64_t index); /* of a file of `size` bytes */
 void xor_leaf(uint8_t sum[static LEAF_BYTES], const uint8_t leaf[static LEAF_BYTES]);

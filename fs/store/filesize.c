@@ -61,7 +61,7 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 		if (!(r = leaf_of(a, of, i, leaf)))
 			xor_leaf(gone, leaf);
 	if (!r && rest && !(r = load_block(a, of, keep, block)))
-		run_add(a, of, &run, keep, block, rest);
+		run_add(a, of, &run, block, rest);
 	/* A cut through a block, which is two steps in place, or of a file that the journal knows blocks of, is made when it is on record there. */
 	bool twice = !r && (rest || journal_knows(a, of->h.file_id));
 	if (twice)
