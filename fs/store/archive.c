@@ -1,10 +1,11 @@
 #include "store/archive.h"
 #include "store/review.h"
 
-#include "exif/reader.h"
+#include "base/closer.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "base/team.h"
+#include "exif/reader.h"
 #include "store/core.h"
 #include "store/hold.h"
 #include "store/journal.h"
@@ -146,6 +147,8 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 		a->hooks = *hooks;
 	errint_t r = audit_start(a->audit);
 	if (!r)
+		r = closer_start(&a->closer);
+	if (!r)
 		r = team_start(min_size((size_t)get_nprocs() - 1, TEAM_MAX), &a->team);
 	if (!r)
 		r = journal_start(a);
@@ -198,6 +201,8 @@ void archive_close(struct archive *a)
 	errint_t synced = a->root ? inode_close_all(a) : 0;
 	a->journal_kept = !journal_close(a, !synced);
 	team_stop(a->team);
+	closer_stop(a->closer);
+	a->closer = NULL;
 	catalogue_close(a->catalogue);
 	end_session(a);
 	dir_cache_free(a);

@@ -1,3 +1,4 @@
+#include "base/closer.h"
 #include "store/ofile.h"
 
 #include <assert.h>
@@ -160,7 +161,7 @@ static struct inode *inode_destroy(struct archive *a, struct inode *i)
 	if (i->dir)
 		dirstate_free(a, i);
 	if (i->held >= 0) {
-		close(i->held);
+		closer_put(a->closer, i->held);
 		atomic_fetch_sub(&a->held, 1);
 	}
 	pthread_mutex_destroy(&i->lock);

@@ -54,6 +54,7 @@ struct archive {
 	struct sweeper *sweeper;
 	struct reviewer *reviewer;
 	struct scan *scan;
+	struct closer *closer; /* of removed files; NULL: each thread closes */
 	struct team *team; /* for long reads and writes; NULL: each thread does its own */
 	struct holds *holds;
 	struct archive_hooks hooks;
