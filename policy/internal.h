@@ -253,7 +253,7 @@ struct rule_section {
 	size_t budget_count;
 };
 
-enum { PER_USER = 1, PER_EVERYONE };
+enum { PER_USER = 1, PER_EVERYONE, PER_SESSION, PER_PROGRAM, PER_SERVICE };
 enum { EXCEED_DENY = 1, EXCEED_LOCKOUT };
 enum { ERROR_QUOTA = 1, ERROR_ACCESS };
 enum { MODE_ENFORCE = 1, MODE_ALERT };

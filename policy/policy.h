@@ -205,6 +205,34 @@ const struct policy_settings *policy_settings(const struct policy *p);
 
 /* ---- who is asking ----------------------------------------------------------------------------------------------- */
 
+/* What is known of the program that asks. Only PROGRAM_VALID is one that a rule may believe; the others say why not. */
+enum program_state {
+	PROGRAM_UNREAD,	    /* nobody needed it */
+	PROGRAM_VALID,
+	PROGRAM_UNREADABLE, /* not to be told, or it changed while it was looked at */
+	PROGRAM_NAMESPACE,  /* of another user namespace, where a process may name any file as its program */
+	PROGRAM_TRACED,	    /* another process holds it by ptrace */
+	PROGRAM_DELETED,    /* its file has no name any more, or is a memfd */
+	PROGRAM_WRITABLE,   /* somebody other than root may change its file */
+	PROGRAM_PRELOADED,  /* it was started with LD_PRELOAD or the like, or maps code that somebody other than root may change */
+	PROGRAM_SCRIPT,	    /* an interpreter: what it does is said by what it runs */
+	PROGRAM_STATES
+};
+
+#define POLICY_DIGEST_BYTES 32
+
+struct subject_program {
+	enum program_state state;
+	uint64_t device, inode; /* 0: not known */
+	int64_t changed_ns;	/* its file's change time */
+	bool hashed;
+	uint8_t sha256[POLICY_DIGEST_BYTES]; /* if `hashed` */
+	const char *path;			  /* as its process sees it, for people only: a user may make it say anything. NULL: not known */
+};
+
+/* Where a session began, as the login manager wrote it down. */
+enum subject_origin { ORIGIN_UNKNOWN, ORIGIN_CONSOLE, ORIGIN_SSH, ORIGIN_CRON, ORIGIN_SERVICE, ORIGIN_OTHER };
+
 struct subject {
 	uint32_t uid;	    /* of the request (fsuid) */
 	uint32_t login_uid; /* POLICY_NO_UID: unset */
@@ -214,7 +242,20 @@ struct subject {
 	size_t group_count;
 	uint32_t pid; /* thread id as FUSE gave it; for the record only */
 	bool unidentified; /* pid 0, kernel thread, unreadable: only a rule that names it permits */
+	/* Only what policy_needs() asks for is filled in; zeroed is not known. */
+	uint32_t session;    /* the audit session; 0: not known, POLICY_NO_UID: none */
+	const char *service; /* its unit below system.slice, "imgindex.service"; "": in none, NULL: not known */
+	enum subject_origin origin;
+	struct subject_program program;
 };
+
+#define NEED_SESSION 1u
+#define NEED_ORIGIN  2u
+#define NEED_SERVICE 4u
+#define NEED_PROGRAM 8u
+#define NEED_DIGEST  16u /* the program's SHA-256 */
+/* What the rules and budgets of this policy have to know of a subject besides its uids and groups. */
+unsigned policy_needs(const struct policy *p);
 
 /* ---- the guard ----------------------------------------------------------------------------------------------------- */
 
