@@ -267,6 +267,8 @@ static int link_rules(struct policy *p, const struct policy_names *names, struct
 			diag_error(d, u->s.line, "'%s' has a meaning of its own and is no name for a list", u->s.name);
 		e = users_resolve(u, names, d);
 	}
+	for (size_t i = 0; !e && i < p->programs_count; i++)
+		e = programs_link(p->programs[i], d);
 	for (size_t i = 0; !e && i < p->rule_count; i++) {
 		struct rule_section *r = p->rule[i];
 
@@ -275,7 +277,9 @@ static int link_rules(struct policy *p, const struct policy_names *names, struct
 		rule_link_times(p, r);
 		for (size_t k = 0; k < r->paths.count; k++)
 			p->rule_paths |= !r->paths.all;
-		e = rule_resolve(r, p, names, d);
+		e = rule_link_asker(p, r, d);
+		if (!e)
+			e = rule_resolve(r, p, names, d);
 	}
 	p->rule_paths |= p->rule_classes && p->class_paths;
 	return e;
@@ -287,7 +291,8 @@ int policy_link(struct policy *p, const struct policy_names *names, struct polic
 	p->rule = gather(p, S_RULE, &p->rule_count);
 	p->budget = gather(p, S_BUDGET, &p->budget_count);
 	p->users = gather(p, S_USERS, &p->users_count);
-	if (!p->class_ || !p->rule || !p->budget || !p->users)
+	p->programs = gather(p, S_PROGRAMS, &p->programs_count);
+	if (!p->class_ || !p->rule || !p->budget || !p->users || !p->programs)
 		return -ENOMEM;
 	for (size_t i = 0; i < p->section_count; i++)
 		check_required(p->section[i], diags);

@@ -1,4 +1,4 @@
-/* criteria.c - what a rule asks about a read: who, which path, which class, at what time. */
+/* criteria.c - what a rule asks about a read: who (principal.c, program.c), which path, which class, at what time. */
 #include <string.h>
 
 #include "policy/internal.h"
@@ -79,7 +79,8 @@ bool rule_matches_at(const struct rule_section *rule, int minute)
 
 bool rule_matches_some_time(const struct rule_section *rule, const struct rule_facts *f, uint32_t uid)
 {
-	return who_matches(&rule->who, f->who, uid, rule->effect == RULE_DENY) && class_matches(rule, f) && path_matches(rule, f->path);
+	return who_matches(&rule->who, f->who, uid, rule->effect == RULE_DENY) && asker_matches(rule, f->who) && class_matches(rule, f) &&
+	       path_matches(rule, f->path);
 }
 
 const struct rule_section *rule_for(const struct policy *p, const struct rule_facts *f, uint32_t uid)

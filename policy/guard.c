@@ -235,17 +235,32 @@ static void bill_shared(struct bill *b, const struct policy *p)
 			bill_add(b, p->budget[i], POLICY_NO_UID);
 }
 
+static void facts_of(const struct policy *p, const struct guard_request *r, struct rule_facts *ret)
+{
+	*ret = (struct rule_facts){.who = r->who, .path = r->path, .minute = week_minute(p, r->now_ms, r->wall_ms, r->local_offset_s)};
+	facts_classes(ret, p, r->class_);
+}
+
+/* Whom the request is charged to. */
+static size_t judged(const struct guard *g, const struct guard_request *r, uint32_t ret[static PRINCIPALS_MAX])
+{
+	struct rule_facts facts;
+
+	facts_of(g->policy, r, &facts);
+	return principals_judged(g->policy, &facts, ret);
+}
+
 /* Judges every uid of the subject; false if one is denied. The verdict names the deciding rule. */
 static bool judge(const struct guard *g, const struct guard_request *r, struct bill *bill, struct guard_verdict *v)
 {
 	const struct policy *p = g->policy;
 	uint32_t uid[PRINCIPALS_MAX];
-	size_t n = principals_of(r->who, uid);
 	const struct rule_section *named = NULL;
-	struct rule_facts facts = {
-		.who = r->who, .path = r->path, .minute = week_minute(p, r->now_ms, r->wall_ms, r->local_offset_s)};
+	struct rule_facts facts;
+	size_t n;
 
-	facts_classes(&facts, p, r->class_);
+	facts_of(p, r, &facts);
+	n = principals_judged(p, &facts, uid);
 	for (size_t i = 0; i < n; i++) {
 		const struct rule_section *rule = rule_for(p, &facts, uid[i]);
 
@@ -278,7 +293,7 @@ void guard_created(
 	struct guard *g, const struct subject *who, const uint8_t file_id[static POLICY_FILE_ID_BYTES], int64_t now_ms)
 {
 	uint32_t uid[PRINCIPALS_MAX], i;
-	size_t n = who->unidentified ? 0 : principals_of(who, uid);
+	size_t n = who->unidentified || !g->policy ? 0 : principals_making(g->policy, who, uid);
 	uint8_t id[POLICY_FILE_ID_BYTES];
 
 	now_ms = guard_set_now(g, now_ms);
@@ -297,14 +312,10 @@ void guard_created(
 	}
 }
 
-static bool is_own(const struct guard *g, const struct subject *who, const uint8_t *file_id)
+static bool is_own(const struct guard *g, const uint32_t *uid, size_t n, const uint8_t *file_id)
 {
-	uint32_t uid[PRINCIPALS_MAX];
-	size_t n = principals_of(who, uid);
 	uint8_t id[POLICY_FILE_ID_BYTES];
 
-	if (who->unidentified)
-		return false;
 	for (size_t i = 0; i < n; i++) {
 		own_id(id, file_id, uid[i]);
 		uint32_t at = recent_find(&g->own, id);
@@ -351,7 +362,7 @@ static bool shut_out(struct guard *g, const struct guard_request *r, const struc
 	const struct lockout *l = NULL;
 
 	if (!bill->closed && bill->count && g->lock.count)
-		l = lockouts_find(&g->lock, uid, principals_of(r->who, uid), g->now_ms);
+		l = lockouts_find(&g->lock, uid, judged(g, r, uid), g->now_ms);
 	if (!bill->closed && !l)
 		return false;
 	v->effect = l ? GUARD_DENY_LOCKOUT : GUARD_DENY_CLOSED;
@@ -368,7 +379,7 @@ static void lock_out(
 	struct guard *g, const struct guard_request *r, const struct budget_section *b, bool charging, struct guard_verdict *v)
 {
 	uint32_t uid[PRINCIPALS_MAX];
-	size_t n = charging ? principals_of(r->who, uid) : 0;
+	size_t n = charging ? judged(g, r, uid) : 0;
 	struct guard_lockout l = {.since_ms = g->now_ms, .budget = v->budget, .window = v->window};
 
 	l.until_ms = (g->now_ms / 1000 + 1 + b->lockout_for) * 1000;
@@ -426,6 +437,7 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 {
 	struct bill bill = {.count = 0};
 	struct threat threat = {.budget = NULL};
+	uint32_t uid[PRINCIPALS_MAX];
 
 	*v = (struct guard_verdict){
 		.effect = GUARD_DENY_RULE, .error = -EACCES, .rule = "", .budget = "", .window = ""};
@@ -435,7 +447,7 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 		return;
 	v->effect = GUARD_PERMIT;
 	v->error = 0;
-	v->own = bill.count && is_own(g, r->who, r->file_id);
+	v->own = bill.count && is_own(g, uid, judged(g, r, uid), r->file_id);
 	if (v->own)
 		return;
 	weigh(g, r, &bill, v, &threat);
@@ -464,11 +476,13 @@ void guard_preview(struct guard *g, const struct guard_request *r, struct guard_
 bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *file_id, const char *class_,
 	const char *from, const char *to, int64_t now_ms)
 {
+	uint32_t uid[PRINCIPALS_MAX];
+
 	guard_set_now(g, now_ms);
 	reap(g);
 	if (!g->policy)
 		return false;
-	if (file_id && is_own(g, who, file_id))
+	if (file_id && is_own(g, uid, principals_making(g->policy, who, uid), file_id))
 		return true;
 	return policy_may_move(g->policy, who, class_, from, to, !file_id);
 }
@@ -498,13 +512,14 @@ void guard_replay(struct guard *g, const struct subject *who, const char *rule,
 	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms)
 {
 	uint32_t uid[PRINCIPALS_MAX];
-	size_t n = principals_of(who, uid);
 	struct bill bill = {.count = 0};
+	size_t n;
 
 	guard_set_now(g, when_ms);
 	reap(g);
 	if (!g->policy)
 		return;
+	n = principals_recorded(g->policy, who, rule, uid);
 	for (size_t i = 0; i < n; i++) {
 		const struct rule_section *found = replay_rule(g->policy, who, uid[i], rule);
 

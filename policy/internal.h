@@ -13,6 +13,7 @@
 #define POLICY_MAX_ZONE           64u
 #define POLICY_MAX_SECTIONS       1024u
 #define POLICY_MAX_LIST           512u
+#define POLICY_MAX_UNIT           127u
 #define POLICY_MAX_GLOB           255u
 #define POLICY_MAX_KEYS           24u
 #define POLICY_MAX_DIAGS          200u
@@ -50,11 +51,11 @@ enum value_type {
 	V_TIMEZONE,   /* char *: Europe/Berlin */
 	V_HOURS,      /* struct hours: 08:00-18:00 */
 	V_DAYS,       /* unsigned, Monday is 1, Tuesday 2: mon-fri */
+	V_PATHS,      /* struct strlist of absolute paths */
+	V_SHA256,     /* struct strlist of 64 hexadecimal digits each */
 	/* what only later versions store: checked, then refused as not supported yet */
 	V_KEEP,     /* a duration or `none` */
-	V_PATHS,    /* absolute paths */
 	V_COMMAND,  /* an absolute path and arguments */
-	V_SHA256,
 	V_DATE, /* 2027-01-31 or 2027-01-31T12:00 */
 };
 
@@ -239,15 +240,26 @@ struct who {
 };
 
 enum { RULE_PERMIT = 1, RULE_DENY };
+enum { IDENTITY_LOGIN = 1, IDENTITY_UID };
+
+struct programs_section {
+	struct section s;
+	struct strlist paths, sha256;
+	uint8_t (*digest)[POLICY_DIGEST_BYTES];
+	size_t digest_count;
+	bool used;
+};
 
 struct rule_section {
 	struct section s;
-	struct strlist users, groups, budgets, classes;
+	struct strlist users, groups, budgets, classes, programs, services;
 	struct globlist paths;
 	struct hours hours;
 	unsigned days; /* 0: every day */
 	uint64_t class_[POLICY_MAX_SECTIONS / 64]; /* by index, if there are `classes` */
-	int effect;
+	int effect, identity;
+	int origin; /* an enum subject_origin; 0: any */
+	struct programs_section **program; /* of each of `programs`; NULL: that is a path */
 	struct who who;
 	struct budget_section *budget[POLICY_MAX_RULE_BUDGETS];
 	size_t budget_count;
@@ -281,9 +293,11 @@ struct policy {
 	struct rule_section **rule;
 	struct budget_section **budget;
 	struct users_section **users;
-	size_t class_count, rule_count, budget_count, users_count;
+	struct programs_section **programs;
+	size_t class_count, rule_count, budget_count, users_count, programs_count;
 	struct class_section *fallback;
-	bool class_paths, rule_paths, rule_classes, rule_times;
+	bool class_paths, rule_paths, rule_classes, rule_times, rule_identity;
+	unsigned needs; /* of the rules */
 	struct hours turns; /* the minutes at which the hours of some rule begin or end, and midnight */
 };
 
@@ -354,6 +368,20 @@ bool ids_have(const struct ids *set, uint32_t id);
 void ids_free(struct ids *set);
 int users_resolve(struct users_section *u, const struct policy_names *names, struct policy_diags *d);
 int rule_resolve(struct rule_section *r, struct policy *p, const struct policy_names *names, struct policy_diags *d);
+
+/* ---- programs, services, origins (program.c) --------------------------------------------------------------------------- */
+
+/* Whether the rule is about what runs in this program, service and session; and whether `a` is if `b` is. */
+bool asker_matches(const struct rule_section *rule, const struct subject *s);
+bool asker_covers(const struct rule_section *a, const struct rule_section *b);
+/* Whom this request is judged by and charged to: principals_of(), or the request's uid alone where its rule says identity = uid. */
+size_t principals_judged(const struct policy *p, const struct rule_facts *f, uint32_t ret[static PRINCIPALS_MAX]);
+/* Who has made a file, of which it then reads freely for a time: the client alone if that is a file server. */
+size_t principals_making(const struct policy *p, const struct subject *s, uint32_t ret[static PRINCIPALS_MAX]);
+/* Whom a read under the rule of that name was charged to. */
+size_t principals_recorded(const struct policy *p, const struct subject *s, const char *rule, uint32_t ret[static PRINCIPALS_MAX]);
+int programs_link(struct programs_section *s, struct policy_diags *d);
+int rule_link_asker(struct policy *p, struct rule_section *r, struct policy_diags *d);
 
 /* ---- files read recently (recent.c) -------------------------------------------------------------------------------------- */
 

@@ -45,8 +45,8 @@ static const struct keyword users_keys[] = {
 };
 
 static const struct keyword programs_keys[] = {
-	{"paths", V_PATHS, KW_REQUIRED, 0, NULL, NULL},
-	{"sha256", V_SHA256, 0, 0, NULL, NULL},
+	{"paths", V_PATHS, KW_REQUIRED, AT(programs_section, paths), NULL, NULL},
+	{"sha256", V_SHA256, 0, AT(programs_section, sha256), NULL, NULL},
 };
 
 static const struct keyword rule_keys[] = {
@@ -58,10 +58,10 @@ static const struct keyword rule_keys[] = {
 	{"days", V_DAYS, 0, AT(rule_section, days), NULL, NULL},
 	{"effect", V_CHOICE, KW_REQUIRED, AT(rule_section, effect), "permit|deny", NULL},
 	{"budget", V_NAMES, 0, AT(rule_section, budgets), NULL, NULL},
-	{LATER("programs", V_NAMES)},
-	{LATER("services", V_NAMES)},
-	{LATER_CHOICE("origin", "console|ssh|cron|service|other")},
-	{LATER_CHOICE("identity", "login|uid")},
+	{"programs", V_NAMES, 0, AT(rule_section, programs), NULL, NULL},
+	{"services", V_NAMES, 0, AT(rule_section, services), NULL, NULL},
+	{"origin", V_CHOICE, 0, AT(rule_section, origin), "console|ssh|cron|service|other", NULL},
+	{"identity", V_CHOICE, 0, AT(rule_section, identity), "login|uid", NULL},
 	{LATER_CHOICE("canaries", "alarm|exempt")},
 };
 
@@ -123,7 +123,7 @@ static const struct section_kind kinds[S_COUNT] = {
 	[S_POLICY] = {"policy", S_POLICY, false, false, sizeof(struct policy_section), KEYS(policy_keys)},
 	[S_CLASS] = {"class", S_CLASS, true, false, sizeof(struct class_section), KEYS(class_keys)},
 	[S_USERS] = {"users", S_USERS, true, false, sizeof(struct users_section), KEYS(users_keys)},
-	[S_PROGRAMS] = {"programs", S_PROGRAMS, true, true, BARE, KEYS(programs_keys)},
+	[S_PROGRAMS] = {"programs", S_PROGRAMS, true, false, sizeof(struct programs_section), KEYS(programs_keys)},
 	[S_RULE] = {"rule", S_RULE, true, false, sizeof(struct rule_section), KEYS(rule_keys)},
 	[S_BUDGET] = {"budget", S_BUDGET, true, false, sizeof(struct budget_section), KEYS(budget_keys)},
 	[S_CANARY] = {"canary", S_CANARY, true, true, BARE, KEYS(canary_keys)},
@@ -182,6 +182,9 @@ void section_free(struct section *s)
 		ids_free(&((struct rule_section *)s)->who.uids);
 		ids_free(&((struct rule_section *)s)->who.gids);
 		ids_free(&((struct rule_section *)s)->who.groups);
+		free(((struct rule_section *)s)->program);
+	} else if (s->kind->id == S_PROGRAMS) {
+		free(((struct programs_section *)s)->digest);
 	}
 	free(s->name);
 	free(s);

@@ -94,7 +94,7 @@ static bool alike_below(
 	for (size_t i = 0; i < p->rule_count; i++) {
 		const struct rule_section *rule = p->rule[i];
 
-		if (!who_matches(&rule->who, who, uid, rule->effect == RULE_DENY))
+		if (!who_matches(&rule->who, who, uid, rule->effect == RULE_DENY) || !asker_matches(rule, who))
 			continue;
 		if (rule_is_about_all(rule))
 			return true;
@@ -120,7 +120,7 @@ bool policy_may_move(
 	const struct policy *p, const struct subject *who, const char *class_, const char *from, const char *to, bool tree)
 {
 	uint32_t uid[PRINCIPALS_MAX];
-	size_t n = principals_of(who, uid);
+	size_t n = principals_making(p, who, uid);
 
 	for (size_t i = 0; i < n; i++)
 		if (tree ? !alike_below(p, who, uid[i], from, to) : !file_may_move(p, who, class_, from, to, uid[i]))

@@ -398,5 +398,6 @@ void policy_unref(struct policy *p)
 	free(p->rule);
 	free(p->budget);
 	free(p->users);
+	free(p->programs);
 	free(p);
 }

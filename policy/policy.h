@@ -220,6 +220,7 @@ enum program_state {
 };
 
 #define POLICY_DIGEST_BYTES 32
+#define PROGRAM_KNOWN_MAX   4
 
 struct subject_program {
 	enum program_state state;
@@ -227,7 +228,9 @@ struct subject_program {
 	int64_t changed_ns;	/* its file's change time */
 	bool hashed;
 	uint8_t sha256[POLICY_DIGEST_BYTES]; /* if `hashed` */
-	const char *path;			  /* as its process sees it, for people only: a user may make it say anything. NULL: not known */
+	const char *path; /* as its process sees it, for people only: a user may make it say anything. NULL: not known */
+	/* Those of the policy's paths at which this very file is now, for all users of the machine. Filled whatever the state, if device and inode are. */
+	const char *known[PROGRAM_KNOWN_MAX];
 };
 
 /* Where a session began, as the login manager wrote it down. */
@@ -256,6 +259,18 @@ struct subject {
 #define NEED_DIGEST  16u /* the program's SHA-256 */
 /* What the rules and budgets of this policy have to know of a subject besides its uids and groups. */
 unsigned policy_needs(const struct policy *p);
+
+/* A program that a rule names, once for each of its paths. */
+struct policy_program {
+	const char *rule, *section; /* NULL: the rule has the path itself */
+	unsigned line;		    /* of the rule */
+	const char *path;
+	const uint8_t (*sha256)[POLICY_DIGEST_BYTES]; /* its file has to have one of these, if there are any */
+	size_t sha256_count;
+};
+bool policy_program_at(const struct policy *p, size_t i, struct policy_program *ret); /* false past the last */
+/* By its name: whether it runs what it is given, so that its own file says nothing about what it does. */
+bool policy_program_interprets(const char *path);
 
 /* ---- the guard ----------------------------------------------------------------------------------------------------- */
 

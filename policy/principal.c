@@ -25,27 +25,6 @@ size_t principals_of(const struct subject *s, uint32_t ret[static PRINCIPALS_MAX
 	return n;
 }
 
-unsigned policy_needs(const struct policy *p)
-{
-	static const struct {
-		const char *key;
-		unsigned needs;
-	} of_rule[] = {
-		{"programs", NEED_PROGRAM},
-		{"services", NEED_SERVICE},
-		{"origin", NEED_ORIGIN | NEED_SESSION | NEED_SERVICE},
-	};
-	static const unsigned of_budget[] = {[PER_SESSION] = NEED_SESSION, [PER_PROGRAM] = NEED_PROGRAM, [PER_SERVICE] = NEED_SERVICE};
-	unsigned needs = 0;
-
-	for (size_t i = 0; i < p->rule_count; i++)
-		for (size_t k = 0; k < sizeof(of_rule) / sizeof(of_rule[0]); k++)
-			needs |= section_has(&p->rule[i]->s, of_rule[k].key) ? of_rule[k].needs : 0;
-	for (size_t i = 0; i < p->budget_count; i++)
-		needs |= of_budget[p->budget[i]->per];
-	return needs;
-}
-
 /* Position of `id`, or where it belongs. */
 static size_t ids_at(const struct ids *set, uint32_t id)
 {

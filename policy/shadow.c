@@ -61,7 +61,7 @@ static bool rule_covers(const struct rule_section *a, const struct rule_section 
 	/* a rule that denies by group reaches further than one that permits by the same group */
 	if (a->effect == RULE_PERMIT && b->effect == RULE_DENY && (a->who.by_group || a->who.gids.count))
 		return false;
-	if (!who_covers(&a->who, &b->who) || !rule_classes_cover(a, b) || !rule_times_cover(a, b))
+	if (!who_covers(&a->who, &b->who) || !asker_covers(a, b) || !rule_classes_cover(a, b) || !rule_times_cover(a, b))
 		return false;
 	if (!a->paths.count || a->paths.all)
 		return true;
@@ -114,4 +114,7 @@ void policy_warn(const struct policy *p, struct policy_diags *diags)
 	for (size_t i = 0; i < p->users_count; i++)
 		if (!p->users[i]->used)
 			diag_warn(diags, p->users[i]->s.line, "[users %s] is in no rule", p->users[i]->s.name);
+	for (size_t i = 0; i < p->programs_count; i++)
+		if (!p->programs[i]->used)
+			diag_warn(diags, p->programs[i]->s.line, "[programs %s] is in no rule", p->programs[i]->s.name);
 }

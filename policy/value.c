@@ -342,6 +342,13 @@ static int each_parse(const char *text, int (*add)(const char *, void *, struct 
 	return r;
 }
 
+static int checked_parse(enum value_type type, const char *text, struct strlist *ret, struct complaint *why)
+{
+	int r = later_check(type, text, why);
+
+	return r || !ret ? r : strlist_parse(text, ret, why);
+}
+
 int value_parse(const struct keyword *k, const char *text, void *field, struct complaint *why)
 {
 	if (!*text)
@@ -376,6 +383,9 @@ int value_parse(const struct keyword *k, const char *text, void *field, struct c
 		return text_parse(k, text, field, why);
 	case V_NAMES:
 		return strlist_parse(text, field, why);
+	case V_PATHS:
+	case V_SHA256:
+		return checked_parse(k->type, text, k->offset ? field : NULL, why);
 	case V_GLOBS:
 		return globs_parse(text, field, why);
 	case V_FILE_RATES:
@@ -403,6 +413,8 @@ void value_free(const struct keyword *k, void *field)
 		free(*(char **)field);
 		break;
 	case V_NAMES:
+	case V_PATHS:
+	case V_SHA256:
 		strlist_free(field);
 		break;
 	case V_GLOBS:

@@ -303,13 +303,7 @@ Test(parse, not_supported_yet)
 	REFUSED(8, "session is not supported yet",
 		HEAD "[budget b]\nfiles = 1/1h\nper = session\n"
 		     "[rule p]\neffect = permit\nbudget = b\n");
-	REFUSED(9, "services is not supported yet", HEAD PERMIT "services = nginx.service\n");
 	REFUSED(7, "keep-names is not supported yet", HEAD "[audit]\nkeep-names = none\n" PERMIT);
-	REFUSED(6, "[programs] is not supported yet",
-		HEAD "[programs viewer]\npaths = /usr/bin/imgview\n"
-		     "sha256 = e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855,"
-		     " 03b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855,"
-		     " 13b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n" PERMIT);
 	REFUSED(6, "[canary] is not supported yet", HEAD "[canary c]\npaths = **\nper-directory = 2\n" PERMIT);
 	REFUSED(6, "[alert] is not supported yet", HEAD "[alert]\nexec = /usr/bin/alarm --now\njournal = yes\n" PERMIT);
 	REFUSED(6, "[break-glass] is not supported yet",
@@ -326,8 +320,6 @@ Test(parse, mistakes_in_what_is_not_supported_yet)
 		{HEAD "retain-bounds = 1y..30d\n" PERMIT, "above the second"},
 		{HEAD "commit-after = 0s\n" PERMIT, "0 is refused"},
 		{HEAD "timezone = ../etc\n" PERMIT, "time zone"},
-		{HEAD "[programs p]\npaths = bin/sh\n" PERMIT, "no absolute path"},
-		{HEAD "[programs p]\npaths = /bin/sh\nsha256 = 12\n" PERMIT, "64 lower-case"},
 		{HEAD "[alert]\nexec = alarm\n" PERMIT, "absolute path"},
 		{HEAD "[budget b]\nfiles = 1/1h\nlearn-until = 2027-13-01\n" PERMIT, "expected a date"},
 	};
