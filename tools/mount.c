@@ -8,6 +8,7 @@
 #include "tools/target.h"
 #include "tools/unlock.h"
 
+#include "base/helper.h"
 #include "base/log.h"
 #include "ctl/server.h"
 #include "fuse/session.h"
@@ -247,7 +248,11 @@ static int mount_here(struct daemon *d)
 	errint_t r = d->request->foreground ? 0 : session_daemonize(&child, &d->ready_fd, &f);
 	if (r || !child)
 		return r ? end_with(d, r, &f) : set_flags(d);
-	r = serve(d, &f);
+	if ((r = helper_start(!d->request->foreground)))
+		session_failed(d->ready_fd, fault_set(&f, r, "cannot fork: %s", strerror(-r)), &f);
+	else
+		r = serve(d, &f);
+	helper_stop();
 	if (!d->request->foreground) {
 		if (r && d->served) /* before, the parent says it */
 			log_line(LOG_LEVEL_ERROR, "%s: %s", d->archive, f.text[0] ? f.text : strerror(-r));
