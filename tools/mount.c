@@ -248,6 +248,7 @@ static int mount_here(struct daemon *d)
 	errint_t r = d->request->foreground ? 0 : session_daemonize(&child, &d->ready_fd, &f);
 	if (r || !child)
 		return r ? end_with(d, r, &f) : set_flags(d);
+	archive_provide();
 	if ((r = helper_start(!d->request->foreground)))
 		session_failed(d->ready_fd, fault_set(&f, r, "cannot fork: %s", strerror(-r)), &f);
 	else

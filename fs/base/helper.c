@@ -19,7 +19,7 @@ union control {
 	char bytes[CMSG_SPACE(sizeof(int) * (HELPER_FDS_MAX + 1))];
 };
 
-static helper_function *acts[HELPER_ACTS] = {[HELPER_EXEC] = helper_act_exec};
+static helper_function *acts[HELPER_ACTS] = {[HELPER_EXEC] = helper_act_exec, [HELPER_ACCOUNT] = helper_act_account};
 static const int no_fds[HELPER_FDS_MAX] = {-1, -1};
 static int helper_fd = -1;
 static pid_t helper_pid;

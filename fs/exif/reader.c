@@ -2,6 +2,7 @@
 
 #include "exif/wire.h"
 
+#include "base/helper.h"
 #include "base/log.h"
 
 #include <fcntl.h>
@@ -11,11 +12,13 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#define THIS_PROGRAM "/proc/self/exe"
 #define ZONES        4    /* processes at once, each of one time zone; the one that was idle longest makes room */
 #define ASKED_MAX    4096 /* images; then another process takes over, and what may have collected in this one is gone */
 #define ANSWER_MS    1000
@@ -25,8 +28,9 @@
 
 struct reader {
 	char zone[EXIF_ZONE_MAX + 1];
-	pid_t pid; /* 0: none */
-	int fd;
+	bool there;
+	pid_t pid; /* 0: the helper's child, which ends when `life` is closed */
+	int fd, life;
 	unsigned asked;
 	uint64_t used;
 };
@@ -38,7 +42,7 @@ struct exif_readers {
 	int64_t failed_ms[FAILURES];
 	unsigned failed;
 	bool zone_told;
-	const char *program;
+	const char *program; /* NULL: this one */
 };
 
 struct exif_readers *exif_readers_new(const char *program)
@@ -47,7 +51,7 @@ struct exif_readers *exif_readers_new(const char *program)
 	if (!r)
 		return NULL;
 	pthread_mutex_init(&r->lock, NULL);
-	r->program = program ? program : "/proc/self/exe";
+	r->program = program;
 	for (size_t i = 0; i < FAILURES; i++)
 		r->failed_ms[i] = INT64_MIN / 2;
 	return r;
@@ -63,13 +67,15 @@ static int64_t now_ms(void)
 static void end(struct reader *p)
 {
 	int status;
-	if (!p->pid)
+	if (!p->there)
 		return;
 	close(p->fd);
-	kill(p->pid, SIGKILL);
-	while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+	cleanup_closep(&p->life);
+	if (p->pid)
+		kill(p->pid, SIGKILL);
+	while (p->pid && waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
 		;
-	*p = (struct reader){.pid = 0};
+	*p = (struct reader){.life = -1};
 }
 
 void exif_readers_free(struct exif_readers *r)
@@ -147,20 +153,69 @@ static errint_t spawn(const char *program, const char *zone, int fd, pid_t *ret)
 	return r;
 }
 
-static errint_t start(struct exif_readers *r, struct reader *p, const char *zone)
+static errint_t spawn_pair(const char *program, const char *zone, int *ret_fd, pid_t *ret_pid)
 {
 	int pair[2];
-	char state = 0;
-	pid_t pid;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		return -errno;
-	errint_t e = spawn(r->program, zone, pair[1], &pid);
+	errint_t r = spawn(program, zone, pair[1], ret_pid);
 	close(pair[1]);
-	if (e) {
+	if (r)
 		close(pair[0]);
-		return e;
+	else
+		*ret_fd = pair[0];
+	return r;
+}
+
+/* In the helper: the reader lives until it ends, or the daemon has done with it. */
+static errint_t act_reader(struct helper_call *c)
+{
+	int fd, status;
+	pid_t pid;
+	if (strlen((char *)c->args) > EXIF_ZONE_MAX)
+		return -EINVAL;
+	errint_t r = spawn_pair(THIS_PROGRAM, (char *)c->args, &fd, &pid);
+	if (r)
+		return r;
+	struct pollfd p[2] = {{.fd = pidfd_open(pid, 0), .events = POLLIN}, {.fd = c->reply_fd, .events = POLLIN}};
+	r = p[0].fd < 0 ? -errno : helper_reply(c, 0, NULL, 0, fd);
+	close(fd);
+	while (!r && poll(p, 2, -1) < 0 && errno == EINTR)
+		;
+	kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return r;
+}
+
+void exif_provide(void)
+{
+	helper_provide(HELPER_EXIF, act_reader);
+}
+
+static errint_t begin(const char *program, const char *zone, struct reader *ret)
+{
+	struct helper_answer a;
+	if (program || !helper_started())
+		return spawn_pair(program ? program : THIS_PROGRAM, zone, &ret->fd, &ret->pid);
+	errint_t r = helper_begin(HELPER_EXIF, zone, strlen(zone), &a, &ret->life);
+	free(a.out);
+	if (!r && a.fd < 0) {
+		cleanup_closep(&ret->life);
+		r = -EPROTO;
 	}
-	*p = (struct reader){.pid = pid, .fd = pair[0]};
+	ret->fd = a.fd;
+	return r;
+}
+
+static errint_t start(struct exif_readers *r, struct reader *p, const char *zone)
+{
+	struct reader new = {.there = true, .life = -1};
+	char state = 0;
+	errint_t e = begin(r->program, zone, &new);
+	if (e)
+		return e;
+	*p = new;
 	strcpy(p->zone, zone);
 	if (!(e = take(p->fd, &state, 1, now_ms() + START_MS)) && state != EXIF_READY && state != EXIF_ZONE_UNKNOWN)
 		e = -EPROTO;
@@ -192,9 +247,9 @@ static errint_t reader_for(struct exif_readers *r, const char *zone, struct read
 	struct reader *p = &r->reader[0];
 	for (size_t i = 0; i < ZONES; i++) {
 		struct reader *q = &r->reader[i];
-		if (q->pid && (has_ended(q) || q->asked >= ASKED_MAX))
+		if (q->there && (has_ended(q) || q->asked >= ASKED_MAX))
 			end(q);
-		if (q->pid && !strcmp(q->zone, zone)) {
+		if (q->there && !strcmp(q->zone, zone)) {
 			*ret = q;
 			return 0;
 		}

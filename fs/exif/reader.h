@@ -13,6 +13,8 @@ struct exif_readers;
 
 /* `program`: of the readers' process; NULL: this one. No process is started before it is needed. NULL without memory. */
 struct exif_readers *exif_readers_new(const char *program);
+/* Readers are started by the helper, where there is one: to be called before it is. */
+void exif_provide(void);
 void exif_readers_free(struct exif_readers *r); /* ends their processes; NULL is fine */
 
 /* When the camera's clock showed DateTimeOriginal: at none, one or two instants, ascending. */

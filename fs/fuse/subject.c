@@ -1,9 +1,9 @@
 #include "fuse/subject.h"
 
+#include "base/accounts.h"
+
 #include <fcntl.h>
-#include <grp.h>
 #include <pthread.h>
-#include <pwd.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -233,30 +233,19 @@ static struct user *user_find(struct shard *sh, uint32_t uid)
 /* From the name service; may take its time. NULL: the user is unknown there, or has no groups that can be told. */
 static struct group_list *groups_lookup(uint32_t uid)
 {
-	char text[16384];
-	struct passwd pw, *found = NULL;
-	struct group_list *g = NULL;
-	int count = 64;
+	cleanup_free uint32_t *gid = NULL;
+	size_t count;
+	struct group_list *g;
 
-	if (getpwuid_r(uid, &pw, text, sizeof(text), &found) || !found)
+	if (account_groups(uid, &gid, &count))
 		return NULL;
-	for (int tries = 0; tries < 3; tries++) {
-		int room = count;
-
-		free(g);
-		g = malloc(sizeof(*g) + (size_t)room * sizeof(g->gid[0]));
-		if (!g)
-			return NULL;
-		if (getgrouplist(pw.pw_name, pw.pw_gid, g->gid, &count) >= 0) {
-			g->count = (size_t)count;
-			atomic_init(&g->refs, 1);
-			return g;
-		}
-		if (count <= room)
-			count = room * 4;
-	}
-	free(g);
-	return NULL;
+	g = malloc(sizeof(*g) + count * sizeof(g->gid[0]));
+	if (!g)
+		return NULL;
+	memcpy(g->gid, gid, count * sizeof(g->gid[0]));
+	g->count = count;
+	atomic_init(&g->refs, 1);
+	return g;
 }
 
 static void user_set(struct shard *sh, uint32_t uid, struct group_list *g)

@@ -200,6 +200,8 @@ struct archive_status {
 	char backing_type[32];
 	size_t secret_unlocked;
 };
+/* Tells the helper what it may be asked to do for an archive; before helper_start(). */
+void archive_provide(void);
 void archive_get_status(struct archive *a, struct archive_status *ret);
 struct anchor_status;
 void archive_anchor_status(struct archive *a, struct anchor_status *ret);

@@ -2,15 +2,14 @@
 #include "store/gate_internal.h"
 #include "store/rollback.h"
 
-#include <grp.h>
+#include "base/accounts.h"
+
 #include <inttypes.h>
-#include <pwd.h>
 #include <search.h>
 #include <string.h>
 
 #define OWN_NS     (INT64_C(3600) * 1000000000)
 #define GROUPS_MAX 1024
-#define NSS_BYTES  65536
 #define REACHED_NS     \
 	(INT64_C(60) * \
 		1000000000) /* until what was written without fsync has reached the disk; Linux takes some 35 s */
@@ -37,17 +36,12 @@ static void users_free(struct users *u)
 
 static void ask_groups(struct user_groups *g)
 {
-	struct passwd pw, *found = NULL;
-	cleanup_free char *buf = malloc(NSS_BYTES);
-	gid_t group[GROUPS_MAX];
-	int n = GROUPS_MAX;
-	if (!buf || getpwuid_r(g->uid, &pw, buf, NSS_BYTES, &found) || !found)
+	cleanup_free uint32_t *group = NULL;
+	size_t n;
+	if (account_groups(g->uid, &group, &n))
 		return;
-	if (getgrouplist(found->pw_name, found->pw_gid, group, &n) < 0)
-		n = GROUPS_MAX; /* as many as fit */
-	g->count = (uint32_t)n;
-	for (int i = 0; i < n; i++)
-		g->group[i] = group[i];
+	g->count = (uint32_t)min_size(n, GROUPS_MAX);
+	memcpy(g->group, group, g->count * sizeof *group);
 }
 
 static const struct user_groups *groups_of(struct users *u, uint32_t uid)
