@@ -297,6 +297,8 @@ int policy_link(struct policy *p, const struct policy_names *names, struct polic
 	for (size_t i = 0; i < p->section_count; i++)
 		check_required(p->section[i], diags);
 	link_settings(p, diags);
+	if (alert_link(p, names, diags))
+		return -ENOMEM;
 	link_classes(p, names, diags);
 	link_budgets(p, diags);
 	return link_rules(p, names, diags);

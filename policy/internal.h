@@ -52,10 +52,10 @@ enum value_type {
 	V_HOURS,      /* struct hours: 08:00-18:00 */
 	V_DAYS,       /* unsigned, Monday is 1, Tuesday 2: mon-fri */
 	V_PATHS,      /* struct strlist of absolute paths */
+	V_COMMAND,    /* struct strlist: an absolute path and arguments */
 	V_SHA256,     /* struct strlist of 64 hexadecimal digits each */
 	/* what only later versions store: checked, then refused as not supported yet */
 	V_KEEP,     /* a duration or `none` */
-	V_COMMAND,  /* an absolute path and arguments */
 	V_DATE, /* 2027-01-31 or 2027-01-31T12:00 */
 };
 
@@ -201,6 +201,15 @@ struct audit_section {
 	int64_t fsync_ms;
 };
 
+struct alert_section {
+	struct section s;
+	bool journal, syslog;
+	struct strlist exec;
+	const char **argument; /* of exec, and NULL */
+	char *user;
+	struct rates rate;
+};
+
 struct class_section {
 	struct section s;
 	struct policy_class pub;
@@ -303,6 +312,10 @@ struct policy {
 
 /* Cross-checks the sections and fills what is derived from them (check.c). 0 or -ENOMEM; errors go to *diags. */
 int policy_link(struct policy *p, const struct policy_names *names, struct policy_diags *diags);
+/* The [alert] section (alerting.c). 0 or -ENOMEM. */
+int alert_link(struct policy *p, const struct policy_names *names, struct policy_diags *diags);
+/* Arguments are parted by blanks; quotation marks keep them together, a backslash keeps the next byte as it is. 0, -EINVAL, -ENOMEM. */
+int command_parse(const char *text, struct strlist *ret, struct complaint *why);
 /* What can never match or is never used (shadow.c). */
 void policy_warn(const struct policy *p, struct policy_diags *diags);
 

@@ -101,11 +101,11 @@ static const struct keyword audit_keys[] = {
 };
 
 static const struct keyword alert_keys[] = {
-	{"journal", V_BOOL, 0, 0, NULL, NULL},
-	{"syslog", V_BOOL, 0, 0, NULL, NULL},
-	{"exec", V_COMMAND, 0, 0, NULL, NULL},
-	{"user", V_NAME, 0, 0, NULL, NULL},
-	{"rate", V_FILE_RATES, 0, 0, NULL, NULL},
+	{"journal", V_BOOL, 0, AT(alert_section, journal), NULL, NULL},
+	{"syslog", V_BOOL, 0, AT(alert_section, syslog), NULL, NULL},
+	{"exec", V_COMMAND, 0, AT(alert_section, exec), NULL, NULL},
+	{"user", V_NAME, 0, AT(alert_section, user), NULL, NULL},
+	{"rate", V_FILE_RATES, 0, AT(alert_section, rate), NULL, NULL},
 };
 
 static const struct keyword break_glass_keys[] = {
@@ -129,7 +129,7 @@ static const struct section_kind kinds[S_COUNT] = {
 	[S_CANARY] = {"canary", S_CANARY, true, true, BARE, KEYS(canary_keys)},
 	[S_CLOCK] = {"clock", S_CLOCK, false, false, sizeof(struct clock_section), KEYS(clock_keys)},
 	[S_AUDIT] = {"audit", S_AUDIT, false, false, sizeof(struct audit_section), KEYS(audit_keys)},
-	[S_ALERT] = {"alert", S_ALERT, false, true, BARE, KEYS(alert_keys)},
+	[S_ALERT] = {"alert", S_ALERT, false, false, sizeof(struct alert_section), KEYS(alert_keys)},
 	[S_BREAK_GLASS] = {"break-glass", S_BREAK_GLASS, false, true, BARE, KEYS(break_glass_keys)},
 };
 
@@ -185,6 +185,8 @@ void section_free(struct section *s)
 		free(((struct rule_section *)s)->program);
 	} else if (s->kind->id == S_PROGRAMS) {
 		free(((struct programs_section *)s)->digest);
+	} else if (s->kind->id == S_ALERT) {
+		free(((struct alert_section *)s)->argument);
 	}
 	free(s->name);
 	free(s);

@@ -65,8 +65,6 @@ int later_check(enum value_type type, const char *text, struct complaint *why)
 		return duration_check(text, "none", why);
 	case V_PATHS:
 		return each(text, path_check, why);
-	case V_COMMAND:
-		return text[0] == '/' ? 0 : complain(why, "the command must begin with an absolute path");
 	case V_SHA256:
 		return each(text, sha256_check, why);
 	case V_DATE:

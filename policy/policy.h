@@ -189,6 +189,18 @@ const char *policy_glob_fault(const char *pattern);
 
 /* ---- settings of [policy], [clock], [audit] --------------------------------------------------------------------- */
 
+enum policy_syslog { POLICY_SYSLOG_FALLBACK, POLICY_SYSLOG_NEVER, POLICY_SYSLOG_ALWAYS };
+
+/* The section [alert]. */
+struct policy_alerting {
+	bool journal;		  /* yes */
+	enum policy_syslog syslog; /* where there is no journal to write to */
+	const char *const *exec;  /* the command and its arguments, and NULL; NULL: none */
+	const char *user;	  /* nobody */
+	uint64_t rate;		  /* 10 of each event … */
+	int64_t rate_ms;	  /* … in 60,000 */
+};
+
 struct policy_settings {
 	int64_t undo_seconds;	    /* 24 h: how long an apply can be undone, and nothing that it newly expires is destroyed */
 	uint64_t plan_limit;	    /* 0: so many files more than planned may an apply newly expire */
@@ -200,6 +212,7 @@ struct policy_settings {
 	bool require_sync;	    /* yes */
 	int64_t audit_fsync_ms;	    /* 200; 0: always */
 	const char *contact;	    /* "" if none */
+	struct policy_alerting alerting;
 };
 const struct policy_settings *policy_settings(const struct policy *p);
 

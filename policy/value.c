@@ -386,6 +386,8 @@ int value_parse(const struct keyword *k, const char *text, void *field, struct c
 	case V_PATHS:
 	case V_SHA256:
 		return checked_parse(k->type, text, k->offset ? field : NULL, why);
+	case V_COMMAND:
+		return command_parse(text, field, why);
 	case V_GLOBS:
 		return globs_parse(text, field, why);
 	case V_FILE_RATES:
@@ -415,6 +417,7 @@ void value_free(const struct keyword *k, void *field)
 	case V_NAMES:
 	case V_PATHS:
 	case V_SHA256:
+	case V_COMMAND:
 		strlist_free(field);
 		break;
 	case V_GLOBS:

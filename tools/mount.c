@@ -1,5 +1,6 @@
 #include "tools/mount.h"
 
+#include "tools/alert.h"
 #include "tools/command.h"
 #include "tools/file.h"
 #include "tools/human.h"
@@ -31,6 +32,7 @@ struct daemon {
 	struct ctl_place place;
 	struct ctl_server *server;
 	struct ctl_hooks hooks;
+	struct alert_out *alerts;
 };
 
 /* ---- what the control socket asks of the session ----------------------------------------------------------------------- */
@@ -154,6 +156,8 @@ static errint_t open_store(struct daemon *d, struct fault *f)
 	struct archive_open o = {.path = d->archive, .secret = u.secret};
 	r = archive_open(&o, &d->store, f);
 	unlock_free(&u);
+	if (!r)
+		alert_out_use(d->alerts, d->store, !m->foreground || getenv("JOURNAL_STREAM"));
 	if (!r && m->policy)
 		policy_reconcile(d, m->policy);
 	return r;
@@ -193,7 +197,8 @@ static errint_t prepare(struct daemon *d, struct fault *f)
 static errint_t serve(struct daemon *d, struct fault *f)
 {
 	log_to_stderr();
-	errint_t r = prepare(d, f);
+	errint_t r = alert_out_start(&d->alerts);
+	r = r ? fault_set(f, r, "cannot start the process that delivers alerts: %s", strerror(-r)) : prepare(d, f);
 	if (r) {
 		session_failed(d->ready_fd, r, f);
 		archive_close(d->store);
@@ -203,6 +208,7 @@ static errint_t serve(struct daemon *d, struct fault *f)
 	ctl_server_stop(d->server);
 	ctl_place_release(&d->place);
 	session_free(d->session);
+	alert_out_end(d->alerts);
 	return r;
 }
 

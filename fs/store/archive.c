@@ -6,6 +6,7 @@
 #include "base/secret.h"
 #include "base/team.h"
 #include "exif/reader.h"
+#include "store/alert_internal.h"
 #include "store/core.h"
 #include "store/hold.h"
 #include "store/journal.h"
@@ -132,7 +133,11 @@ errint_t archive_open(const struct archive_open *o, struct archive **ret, struct
 	if (!a)
 		return -ENOMEM;
 	a->exif = exif_readers_new(NULL);
-	errint_t r = a->exif ? open_steps(a, o, f) : -ENOMEM;
+	errint_t r = a->exif ? alerts_new(a) : -ENOMEM;
+	if (!r)
+		r = refusals_new(a);
+	if (!r)
+		r = open_steps(a, o, f);
 	if (r) {
 		archive_close(a);
 		return fault_set(f, r, "%s could not be opened: %s", o->path, strerror(-r));
@@ -158,7 +163,9 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 		r = holds_start(a);
 	if (!r)
 		r = scan_start(a);
-	return r ? r : review_start(a);
+	if (!r)
+		r = review_start(a);
+	return r ? r : alerts_start(a);
 }
 
 errint_t archive_catch_up(struct archive *a)
@@ -190,6 +197,7 @@ void archive_close(struct archive *a)
 {
 	if (!a)
 		return;
+	alerts_stop(a);
 	review_stop(a);
 	if (a->scan)
 		scan_stop(a);
@@ -210,6 +218,8 @@ void archive_close(struct archive *a)
 	inode_tables_free(a);
 	holds_free(a);
 	gate_close(a);
+	alerts_free(a);
+	refusals_free(a);
 	tclock_close(a->clock);
 	anchor_close(a->anchor);
 	audit_close(a->audit);

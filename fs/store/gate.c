@@ -200,31 +200,6 @@ void gate_damage(struct archive *a, const uint8_t *dir_id, const char *backing, 
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------- */
 
-static void say_refusal(
-	struct archive *a, const struct audit_record *r, const struct guard_verdict *v, int64_t frees_at_ms)
-{
-	char id[2 * FILE_ID_BYTES + 1], more[48] = "", budget[160] = "";
-	int64_t left_s = frees_at_ms > r->trusted_ns / 1000000 ? (frees_at_ms - r->trusted_ns / 1000000 + 999) / 1000 : 0;
-	unsigned unsaid;
-	if (!gate_may_say(a->gate, r->wall_ns, &unsaid))
-		return;
-	struct policy *p = gate_policy(a);
-	const char *contact = policy_settings(p)->contact;
-	hex(id, r->file_id, FILE_ID_BYTES);
-	if (unsaid)
-		snprintf(more, sizeof more, " (%u more not shown)", unsaid);
-	if (v->effect == GUARD_DENY_CLOSED)
-		snprintf(budget, sizeof budget, ", the archive is closed for %" PRId64 " s", left_s);
-	else if (v->effect == GUARD_DENY_LOCKOUT)
-		snprintf(budget, sizeof budget, ", %slocked out by budget %s for %" PRId64 " s", v->locked_count ? "now " : "", r->budget, left_s);
-	else if (r->budget[0])
-		snprintf(budget, sizeof budget, ", budget %s at its limit, next free in %" PRId64 " s", r->budget, left_s);
-	log_line(LOG_LEVEL_NOTICE, "%s: uid %" PRIu32 ", file %s, rule %s, policy line %u%s%s%s%s",
-		v->error ? "refused" : "over budget", r->uid, id, r->rule[0] ? r->rule : "-", r->line, budget,
-		contact && contact[0] ? ", contact " : "", contact ? contact : "", more);
-	policy_unref(p);
-}
-
 /* Looked up once a minute of trusted time: no zone has changed its offset within one since there are whole minutes in all of them. */
 static int32_t local_offset(struct gate *g, int64_t now_ns)
 {
@@ -299,7 +274,7 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 		gate_guard_locked(a, &r, &v, window);
 	errint_t e = audit_append(a->audit, &r);
 	if (r.decision != DECISION_PERMIT)
-		say_refusal(a, &r, &v, v.frees_at_ms);
+		refusal_taken(a, &r, &v, window);
 	if (v.error) {
 		atomic_fetch_add(&a->reads_denied, 1);
 		return v.error;

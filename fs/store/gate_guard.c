@@ -1,4 +1,5 @@
 /* gate_guard.c - lockouts and closures: their records, from which they are rebuilt, and the acts of people that end and begin them. */
+#include "store/alert.h"
 #include "store/gate_internal.h"
 #include "store/guard_admin.h"
 #include "store/rollback.h"
@@ -193,7 +194,7 @@ static void look_for(void *ctx, const struct guard_lockout *l)
 	w->found |= l->uid == w->uid;
 }
 
-static errint_t unlock(struct archive *a, struct audit_record *r, uint32_t uid, struct fault *f)
+static errint_t unlock(struct archive *a, struct audit_record *r, const struct subject *who, uint32_t uid, struct fault *f)
 {
 	struct gate *g = a->gate;
 	struct wanted w = {.uid = uid};
@@ -206,6 +207,7 @@ static errint_t unlock(struct archive *a, struct audit_record *r, uint32_t uid, 
 	pthread_mutex_lock(&g->guard_lock);
 	guard_unlock(g->guard, uid, r->trusted_ns / 1000000);
 	pthread_mutex_unlock(&g->guard_lock);
+	archive_tell(a, ALERT_UNLOCKED, who, NULL, "the lockout of uid %" PRIu32 " was ended: %s", uid, r->text + strlen(ACT_UNLOCK ": "));
 	return 0;
 }
 
@@ -225,7 +227,7 @@ errint_t archive_unlock(struct archive *a, uint32_t uid, const struct anchor_ord
 		return fault_set(f, -EACCES, "nobody ends a lockout of their own: somebody who has logged in as another user has to do it, or it has to be waited for");
 	}
 	pthread_mutex_lock(&a->gate->apply_lock);
-	e = unlock(a, &r, uid, f);
+	e = unlock(a, &r, o->who, uid, f);
 	pthread_mutex_unlock(&a->gate->apply_lock);
 	return e;
 }
@@ -278,6 +280,8 @@ errint_t archive_shut(struct archive *a, int64_t until, bool relative, const cha
 	pthread_mutex_lock(&a->gate->apply_lock);
 	e = shut(a, &r, &c, f);
 	pthread_mutex_unlock(&a->gate->apply_lock);
+	if (!e)
+		archive_tell(a, ALERT_CLOSED, o->who, NULL, "the archive is closed for %" PRId64 " s: %s", c.until_ms / 1000 - now, o->reason);
 	return e;
 }
 
@@ -300,5 +304,7 @@ errint_t archive_reopen(struct archive *a, const struct anchor_order *o, struct 
 		pthread_mutex_unlock(&g->guard_lock);
 	}
 	pthread_mutex_unlock(&g->apply_lock);
+	if (!e)
+		archive_tell(a, ALERT_OPENED, o->who, NULL, "the archive is open again: %s", o->reason);
 	return e;
 }

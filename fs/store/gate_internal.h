@@ -79,6 +79,9 @@ void gate_guard_replay(struct archive *a, const struct audit_record *r);
 /* Everything in force is put into the log again, at this time, so that what is older need not be read. */
 errint_t gate_guard_carry(struct archive *a, int64_t trusted_ns);
 
+/* refusals.c: a read that was not simply permitted is remembered, counted and told of. */
+void refusal_taken(struct archive *a, const struct audit_record *r, const struct guard_verdict *v, const char *window);
+
 /* gate.c */
 /* Times, subject and header's ids. */
 void gate_fill(struct archive *a, struct audit_record *r, enum record_kind kind, const struct subject *who,

@@ -57,6 +57,8 @@ struct archive {
 	struct closer *closer; /* of removed files; NULL: each thread closes */
 	struct team *team; /* for long reads and writes; NULL: each thread does its own */
 	struct holds *holds;
+	struct alerts *alerts;
+	struct refusals *refusals;
 	struct archive_hooks hooks;
 
 	pthread_rwlock_t tree; /* read: building paths, reopening directories; write: moving a directory */
@@ -161,6 +163,10 @@ void sweeper_kick(struct archive *a);
 void sweeper_drop_pages(struct archive *a, struct inode *i);
 int64_t sweeper_shred_lag(struct archive *a);
 uint64_t sweeper_overdue(struct archive *a);
+
+/* ---- refusals.c -------------------------------------------------------------------------------------------------------------- */
+errint_t refusals_new(struct archive *a);
+void refusals_free(struct archive *a);
 
 /* ---- scan.c: the background walk that completes the catalogue and recovers unclean files ----------------------------------- */
 errint_t scan_start(struct archive *a);

@@ -305,7 +305,6 @@ Test(parse, not_supported_yet)
 		     "[rule p]\neffect = permit\nbudget = b\n");
 	REFUSED(7, "keep-names is not supported yet", HEAD "[audit]\nkeep-names = none\n" PERMIT);
 	REFUSED(6, "[canary] is not supported yet", HEAD "[canary c]\npaths = **\nper-directory = 2\n" PERMIT);
-	REFUSED(6, "[alert] is not supported yet", HEAD "[alert]\nexec = /usr/bin/alarm --now\njournal = yes\n" PERMIT);
 	REFUSED(6, "[break-glass] is not supported yet",
 		HEAD "[break-glass]\napprove = second-person\nmax-time = 4h\n" PERMIT);
 }
@@ -320,7 +319,6 @@ Test(parse, mistakes_in_what_is_not_supported_yet)
 		{HEAD "retain-bounds = 1y..30d\n" PERMIT, "above the second"},
 		{HEAD "commit-after = 0s\n" PERMIT, "0 is refused"},
 		{HEAD "timezone = ../etc\n" PERMIT, "time zone"},
-		{HEAD "[alert]\nexec = alarm\n" PERMIT, "absolute path"},
 		{HEAD "[budget b]\nfiles = 1/1h\nlearn-until = 2027-13-01\n" PERMIT, "expected a date"},
 	};
 
