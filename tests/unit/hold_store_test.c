@@ -205,3 +205,119 @@ Test(hold_store, an_object_that_is_lost_or_put_back)
 	cr_assert_eq(hold_count(a), 0);
 	expect_content("file", "file", 4);
 }
+
+/* ---- files that move while a release is under way ---- */
+
+#define MOVING 16
+#define OVERDUE 8
+
+static const char releasing_policy[] = POLICY_OF("[class short]\nmatch = o*\nexpire-after = 2s\n\n");
+
+/* Each file's name is its content: both are asked for under either name. */
+static void numbered(char out[static 8], char kind, int i)
+{
+	snprintf(out, 8, "%c%02d", kind, i);
+}
+
+static void (*move_one)(const char *from, const char *to);
+
+/* The first overdue file has gone, and most others have not been looked at: they get other names now. No lock is held. */
+static void move_all(void *ctx, struct inode *dir, struct inode *child, const char *name)
+{
+	char from[8], to[8];
+	if (*(bool *)ctx)
+		return;
+	*(bool *)ctx = true;
+	for (int i = 0; i < MOVING; i++) {
+		numbered(from, 'k', i);
+		numbered(to, 'm', i);
+		move_one(from, to);
+	}
+}
+
+static void rename_one(const char *from, const char *to)
+{
+	cr_assert_eq(fs_rename(a, fs_root(a), from, fs_root(a), to, 0, &caller), 0);
+}
+
+static void link_one(const char *from, const char *to)
+{
+	struct fs_entry e, linked;
+	cr_assert_eq(find_path(from, &e), 0);
+	cr_assert_eq(fs_link(a, e.inode, fs_root(a), to, &caller, &linked), 0);
+	fs_forget(a, linked.inode, 1);
+	fs_forget(a, e.inode, 1);
+	cr_assert_eq(fs_unlink(a, fs_root(a), from, &caller), 0);
+}
+
+static void rename_a_directory(const char *from, const char *to)
+{
+	if (!strcmp(from, "k00"))
+		cr_assert_eq(fs_rename(a, fs_root(a), "dir", fs_root(a), "elsewhere", 0, &caller), 0);
+}
+
+static void hold_them_and_release(void)
+{
+	struct policy_plan applied;
+	struct policy_diags diags = {0};
+	struct hold_plan p;
+	struct fault f = {{0}};
+	char name[8];
+	const struct policy_change change = {.reason = "a test", .who = &subject};
+	atomic_store(&a->catalogue->complete, true);
+	cr_assert_eq(archive_policy_apply(a, releasing_policy, sizeof releasing_policy - 1, &change, &applied, &diags, &f), 0, "%s", f.text);
+	make_dir("dir");
+	for (int i = 0; i < OVERDUE; i++) {
+		numbered(name, 'o', i);
+		write_name(name);
+	}
+	for (int i = 0; i < MOVING; i++) {
+		numbered(name, 'k', i);
+		write_name(name);
+	}
+	cr_assert_eq(add("x", "*\n", 0), 0);
+	cr_assert_eq(holds_run_once(a), 0);
+	cr_assert_eq(info("x").files, OVERDUE + MOVING);
+	const int64_t expires = header("o07").expires_at;
+	for (int i = 0; i < 200 && tclock_trusted(a->clock) < expires; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	cr_assert_geq(tclock_trusted(a->clock), expires);
+	cr_assert_eq(archive_hold_plan(a, "x", &p, &f), 0, "%s", f.text);
+	cr_assert_eq(p.expire, OVERDUE);
+	cr_assert_eq(archive_hold_release(a, "x", "over", p.id, &subject, &f), 0, "%s", f.text);
+}
+
+/* A pass that may have missed a file keeps the hold's key for another one. */
+static void expect_no_key_lost(void (*how)(const char *, const char *), char kind)
+{
+	bool moved = false;
+	char name[8], was[8];
+	hold_them_and_release();
+	move_one = how;
+	a->hooks = (struct archive_hooks){.entry_gone = move_all, .ctx = &moved};
+	cr_assert_gt(holds_run_once(a), 0, "the hold ended, though files were moved while it looked for them");
+	cr_assert(moved && info("x").state == HOLD_RELEASING);
+	a->hooks = (struct archive_hooks){.ctx = NULL};
+	cr_assert_eq(holds_run_once(a), 0);
+	cr_assert_eq(hold_count(a), 0);
+	for (int i = 0; i < MOVING; i++) {
+		numbered(was, 'k', i);
+		numbered(name, kind, i);
+		expect_content(name, was, 3);
+	}
+}
+
+Test(hold_store, a_file_renamed_during_a_release_keeps_its_key)
+{
+	expect_no_key_lost(rename_one, 'm');
+}
+
+Test(hold_store, a_file_linked_elsewhere_during_a_release_keeps_its_key)
+{
+	expect_no_key_lost(link_one, 'm');
+}
+
+Test(hold_store, a_directory_moved_during_a_release_has_it_look_again)
+{
+	expect_no_key_lost(rename_a_directory, 'k');
+}
