@@ -270,6 +270,7 @@ struct subject {
 #define NEED_SERVICE 4u
 #define NEED_PROGRAM 8u
 #define NEED_DIGEST  16u /* the program's SHA-256 */
+#define NEED_MAKER   32u /* all of this of who makes a file, too: it may be a file server */
 /* What the rules and budgets of this policy have to know of a subject besides its uids and groups. */
 unsigned policy_needs(const struct policy *p);
 
@@ -282,6 +283,9 @@ struct policy_program {
 	size_t sha256_count;
 };
 bool policy_program_at(const struct policy *p, size_t i, struct policy_program *ret); /* false past the last */
+/* "traced", "console"; "" for what is not known, and numbers that mean nothing. */
+const char *policy_program_word(enum program_state s);
+const char *policy_origin_word(enum subject_origin o);
 /* By its name: whether it runs what it is given, so that its own file says nothing about what it does. */
 bool policy_program_interprets(const char *path);
 

@@ -249,6 +249,7 @@ int rule_link_asker(struct policy *p, struct rule_section *r, struct policy_diag
 		diag_error(d, section_key_line(&r->s, "identity"),
 			"[rule %s]: identity = uid is about file servers, and needs 'services': elsewhere the login uid says who is behind a request", r->s.name);
 	p->rule_identity |= r->identity == IDENTITY_UID;
+	p->needs |= r->identity == IDENTITY_UID ? NEED_MAKER : 0;
 	p->needs |= section_has(&r->s, "programs") ? NEED_PROGRAM : 0;
 	p->needs |= service ? NEED_SERVICE : 0;
 	p->needs |= r->origin ? NEED_ORIGIN | NEED_SESSION | NEED_SERVICE : 0;
@@ -290,4 +291,18 @@ bool policy_program_at(const struct policy *p, size_t i, struct policy_program *
 		}
 	}
 	return false;
+}
+
+const char *policy_program_word(enum program_state s)
+{
+	static const char *const words[PROGRAM_STATES] = {"", "valid", "unreadable", "other-namespace", "traced", "deleted", "writable", "preloaded", "interpreter"};
+
+	return (unsigned)s < PROGRAM_STATES ? words[s] : "";
+}
+
+const char *policy_origin_word(enum subject_origin o)
+{
+	static const char *const words[] = {"", "console", "ssh", "cron", "service", "other"};
+
+	return (unsigned)o < sizeof(words) / sizeof(words[0]) ? words[o] : "";
 }

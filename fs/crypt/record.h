@@ -20,6 +20,8 @@ enum record_decision { DECISION_NONE = 0, DECISION_PERMIT = 1, DECISION_DENY = 2
 #define RECORD_FLAG_OWN 0x1u	    /* not charged: the reader wrote it */
 #define RECORD_FLAG_WANTS_WRITE 0x2u
 #define RECORD_FLAG_UNIDENTIFIED 0x4u
+#define RECORD_PROGRAM_SHIFT 8	    /* four bits: what is known of the program (enum program_state); 0: it was not looked at */
+#define RECORD_ORIGIN_SHIFT  12	    /* three bits: where the session began (enum subject_origin); 0: not known */
 
 /* A record in clear. Fields that do not apply are zero. Fixed part, then tagged fields that are left out when empty. */
 struct audit_record {

@@ -1,6 +1,8 @@
 /* trail.c - verbs that hand out records of the log, or say whether it is whole. */
 #include "ctl/trail.h"
 
+#include "policy/policy.h"
+
 #include <string.h>
 
 #define SECOND INT64_C(1000000000)
@@ -111,6 +113,8 @@ static void put_subject(struct ctl_call *c, const struct audit_record *r)
 	put_number(c, "exe-ino", r->exe_ino);
 	if (any(r->exe_sha256, sizeof r->exe_sha256))
 		ctl_put_hex(&c->out, "exe-sha256", r->exe_sha256, sizeof r->exe_sha256);
+	put_text(c, "exe-state", policy_program_word((enum program_state)(r->flags >> RECORD_PROGRAM_SHIFT & 15)));
+	put_text(c, "origin", policy_origin_word((enum subject_origin)(r->flags >> RECORD_ORIGIN_SHIFT & 7)));
 	put_text(c, "unit", r->unit);
 }
 

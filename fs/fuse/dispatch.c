@@ -85,6 +85,7 @@ static void *work(void *arg)
 	struct job *j;
 
 	while ((j = queue_take(&p->todo))) {
+		j->may_wait = true;
 		op_table[j->op].run(j);
 		queue_put(&p->done, j);
 	}
@@ -203,12 +204,17 @@ void dispatch(fuse_req_t req, enum session_op op, struct job *j)
 	order_received(j);
 	atomic_fetch_add_explicit(&c->requests[op], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(j->uring ? &c->by_uring : &c->by_device, 1, memory_order_relaxed);
-	if (j->uring && s->pool && would_wait(j)) {
+	j->may_wait = !j->uring || !s->pool;
+	if (!j->may_wait && would_wait(j))
+		j->put_off = true;
+	else
+		op_table[op].run(j);
+	if (j->put_off) {
 		atomic_fetch_add_explicit(&c->handed_off, 1, memory_order_relaxed);
+		j->put_off = false;
 		hand_off(s->pool, j);
 		return;
 	}
-	op_table[op].run(j);
 	answer(j);
 }
 
@@ -233,6 +239,35 @@ struct caller job_caller(const struct job *j)
 	const struct fuse_ctx *ctx = fuse_req_ctx(j->req);
 
 	return (struct caller){.uid = ctx->uid, .gid = ctx->gid, .umask = ctx->umask};
+}
+
+static unsigned needs_of(struct session *s, enum asker asker)
+{
+	unsigned needs = asker == ASKER_UIDS ? 0 : archive_subject_needs(s->archive);
+
+	if (asker == ASKER_MAKES && !(needs & NEED_MAKER))
+		needs = 0;
+	if ((needs & NEED_PROGRAM) && subjects_generation(s->subjects) != archive_policy_generation(s->archive)) {
+		uint64_t generation = archive_policy_generation(s->archive);
+		struct policy *p = archive_policy(s->archive);
+
+		subjects_follow(s->subjects, p, generation);
+		policy_unref(p);
+	}
+	return needs;
+}
+
+bool job_asker(struct job *j, enum asker asker, struct caller *c, struct who *who)
+{
+	struct subject_query q = {.pid = (uint32_t)fuse_req_ctx(j->req)->pid, .uid = c->uid, .gid = c->gid, .at_once = !j->may_wait};
+
+	q.needs = needs_of(j->session, asker);
+	if (!subject_get(j->session->subjects, &q, who)) {
+		j->put_off = true;
+		return false;
+	}
+	c->subject = &who->subject;
+	return true;
 }
 
 const struct op op_table[SESSION_OPS] = {

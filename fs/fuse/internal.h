@@ -31,6 +31,8 @@ struct job {
 	enum session_op op;
 	bool uring;
 	bool light, heavy; /* set by the handler: this one waits for nothing; takes long whatever the store lies on */
+	bool may_wait;	   /* it runs on a thread that may */
+	bool put_off;	   /* run() has done nothing: it would have to wait where it may not, and runs again on a worker */
 	errint_t error;
 
 	/* The request. Names and data lie in the request's memory: with /dev/fuse it is gone when the handler
@@ -66,6 +68,16 @@ void dispatch(fuse_req_t req, enum session_op op, struct job *j);
 errint_t job_space(struct job *j, size_t size);
 /* On whose behalf; without a subject. */
 struct caller job_caller(const struct job *j);
+
+struct who;
+/* What has to be known of who asks, besides the uids and groups. */
+enum asker {
+	ASKER_UIDS,  /* nothing */
+	ASKER_MAKES, /* a file: all that rules need, if a file server may be asking */
+	ASKER_READS  /* all that rules need */
+};
+/* Adds the subject, which is given back with subject_put(). False: nothing is to be done now, the job is put off. */
+bool job_asker(struct job *j, enum asker asker, struct caller *c, struct who *who);
 
 struct pool;
 /* Starts workers and the replier. For `entries` jobs that can be outstanding at once. */

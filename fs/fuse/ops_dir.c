@@ -76,8 +76,8 @@ void run_opendir(struct job *j)
 		return;
 	}
 	d->inode = j->inode;
-	subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, &who);
-	c.subject = &who.subject;
+	if (!job_asker(j, ASKER_READS, &c, &who))
+		return;
 	j->error = fs_opendir(j->session->archive, j->inode, &c, &d->dir);
 	subject_put(&who);
 	if (j->error)

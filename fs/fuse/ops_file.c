@@ -86,8 +86,8 @@ void run_create(struct job *j)
 		j->error = -ENOMEM;
 		return;
 	}
-	subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, &who);
-	c.subject = &who.subject;
+	if (!job_asker(j, ASKER_MAKES, &c, &who))
+		return;
 	if (j->name)
 		j->error = fs_create(j->session->archive, j->inode, j->name, j->mode, j->flags, &c, &j->entry, &h);
 	else
@@ -137,16 +137,15 @@ void run_open(struct job *j)
 	struct caller c = job_caller(j);
 	cleanup_free struct fileref *r = calloc(1, sizeof(*r));
 	struct handle *h;
-	struct who who = {.groups = NULL};
+	struct who who;
 
+	who.groups = NULL;
 	if (!r) {
 		j->error = -ENOMEM;
 		return;
 	}
-	if (reads(j->flags)) {
-		subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, &who);
-		c.subject = &who.subject;
-	}
+	if (reads(j->flags) && !job_asker(j, ASKER_READS, &c, &who))
+		return;
 	j->error = fs_open(j->session->archive, j->inode, j->flags, &c, &h);
 	subject_put(&who);
 	if (j->error)

@@ -9,16 +9,6 @@
 
 #define HEAVY_SIZE (1 << 20) /* extending a file writes sealed zeros */
 
-/* With the subject, which is given back with subject_put. */
-static struct caller caller_of(struct job *j, struct who *who)
-{
-	struct caller c = job_caller(j);
-
-	subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, who);
-	c.subject = &who->subject;
-	return c;
-}
-
 /* ---- lookup, forget -------------------------------------------------------------------------- */
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -136,9 +126,11 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 
 void run_mknod(struct job *j)
 {
+	struct caller c = job_caller(j);
 	struct who who;
-	struct caller c = caller_of(j, &who);
 
+	if (!job_asker(j, ASKER_MAKES, &c, &who))
+		return;
 	j->error = fs_mknod(j->session->archive, j->inode, j->name, j->mode, j->rdev, &c, &j->entry);
 	subject_put(&who);
 }
@@ -181,9 +173,11 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
 
 void run_link(struct job *j)
 {
+	struct caller c = job_caller(j);
 	struct who who;
-	struct caller c = caller_of(j, &who);
 
+	if (!job_asker(j, ASKER_READS, &c, &who))
+		return;
 	j->error = fs_link(j->session->archive, j->inode, j->to_inode, j->name, &c, &j->entry);
 	subject_put(&who);
 }
@@ -197,9 +191,11 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 void run_unlink(struct job *j)
 {
+	struct caller c = job_caller(j);
 	struct who who;
-	struct caller c = caller_of(j, &who);
 
+	if (!job_asker(j, ASKER_UIDS, &c, &who))
+		return;
 	j->error = fs_unlink(j->session->archive, j->inode, j->name, &c);
 	subject_put(&who);
 }
@@ -230,14 +226,15 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t t
 
 void run_rename(struct job *j)
 {
-	struct caller c;
+	struct caller c = job_caller(j);
 	struct who who;
 
 	if (j->what & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) {
 		j->error = -EINVAL;
 		return;
 	}
-	c = caller_of(j, &who);
+	if (!job_asker(j, ASKER_READS, &c, &who))
+		return;
 	j->error = fs_rename(j->session->archive, j->inode, j->name, j->to_inode, j->to_name, j->what, &c);
 	subject_put(&who);
 }

@@ -56,12 +56,11 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 void run_setxattr(struct job *j)
 {
 	struct caller c = job_caller(j);
-	struct who who = {.groups = NULL};
+	struct who who;
 
-	if (fs_xattr_minds_groups(j->name)) {
-		subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, &who);
-		c.subject = &who.subject;
-	}
+	who.groups = NULL;
+	if (fs_xattr_minds_groups(j->name) && !job_asker(j, ASKER_UIDS, &c, &who))
+		return;
 	j->error = fs_setxattr(j->session->archive, j->inode, j->name, j->data, j->size, j->flags, &c);
 	subject_put(&who);
 }

@@ -83,6 +83,7 @@ static void swap_in(struct archive *a, struct in_force *next)
 	const struct policy_settings *ps = policy_settings(next->policy);
 	if (policy_rules_need_class(next->policy))
 		atomic_store(&g->class_rules, true);
+	atomic_fetch_or(&g->needs, policy_needs(next->policy));
 	pthread_mutex_lock(&g->guard_lock);
 	guard_set_policy(g->guard, next->policy);
 	pthread_mutex_unlock(&g->guard_lock);
@@ -92,6 +93,7 @@ static void swap_in(struct archive *a, struct in_force *next)
 	struct in_force old = g->now;
 	g->undo_until = next->applied_at + policy_settings(old.policy)->undo_seconds;
 	g->now = *next;
+	atomic_store(&g->needs, policy_needs(g->now.policy));
 	struct policy *dropped = g->retired[g->retire_at];
 	g->retired[g->retire_at] = policy_ref(old.policy);
 	g->retire_at = (g->retire_at + 1) % RETIRED_POLICIES;

@@ -96,6 +96,9 @@ void archive_uuid(const struct archive *a, uint8_t out[static UUID_BYTES]);
 
 /* The policy in force; caller unrefs. */
 struct policy *archive_policy(struct archive *a);
+uint64_t archive_policy_generation(struct archive *a);
+/* What the policy in force, and one that is just being put in force, need to know of who asks: see policy_needs(). */
+unsigned archive_subject_needs(struct archive *a);
 /* Its text (malloc'd), generation and time. */
 errint_t archive_policy_text(struct archive *a, char **ret, size_t *ret_len, uint64_t *ret_generation, int64_t *ret_applied_at);
 

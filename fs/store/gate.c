@@ -63,6 +63,19 @@ static void fill_subject(struct audit_record *r, const struct subject *who)
 	r->pid = who->pid;
 	if (who->unidentified)
 		r->flags |= RECORD_FLAG_UNIDENTIFIED;
+	if (who->session)
+		r->session = who->session;
+	if (who->service)
+		snprintf(r->unit, sizeof r->unit, "%s", who->service);
+	r->flags |= (uint32_t)who->origin << RECORD_ORIGIN_SHIFT | (uint32_t)who->program.state << RECORD_PROGRAM_SHIFT;
+	if (who->program.state == PROGRAM_UNREAD)
+		return;
+	r->exe_dev = who->program.device;
+	r->exe_ino = who->program.inode;
+	if (who->program.hashed)
+		memcpy(r->exe_sha256, who->program.sha256, sizeof r->exe_sha256);
+	if (who->program.path)
+		snprintf(r->text, sizeof r->text, "%s", who->program.path);
 }
 
 void gate_fill(struct archive *a, struct audit_record *r, enum record_kind kind, const struct subject *who,

@@ -46,6 +46,7 @@ struct gate {
 	unsigned retire_at;
 	_Atomic uint64_t generation;
 	_Atomic bool class_rules; /* there is, or was since the mount, a rule on classes */
+	_Atomic unsigned needs;	  /* of a subject, by the policy in force */
 	_Atomic uint64_t local;	  /* a minute of trusted time << 32 | how far local time is ahead of UTC then, + 2^31 s */
 
 	pthread_mutex_t guard_lock; /* leaf */

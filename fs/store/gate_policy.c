@@ -161,6 +161,7 @@ errint_t gate_open(struct archive *a, struct fault *f)
 		r = in_force_name_classes(a, &g->now);
 	atomic_store(&g->generation, g->now.generation);
 	atomic_store(&g->class_rules, !r && policy_rules_need_class(g->now.policy));
+	atomic_store(&g->needs, r ? 0 : policy_needs(g->now.policy));
 	tzset(); /* while the zone's file can be read */
 	return r;
 }
@@ -188,6 +189,16 @@ void gate_close(struct archive *a)
 struct policy *archive_policy(struct archive *a)
 {
 	return gate_policy(a);
+}
+
+uint64_t archive_policy_generation(struct archive *a)
+{
+	return atomic_load_explicit(&a->gate->generation, memory_order_relaxed);
+}
+
+unsigned archive_subject_needs(struct archive *a)
+{
+	return atomic_load_explicit(&a->gate->needs, memory_order_relaxed);
 }
 
 errint_t archive_policy_text(

@@ -150,6 +150,10 @@ static void subject_of(struct replay *p, const struct audit_record *r, struct su
 		.gid = r->gid,
 		.pid = r->pid,
 		.unidentified = r->flags & RECORD_FLAG_UNIDENTIFIED,
+		.session = r->session,
+		.service = r->unit[0] ? r->unit : NULL,
+		.origin = (enum subject_origin)(r->flags >> RECORD_ORIGIN_SHIFT & 7),
+		.program = {.state = (enum program_state)(r->flags >> RECORD_PROGRAM_SHIFT & 15), .device = r->exe_dev, .inode = r->exe_ino},
 	};
 	const struct user_groups *g = ret->unidentified ? NULL : groups_of(&p->users, r->uid);
 	if (g) {

@@ -18,6 +18,13 @@ static struct subjects *make(void)
 	return s;
 }
 
+static void get(struct subjects *s, uint32_t pid, uint32_t uid, uint32_t gid, struct who *w)
+{
+	struct subject_query q = {.pid = pid, .uid = uid, .gid = gid};
+
+	cr_assert(subject_get(s, &q, w));
+}
+
 static uint32_t own_login(void)
 {
 	FILE *f = fopen("/proc/self/loginuid", "r");
@@ -80,7 +87,7 @@ Test(subject, this_process)
 	struct who w;
 
 	for (int round = 0; round < 3; round++) {
-		subject_get(s, (uint32_t)getpid(), getuid(), getgid(), &w);
+		get(s, (uint32_t)getpid(), getuid(), getgid(), &w);
 		cr_assert_not(w.subject.unidentified);
 		cr_assert_eq(w.subject.uid, getuid());
 		cr_assert_eq(w.subject.gid, getgid());
@@ -99,12 +106,12 @@ Test(subject, nobody_is_unidentified)
 	struct child c = spawn(getuid(), getuid());
 	pid_t gone = c.pid;
 
-	subject_get(s, 0, 1000, 1000, &w);
+	get(s, 0, 1000, 1000, &w);
 	cr_assert(w.subject.unidentified);
 	cr_assert_eq(w.subject.uid, 1000);
 	subject_put(&w);
 	let_go(&c);
-	subject_get(s, (uint32_t)gone, 0, 0, &w);
+	get(s, (uint32_t)gone, 0, 0, &w);
 	cr_assert(w.subject.unidentified);
 	subject_put(&w);
 	subjects_free(s);
@@ -122,7 +129,7 @@ Test(subject, a_kernel_thread_is_unidentified)
 		fclose(f);
 	}
 	if (strcmp(name, "kthreadd\n") == 0) {
-		subject_get(s, 2, 0, 0, &w);
+		get(s, 2, 0, 0, &w);
 		cr_assert(w.subject.unidentified);
 		subject_put(&w);
 	}
@@ -139,17 +146,17 @@ Test(subject, real_uid_is_told)
 	if (getuid() != 0)
 		cr_skip("needs root");
 	c = spawn(4711, 4712);
-	subject_get(s, (uint32_t)c.pid, 4712, 0, &w);
+	get(s, (uint32_t)c.pid, 4712, 0, &w);
 	cr_assert_not(w.subject.unidentified);
 	cr_assert_eq(w.subject.uid, 4712);
 	cr_assert_eq(w.subject.real_uid, 4711);
 	subject_put(&w);
 	/* Asking as another user looks again. */
-	subject_get(s, (uint32_t)c.pid, 4711, 0, &w);
+	get(s, (uint32_t)c.pid, 4711, 0, &w);
 	cr_assert_eq(w.subject.real_uid, 4711);
 	subject_put(&w);
 	let_go(&c);
-	subject_get(s, (uint32_t)c.pid, 4712, 0, &w);
+	get(s, (uint32_t)c.pid, 4712, 0, &w);
 	cr_assert(w.subject.unidentified, "a thread that is gone is not remembered");
 	subject_put(&w);
 	subjects_free(s);
@@ -171,7 +178,7 @@ Test(subject, a_number_taken_again_is_another)
 
 		c = spawn(4711, 4711);
 		first = c.pid;
-		subject_get(s, (uint32_t)first, 0, 0, &w);
+		get(s, (uint32_t)first, 0, 0, &w);
 		cr_assert_eq(w.subject.real_uid, 4711);
 		subject_put(&w);
 		let_go(&c);
@@ -182,7 +189,7 @@ Test(subject, a_number_taken_again_is_another)
 			let_go(&c);
 			continue;
 		}
-		subject_get(s, (uint32_t)c.pid, 0, 0, &w);
+		get(s, (uint32_t)c.pid, 0, 0, &w);
 		cr_assert_not(w.subject.unidentified);
 		cr_assert_eq(w.subject.real_uid, 4999);
 		subject_put(&w);
@@ -204,7 +211,7 @@ Test(subject, groups_of_the_user)
 
 	cr_assert_not(subject_ready(s, 0));
 	cr_assert_geq(getgrouplist("root", 0, expected, &count), 0);
-	subject_get(s, (uint32_t)getpid(), 0, 0, &w);
+	get(s, (uint32_t)getpid(), 0, 0, &w);
 	cr_assert(subject_ready(s, 0));
 	cr_assert_eq(w.subject.group_count, (size_t)count);
 	for (size_t i = 0; i < w.subject.group_count; i++)
@@ -212,7 +219,7 @@ Test(subject, groups_of_the_user)
 	cr_assert(member);
 	subject_put(&w);
 	/* A number that no name service knows has none, and that is remembered too. */
-	subject_get(s, (uint32_t)getpid(), 3999999999u, 0, &w);
+	get(s, (uint32_t)getpid(), 3999999999u, 0, &w);
 	cr_assert_eq(w.subject.group_count, 0);
 	cr_assert(subject_ready(s, 3999999999u));
 	subject_put(&w);
@@ -229,7 +236,7 @@ Test(subject, bounded, .timeout = 120)
 	for (int i = 0; i < 300; i++) {
 		struct child c = spawn(getuid(), getuid());
 
-		subject_get(s, (uint32_t)c.pid, 0, 0, &w);
+		get(s, (uint32_t)c.pid, 0, 0, &w);
 		cr_assert_not(w.subject.unidentified);
 		subject_put(&w);
 		let_go(&c);

@@ -14,15 +14,18 @@ static atomic_bool stop;
 static void *ask(void *arg)
 {
 	uint32_t uid = (uint32_t)(uintptr_t)arg, tid = (uint32_t)gettid(), n = 0;
+	struct subject_query known = {.pid = tid, .uid = uid}, nobody = {.pid = 0};
 	struct who w;
 
 	while (!stop) {
-		subject_get(subjects, tid, uid, 0, &w);
+		known.needs = n % 2 ? 0 : NEED_SESSION | NEED_ORIGIN | NEED_SERVICE | NEED_PROGRAM | NEED_DIGEST;
+		assert(subject_get(subjects, &known, &w));
 		assert(!w.subject.unidentified);
 		assert(w.subject.uid == uid);
 		assert(w.subject.real_uid == getuid());
 		subject_put(&w);
-		subject_get(subjects, 0, 4000000000u + n++ % 2000, 0, &w);
+		nobody.uid = 4000000000u + n++ % 2000;
+		assert(subject_get(subjects, &nobody, &w));
 		assert(w.subject.unidentified && w.subject.group_count == 0);
 		subject_put(&w);
 		subject_ready(subjects, uid);
