@@ -1,59 +1,11 @@
 #!/bin/bash
 # Samba over a directory of the mount and over one of the filesystem below, smbclient on loopback: the same for a client; and what a client is told when a budget is
-# used up. An smbd of its own: private state, an unprivileged port, no configuration of the machine's.
+# used up.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/sides.bash"
+. "$(dirname "$0")/smbd.bash"
 as t1 true
 uid=$(id -u lapse-t1)
-SMB=$TEST_TMP/smb
-SMBD=
-smbd_stop() {
-	[ -n "$SMBD" ] || return 0
-	local n
-	kill -TERM -- "-$SMBD" 2>/dev/null || true
-	wait "$SMBD" 2>/dev/null || true
-	for ((n = 0; n < 100; n++)); do kill -0 -- "-$SMBD" 2>/dev/null || break; sleep 0.1; done
-	SMBD=
-}
-at_end smbd_stop
-
-listens() { smbclient -s "$SMB/conf" -N -p "$port" //127.0.0.1/plain -c ls >"$SMB/list" 2>&1 </dev/null; }
-
-smbd_start() { # a free port: what nobody listens on
-	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-	rm -rf "${SMB:?}"
-	mkdir -p "$SMB"/{private,lock,state,cache,pid,ncalrpc,.smb}
-	cat >"$SMB/conf" <<-C
-	[global]
-	server role = standalone server
-	interfaces = lo
-	bind interfaces only = yes
-	smb ports = $port
-	private dir = $SMB/private
-	lock directory = $SMB/lock
-	state directory = $SMB/state
-	cache directory = $SMB/cache
-	pid directory = $SMB/pid
-	ncalrpc dir = $SMB/ncalrpc
-	log file = $SMB/log.%m
-	map to guest = bad user
-	load printers = no
-	disable spoolss = yes
-	disable netbios = yes
-	server min protocol = SMB2
-	rpc start on demand helpers = no
-	[plain]
-	path = $PLAIN
-	[mount]
-	path = $SIDE
-	C
-	sed -i '/^\[plain\]\|^\[mount\]/a guest ok = yes\nguest only = yes\nread only = no\nforce user = lapse-t1\nstore dos attributes = yes\nea support = yes' "$SMB/conf"
-	ln -s "$SMB/conf" "$SMB/.smb/smb.conf" # where libsmbclient looks
-	setsid smbd --foreground --no-process-group -s "$SMB/conf" >"$SMB/out" 2>&1 </dev/null &
-	SMBD=$!
-	wait_until 30 listens
-}
-
 # client SHARE COMMANDS: what smbclient says, without what is of the moment.
 client() {
 	(cd "$SMB/client" && timeout 60 smbclient -s "$SMB/conf" -N -p "$port" "//127.0.0.1/$1" -c "$2" </dev/null 2>&1) |
@@ -101,7 +53,7 @@ chown lapse-t1: "$PLAIN" "$SIDE"
 mkdir -p "$TEST_TMP/client/new"
 for n in 1 2 3 4 5; do head -c $((n * n * 41000)) /dev/urandom >"$TEST_TMP/client/$n.jpg"; done
 head -c 90000 "$TEST_TMP/client/5.jpg" >"$TEST_TMP/client/begun"
-smbd_start
+smbd_start plain "$PLAIN" lapse-t1 mount "$SIDE" lapse-t1
 
 both_shares "put, list, get" 'put 1.jpg; mkdir d; cd d; put 2.jpg; put 3.jpg "Name with blanks.jpg"; ls; get 2.jpg back; cd ..; ls; recurse; ls; allinfo 1.jpg; get nowhere'
 cmp "$TEST_TMP/client/2.jpg" "$TEST_TMP/got.mount/back" || die "what was put is not what is got"
@@ -158,7 +110,7 @@ mkdir "$MNT/limited"
 for n in 1 2 3 4; do cp "$TEST_TMP/client/$n.jpg" "$MNT/limited/"; done
 chown -R lapse-t1: "$MNT/limited"
 SIDE=$MNT/limited
-smbd_start
+smbd_start plain "$PLAIN" lapse-t1 mount "$SIDE" lapse-t1
 mkdir "$SMB/client"
 client mount 'get 1.jpg; get 2.jpg; get 3.jpg; ls; get 1.jpg again' >"$TEST_TMP/said.mount"
 cmp "$TEST_TMP/client/1.jpg" "$SMB/client/1.jpg" && cmp "$TEST_TMP/client/2.jpg" "$SMB/client/2.jpg" || die "two files are permitted"

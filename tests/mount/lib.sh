@@ -15,7 +15,8 @@
 #   with_test_clock                             the lapse whose clock is injected; clock SECONDS sets it so much later than the start
 #   at_end COMMAND…                             when the test ends, however it does, runs it before the mount is undone; the last one told first
 #   as USER COMMAND…                            runs as one of the test's users (t1, t2: made on first use)
-#   service GROUP COMMAND…                      runs in a control group such as system.slice/lapse-x.service, made on first use
+#   service_new GROUP                           makes a control group such as system.slice/lapse-x.service, until the test ends
+#   service GROUP COMMAND…                      runs in it
 #   same_as_plain SCRIPT NAME                   runs the python SCRIPT in a new directory NAME on the mount, and in one beside it: what it prints is the same
 #
 # The daemon runs in the foreground of a job of the shell; what it says goes to $DAEMON_LOG, and a line that no test announced with `expect_log RE`
@@ -196,16 +197,26 @@ as() {
 	timeout "${CHECK_TIMEOUT:-60}" setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups -- "$@"
 }
 
-service() {
-	local group=$1 top part=
-	shift
+group_top() {
+	local top
 	for top in /sys/fs/cgroup/unified /sys/fs/cgroup /sys/fs/cgroup/systemd; do [ ! -e "$top/cgroup.procs" ] || break; done
 	[ -e "$top/cgroup.procs" ] || die "no control groups are mounted"
-	while read -r -d / part || [ -n "$part" ]; do
+	echo "$top"
+}
+service_new() {
+	local top parts part
+	top=$(group_top)
+	IFS=/ read -ra parts <<<"$1"
+	for part in "${parts[@]}"; do
 		top=$top/$part
 		[ -d "$top" ] || { mkdir "$top" && at_end wait_until 10 rmdir "$top"; }
-	done <<<"$group/"
-	timeout "${CHECK_TIMEOUT:-60}" bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$top" "$@"
+	done
+}
+service() {
+	local group
+	group=$(group_top)/$1
+	shift
+	timeout "${CHECK_TIMEOUT:-60}" bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" "$@"
 }
 
 # The differences that a script cannot avoid are its own to leave out. It has outcomes.py to import.

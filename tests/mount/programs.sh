@@ -52,6 +52,8 @@ last = [r for r in map(json.loads, filter(str.strip, sys.stdin)) if r.get("kind"
 assert last.get("exe-state") == sys.argv[1], last' "$1" || die "the record does not say $1"
 }
 
+OURS=system.slice/system-lapse.slice/lapse-idx.service
+for group in $OURS user.slice/system.slice/lapse-idx.service system.slice/lapse-idx.service.d/lapse-idx.service; do service_new $group; done
 for transport in $(transports); do
 	note "$transport: the program itself, as its user; its digest where the rule has one"
 	mount_by "$transport"
@@ -67,7 +69,7 @@ for transport in $(transports); do
 	refused cat "$MNT/in/1"
 
 	note "$transport: a service, by its place below system.slice, and nobody who only calls himself so"
-	[ "$(service system.slice/system-lapse.slice/lapse-idx.service cat "$MNT/in/1")" = "image 1" ] || die "the service"
+	[ "$(service $OURS cat "$MNT/in/1")" = "image 1" ] || die "the service"
 	refuse "Permission denied" service user.slice/system.slice/lapse-idx.service cat "$MNT/in/1"
 	refuse "Permission denied" service system.slice/lapse-idx.service.d/lapse-idx.service cat "$MNT/in/1"
 	refuse "Permission denied" cat "$MNT/in/1"
