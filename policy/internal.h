@@ -393,6 +393,8 @@ size_t principals_judged(const struct policy *p, const struct rule_facts *f, uin
 size_t principals_making(const struct policy *p, const struct subject *s, uint32_t ret[static PRINCIPALS_MAX]);
 /* Whom a read under the rule of that name was charged to. */
 size_t principals_recorded(const struct policy *p, const struct subject *s, const char *rule, uint32_t ret[static PRINCIPALS_MAX]);
+/* Whether that may be the name of a unit of the system. */
+bool unit_valid(const char *name);
 int programs_link(struct programs_section *s, struct policy_diags *d);
 int rule_link_asker(struct policy *p, struct rule_section *r, struct policy_diags *d);
 

@@ -53,8 +53,8 @@ struct policy *policy_ref(struct policy *p);
 void policy_unref(struct policy *p); /* NULL is fine */
 
 /* The commented policy that `lapse init` writes; the caller frees it. `expire_after` is the default class's lifetime, `ordinary_user`
- * starts the budgets in alert mode. NULL with errno EINVAL for a lifetime that does not parse, EOPNOTSUPP unless `service` is NULL
- * (rules on services are not supported yet), ENOMEM. */
+ * starts the budgets in alert mode; a `service`, if not NULL, reads all. NULL with errno EINVAL for a lifetime that does not parse or a name that is no unit's,
+ * ENOMEM. */
 char *policy_default_text(const char *expire_after, const char *service, bool ordinary_user);
 
 /* ---- classes and deadlines ----------------------------------------------------------------------------------- */

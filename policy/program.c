@@ -216,11 +216,11 @@ static bool everybodys(const char *service)
 	return !strncmp(service, "ssh@", 4) || !strncmp(service, "sshd@", 5) || !strncmp(service, "getty@", 6) || !strncmp(service, "user@", 5);
 }
 
-static bool is_unit(const char *name)
+bool unit_valid(const char *name)
 {
 	const char *dot = strrchr(name, '.');
 
-	return dot && dot != name && strlen(name) <= POLICY_MAX_UNIT && !strchr(name, '/') && (!strcmp(dot, ".service") || !strcmp(dot, ".scope"));
+	return dot && dot != name && strlen(name) <= POLICY_MAX_UNIT && !strpbrk(name, "/ \t,\\;#\n") && (!strcmp(dot, ".service") || !strcmp(dot, ".scope"));
 }
 
 static void link_services(const struct rule_section *r, struct policy_diags *d)
@@ -230,7 +230,7 @@ static void link_services(const struct rule_section *r, struct policy_diags *d)
 	for (size_t i = 0; i < r->services.count; i++) {
 		const char *name = r->services.item[i];
 
-		if (!is_unit(name))
+		if (!unit_valid(name))
 			diag_error(d, line, "'%.60s' is no unit of the system such as imgindex.service", name);
 		else if (r->effect == RULE_PERMIT && everybodys(name))
 			diag_warn(d, line, "in %.60s run programs of whoever may log in or have jobs: say which users are meant", name);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "policy/policy.h"
+#include "policy/internal.h"
 
 static const char format[] =
 	"; The policy of this archive. What is in force is the copy sealed in the archive: after a change here,\n"
@@ -31,8 +31,8 @@ static const char format[] =
 	"\n"
 	"; ---- who may read, and how much -----------------------------------------------------------------------\n"
 	"; The first rule that matches counts; whom none matches is denied. Nobody is exempt, root included.\n"
-	"; Rules on services and programs are not supported yet.\n"
 	"\n"
+	"%s"
 	"[rule everyone]\n"
 	"effect = permit\n"
 	"budget = reader\n"
@@ -50,21 +50,37 @@ static const char format[] =
 	"files = 20000/24h\n"
 	"mode = alert\n";
 
+static const char service_format[] =
+	"; What reads automatically: a unit of the system, as systemctl names it.\n"
+	"[rule service]\n"
+	"services = %s\n"
+	"effect = permit\n"
+	"budget = none\n"
+	"\n";
+static const char no_service[] =
+	"; What reads automatically, without limit:\n"
+	"; [rule service]\n"
+	"; services = imgindex.service\n"
+	"; effect = permit\n"
+	"; budget = none\n"
+	"\n";
+
 char *policy_default_text(const char *expire_after, const char *service, bool ordinary_user)
 {
 	struct policy_duration d;
-	char *text;
+	char *text, *reads = NULL;
 
-	if (service) {
-		errno = EOPNOTSUPP;
-		return NULL;
-	}
-	if (policy_duration_parse(expire_after, &d, NULL)) {
+	if (policy_duration_parse(expire_after, &d, NULL) || (service && !unit_valid(service))) {
 		errno = EINVAL;
 		return NULL;
 	}
+	if (service && asprintf(&reads, service_format, service) < 0)
+		return NULL;
 	const char *mode =
 		ordinary_user ? "; an archive of your own begins with warnings; enforce would refuse\nmode = alert\n"
 			      : "mode = enforce\n";
-	return asprintf(&text, format, expire_after, mode) < 0 ? NULL : text;
+	if (asprintf(&text, format, expire_after, reads ? reads : no_service, mode) < 0)
+		text = NULL;
+	free(reads);
+	return text;
 }

@@ -92,6 +92,7 @@ extern const struct command command_fsck;
 extern const struct command command_guard_close;
 extern const struct command command_guard_open;
 extern const struct command command_guard_status;
+extern const struct command command_guard_trust;
 extern const struct command command_guard_unlock;
 extern const struct command command_hold_add;
 extern const struct command command_hold_list;

@@ -136,7 +136,9 @@ static int policy_of_lifetime(struct init_plan *p, const char *lifetime)
 	const char *why = "";
 	if (policy_duration_parse(lifetime, &d, &why))
 		return say_usage("'%s' is no lifetime: %s. Write 12h, 30d, 6mo, 10y or never", lifetime, why);
-	p->policy = policy_default_text(lifetime, NULL, geteuid() != 0);
+	p->policy = policy_default_text(lifetime, args_value(p->args, "service"), geteuid() != 0);
+	if (!p->policy && errno == EINVAL)
+		return say_usage("'%s' is no unit of the system such as imgindex.service", args_value(p->args, "service"));
 	if (!p->policy)
 		return say_error("cannot write the default policy: %s", strerror(errno));
 	p->policy_len = strlen(p->policy);
@@ -149,9 +151,8 @@ static int plan_policy(struct init_plan *p)
 {
 	const char *file = args_value(p->args, "policy"), *lifetime = args_value(p->args, "expire-after");
 	char answer[32];
-	if (args_has(p->args, "service"))
-		return say_usage("--service is not supported yet: rules on services come with a later version. Name "
-				 "the reading users in a policy file");
+	if (file && args_has(p->args, "service"))
+		return say_usage("give --policy or --service, not both: a policy says itself who reads");
 	if (file && lifetime)
 		return say_usage("give --policy or --expire-after, not both: a policy says itself how long files live");
 	if (file)
@@ -427,7 +428,7 @@ static int init_run(const struct args *a)
 const struct option_def init_options[] = {
 	{"expire-after", 'e', "DURATION", "how long files live, with the default policy: 12h, 30d, 6mo, 10y, never"},
 	{"policy", 'p', "FILE", "the policy to seal in the archive"},
-	{"service", '\0', "UNIT", "the service that reads automatically (not supported yet)"},
+	{"service", '\0', "UNIT", "the service of the system that reads automatically, such as imgindex.service: without limit"},
 	{"epoch", '\0', "DURATION", "how finely keys are cut by time (60s)"},
 	{"suite", '\0', "aegis-256|xchacha20-poly1305", "how file contents are sealed (what this CPU does fastest)"},
 	{"block-size", '\0', "SIZE", "bytes sealed at a time, 4K to 1M (32K)"},

@@ -1,6 +1,7 @@
 #include "tools/command.h"
 #include "tools/file.h"
 #include "tools/human.h"
+#include "tools/program.h"
 #include "tools/rows.h"
 #include "tools/say.h"
 #include "tools/table.h"
@@ -41,6 +42,13 @@ static void print_budgets(const struct policy *p)
 	}
 }
 
+static void say_program(void *file, unsigned line, const char *what, const char *remedy)
+{
+	char text[512];
+	snprintf(text, sizeof text, "%s; %s", what, remedy);
+	say_diag(file, line, true, text);
+}
+
 static int check_run(const struct args *a)
 {
 	const char *file = a->operand[0];
@@ -56,6 +64,8 @@ static int check_run(const struct args *a)
 	if (r == 0) {
 		print_classes(file, p, diags.count - diags.errors);
 		print_budgets(p);
+		if (args_has(a, "live") && program_check(p, say_program, (void *)(uintptr_t)file))
+			e = EXIT_FINDING;
 	} else if (r == -EINVAL) {
 		say("%s has %zu error%s and cannot be applied", file, diags.errors, diags.errors == 1 ? "" : "s");
 	} else {
@@ -66,13 +76,19 @@ static int check_run(const struct args *a)
 	return r == -EINVAL ? EXIT_FINDING : e;
 }
 
+static const struct option_def check_options[] = {
+	{"live", '\0', NULL, "look at the programs that rules name as well: whether the files on this machine are those that the rules match"},
+	OPTIONS_END,
+};
+
 const struct command command_policy_check = {
 	.name = "policy check",
 	.operands = "FILE",
 	.min = 1,
 	.max = 1,
 	.summary = "Read a policy file and print every error with its line; needs no archive and changes nothing.",
-	.details = "Exit status: 0 it can be applied (there may be warnings), 1 it has errors.",
+	.details = "Exit status: 0 it can be applied (there may be warnings), 1 it has errors, or, with --live, a rule does not match the program that it names.",
+	.options = {check_options},
 	.run = check_run,
 };
 

@@ -1,6 +1,7 @@
 #include "tools/command.h"
 #include "tools/human.h"
 #include "tools/json.h"
+#include "tools/program.h"
 #include "tools/rows.h"
 #include "tools/say.h"
 #include "tools/target.h"
@@ -327,9 +328,24 @@ static int print_json(const struct report *r)
 	return json_print(root);
 }
 
+static void attention_program(void *report, unsigned line, const char *what, const char *remedy)
+{
+	(void)line;
+	attention(report, remedy, "%s", what);
+}
+
+/* What rules say of programs, against the files that are there now. */
+static void attention_programs(struct report *r, struct target *t)
+{
+	struct policy *p = NULL;
+	if (program_policy(t, true, &p) == EXIT_DONE)
+		program_check(p, attention_program, r);
+	policy_unref(p);
+}
+
 /* ---- the command ---------------------------------------------------------------------------------------------------------- */
 
-static int report(const struct args *a, struct report *r)
+static int report(const struct args *a, struct report *r, struct target *t)
 {
 	r->s = rows_nth(&r->rows, "status", 0);
 	r->anchor = rows_nth(&r->rows, "anchor", 0);
@@ -343,6 +359,7 @@ static int report(const struct args *a, struct report *r)
 	attention_holds(r);
 	attention_usage(r);
 	attention_plain(r);
+	attention_programs(r, t);
 	if (args_has(a, "json")) {
 		int e = print_json(r);
 		if (e != EXIT_DONE)
@@ -368,7 +385,7 @@ static int status_run(const struct args *a)
 		e = target_ask(&t, &q, rows_keep, &r->rows);
 	}
 	if (e == EXIT_DONE)
-		e = report(a, r);
+		e = report(a, r, &t);
 	if (r)
 		rows_free(&r->rows);
 	free(r);

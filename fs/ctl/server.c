@@ -304,7 +304,7 @@ static void client_accept(struct ctl_server *s)
 			return;
 		*c = (struct client){.fd = steal_fd(&fd), .in = in, .deadline_ms = now_ms() + IDLE_MS};
 		c->peer = (struct ctl_peer){
-			.uid = cred.uid, .gid = cred.gid, .pid = (uint32_t)cred.pid, .owner = s->owner};
+			.uid = cred.uid, .gid = cred.gid, .pid = (uint32_t)cred.pid, .owner = s->owner, .socket = c->fd};
 		return;
 	}
 	struct client refused = {.fd = fd};

@@ -22,6 +22,7 @@ struct ctl_hooks {
 struct ctl_peer {
 	uint32_t uid, gid, pid;
 	uint32_t owner; /* the daemon's own uid, who may ask everything, like root */
+	int socket;	/* the connection; 0: there is none, the archive is this process's own */
 };
 
 /* One call: what was asked, and where the rows go. */

@@ -75,3 +75,45 @@ for transport in $(transports); do
 	refuse "Permission denied" cat "$MNT/in/1"
 	umount_archive
 done
+
+note "a program that was upgraded: status and policy check --live name its rule, and guard trust says what belongs into the policy"
+mount_archive
+"$LAPSE" status "$MNT" >"$TEST_TMP/out" || { cat "$TEST_TMP/out"; die "nothing needs attention"; }
+check "the programs as they are" "$LAPSE" policy check --live "$TEST_TMP/policy.ini" >/dev/null
+cp "$BIN/lister" "$BIN/lister.new"
+printf x >>"$BIN/lister.new"
+mv "$BIN/lister.new" "$BIN/lister"
+refused "$BIN/lister" -n1 "$MNT/in/1"
+finding() {
+	local status=0
+	"$@" >"$TEST_TMP/out" 2>&1 || status=$?
+	[ $status = 1 ] || { cat "$TEST_TMP/out"; die "exit status $status: $*"; }
+	grep -q "\[rule viewers\] does not match $BIN/lister: it is none of those" "$TEST_TMP/out" || { cat "$TEST_TMP/out"; die "the rule is not named: $*"; }
+	! grep -q "does not match $BIN/viewer" "$TEST_TMP/out" || die "a rule that does match is named"
+}
+finding "$LAPSE" status "$MNT"
+finding "$LAPSE" policy check --live "$TEST_TMP/policy.ini"
+"$LAPSE" guard trust "$BIN/lister" "$MNT" >"$TEST_TMP/fragment"
+NEW=$(sha256sum "$BIN/lister" | cut -c1-64)
+printf '[programs listers]\npaths = %s\nsha256 = %s %s\n' "$BIN/lister" "$NEW" "$SUM" >"$TEST_TMP/want"
+diff "$TEST_TMP/want" "$TEST_TMP/fragment" || die "the fragment"
+python3 - "$TEST_TMP/policy.ini" "$TEST_TMP/fragment" <<'P'
+import re, sys
+text = open(sys.argv[1]).read()
+new = re.sub(r"\[programs listers\][^\[]*", lambda m: open(sys.argv[2]).read() + "\n", text)
+assert new != text
+open(sys.argv[1], "w").write(new)
+P
+check "the new digest" "$LAPSE" policy apply --reason upgrade "$TEST_TMP/policy.ini" "$MNT" >/dev/null
+reads "$BIN/lister" -n1 "$MNT/in/1"
+check "the programs as they are now" "$LAPSE" policy check --live "$TEST_TMP/policy.ini" >/dev/null
+rm "${BIN:?}/viewer"
+{ "$LAPSE" policy check --live "$TEST_TMP/policy.ini" 2>&1 || true; } | grep -q "does not match $BIN/viewer: there is no such file" || die "a program that is gone"
+"$LAPSE" guard trust "$BIN/other" "$MNT" | grep -q '^; a rule has to name it: programs = other$' || die "a program that no rule names"
+refuse "absolute path" "$LAPSE" guard trust bin/other "$MNT"
+umount_archive
+
+note "lapse init --service: what reads automatically reads without limit"
+check "init" "$LAPSE" init "$TEST_TMP/second" --key-file "$KEY" --no-recovery-key --anchor "$TEST_TMP/anchor2" --expire-after 30d --service lapse-idx.service >/dev/null 2>&1
+"$LAPSE" policy show --key-file "$KEY" "$TEST_TMP/second" | grep -A3 '^\[rule service\]' | grep -q '^services = lapse-idx.service$' || die "the rule is missing"
+refuse "is no unit of the system" "$LAPSE" init "$TEST_TMP/third" --key-file "$KEY" --no-recovery-key --anchor "$TEST_TMP/anchor3" --expire-after 30d --service 'x y'

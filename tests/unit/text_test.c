@@ -47,13 +47,38 @@ Test(text, an_ordinary_user_is_only_warned)
 	free(text);
 }
 
+Test(text, a_service_reads_all_and_nobody_else_does)
+{
+	char *text = policy_default_text("30d", "imgindex.service", false);
+
+	cr_assert_not_null(text);
+	accept(text, strlen(text), "service");
+	struct guard *g = fixture_guard(text);
+	struct subject s = fixture_subject(1000);
+	for (uint64_t i = 0; i < 1002; i++) {
+		struct guard_request r = fixture_request(&s, i, 0);
+		struct guard_verdict v;
+
+		s.service = i % 2 ? "" : "imgindex.service";
+		guard_check(g, &r, &v);
+		cr_assert_eq(v.error, i < 1001 ? 0 : -EDQUOT);
+	}
+	guard_free(g);
+	free(text);
+}
+
 Test(text, refused)
 {
 	errno = 0;
 	cr_expect_null(policy_default_text("5m", NULL, false));
 	cr_expect_eq(errno, EINVAL);
-	cr_expect_null(policy_default_text("5d", "nginx.service", false));
-	cr_expect_eq(errno, EOPNOTSUPP);
+	for (size_t i = 0; i < 5; i++) {
+		static const char *const bad[] = {"nginx", "a/b.service", "x.service\neffect = deny", "", ".service"};
+
+		errno = 0;
+		cr_expect_null(policy_default_text("5d", bad[i], false), "%s", bad[i]);
+		cr_expect_eq(errno, EINVAL);
+	}
 }
 
 Test(text, examples)

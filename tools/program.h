@@ -1,0 +1,9 @@
+/* program.h - programs that rules name, as they are on this machine's disk. */
+#pragma once
+
+#include "tools/target.h"
+
+/* Calls back with a sentence for each program that a rule names and that it will not match as it is now, and what to do. How many there were. */
+size_t program_check(const struct policy *p, void (*cb)(void *ctx, unsigned line, const char *what, const char *remedy), void *ctx);
+/* The policy in force. EXIT_DONE, or how to end, after a message; with `quiet` without one. */
+int program_policy(struct target *t, bool quiet, struct policy **ret);
