@@ -39,7 +39,7 @@ head -c 32 /dev/urandom >"$KEY"
 chmod 600 "$KEY"
 ends 2 "how long files may be kept" $without_terminal "$LAPSE" init "$ARC" --key-file "$KEY" --no-recovery-key
 ends 2 "recovery key is shown on a terminal only" $without_terminal "$LAPSE" init "$ARC" --key-file "$KEY" -e 30d
-ends 2 "not supported yet" "$LAPSE" init "$ARC" --key-file "$KEY" -e 30d --service x.service
+ends 2 "is no unit of the system" "$LAPSE" init "$ARC" --key-file "$KEY" -e 30d --service smbd --no-recovery-key
 ends 2 "no lifetime" "$LAPSE" init "$ARC" --key-file "$KEY" -e 30m --no-recovery-key
 ends 3 "head -c 32 /dev/urandom" "$LAPSE" init "$ARC" --key-file "$TEST_TMP/none" -e 30d --no-recovery-key
 ends 2 "lies inside the archive" "$LAPSE" init "$ARC" --key-file "$KEY" -e 30d --no-recovery-key --anchor "$ARC/anchor"
