@@ -1,7 +1,7 @@
 /* program.c - what a thread runs, and whether a rule may believe it.
  *
  * Which file it is, /proc/PID/exe says at every request, and that cannot change before the request is answered: its thread neither exits nor executes
- * another file meanwhile. The rest is looked at when that file is a new one, the policy is, or some seconds have passed. */
+ * another file meanwhile. Who traces it is asked once a second. The rest is looked at when that file is a new one, the policy is, or some seconds have passed. */
 #include "fuse/subject_internal.h"
 
 #include <dirent.h>
@@ -215,11 +215,27 @@ bool program_traced(struct subjects *s, uint32_t pid)
 	return !task_read(s, pid, "status", &fd, status, sizeof(status)) || status_traced(status);
 }
 
+static bool believed(const struct program *p)
+{
+	return p->state == PROGRAM_VALID && p->known[0];
+}
+
+static bool task_traced(struct subjects *s, struct task *t, uint32_t pid)
+{
+	char status[STATUS_BYTES];
+
+	if (t->traced_at != subject_now()) {
+		t->traced = !task_read(s, pid, "status", &t->status_fd, status, sizeof(status)) || status_traced(status);
+		t->traced_at = subject_now();
+	}
+	return t->traced;
+}
+
 bool program_recall(struct subjects *s, struct task *t, uint32_t pid, unsigned needs, struct who *ret)
 {
-	char name[16], status[STATUS_BYTES];
 	struct program_file now;
 	struct program *p = t->program;
+	char name[16];
 
 	if (t->dir_fd < 0) {
 		snprintf(name, sizeof(name), "%u", pid);
@@ -229,9 +245,9 @@ bool program_recall(struct subjects *s, struct task *t, uint32_t pid, unsigned n
 		return false;
 	if (program_file_stat(t->dir_fd, "exe", &now) || !program_file_same(&now, &p->file) || now.links != p->file.links)
 		return false;
-	if ((needs & NEED_DIGEST) && !p->hashed && p->state == PROGRAM_VALID && p->known[0])
+	if ((needs & NEED_DIGEST) && !p->hashed && believed(p))
 		return false;
-	program_tell(p, !task_read(s, pid, "status", &t->status_fd, status, sizeof(status)) || status_traced(status), ret);
+	program_tell(p, believed(p) && task_traced(s, t, pid), ret);
 	return true;
 }
 

@@ -35,6 +35,10 @@ struct task {
 	enum subject_origin origin; /* of `session`; ORIGIN_UNKNOWN: not found yet */
 	bool kernel;
 	struct program *program; /* NULL: never looked at */
+	/* What is long to read, as it was in this second, which is subject_now(). */
+	int64_t traced_at, unit_at;
+	bool traced, unit_known;
+	char unit[SUBJECT_UNIT_MAX];
 };
 
 struct user {

@@ -1,4 +1,5 @@
-/* unit.c - the service and the login session that a thread belongs to.
+/* unit.c - the service and the login session that a thread belongs to. Nobody but the machine's administration moves a thread into another unit, so that a second
+ * later is soon enough.
  *
  * A user has a tree of units of his own below user.slice, and may name them as he likes; what lies below system.slice, the machine's service manager alone
  * has put there. */
@@ -65,8 +66,14 @@ void unit_tell(struct subjects *s, struct task *t, uint32_t pid, struct who *ret
 {
 	char text[CGROUP_BYTES];
 
-	if (task_read(s, pid, "cgroup", &t->cgroup_fd, text, sizeof(text)) && strlen(text) < sizeof(text) - 1 && unit_parse(text, ret->service))
-		ret->subject.service = ret->service;
+	if (t->unit_at != subject_now()) {
+		t->unit_known = task_read(s, pid, "cgroup", &t->cgroup_fd, text, sizeof(text)) && strlen(text) < sizeof(text) - 1 && unit_parse(text, t->unit);
+		t->unit_at = subject_now();
+	}
+	if (!t->unit_known)
+		return;
+	strcpy(ret->service, t->unit);
+	ret->subject.service = ret->service;
 }
 
 /* ---- sessions -------------------------------------------------------------------------------------------------------- */

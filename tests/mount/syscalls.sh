@@ -2,6 +2,37 @@
 # How many calls to the system an image costs the daemon: a number that grows is a regression that no stopwatch shows.
 . "$(dirname "$0")/lib.sh"
 archive_new
+# What reading a file costs if rules ask for program, service and session.
+cp "$(readlink -f /usr/bin/python3)" "$TEST_TMP/viewer"
+cat >"$TEST_TMP/asking.ini" <<E
+[policy]
+version = 1
+default-class = images
+
+[class images]
+match = **
+expire-after = 1y
+
+[programs viewer]
+paths = $TEST_TMP/viewer
+sha256 = $(sha256sum "$TEST_TMP/viewer" | cut -c1-64)
+
+[rule viewer]
+users = root
+programs = viewer
+effect = permit
+budget = none
+
+[rule service]
+services = imgindex.service
+origin = service
+effect = permit
+budget = none
+
+[rule everyone]
+effect = permit
+budget = none
+E
 
 cat >"$TEST_TMP/count.py" <<'P'
 import collections, os, random, re, subprocess, sys, time
@@ -86,6 +117,12 @@ if stage == "fresh":
     expect("unlink", lambda i: os.unlink(path("gone", i)), openat=1, stat=2, pread=2, unlinkat=1, pwrite=1, close=1)
     for i in range(TRIES * N):
         create("cold")(i)
+elif stage == "asked":
+    for i in range(TRIES * N):
+        os.stat(path("cold", i))
+    read(0)  # who is asking is looked at once
+    # Beside what it is without: the file that the thread executes. Its state and control group are read once a second.
+    expect("open, read, close, by rules on programs and services", read, pread=2, openat=1, stat=2, preadv=1, pwrite=1, close=1)
 else:
     os.stat(d)
     with open(path("cold", 0)) as f:
@@ -107,7 +144,7 @@ tracer.terminate()
 tracer.wait()
 P
 count() {
-	check "calls of a $1 file" python3 "$TEST_TMP/count.py" "$MNT" "$DAEMON" "$transport" "$1" "$TEST_TMP/trace.$transport.$1"
+	check "calls of a $1 file" "${2:-python3}" "$TEST_TMP/count.py" "$MNT" "$DAEMON" "$transport" "$1" "$TEST_TMP/trace.$transport.$1"
 }
 for transport in $(transports); do
 	note "$transport"
@@ -116,6 +153,12 @@ for transport in $(transports); do
 	umount_archive
 	mount_by "$transport"
 	count cold
+	check "a policy that asks more" "$LAPSE" policy apply --reason test "$TEST_TMP/asking.ini" "$MNT" >/dev/null
+	umount_archive
+	mount_by "$transport"
+	count asked "$TEST_TMP/viewer"
+	count asked
+	check "a policy that asks less" "$LAPSE" policy apply --reason test "$TEST_TMP/open.ini" "$MNT" >/dev/null
 	rm -r "${MNT:?}/d"
 	umount_archive
 done
