@@ -1,211 +1,8 @@
 /* guard.c - may this reader open this file: the rules in order, then every budget that applies, all or nothing. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "policy/internal.h"
-
-#define OWN_MS        INT64_C(3600000)
-#define OWN_MAX       (UINT32_C(1) << 20)
-#define FIRST_BUCKETS 64u
-#define MAX_CHARGES   (PRINCIPALS_MAX * POLICY_MAX_RULE_BUDGETS + POLICY_MAX_SHARED_BUDGETS)
-#define MAX_MS        (INT64_MAX / 4)
-
-/* What a read would be charged to. */
-struct bill {
-	struct {
-		const struct budget_section *budget;
-		uint32_t uid;
-		struct counter *counter;
-	} item[MAX_CHARGES];
-	size_t count;
-	bool closed; /* a rule that the closure does not except */
-};
-
-int guard_new(struct guard **ret)
-{
-	struct guard *g = calloc(1, sizeof(*g));
-
-	if (g)
-		g->bucket = calloc(FIRST_BUCKETS, sizeof(struct counter *));
-	if (!g || !g->bucket) {
-		free(g);
-		return -ENOMEM;
-	}
-	g->buckets = FIRST_BUCKETS;
-	recent_clear(&g->own);
-	*ret = g;
-	return 0;
-}
-
-static void free_list(struct counter *c)
-{
-	while (c) {
-		struct counter *next = c->next;
-
-		counter_free(c);
-		c = next;
-	}
-}
-
-void guard_free(struct guard *g)
-{
-	if (!g)
-		return;
-	for (size_t i = 0; i < g->buckets; i++)
-		free_list(g->bucket[i]);
-	free_list(g->orphans);
-	free(g->bucket);
-	recent_clear(&g->own);
-	lockouts_free(&g->lock);
-	policy_unref(g->policy);
-	free(g);
-}
-
-/* ---- counters ---------------------------------------------------------------------------------------------------- */
-
-static size_t bucket_of(const struct guard *g, const struct budget_section *b, uint32_t uid)
-{
-	uint64_t h = ((uint64_t)b->index << 32 | uid) * UINT64_C(0x9e3779b97f4a7c15);
-
-	return (size_t)(h >> 32) & (g->buckets - 1);
-}
-
-static struct counter *find(const struct guard *g, const struct budget_section *b, uint32_t uid)
-{
-	struct counter *c = g->bucket[bucket_of(g, b, uid)];
-
-	while (c && (c->budget != b || c->uid != uid))
-		c = c->next;
-	return c;
-}
-
-static void insert(struct guard *g, struct counter *c)
-{
-	struct counter **at = &g->bucket[bucket_of(g, c->budget, c->uid)];
-
-	c->next = *at;
-	*at = c;
-	g->count++;
-}
-
-/* All counters, taken out of the table, in one list. */
-static struct counter *take_all(struct guard *g)
-{
-	struct counter *all = NULL;
-
-	for (size_t i = 0; i < g->buckets; i++)
-		while (g->bucket[i]) {
-			struct counter *c = g->bucket[i];
-
-			g->bucket[i] = c->next;
-			c->next = all;
-			all = c;
-		}
-	g->count = 0;
-	return all;
-}
-
-/* More buckets; without memory for them the chains grow. */
-static void grow(struct guard *g)
-{
-	struct counter **bucket = calloc(g->buckets * 2, sizeof(struct counter *));
-
-	if (!bucket)
-		return;
-	struct counter *all = take_all(g);
-	free(g->bucket);
-	g->bucket = bucket;
-	g->buckets *= 2;
-	while (all) {
-		struct counter *c = all;
-
-		all = c->next;
-		insert(g, c);
-	}
-}
-
-static struct counter *find_or_add(struct guard *g, const struct budget_section *b, uint32_t uid)
-{
-	struct counter *c = find(g, b, uid);
-
-	if (c)
-		return c;
-	if (g->count >= g->buckets)
-		grow(g);
-	c = counter_new(b, uid);
-	if (c)
-		insert(g, c);
-	return c;
-}
-
-static void reap_list(struct counter **at, int64_t now_ms, size_t *count)
-{
-	while (*at) {
-		struct counter *c = *at;
-
-		counter_advance(c, now_ms);
-		if (c->recent.count) {
-			at = &c->next;
-			continue;
-		}
-		*at = c->next;
-		counter_free(c);
-		if (count)
-			--*count;
-	}
-}
-
-/* Frees what is too old to count, a little at each request. */
-static void reap(struct guard *g)
-{
-	g->reap = (g->reap + 1) & (g->buckets - 1);
-	reap_list(&g->bucket[g->reap], g->now_ms, &g->count);
-	if (g->reap == 0)
-		reap_list(&g->orphans, g->now_ms, NULL);
-	while (g->own.count && g->own.entry[g->own.oldest].at_ms <= g->now_ms - OWN_MS)
-		recent_drop_oldest(&g->own);
-	lockouts_reap(&g->lock, g->now_ms);
-}
-
-int64_t guard_set_now(struct guard *g, int64_t now_ms)
-{
-	if (now_ms > MAX_MS)
-		now_ms = MAX_MS;
-	if (now_ms > g->now_ms)
-		g->now_ms = now_ms;
-	return g->now_ms;
-}
-
-int guard_set_policy(struct guard *g, struct policy *p)
-{
-	struct counter *all = take_all(g), **last = &all;
-
-	while (*last)
-		last = &(*last)->next;
-	*last = g->orphans;
-	g->orphans = NULL;
-	policy_ref(p);
-	while (all) {
-		struct counter *c = all;
-		const struct budget_section *b = NULL;
-
-		all = c->next;
-		for (size_t i = 0; i < p->budget_count && !b; i++)
-			if (!strcmp(p->budget[i]->s.name, c->name))
-				b = p->budget[i];
-		counter_rebind(c, b);
-		if (b) {
-			insert(g, c);
-		} else {
-			c->next = g->orphans;
-			g->orphans = c;
-		}
-	}
-	policy_unref(g->policy);
-	g->policy = p;
-	return 0;
-}
 
 /* ---- rules ------------------------------------------------------------------------------------------------------- */
 
@@ -221,14 +18,13 @@ static void bill_add(struct bill *b, const struct budget_section *budget, uint32
 	b->item[b->count++].uid = uid;
 }
 
-static void bill_rule(struct bill *b, const struct rule_section *rule, uint32_t uid)
+void bill_rule(struct bill *b, const struct rule_section *rule, uint32_t uid)
 {
 	for (size_t i = 0; i < rule->budget_count; i++)
 		bill_add(b, rule->budget[i], uid);
 }
 
-/* What everyone shares is charged for every read that any budget is charged for. */
-static void bill_shared(struct bill *b, const struct policy *p)
+void bill_shared(struct bill *b, const struct policy *p)
 {
 	for (size_t i = 0; b->count && i < p->budget_count; i++)
 		if (p->budget[i]->per == PER_EVERYONE)
@@ -277,53 +73,6 @@ static bool judge(const struct guard *g, const struct guard_request *r, struct b
 		v->line = named->s.line;
 	}
 	return named && named->effect == RULE_PERMIT;
-}
-
-/* ---- what a reader itself wrote ------------------------------------------------------------------------------------ */
-
-/* File ids are random: two of them do not differ in the uid's bytes only. */
-static void own_id(uint8_t ret[static POLICY_FILE_ID_BYTES], const uint8_t *file_id, uint32_t uid)
-{
-	memcpy(ret, file_id, POLICY_FILE_ID_BYTES);
-	for (size_t i = 0; i < sizeof(uid); i++)
-		ret[POLICY_FILE_ID_BYTES - 1 - i] ^= (uint8_t)(uid >> 8 * i);
-}
-
-void guard_created(
-	struct guard *g, const struct subject *who, const uint8_t file_id[static POLICY_FILE_ID_BYTES], int64_t now_ms)
-{
-	uint32_t uid[PRINCIPALS_MAX], i;
-	size_t n = who->unidentified || !g->policy ? 0 : principals_making(g->policy, who, uid);
-	uint8_t id[POLICY_FILE_ID_BYTES];
-
-	now_ms = guard_set_now(g, now_ms);
-	reap(g);
-	for (size_t k = 0; k < n; k++) {
-		own_id(id, file_id, uid[k]);
-		i = recent_find(&g->own, id);
-		if (i != RECENT_NONE) {
-			recent_touch(&g->own, i, now_ms);
-			continue;
-		}
-		if (g->own.count >= OWN_MAX)
-			recent_drop_oldest(&g->own);
-		if (!recent_reserve(&g->own)) /* else its reader is charged */
-			recent_add(&g->own, id, now_ms, 0);
-	}
-}
-
-static bool is_own(const struct guard *g, const uint32_t *uid, size_t n, const uint8_t *file_id)
-{
-	uint8_t id[POLICY_FILE_ID_BYTES];
-
-	for (size_t i = 0; i < n; i++) {
-		own_id(id, file_id, uid[i]);
-		uint32_t at = recent_find(&g->own, id);
-
-		if (at == RECENT_NONE || g->own.entry[at].at_ms <= g->now_ms - OWN_MS)
-			return false;
-	}
-	return true;
 }
 
 /* ---- the decision --------------------------------------------------------------------------------------------------- */
@@ -402,7 +151,7 @@ static void weigh(struct guard *g, const struct guard_request *r, struct bill *b
 {
 	for (size_t i = 0; i < bill->count; i++) {
 		const struct budget_section *b = bill->item[i].budget;
-		struct counter *c = find(g, b, bill->item[i].uid);
+		struct counter *c = guard_find(g, b, bill->item[i].uid);
 
 		if (c)
 			counter_advance(c, g->now_ms);
@@ -415,11 +164,10 @@ static void weigh(struct guard *g, const struct guard_request *r, struct bill *b
 	}
 }
 
-/* All charges or none. */
-static int charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uint64_t bytes)
+int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uint64_t bytes)
 {
 	for (size_t i = 0; i < bill->count; i++) {
-		struct counter *c = find_or_add(g, bill->item[i].budget, bill->item[i].uid);
+		struct counter *c = guard_find_or_add(g, bill->item[i].budget, bill->item[i].uid);
 		int e = c ? counter_reserve(c, file_id) : -ENOMEM;
 
 		if (e)
@@ -442,12 +190,12 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 	*v = (struct guard_verdict){
 		.effect = GUARD_DENY_RULE, .error = -EACCES, .rule = "", .budget = "", .window = ""};
 	guard_set_now(g, r->now_ms);
-	reap(g);
+	guard_reap(g);
 	if (!g->policy || !judge(g, r, &bill, v) || shut_out(g, r, &bill, v))
 		return;
 	v->effect = GUARD_PERMIT;
 	v->error = 0;
-	v->own = bill.count && is_own(g, uid, judged(g, r, uid), r->file_id);
+	v->own = bill.count && guard_is_own(g, uid, judged(g, r, uid), r->file_id);
 	if (v->own)
 		return;
 	weigh(g, r, &bill, v, &threat);
@@ -458,7 +206,7 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 	}
 	if (!charging || v->effect == GUARD_DENY_BUDGET)
 		return;
-	v->error = charge(g, &bill, r->file_id, r->bytes);
+	v->error = guard_charge(g, &bill, r->file_id, r->bytes);
 	if (v->error)
 		v->effect = GUARD_DENY_BUDGET;
 }
@@ -479,87 +227,10 @@ bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *f
 	uint32_t uid[PRINCIPALS_MAX];
 
 	guard_set_now(g, now_ms);
-	reap(g);
+	guard_reap(g);
 	if (!g->policy)
 		return false;
-	if (file_id && is_own(g, uid, principals_making(g->policy, who, uid), file_id))
+	if (file_id && guard_is_own(g, uid, principals_making(g->policy, who, uid), file_id))
 		return true;
 	return policy_may_move(g->policy, who, class_, from, to, !file_id);
-}
-
-/* ---- rebuilding and showing ------------------------------------------------------------------------------------------- */
-
-/* The permit rule under which `uid` read: the one named if it is about that uid, else the first that is. */
-static const struct rule_section *replay_rule(
-	const struct policy *p, const struct subject *who, uint32_t uid, const char *name)
-{
-	const struct rule_section *first = NULL;
-
-	for (size_t i = 0; i < p->rule_count; i++) {
-		const struct rule_section *rule = p->rule[i];
-
-		if (rule->effect != RULE_PERMIT || !who_matches(&rule->who, who, uid, false))
-			continue;
-		if (!strcmp(rule->s.name, name))
-			return rule;
-		if (!first)
-			first = rule;
-	}
-	return first;
-}
-
-void guard_replay(struct guard *g, const struct subject *who, const char *rule,
-	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms)
-{
-	uint32_t uid[PRINCIPALS_MAX];
-	struct bill bill = {.count = 0};
-	size_t n;
-
-	guard_set_now(g, when_ms);
-	reap(g);
-	if (!g->policy)
-		return;
-	n = principals_recorded(g->policy, who, rule, uid);
-	for (size_t i = 0; i < n; i++) {
-		const struct rule_section *found = replay_rule(g->policy, who, uid[i], rule);
-
-		if (found)
-			bill_rule(&bill, found, uid[i]);
-	}
-	bill_shared(&bill, g->policy);
-	charge(g, &bill, file_id, bytes);
-}
-
-int64_t guard_horizon_ms(const struct guard *g)
-{
-	int64_t longest = OWN_MS;
-
-	for (size_t i = 0; g->policy && i < g->policy->budget_count; i++)
-		if (g->policy->budget[i]->horizon_ms > longest)
-			longest = g->policy->budget[i]->horizon_ms;
-	return longest;
-}
-
-void guard_each_usage(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx)
-{
-	guard_set_now(g, now_ms);
-	for (size_t i = 0; i < g->buckets; i++)
-		for (struct counter *c = g->bucket[i]; c; c = c->next) {
-			counter_advance(c, g->now_ms);
-			for (size_t k = 0; k < c->budget->window_count; k++) {
-				const struct rate *w = c->budget->window[k];
-				uint64_t used = w->bytes ? c->at[k].bytes : c->at[k].files;
-				struct guard_usage u = {
-					.budget = c->name,
-					.window = w->text,
-					.unit = w->bytes ? "bytes" : "files",
-					.uid = c->uid,
-					.used = used,
-					.limit = w->limit,
-					.frees_at_ms = used < w->limit ? 0 : counter_frees_at(c, k, 1),
-				};
-
-				cb(ctx, &u);
-			}
-		}
 }

@@ -502,5 +502,34 @@ struct guard {
 	struct lockouts lock;
 };
 
+#define GUARD_OWN_MS INT64_C(3600000) /* how long what somebody wrote is free to them */
+
+#define MAX_CHARGES   (PRINCIPALS_MAX * POLICY_MAX_RULE_BUDGETS + POLICY_MAX_SHARED_BUDGETS)
+
+/* What a read would be charged to. */
+struct bill {
+	struct {
+		const struct budget_section *budget;
+		uint32_t uid;
+		struct counter *counter;
+	} item[MAX_CHARGES];
+	size_t count;
+	bool closed; /* a rule that the closure does not except */
+};
+
 /* The latest time seen. */
 int64_t guard_set_now(struct guard *g, int64_t now_ms);
+/* guard_table.c */
+struct counter *guard_find(const struct guard *g, const struct budget_section *b, uint32_t uid); /* NULL: nothing is counted */
+struct counter *guard_find_or_add(struct guard *g, const struct budget_section *b, uint32_t uid); /* NULL: no memory */
+/* Frees what is too old to count, a little at each request. */
+void guard_reap(struct guard *g);
+/* guard_own.c: whether all of these uids made the file within the hour. */
+bool guard_is_own(const struct guard *g, const uint32_t *uid, size_t n, const uint8_t *file_id);
+void guard_reap_own(struct guard *g);
+/* guard.c */
+void bill_rule(struct bill *b, const struct rule_section *rule, uint32_t uid);
+/* What everyone shares is charged for every read that any budget is charged for. */
+void bill_shared(struct bill *b, const struct policy *p);
+/* All charges or none: 0, -ENOMEM. */
+int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uint64_t bytes);

@@ -1,0 +1,190 @@
+/* guard_table.c - the counters of a guard, by budget and principal. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/internal.h"
+
+#define FIRST_BUCKETS 64u
+#define MAX_MS        (INT64_MAX / 4)
+
+int guard_new(struct guard **ret)
+{
+	struct guard *g = calloc(1, sizeof(*g));
+
+	if (g)
+		g->bucket = calloc(FIRST_BUCKETS, sizeof(struct counter *));
+	if (!g || !g->bucket) {
+		free(g);
+		return -ENOMEM;
+	}
+	g->buckets = FIRST_BUCKETS;
+	recent_clear(&g->own);
+	*ret = g;
+	return 0;
+}
+
+static void free_list(struct counter *c)
+{
+	while (c) {
+		struct counter *next = c->next;
+
+		counter_free(c);
+		c = next;
+	}
+}
+
+void guard_free(struct guard *g)
+{
+	if (!g)
+		return;
+	for (size_t i = 0; i < g->buckets; i++)
+		free_list(g->bucket[i]);
+	free_list(g->orphans);
+	free(g->bucket);
+	recent_clear(&g->own);
+	lockouts_free(&g->lock);
+	policy_unref(g->policy);
+	free(g);
+}
+
+static size_t bucket_of(const struct guard *g, const struct budget_section *b, uint32_t uid)
+{
+	uint64_t h = ((uint64_t)b->index << 32 | uid) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return (size_t)(h >> 32) & (g->buckets - 1);
+}
+
+struct counter *guard_find(const struct guard *g, const struct budget_section *b, uint32_t uid)
+{
+	struct counter *c = g->bucket[bucket_of(g, b, uid)];
+
+	while (c && (c->budget != b || c->uid != uid))
+		c = c->next;
+	return c;
+}
+
+static void insert(struct guard *g, struct counter *c)
+{
+	struct counter **at = &g->bucket[bucket_of(g, c->budget, c->uid)];
+
+	c->next = *at;
+	*at = c;
+	g->count++;
+}
+
+/* All counters, taken out of the table, in one list. */
+static struct counter *take_all(struct guard *g)
+{
+	struct counter *all = NULL;
+
+	for (size_t i = 0; i < g->buckets; i++)
+		while (g->bucket[i]) {
+			struct counter *c = g->bucket[i];
+
+			g->bucket[i] = c->next;
+			c->next = all;
+			all = c;
+		}
+	g->count = 0;
+	return all;
+}
+
+/* More buckets; without memory for them the chains grow. */
+static void grow(struct guard *g)
+{
+	struct counter **bucket = calloc(g->buckets * 2, sizeof(struct counter *));
+
+	if (!bucket)
+		return;
+	struct counter *all = take_all(g);
+	free(g->bucket);
+	g->bucket = bucket;
+	g->buckets *= 2;
+	while (all) {
+		struct counter *c = all;
+
+		all = c->next;
+		insert(g, c);
+	}
+}
+
+struct counter *guard_find_or_add(struct guard *g, const struct budget_section *b, uint32_t uid)
+{
+	struct counter *c = guard_find(g, b, uid);
+
+	if (c)
+		return c;
+	if (g->count >= g->buckets)
+		grow(g);
+	c = counter_new(b, uid);
+	if (c)
+		insert(g, c);
+	return c;
+}
+
+static void reap_list(struct counter **at, int64_t now_ms, size_t *count)
+{
+	while (*at) {
+		struct counter *c = *at;
+
+		counter_advance(c, now_ms);
+		if (c->recent.count) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		counter_free(c);
+		if (count)
+			--*count;
+	}
+}
+
+void guard_reap(struct guard *g)
+{
+	g->reap = (g->reap + 1) & (g->buckets - 1);
+	reap_list(&g->bucket[g->reap], g->now_ms, &g->count);
+	if (g->reap == 0)
+		reap_list(&g->orphans, g->now_ms, NULL);
+	guard_reap_own(g);
+	lockouts_reap(&g->lock, g->now_ms);
+}
+
+int64_t guard_set_now(struct guard *g, int64_t now_ms)
+{
+	if (now_ms > MAX_MS)
+		now_ms = MAX_MS;
+	if (now_ms > g->now_ms)
+		g->now_ms = now_ms;
+	return g->now_ms;
+}
+
+int guard_set_policy(struct guard *g, struct policy *p)
+{
+	struct counter *all = take_all(g), **last = &all;
+
+	while (*last)
+		last = &(*last)->next;
+	*last = g->orphans;
+	g->orphans = NULL;
+	policy_ref(p);
+	while (all) {
+		struct counter *c = all;
+		const struct budget_section *b = NULL;
+
+		all = c->next;
+		for (size_t i = 0; i < p->budget_count && !b; i++)
+			if (!strcmp(p->budget[i]->s.name, c->name))
+				b = p->budget[i];
+		counter_rebind(c, b);
+		if (b) {
+			insert(g, c);
+		} else {
+			c->next = g->orphans;
+			g->orphans = c;
+		}
+	}
+	policy_unref(g->policy);
+	g->policy = p;
+	return 0;
+}
