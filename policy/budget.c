@@ -21,10 +21,11 @@ bool policy_month_at(const struct policy *p, size_t i, struct policy_month *ret)
 		.everyone = b->per == PER_EVERYONE,
 		.alert = b->mode == MODE_ALERT,
 		.files = UINT64_MAX,
-		.bytes = UINT64_MAX};
-	for (size_t k = 0; k < b->window_count; k++) {
-		const struct rate *w = b->window[k];
-		uint64_t *least = w->bytes ? &ret->bytes : &ret->files, most;
+		.bytes = UINT64_MAX,
+		.names = UINT64_MAX};
+	for (size_t k = 0; k < b->window_count + b->names.count; k++) {
+		const struct rate *w = k < b->window_count ? b->window[k] : &b->names.item[k - b->window_count];
+		uint64_t *least = k >= b->window_count ? &ret->names : w->bytes ? &ret->bytes : &ret->files, most;
 
 		/* A full window, and as soon as that has passed the next one. */
 		if (__builtin_mul_overflow(w->limit, (uint64_t)((month + w->ms - 1) / w->ms), &most))
@@ -54,6 +55,7 @@ struct counter *counter_new(const struct budget_section *b, uint32_t uid)
 void counter_free(struct counter *c)
 {
 	recent_clear(&c->recent);
+	free(c->names);
 	free(c->name);
 	free(c);
 }

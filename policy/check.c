@@ -131,6 +131,8 @@ static void link_class(struct policy *p, struct class_section *c, const struct p
 	c->pub.floor = c->retain.text != NULL;
 	c->pub.extensible = section_has(&c->s, "retain-bounds");
 	c->pub.prune_empty = c->prune_empty;
+	c->pub.strict_names = c->names == NAMES_STRICT;
+	p->strict_names |= c->pub.strict_names;
 	if (!section_has(&c->s, "captured-max-age"))
 		c->captured_max_age = 7 * DAY;
 	check_floor_keys(c, d);
@@ -194,8 +196,12 @@ static void link_budget(struct budget_section *b, size_t index, struct policy_di
 			if (!w->bytes && w->limit > b->max_files)
 				b->max_files = w->limit;
 		}
-	if (!section_has(&b->s, "files") && !section_has(&b->s, "bytes"))
-		diag_error(d, b->s.line, "[budget %s] limits nothing: it needs 'files' or 'bytes'", b->s.name);
+	b->reach_ms = b->horizon_ms;
+	for (size_t i = 0; i < b->names.count; i++)
+		if (b->names.item[i].ms > b->reach_ms)
+			b->reach_ms = b->names.item[i].ms;
+	if (!section_has(&b->s, "files") && !section_has(&b->s, "bytes") && !section_has(&b->s, "names"))
+		diag_error(d, b->s.line, "[budget %s] limits nothing: it needs 'files', 'bytes' or 'names'", b->s.name);
 }
 
 static void link_budgets(struct policy *p, struct policy_diags *d)
@@ -249,6 +255,7 @@ static void link_rule_budgets(struct policy *p, struct rule_section *r, struct p
 			return;
 		} else {
 			b->used = true;
+			p->counts_names |= b->names.count > 0;
 			r->budget[r->budget_count++] = b;
 		}
 	}

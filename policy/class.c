@@ -150,3 +150,21 @@ bool policy_rules_need_class(const struct policy *p)
 {
 	return p->rule_classes;
 }
+
+bool policy_names_strict(const struct policy *p, const char *dir, const char *path)
+{
+	if (!p->strict_names || (!dir && !path))
+		return p->strict_names;
+	if (path)
+		return policy_class_for(p, path)->strict_names;
+	for (size_t i = 0; i < p->class_count; i++) {
+		const struct class_section *c = p->class_[i];
+		bool below = c == p->fallback;
+
+		for (size_t k = 0; c->pub.strict_names && !below && k < c->match.count; k++)
+			below = glob_below(c->match.item[k], dir) != GLOB_NONE;
+		if (c->pub.strict_names && below)
+			return true;
+	}
+	return false;
+}

@@ -6,7 +6,7 @@
 
 /* ---- rules ------------------------------------------------------------------------------------------------------- */
 
-static void bill_add(struct bill *b, const struct budget_section *budget, uint32_t uid)
+void bill_add(struct bill *b, const struct budget_section *budget, uint32_t uid)
 {
 	if (budget->per == PER_EVERYONE)
 		uid = POLICY_NO_UID;
@@ -77,10 +77,9 @@ static bool judge(const struct guard *g, const struct guard_request *r, struct b
 
 /* ---- the decision --------------------------------------------------------------------------------------------------- */
 
-static void report(
-	struct guard_verdict *v, const struct guard_request *r, const struct budget_section *b, const struct excess *e)
+void guard_report(struct guard_verdict *v, bool wants_write, const struct budget_section *b, const struct excess *e)
 {
-	bool access = r->wants_write || b->error == ERROR_ACCESS || b->on_exceed == EXCEED_LOCKOUT;
+	bool access = wants_write || b->error == ERROR_ACCESS || b->on_exceed == EXCEED_LOCKOUT;
 
 	v->effect = b->mode == MODE_ALERT ? GUARD_ALERT : GUARD_DENY_BUDGET;
 	v->error = b->mode == MODE_ALERT ? 0 : access ? -EACCES : -EDQUOT;
@@ -92,8 +91,7 @@ static void report(
 	v->frees_at_ms = e->frees_at_ms;
 }
 
-/* Whether `e` of budget `b` says more than what the verdict holds: a denial before an alert, then what frees last. */
-static bool weightier(const struct guard_verdict *v, const struct budget_section *b, const struct excess *e)
+bool guard_weightier(const struct guard_verdict *v, const struct budget_section *b, const struct excess *e)
 {
 	if (v->effect == GUARD_PERMIT)
 		return true;
@@ -123,12 +121,8 @@ static bool shut_out(struct guard *g, const struct guard_request *r, const struc
 	return true;
 }
 
-/* What exceeding `b` brings: not this budget, but every one is shut until then. */
-static void lock_out(
-	struct guard *g, const struct guard_request *r, const struct budget_section *b, bool charging, struct guard_verdict *v)
+void guard_lock_out(struct guard *g, const uint32_t *uid, size_t n, const struct budget_section *b, struct guard_verdict *v)
 {
-	uint32_t uid[PRINCIPALS_MAX];
-	size_t n = charging ? judged(g, r, uid) : 0;
 	struct guard_lockout l = {.since_ms = g->now_ms, .budget = v->budget, .window = v->window};
 
 	l.until_ms = (g->now_ms / 1000 + 1 + b->lockout_for) * 1000;
@@ -141,12 +135,6 @@ static void lock_out(
 	}
 }
 
-/* The longest lockout that the read is threatened with, and its excess. */
-struct threat {
-	const struct budget_section *budget;
-	struct excess excess;
-};
-
 static void weigh(struct guard *g, const struct guard_request *r, struct bill *bill, struct guard_verdict *v, struct threat *t)
 {
 	for (size_t i = 0; i < bill->count; i++) {
@@ -156,8 +144,8 @@ static void weigh(struct guard *g, const struct guard_request *r, struct bill *b
 		if (c)
 			counter_advance(c, g->now_ms);
 		struct excess e = counter_excess(c, b, r->file_id, r->bytes, g->now_ms);
-		if (e.window && weightier(v, b, &e))
-			report(v, r, b, &e);
+		if (e.window && guard_weightier(v, b, &e))
+			guard_report(v, r->wants_write, b, &e);
 		if (e.window && b->mode == MODE_ENFORCE && b->on_exceed == EXCEED_LOCKOUT &&
 			(!t->budget || b->lockout_for > t->budget->lockout_for))
 			*t = (struct threat){.budget = b, .excess = e};
@@ -168,7 +156,7 @@ int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uin
 {
 	for (size_t i = 0; i < bill->count; i++) {
 		struct counter *c = guard_find_or_add(g, bill->item[i].budget, bill->item[i].uid);
-		int e = c ? counter_reserve(c, file_id) : -ENOMEM;
+		int e = !c ? -ENOMEM : c->budget->window_count ? counter_reserve(c, file_id) : 0;
 
 		if (e)
 			return e;
@@ -176,7 +164,8 @@ int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uin
 	}
 	for (size_t i = 0; i < bill->count; i++) {
 		counter_advance(bill->item[i].counter, g->now_ms);
-		counter_charge(bill->item[i].counter, file_id, bytes, g->now_ms);
+		if (bill->item[i].budget->window_count)
+			counter_charge(bill->item[i].counter, file_id, bytes, g->now_ms);
 	}
 	return 0;
 }
@@ -200,8 +189,8 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 		return;
 	weigh(g, r, &bill, v, &threat);
 	if (threat.budget) {
-		report(v, r, threat.budget, &threat.excess);
-		lock_out(g, r, threat.budget, charging, v);
+		guard_report(v, r->wants_write, threat.budget, &threat.excess);
+		guard_lock_out(g, uid, charging ? judged(g, r, uid) : 0, threat.budget, v);
 		return;
 	}
 	if (!charging || v->effect == GUARD_DENY_BUDGET)

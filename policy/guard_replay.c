@@ -49,9 +49,28 @@ int64_t guard_horizon_ms(const struct guard *g)
 	int64_t longest = GUARD_OWN_MS;
 
 	for (size_t i = 0; g->policy && i < g->policy->budget_count; i++)
-		if (g->policy->budget[i]->horizon_ms > longest)
-			longest = g->policy->budget[i]->horizon_ms;
+		if (g->policy->budget[i]->reach_ms > longest)
+			longest = g->policy->budget[i]->reach_ms;
 	return longest;
+}
+
+static void each_names(const struct counter *c, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx)
+{
+	for (size_t k = 0; c->names && k < c->names->count && k < c->budget->names.count; k++) {
+		const struct rate *w = &c->budget->names.item[k];
+		uint64_t used = c->names->ring[k].total;
+		struct guard_usage u = {
+			.budget = c->name,
+			.window = w->text,
+			.unit = "names",
+			.uid = c->uid,
+			.used = used,
+			.limit = w->limit,
+			.frees_at_ms = used < w->limit ? 0 : counter_names_frees_at(c, k, 1),
+		};
+
+		cb(ctx, &u);
+	}
 }
 
 void guard_each_usage(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx)
@@ -60,6 +79,7 @@ void guard_each_usage(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, con
 	for (size_t i = 0; i < g->buckets; i++)
 		for (struct counter *c = g->bucket[i]; c; c = c->next) {
 			counter_advance(c, g->now_ms);
+			counter_names_advance(c, g->now_ms);
 			for (size_t k = 0; k < c->budget->window_count; k++) {
 				const struct rate *w = c->budget->window[k];
 				uint64_t used = w->bytes ? c->at[k].bytes : c->at[k].files;
@@ -75,5 +95,6 @@ void guard_each_usage(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, con
 
 				cb(ctx, &u);
 			}
+			each_names(c, cb, ctx);
 		}
 }

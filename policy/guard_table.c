@@ -129,7 +129,8 @@ static void reap_list(struct counter **at, int64_t now_ms, size_t *count)
 		struct counter *c = *at;
 
 		counter_advance(c, now_ms);
-		if (c->recent.count) {
+		counter_names_advance(c, now_ms);
+		if (c->recent.count || !counter_names_none(c)) {
 			at = &c->next;
 			continue;
 		}
@@ -177,6 +178,8 @@ int guard_set_policy(struct guard *g, struct policy *p)
 			if (!strcmp(p->budget[i]->s.name, c->name))
 				b = p->budget[i];
 		counter_rebind(c, b);
+		if (c->names)
+			counter_names_rebind(c, b, g->now_ms); /* without memory for it: when names are counted again */
 		if (b) {
 			insert(g, c);
 		} else {

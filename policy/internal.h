@@ -220,6 +220,7 @@ struct class_section {
 	int64_t captured_max_age;
 	int basis, mode;
 	bool prune_empty;
+	int names; /* NAMES_ */
 	size_t index; /* among the policy's classes */
 };
 
@@ -278,16 +279,18 @@ enum { PER_USER = 1, PER_EVERYONE, PER_SESSION, PER_PROGRAM, PER_SERVICE };
 enum { EXCEED_DENY = 1, EXCEED_LOCKOUT };
 enum { ERROR_QUOTA = 1, ERROR_ACCESS };
 enum { MODE_ENFORCE = 1, MODE_ALERT };
+enum { NAMES_NORMAL = 1, NAMES_STRICT };
 
 struct budget_section {
 	struct section s;
-	struct rates files, bytes;
+	struct rates files, bytes, names;
 	int per, on_exceed, error, mode;
 	int64_t lockout_for; /* seconds */
 	const struct rate *window[POLICY_MAX_WINDOWS];
 	size_t window_count;
 	size_t index; /* among the policy's budgets */
-	int64_t horizon_ms;
+	int64_t horizon_ms; /* the longest window in files and bytes */
+	int64_t reach_ms;   /* … and in names */
 	uint64_t max_files;
 	bool used;
 };
@@ -307,6 +310,8 @@ struct policy {
 	struct class_section *fallback;
 	bool class_paths, rule_paths, rule_classes, rule_times, rule_identity;
 	unsigned needs; /* of the rules */
+	bool counts_names; /* a budget that is used has `names` */
+	bool strict_names; /* a class has `names = strict` */
 	struct hours turns; /* the minutes at which the hours of some rule begin or end, and midnight */
 };
 
@@ -432,6 +437,31 @@ struct cursor {
 	uint64_t files, bytes;
 };
 
+/* ---- names shown (name_rings.c) ------------------------------------------------------------------------------------------- */
+
+#define NAME_SPANS	 512 /* of a window */
+#define NAME_SLOTS	 (NAME_SPANS + 2)
+#define NAMES_REMEMBERED 16u
+
+/* Names shown within one window, in spans that are known by their ends. */
+struct name_ring {
+	int64_t ms;	   /* the window */
+	int64_t first;	   /* the earliest span in it */
+	int64_t paid_span; /* that `paid` is of */
+	uint64_t total;
+	uint32_t count[NAME_SLOTS]; /* span modulo NAME_SLOTS */
+};
+
+struct counter_names {
+	uint64_t paid;	/* lookups that the log was told of and that have not been made */
+	uint32_t block; /* how many it was told of at once last */
+	unsigned next;
+	uint64_t looked_up[NAMES_REMEMBERED]; /* what was looked up last; 0: none */
+	int64_t said_ms; /* when a refused lookup was recorded last */
+	size_t count;
+	struct name_ring ring[]; /* in the order of the budget's windows */
+};
+
 /* What one principal has read under one budget. */
 struct counter {
 	struct counter *next;
@@ -441,6 +471,7 @@ struct counter {
 	int64_t horizon_ms;
 	struct recent recent;
 	struct cursor at[POLICY_MAX_WINDOWS];
+	struct counter_names *names; /* NULL: none were shown */
 };
 
 struct excess {
@@ -461,6 +492,22 @@ struct excess counter_excess(const struct counter *c, const struct budget_sectio
 int counter_reserve(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES]);
 void counter_charge(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
 int64_t counter_frees_at(const struct counter *c, size_t window, uint64_t add);
+
+void counter_names_advance(struct counter *c, int64_t now_ms);
+bool counter_names_none(const struct counter *c);
+/* Rings for the windows of `b`, with what was counted in those before. -1: no memory, and all is as it was. */
+int counter_names_rebind(struct counter *c, const struct budget_section *b, int64_t now_ms);
+/* The window that so many names more would exceed and that frees last. `c` is advanced and has rings for `b`. */
+struct excess counter_names_excess(struct counter *c, const struct budget_section *b, uint64_t names);
+/* When so many names more would fit into the window; 0: never. */
+int64_t counter_names_frees_at(const struct counter *c, size_t window, uint64_t names);
+void counter_names_charge(struct counter *c, uint64_t names, int64_t now_ms);
+/* Whether what the log was told of in advance still counts at the same time as what is looked up now. */
+bool counter_names_paid(const struct counter *c, int64_t now_ms);
+void counter_names_pay(struct counter *c, uint64_t names, int64_t now_ms);
+/* `name`: a hash, never 0, of a name that was looked up. undo takes its charge back, once. */
+void counter_names_remember(struct counter *c, uint64_t name);
+bool counter_names_undo(struct counter *c, uint64_t name, int64_t now_ms);
 
 /* ---- lockouts and closures (lockout.c) --------------------------------------------------------------------------------- */
 
@@ -528,8 +575,20 @@ void guard_reap(struct guard *g);
 bool guard_is_own(const struct guard *g, const uint32_t *uid, size_t n, const uint8_t *file_id);
 void guard_reap_own(struct guard *g);
 /* guard.c */
+void bill_add(struct bill *b, const struct budget_section *budget, uint32_t uid);
 void bill_rule(struct bill *b, const struct rule_section *rule, uint32_t uid);
 /* What everyone shares is charged for every read that any budget is charged for. */
 void bill_shared(struct bill *b, const struct policy *p);
 /* All charges or none: 0, -ENOMEM. */
 int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uint64_t bytes);
+/* The longest lockout that a request is threatened with, and its excess. */
+struct threat {
+	const struct budget_section *budget;
+	struct excess excess;
+};
+/* Puts the excess `e` of budget `b` into the verdict. */
+void guard_report(struct guard_verdict *v, bool wants_write, const struct budget_section *b, const struct excess *e);
+/* Whether `e` of budget `b` says more than what the verdict holds: a denial before an alert, then what frees last. */
+bool guard_weightier(const struct guard_verdict *v, const struct budget_section *b, const struct excess *e);
+/* What exceeding `b` brings: not this budget, but every one is shut until then. */
+void guard_lock_out(struct guard *g, const uint32_t *uid, size_t n, const struct budget_section *b, struct guard_verdict *v);

@@ -36,7 +36,7 @@ static const struct keyword class_keys[] = {
 	{"captured-max-age", V_SPAN, 0, AT(class_section, captured_max_age), NULL, NULL},
 	{"prune-empty", V_BOOL, 0, AT(class_section, prune_empty), NULL, NULL},
 	{LATER("cache", V_BOOL)},
-	{LATER_CHOICE("names", "normal|strict")},
+	{"names", V_CHOICE, 0, AT(class_section, names), "normal|strict", NULL},
 };
 
 static const struct keyword users_keys[] = {
@@ -68,7 +68,7 @@ static const struct keyword rule_keys[] = {
 static const struct keyword budget_keys[] = {
 	{"files", V_FILE_RATES, 0, AT(budget_section, files), NULL, NULL},
 	{"bytes", V_BYTE_RATES, 0, AT(budget_section, bytes), NULL, NULL},
-	{LATER("names", V_FILE_RATES)},
+	{"names", V_FILE_RATES, 0, AT(budget_section, names), NULL, NULL},
 	{"per", V_CHOICE, 0, AT(budget_section, per), "user|everyone", "session|program|service"},
 	{"on-exceed", V_CHOICE, 0, AT(budget_section, on_exceed), "deny|lockout", "throttle"},
 	{"error", V_CHOICE, 0, AT(budget_section, error), "quota|access", NULL},

@@ -70,6 +70,7 @@ struct policy_class {
 	bool floor;	  /* it has `retain-for`: its files commit */
 	bool extensible;  /* it has `retain-bounds` */
 	bool prune_empty; /* a directory goes with its last file */
+	bool strict_names; /* every lookup of a name of its is to be asked for */
 	/* the rest is read through the functions below */
 };
 
@@ -333,7 +334,7 @@ struct guard_verdict {
 struct policy_month {
 	const char *budget;
 	bool everyone, alert; /* all readers together; it only reports */
-	uint64_t files, bytes; /* distinct files; UINT64_MAX: no window says */
+	uint64_t files, bytes, names; /* distinct files; UINT64_MAX: no window says */
 };
 bool policy_month_at(const struct policy *p, size_t i, struct policy_month *ret); /* false past the last budget */
 
@@ -353,6 +354,38 @@ bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *f
 /* A file was created by this subject: its own re-reads within the hour are free. Bounded memory. */
 void guard_created(struct guard *g, const struct subject *who, const uint8_t file_id[static POLICY_FILE_ID_BYTES],
 		   int64_t now_ms);
+/* ---- names (guard_names.c) ---- */
+
+/* Whether a budget that some rule names is in names: else nothing of this has to be asked. */
+bool policy_counts_names(const struct policy *p);
+/* Whether a name is to be kept in no cache, because its path is of a class with `names = strict`; of a directory (`path` NULL): whether some below it may be;
+ * both NULL: whether some are. */
+bool policy_names_strict(const struct policy *p, const char *dir, const char *path);
+
+struct guard_names {
+	const struct subject *who;
+	const char *dir; /* path of the directory; NULL if !policy_rules_need_path() */
+	uint64_t count;	 /* names that a listing shows; 1 of a lookup */
+	uint64_t name;	 /* of a lookup: a hash of directory and name, not 0 */
+	int64_t now_ms, wall_ms; /* as in a guard_request */
+	int32_t local_offset_s;
+};
+
+#define GUARD_BILLED_MAX 400u
+struct guard_names_verdict {
+	struct guard_verdict verdict; /* PERMIT, ALERT, DENY_BUDGET, DENY_LOCKOUT */
+	uint64_t record; /* how many names the record of it has to tell of; 0: it needs none, the log has them already */
+	char budgets[GUARD_BILLED_MAX]; /* that it is charged to, separated by blanks: for the record; "*": all */
+};
+/* Decides, and if permitted charges. */
+void guard_names(struct guard *g, const struct guard_names *r, struct guard_names_verdict *ret);
+/* The record of a permitted lookup told of so many: the next ones, within a short time, need none. Only after that record has been written, with the time of it. */
+void guard_names_recorded(struct guard *g, const struct guard_names *r, uint64_t lookups);
+/* What was just looked up in vain has been made: the lookup is not charged. */
+void guard_names_made(struct guard *g, const struct guard_names *r);
+/* Rebuilding: names that were charged to these budgets (as in the verdict). */
+void guard_replay_names(struct guard *g, const struct subject *who, const char *rule, const char *budgets, uint64_t names, int64_t when_ms);
+
 /* Rebuilding from the audit log: a read that was permitted under `rule` and charged, at `when_ms` (any order within a
  * second, else ascending). */
 void guard_replay(struct guard *g, const struct subject *who, const char *rule,
@@ -362,7 +395,7 @@ int64_t guard_horizon_ms(const struct guard *g);
 
 /* For status and explain: usage of every budget and principal. Calls back per window. */
 struct guard_usage {
-	const char *budget, *window, *unit; /* "files" or "bytes" */
+	const char *budget, *window, *unit; /* "files", "bytes" or "names" */
 	uint32_t uid; /* POLICY_NO_UID: everyone */
 	uint64_t used, limit;
 	int64_t frees_at_ms;

@@ -90,6 +90,17 @@ static void warn_rules(const struct policy *p, struct policy_diags *d)
 }
 
 /* A shorter window that allows no less than a longer one. */
+static void warn_names(const struct budget_section *b, struct policy_diags *d)
+{
+	for (size_t i = 0; i < b->names.count; i++)
+		for (size_t j = 0; j < b->names.count; j++) {
+			const struct rate *x = &b->names.item[i], *y = &b->names.item[j];
+
+			if (x->ms < y->ms && x->limit >= y->limit)
+				diag_warn(d, section_key_line(&b->s, "names"), "[budget %s]: %s never bites beside %s", b->s.name, x->text, y->text);
+		}
+}
+
 static void warn_windows(const struct budget_section *b, struct policy_diags *d)
 {
 	for (size_t i = 0; i < b->window_count; i++)
@@ -108,6 +119,7 @@ void policy_warn(const struct policy *p, struct policy_diags *diags)
 	warn_rules(p, diags);
 	for (size_t i = 0; i < p->budget_count; i++) {
 		warn_windows(p->budget[i], diags);
+		warn_names(p->budget[i], diags);
 		if (!p->budget[i]->used && p->budget[i]->per == PER_USER)
 			diag_warn(diags, p->budget[i]->s.line, "[budget %s] is in no rule", p->budget[i]->s.name);
 	}

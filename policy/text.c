@@ -41,6 +41,8 @@ static const char format[] =
 	"[budget reader]\n"
 	"per = user\n"
 	"files = 500/10min 2000/24h 8000/30d\n"
+	"; names that listings show, and that are looked up\n"
+	"names = 100000/1h\n"
 	"on-exceed = deny\n"
 	"%s"
 	"\n"

@@ -31,13 +31,16 @@ static void print_budgets(const struct policy *p)
 {
 	struct policy_month m;
 	for (size_t i = 0; policy_month_at(p, i, &m); i++) {
-		char files[HUMAN_BYTES] = "", bytes[HUMAN_BYTES] = "";
+		char files[HUMAN_BYTES] = "", bytes[HUMAN_BYTES] = "", names[HUMAN_BYTES] = "";
 		if (m.files != UINT64_MAX)
 			human_count(m.files, files);
 		if (m.bytes != UINT64_MAX)
 			human_size(m.bytes, bytes);
-		printf("  budget %-19s at most %s%s%s%s in 30 days, %s%s\n", m.budget, files, *files ? (m.files == 1 ? " file" : " files") : "",
-		       *files && *bytes ? " and " : "", bytes, m.everyone ? "all readers together" : "each reader",
+		if (m.names != UINT64_MAX)
+			human_count(m.names, names);
+		printf("  budget %-19s at most %s%s%s%s%s%s%s in 30 days, %s%s\n", m.budget, files, *files ? (m.files == 1 ? " file" : " files") : "",
+		       *files && *bytes ? " and " : "", bytes, *names && (*files || *bytes) ? " and " : "", names,
+		       *names ? (m.names == 1 ? " name" : " names") : "", m.everyone ? "all readers together" : "each reader",
 		       m.alert ? "; beyond that they are reported, not refused" : "");
 	}
 }

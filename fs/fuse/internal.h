@@ -30,6 +30,7 @@ struct job {
 	struct job *next;
 	enum session_op op;
 	bool uring;
+	bool uncached; /* the kernel is not to keep the name */
 	bool light, heavy; /* set by the handler: this one waits for nothing; takes long whatever the store lies on */
 	bool may_wait;	   /* it runs on a thread that may */
 	bool put_off;	   /* run() has done nothing: it would have to wait where it may not, and runs again on a worker */

@@ -12,6 +12,7 @@ struct dirref {
 	struct dirhandle *dir;
 	struct inode *inode;
 	_Atomic size_t given; /* entries with attributes */
+	bool strict;	      /* names are kept in no cache: entries come without */
 	struct dirref *next, *prev;
 };
 
@@ -82,6 +83,7 @@ void run_opendir(struct job *j)
 	subject_put(&who);
 	if (j->error)
 		return;
+	d->strict = fs_names_strict(j->session->archive, j->inode, NULL);
 	j->dir = steal_ptr(&d);
 	dirref_add(j->session, j->dir);
 }
@@ -112,7 +114,16 @@ void run_releasedir(struct job *j)
 
 static void list(struct job *j, fs_dir_cb fill)
 {
+	struct caller c = job_caller(j);
+	struct who who;
+
 	j->error = job_space(j, j->size);
+	if (!j->error && fs_charges_more(j->dir->dir, j->off)) {
+		subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, &who);
+		c.subject = &who.subject;
+		j->error = fs_charge_more(j->session->archive, j->dir->dir, j->off, &c);
+		subject_put(&who);
+	}
 	if (!j->error)
 		j->error = fs_readdir(j->session->archive, j->dir->dir, j->off, fill, j);
 	if (j->len > 0)
@@ -167,7 +178,7 @@ static bool fill_plus(void *ctx, const struct fs_dirent *d)
 	if (used > left)
 		return false;
 	j->len += used;
-	if (is_dots(d->name) || (!j->what && j->dir->given >= PLUS_ENTRIES) ||
+	if (is_dots(d->name) || j->dir->strict || (!j->what && j->dir->given >= PLUS_ENTRIES) ||
 	    fs_lookup_entry(j->session->archive, j->dir->dir, d, &entry) != 0)
 		return true;
 	entry_param(j->session, &entry, &e);

@@ -92,9 +92,12 @@ void run_create(struct job *j)
 		j->error = fs_create(j->session->archive, j->inode, j->name, j->mode, j->flags, &c, &j->entry, &h);
 	else
 		j->error = fs_tmpfile(j->session->archive, j->inode, j->mode, j->flags, &c, &j->entry, &h);
+	if (j->name && !j->error)
+		fs_name_made(j->session->archive, j->inode, j->name, c.subject);
 	subject_put(&who);
 	if (j->error)
 		return;
+	j->uncached = j->name && fs_names_strict(j->session->archive, j->inode, j->name);
 	j->file = steal_ptr(&r);
 	fileref_add(j->session, j->file, h);
 }
@@ -119,6 +122,8 @@ void reply_create(struct job *j)
 	}
 	fi = opened(j);
 	entry_param(s, &j->entry, &e);
+	if (j->uncached)
+		e.entry_timeout = 0;
 	if (fuse_reply_create(j->req, &e, &fi) == -ENOENT) {
 		fileref_release(s, j->file);
 		fs_forget(s->archive, j->entry.inode, 1);

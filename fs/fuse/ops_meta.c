@@ -16,6 +16,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct session *s = fuse_req_userdata(req);
 	struct job j = {.inode = session_inode(s, parent), .name = name};
 
+	j.heavy = fs_counts_names(s->archive) && !subject_ready(s->subjects, fuse_req_ctx(req)->uid);
 	dispatch(req, SESSION_LOOKUP, &j);
 }
 
@@ -24,7 +25,16 @@ void run_lookup(struct job *j)
 	struct session *s = j->session;
 
 	atomic_fetch_add_explicit(stat_hint(s, j->inode), 1, memory_order_relaxed);
-	j->error = fs_lookup(s->archive, j->inode, j->name, &j->entry);
+	if (fs_counts_names(s->archive)) {
+		struct who who;
+		struct caller c = caller_of(j, &who);
+
+		j->error = fs_may_look_up(s->archive, j->inode, j->name, c.subject);
+		subject_put(&who);
+	}
+	if (!j->error)
+		j->error = fs_lookup(s->archive, j->inode, j->name, &j->entry);
+	j->uncached = fs_names_strict(s->archive, j->inode, j->name);
 }
 
 static void forget(struct session *s, fuse_ino_t node, uint64_t lookups)
@@ -114,6 +124,15 @@ void run_setattr(struct job *j)
 	j->error = fs_setattr(j->session->archive, j->inode, h, &in, j->what, &c, &j->attr);
 }
 
+static void made(struct job *j, struct inode *dir, const char *name, const struct subject *who)
+{
+	if (j->error)
+		return;
+	if (who)
+		fs_name_made(j->session->archive, dir, name, who);
+	j->uncached = fs_names_strict(j->session->archive, dir, name);
+}
+
 /* ---- entries --------------------------------------------------------------------------------- */
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
@@ -132,6 +151,7 @@ void run_mknod(struct job *j)
 	if (!job_asker(j, ASKER_MAKES, &c, &who))
 		return;
 	j->error = fs_mknod(j->session->archive, j->inode, j->name, j->mode, j->rdev, &c, &j->entry);
+	made(j, j->inode, j->name, c.subject);
 	subject_put(&who);
 }
 
@@ -147,6 +167,7 @@ void run_mkdir(struct job *j)
 	struct caller c = job_caller(j);
 
 	j->error = fs_mkdir(j->session->archive, j->inode, j->name, j->mode, &c, &j->entry);
+	made(j, j->inode, j->name, NULL);
 }
 
 void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
@@ -161,6 +182,7 @@ void run_symlink(struct job *j)
 	struct caller c = job_caller(j);
 
 	j->error = fs_symlink(j->session->archive, j->inode, j->name, j->data, &c, &j->entry);
+	made(j, j->inode, j->name, NULL);
 }
 
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
@@ -179,6 +201,7 @@ void run_link(struct job *j)
 	if (!job_asker(j, ASKER_READS, &c, &who))
 		return;
 	j->error = fs_link(j->session->archive, j->inode, j->to_inode, j->name, &c, &j->entry);
+	made(j, j->to_inode, j->name, c.subject);
 	subject_put(&who);
 }
 
@@ -236,6 +259,7 @@ void run_rename(struct job *j)
 	if (!job_asker(j, ASKER_READS, &c, &who))
 		return;
 	j->error = fs_rename(j->session->archive, j->inode, j->name, j->to_inode, j->to_name, j->what, &c);
+	made(j, j->to_inode, j->to_name, c.subject);
 	subject_put(&who);
 }
 

@@ -36,6 +36,12 @@ void reply_entry(struct job *j)
 	}
 	if (!j->error)
 		entry_param(j->session, &j->entry, &e);
+	if (j->uncached)
+		e = (struct fuse_entry_param){.ino = e.ino, .attr = e.attr, .attr_timeout = e.attr_timeout};
+	if (j->uncached && j->error) {
+		reply_error(j);
+		return;
+	}
 	if (fuse_reply_entry(j->req, &e) == -ENOENT && !j->error)
 		fs_forget(j->session->archive, j->entry.inode, 1);
 }

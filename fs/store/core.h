@@ -20,6 +20,8 @@ struct dirstate {
 	struct inode *cache_next, *cache_prev;
 	struct dir_record record;    /* name_key is wiped after derivation */
 	struct name_keys *keys;	     /* secret memory */
+	int64_t counted_at;	     /* under fd_lock: when the directory was changed last as its names were counted; 0: they were not */
+	uint64_t names;
 };
 
 /* Of its extended attributes: so that most questions need not look. */
@@ -118,6 +120,9 @@ errint_t dir_seal(const struct inode *dir, const char *name, size_t len, struct 
 /* The plaintext of a backing name in an entered directory. -EBADMSG for a foreign or forged one. */
 errint_t backing_name_open(struct archive *a, struct dir_use *u, const char *backing, char out[static NAME_PLAIN_MAX + 1],
 			   size_t *len);
+
+/* A backing name that holds the sealed form of a long name. */
+bool is_companion(const char *backing);
 
 /* Reference on a child directory, by its backing name; no lookup is counted. -ENOENT if it is no directory. */
 errint_t dir_child(struct archive *a, struct inode *parent, const char *backing, struct inode **ret);

@@ -82,6 +82,15 @@ struct fs_dirent {
 typedef bool (*fs_dir_cb)(void *ctx, const struct fs_dirent *e);
 errint_t fs_opendir(struct archive *a, struct inode *dir, const struct caller *c, struct dirhandle **ret);
 errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb cb, void *ctx);
+/* Where names are counted: this part of the listing has not been charged for yet (it begins anew, or the directory has grown); then it is, before it is read. */
+bool fs_charges_more(struct dirhandle *d, off_t off);
+errint_t fs_charge_more(struct archive *a, struct dirhandle *d, off_t off, const struct caller *c);
+/* Whether lookups have to be asked for. Then each is, before it is done; and what is made by a name that was not there takes its charge back. */
+bool fs_counts_names(const struct archive *a);
+errint_t fs_may_look_up(struct archive *a, struct inode *dir, const char *name, const struct subject *who);
+void fs_name_made(struct archive *a, struct inode *dir, const char *name, const struct subject *who);
+/* A name that is to be kept in no cache; NULL: whether there may be some below this directory. */
+bool fs_names_strict(struct archive *a, struct inode *dir, const char *name);
 errint_t fs_fsyncdir(struct archive *a, struct dirhandle *d);
 void fs_closedir(struct archive *a, struct dirhandle *d);
 /* As lookup, from within the callback: the name need not be sealed again. Not for "." and "..". */

@@ -214,7 +214,7 @@ void gate_damage(struct archive *a, const uint8_t *dir_id, const char *backing, 
 /* ---- reading ------------------------------------------------------------------------------------------------------------- */
 
 /* Looked up once a minute of trusted time: no zone has changed its offset within one since there are whole minutes in all of them. */
-static int32_t local_offset(struct gate *g, int64_t now_ns)
+int32_t gate_local_offset(struct gate *g, int64_t now_ns)
 {
 	int64_t minute = now_ns / INT64_C(60000000000);
 	uint64_t known = atomic_load_explicit(&g->local, memory_order_relaxed);
@@ -246,7 +246,7 @@ static struct guard_request request_for(struct archive *a, const struct subject 
 		.class_ = class_for_rules(a, h, class_),
 		.now_ms = now_ns / 1000000,
 		.wall_ms = tclock_wall_ns(a->clock) / 1000000,
-		.local_offset_s = local_offset(a->gate, now_ns)};
+		.local_offset_s = gate_local_offset(a->gate, now_ns)};
 	if (path && *path)
 		q.path = path;
 	memcpy(q.file_id, h->file_id, FILE_ID_BYTES);

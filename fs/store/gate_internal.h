@@ -45,6 +45,7 @@ struct gate {
 	struct policy *retired[RETIRED_POLICIES]; /* verdicts that were given out name their rules and budgets */
 	unsigned retire_at;
 	_Atomic uint64_t generation;
+	_Atomic unsigned names;	  /* NAMES_COUNTED … */
 	_Atomic bool class_rules; /* there is, or was since the mount, a rule on classes */
 	_Atomic unsigned needs;	  /* of a subject, by the policy in force */
 	_Atomic uint64_t local;	  /* a minute of trusted time << 32 | how far local time is ahead of UTC then, + 2^31 s */
@@ -59,6 +60,20 @@ struct gate {
 	int64_t say_second;
 	unsigned said, unsaid;
 };
+
+/* gate_names.c: what the policy in force asks of names */
+#define NAMES_COUNTED	       1u
+#define NAMES_BY_PATH	       2u /* … and the path decides how */
+#define NAMES_STRICT_SOMEWHERE 4u
+void gate_names_policy(struct gate *g, const struct policy *p);
+bool gate_asks_names(const struct archive *a, unsigned what);
+/* The decision on a listing of so many names (`name` 0), or on a lookup (names 1, `dir_id` NULL): 0 or the errno for the program. */
+errint_t gate_names(struct archive *a, const struct subject *who, const char *path, const uint8_t *dir_id, uint64_t names, uint64_t name);
+/* Counts it again, if there is anybody to count it for. False: it is no record of names that were charged. */
+bool gate_names_replay(struct archive *a, const struct audit_record *r, const struct subject *who);
+
+/* gate.c */
+int32_t gate_local_offset(struct gate *g, int64_t now_ns);
 
 /* gate_policy.c */
 #define POLICY_HISTORY "policies" /* in .lapse: the policies before this one, each under its generation, %016x */

@@ -169,11 +169,14 @@ static void count_again(struct replay *p, const struct audit_record *r)
 		       (r->decision == DECISION_PERMIT || r->decision == DECISION_ALERT) &&
 		       r->trusted_ns >= p->charged_since_ns;
 	bool created = r->kind == RECORD_CREATE && r->trusted_ns >= p->created_since_ns;
+	bool names = r->trusted_ns >= p->charged_since_ns && gate_names_replay(p->archive, r, NULL);
 	struct subject who;
-	if (!charged && !created)
+	if (!charged && !created && !names)
 		return;
 	subject_of(p, r, &who);
-	if (charged)
+	if (names)
+		gate_names_replay(p->archive, r, &who);
+	else if (charged)
 		guard_replay(guard, &who, r->rule, r->file_id, r->bytes, r->trusted_ns / 1000000);
 	else
 		guard_created(guard, &who, r->file_id, r->trusted_ns / 1000000);

@@ -145,14 +145,15 @@ static void why(const struct audit_record *r, const struct guard_verdict *v, con
 static void line(struct alert *al, const struct audit_record *r, const char *because, unsigned unsaid)
 {
 	char id[2 * FILE_ID_BYTES + 1], more[48] = "", login[40] = "";
+	bool names = r->kind == RECORD_LIST;
 	for (size_t i = 0; i < FILE_ID_BYTES; i++)
-		snprintf(id + 2 * i, 3, "%02x", r->file_id[i]);
+		snprintf(id + 2 * i, 3, "%02x", (names ? r->dir_id : r->file_id)[i]);
 	if (unsaid)
 		snprintf(more, sizeof more, " (%u more not shown)", unsaid);
 	if (r->login_uid != r->uid && r->login_uid != POLICY_NO_UID)
 		snprintf(login, sizeof login, " (logged in as %" PRIu32 ")", r->login_uid);
-	snprintf(al->text, sizeof al->text, "%s: uid %" PRIu32 "%s, file %s, rule %s, policy line %u%s%s%s%s", al->error ? "refused" : "over budget", r->uid, login,
-		id, r->rule[0] ? r->rule : "-", r->line, because, *al->contact ? ", contact " : "", al->contact, more);
+	snprintf(al->text, sizeof al->text, "%s: uid %" PRIu32 "%s, %s %s, rule %s, policy line %u%s%s%s%s", al->error ? "refused" : "over budget", r->uid, login,
+		names ? "names in directory" : "file", id, r->rule[0] ? r->rule : "-", r->line, because, *al->contact ? ", contact " : "", al->contact, more);
 }
 
 static void tell_lockouts(struct archive *a, const struct alert *refused, const struct guard_verdict *v)

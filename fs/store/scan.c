@@ -59,7 +59,7 @@ static errint_t remember(struct level *l, const char *backing)
 }
 
 /* Ours, but no entry: records, their temporary files, the full names of long ones. */
-static bool is_companion(const char *backing)
+static bool is_ours(const char *backing)
 {
 	size_t len = strlen(backing), suffix = strlen(NAME_COMPANION_SUFFIX);
 	if (!strncmp(backing, DIR_FILE_NAME, strlen(DIR_FILE_NAME)))
@@ -129,7 +129,7 @@ static void scan_entry(struct walk *w, struct inode *dir, int dirfd, const struc
 	struct dir_use u;
 	char name[NAME_PLAIN_MAX + 1];
 	size_t len;
-	if (is_dots(e->d_name) || is_companion(e->d_name) ||
+	if (is_dots(e->d_name) || is_ours(e->d_name) ||
 		(dir == w->a->root && !strcmp(e->d_name, ARCHIVE_DIR_NAME)))
 		return;
 	mode_t type = type_of(dirfd, e);

@@ -225,7 +225,7 @@ static errint_t gather(void *ctx, const struct audit_record *r)
 	note_end(g, r);
 	if (!trail_wants(g->filter, r))
 		return 0;
-	g->t->listings += r->kind == RECORD_LIST;
+	g->t->listings += r->kind == RECORD_LIST && !r->error && r->dir_id[0] | r->dir_id[1] | r->dir_id[2];
 	if (!trail_is_read(r))
 		return 0;
 	errint_t e = reader_of(g, r, permitted && !r->decision ? DECISION_PERMIT : r->decision, &k);

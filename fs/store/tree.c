@@ -13,13 +13,6 @@
 #include <sys/syscall.h>
 #include <linux/fs.h>
 
-struct dirhandle {
-	struct inode *dir; /* a reference is held */
-	DIR *stream;
-	pthread_mutex_t lock; /* before any lock of the store */
-	off_t at; /* of the entry that was given last: the stream stands behind it, and perhaps behind some that are not shown */
-};
-
 void staging_name(char out[static 33])
 {
 	uint8_t raw[16];
@@ -100,7 +93,7 @@ static errint_t staging_dir(struct archive *a, struct dir_use *u, const char *na
 	return fchmod(fd, (inherited->mode & 07777) | (setgid ? S_ISGID : 0)) ? -errno : 0;
 }
 
-static bool is_companion(const char *backing)
+bool is_companion(const char *backing)
 {
 	size_t len = strlen(backing), suffix = strlen(NAME_COMPANION_SUFFIX);
 	return backing[0] == NAME_LONG_PREFIX && len > suffix && !strcmp(backing + len - suffix, NAME_COMPANION_SUFFIX);
@@ -274,102 +267,4 @@ errint_t fs_rmdir(struct archive *a, struct inode *dir, const char *name, const 
 		r = dir_take_away(a, &u, &n, name, &st, NULL);
 	dir_leave(a, &u);
 	return r;
-}
-
-/* ---- listing ---------------------------------------------------------------------------------------------------------------- */
-
-errint_t fs_opendir(struct archive *a, struct inode *dir, const struct caller *c, struct dirhandle **ret)
-{
-	struct dir_use u;
-	cleanup_free char *path = NULL;
-	errint_t r = dir_pin(a, dir, &u);
-	if (r)
-		return r;
-	if (c && c->subject && !(gate_needs_path(a) && (r = inode_path(a, dir, NULL, &path))))
-		r = gate_list(a, c->subject, path ? path : "", dir->dir->record.dir_id);
-	int fd = r ? -1 : openat(u.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (!r && fd < 0)
-		r = -errno;
-	dir_leave(a, &u);
-	struct dirhandle *d = r ? NULL : calloc(1, sizeof *d);
-	if (!r && (!d || !(d->stream = fdopendir(fd)))) {
-		r = -ENOMEM;
-		close(fd);
-		free(d);
-	}
-	if (r)
-		return r;
-	pthread_mutex_init(&d->lock, NULL);
-	inode_ref(dir);
-	d->dir = dir;
-	*ret = d;
-	return 0;
-}
-
-/* The plaintext name of an entry, or NULL if it is not shown (ours, or foreign). */
-static const char *entry_name(struct archive *a, struct dir_use *u, const struct dirent *e, char name[static NAME_PLAIN_MAX + 1])
-{
-	size_t len;
-	if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-		return e->d_name;
-	if (e->d_name[0] == '.' || is_companion(e->d_name))
-		return NULL;
-	return backing_name_open(a, u, e->d_name, name, &len) ? NULL : name;
-}
-
-errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb cb, void *ctx)
-{
-	struct dir_use u;
-	char name[NAME_PLAIN_MAX + 1];
-	errint_t r = dir_pin(a, d->dir, &u);
-	if (r)
-		return r;
-	pthread_mutex_lock(&d->lock);
-	if (off != d->at) {
-		seekdir(d->stream, off);
-		d->at = off;
-	}
-	for (;;) {
-		errno = 0;
-		struct dirent *e = readdir(d->stream);
-		if (!e) {
-			r = -errno;
-			break;
-		}
-		const struct fs_dirent shown = {entry_name(a, &u, e, name), e->d_name, e->d_ino, e->d_type, e->d_off};
-		if (shown.name && !cb(ctx, &shown)) {
-			seekdir(d->stream, d->at); /* comes again */
-			break;
-		}
-		if (shown.name)
-			d->at = e->d_off;
-	}
-	pthread_mutex_unlock(&d->lock);
-	dir_leave(a, &u);
-	return r;
-}
-
-errint_t fs_lookup_entry(struct archive *a, struct dirhandle *d, const struct fs_dirent *e, struct fs_entry *ret)
-{
-	struct dir_use u;
-	errint_t r = dir_enter(a, d->dir, false, &u);
-	if (r)
-		return r;
-	r = entry_get(a, &u, e->backing, e->name, ret);
-	dir_leave(a, &u);
-	return r;
-}
-
-errint_t fs_fsyncdir(struct archive *a, struct dirhandle *d)
-{
-	(void)a;
-	return io_fsync_dir(dirfd(d->stream));
-}
-
-void fs_closedir(struct archive *a, struct dirhandle *d)
-{
-	closedir(d->stream);
-	inode_unref(a, d->dir);
-	pthread_mutex_destroy(&d->lock);
-	free(d);
 }

@@ -1,0 +1,137 @@
+/* gate_names.c - names that are listed or looked up: the guard's verdict, and the record of it. */
+#include "store/core.h"
+#include "store/gate_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LISTED	  "names: "
+#define LOOKED_UP "lookups: "
+
+void gate_names_policy(struct gate *g, const struct policy *p)
+{
+	unsigned asks = 0;
+	if (policy_counts_names(p))
+		asks |= NAMES_COUNTED | (policy_rules_need_path(p) ? NAMES_BY_PATH : 0);
+	if (policy_names_strict(p, NULL, NULL))
+		asks |= NAMES_STRICT_SOMEWHERE;
+	atomic_store(&g->names, asks);
+}
+
+bool gate_asks_names(const struct archive *a, unsigned what)
+{
+	return atomic_load_explicit(&a->gate->names, memory_order_relaxed) & what;
+}
+
+/* Of a directory, as this mount knows it, and a name in it. */
+static uint64_t name_hash(const struct inode *dir, const char *name)
+{
+	uint64_t h = UINT64_C(14695981039346656037) ^ (uintptr_t)dir;
+	for (const char *s = name; *s; s++)
+		h = (h ^ (uint8_t)*s) * UINT64_C(1099511628211);
+	return h | 1;
+}
+
+static struct guard_names request_for(struct archive *a, const struct subject *who, const char *path, uint64_t names, uint64_t name, int64_t now_ns)
+{
+	return (struct guard_names){.who = who,
+		.dir = path,
+		.count = names,
+		.name = name,
+		.now_ms = now_ns / 1000000,
+		.wall_ms = tclock_wall_ns(a->clock) / 1000000,
+		.local_offset_s = gate_local_offset(a->gate, now_ns)};
+}
+
+static void fill_verdict(struct audit_record *r, const struct guard_names_verdict *v, bool lookup)
+{
+	const struct guard_verdict *g = &v->verdict;
+	r->decision = g->error ? DECISION_DENY : g->effect == GUARD_ALERT ? DECISION_ALERT : DECISION_PERMIT;
+	r->error = g->error;
+	r->line = g->line;
+	r->bytes = v->record;
+	snprintf(r->rule, sizeof r->rule, "%s", g->rule);
+	snprintf(r->budget, sizeof r->budget, "%s", g->budget);
+	snprintf(r->text, sizeof r->text, "%s%s", lookup ? LOOKED_UP : LISTED, v->budgets);
+}
+
+errint_t gate_names(struct archive *a, const struct subject *who, const char *path, const uint8_t *dir_id, uint64_t names, uint64_t name)
+{
+	struct gate *g = a->gate;
+	struct guard_names_verdict v;
+	struct audit_record r;
+	char window[64];
+	gate_fill(a, &r, RECORD_LIST, who, NULL, dir_id, NULL, NULL);
+	struct guard_names q = request_for(a, who, path, names, name, r.trusted_ns);
+	pthread_mutex_lock(&g->guard_lock);
+	guard_names(g->guard, &q, &v);
+	fill_verdict(&r, &v, name != 0);
+	snprintf(window, sizeof window, "%s", v.verdict.window);
+	pthread_mutex_unlock(&g->guard_lock);
+	if (name && !v.record)
+		return v.verdict.error;
+	if (v.verdict.locked_count)
+		gate_guard_locked(a, &r, &v.verdict, window);
+	errint_t e = audit_append(a->audit, &r);
+	if (r.decision != DECISION_PERMIT)
+		refusal_taken(a, &r, &v.verdict, window);
+	if (v.verdict.error)
+		return v.verdict.error;
+	if (!name)
+		return e ? -EIO : 0;
+	if (!e) { /* without a record names are looked up all the same, since files come in by them */
+		pthread_mutex_lock(&g->guard_lock);
+		guard_names_recorded(g->guard, &q, v.record);
+		pthread_mutex_unlock(&g->guard_lock);
+	}
+	return 0;
+}
+
+bool gate_names_replay(struct archive *a, const struct audit_record *r, const struct subject *who)
+{
+	const char *colon = strstr(r->text, ": ");
+	bool counted = r->kind == RECORD_LIST && !r->error && r->bytes && colon;
+	if (counted && who)
+		guard_replay_names(a->gate->guard, who, r->rule, colon + 2, r->bytes, r->trusted_ns / 1000000);
+	return counted;
+}
+
+/* ---- for the room above -------------------------------------------------------------------------------------------------------- */
+
+bool fs_counts_names(const struct archive *a)
+{
+	return gate_asks_names(a, NAMES_COUNTED);
+}
+
+errint_t fs_may_look_up(struct archive *a, struct inode *dir, const char *name, const struct subject *who)
+{
+	cleanup_free char *path = NULL;
+	if (gate_asks_names(a, NAMES_BY_PATH) && inode_path(a, dir, NULL, &path) == -ENOMEM)
+		return -ENOMEM;
+	return gate_names(a, who, path, NULL, 1, name_hash(dir, name));
+}
+
+void fs_name_made(struct archive *a, struct inode *dir, const char *name, const struct subject *who)
+{
+	struct gate *g = a->gate;
+	cleanup_free char *path = NULL;
+	if (!gate_asks_names(a, NAMES_COUNTED) || (gate_asks_names(a, NAMES_BY_PATH) && inode_path(a, dir, NULL, &path) == -ENOMEM))
+		return;
+	struct guard_names q = request_for(a, who, path, 1, name_hash(dir, name), tclock_trusted_ns(a->clock));
+	pthread_mutex_lock(&g->guard_lock);
+	guard_names_made(g->guard, &q);
+	pthread_mutex_unlock(&g->guard_lock);
+}
+
+bool fs_names_strict(struct archive *a, struct inode *dir, const char *name)
+{
+	cleanup_free char *path = NULL;
+	if (!gate_asks_names(a, NAMES_STRICT_SOMEWHERE))
+		return false;
+	if (inode_path(a, dir, name, &path))
+		return true;
+	struct policy *p = gate_policy(a);
+	bool strict = name ? policy_names_strict(p, NULL, path) : policy_names_strict(p, path, NULL);
+	policy_unref(p);
+	return strict;
+}

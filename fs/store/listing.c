@@ -1,0 +1,233 @@
+/* listing.c - the names in a directory: what is shown, and what it is charged as. */
+#include "store/gate_internal.h"
+#include "store/ofile.h"
+
+#include "base/io.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define SECOND	     INT64_C(1000000000)
+#define SETTLED_NS   (2 * SECOND) /* a directory that was changed since is counted anew: its time may stand still within a tick */
+#define CREDIT_STEP  64		  /* what a directory grew by while it is listed is charged in such steps */
+
+struct dirhandle {
+	struct inode *dir; /* a reference is held */
+	DIR *stream;
+	pthread_mutex_t lock; /* before any lock of the store */
+	off_t at; /* of the entry that was given last: the stream stands behind it, and perhaps behind some that are not shown */
+	bool counted, begun; /* names are charged; a listing has begun */
+	uint64_t credit;     /* names that may be shown before more are charged. One more than were, since the end has to be asked for */
+};
+
+/* ---- what it is charged as -------------------------------------------------------------------------------------------------- */
+
+static bool is_shown(const char *backing)
+{
+	return backing[0] != '.' && !is_companion(backing);
+}
+
+static int64_t changed_ns(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) ? INT64_MAX : st.st_mtim.tv_sec * SECOND + st.st_mtim.tv_nsec;
+}
+
+static bool count_known(struct dirstate *d, int64_t changed, uint64_t *ret)
+{
+	pthread_mutex_lock(&d->fd_lock);
+	bool known = d->counted_at == changed && changed;
+	*ret = d->names;
+	pthread_mutex_unlock(&d->fd_lock);
+	return known;
+}
+
+/* How many names a listing shows. The stream is left at its beginning. */
+static errint_t count_names(struct dirstate *d, DIR *stream, uint64_t *ret)
+{
+	struct timespec now;
+	int64_t changed = changed_ns(dirfd(stream));
+	struct dirent *e;
+	if (count_known(d, changed, ret))
+		return 0;
+	clock_gettime(CLOCK_REALTIME, &now);
+	*ret = 0;
+	while ((errno = 0, e = readdir(stream)))
+		*ret += is_shown(e->d_name);
+	errint_t r = -errno;
+	rewinddir(stream);
+	if (r || changed > now.tv_sec * SECOND + now.tv_nsec - SETTLED_NS || changed_ns(dirfd(stream)) != changed)
+		return r;
+	pthread_mutex_lock(&d->fd_lock);
+	d->counted_at = changed;
+	d->names = *ret;
+	pthread_mutex_unlock(&d->fd_lock);
+	return 0;
+}
+
+static errint_t charge(struct archive *a, struct inode *dir, uint64_t names, const struct caller *c)
+{
+	cleanup_free char *path = NULL;
+	if (!names)
+		return 0;
+	if (gate_asks_names(a, NAMES_BY_PATH) && inode_path(a, dir, NULL, &path) == -ENOMEM)
+		return -ENOMEM;
+	return gate_names(a, c->subject, path, dir->dir->record.dir_id, names, 0);
+}
+
+/* The handle's first listing is charged when it is opened. */
+static errint_t charge_open(struct archive *a, struct dirhandle *d, struct dir_use *u, const struct caller *c)
+{
+	uint64_t names;
+	if (!c || !c->subject)
+		return 0;
+	d->counted = gate_asks_names(a, NAMES_COUNTED);
+	if (!d->counted)
+		return gate_list(a, c->subject, "", u->dir->dir->record.dir_id);
+	errint_t r = count_names(u->dir->dir, d->stream, &names);
+	if (!r)
+		r = charge(a, u->dir, names, c);
+	d->credit = names + 1;
+	return r;
+}
+
+bool fs_charges_more(struct dirhandle *d, off_t off)
+{
+	pthread_mutex_lock(&d->lock);
+	bool more = d->counted && (off == 0 ? d->begun : !d->credit);
+	pthread_mutex_unlock(&d->lock);
+	return more;
+}
+
+errint_t fs_charge_more(struct archive *a, struct dirhandle *d, off_t off, const struct caller *c)
+{
+	uint64_t names = CREDIT_STEP;
+	errint_t r = 0;
+	pthread_mutex_lock(&d->lock);
+	if (off == 0) {
+		rewinddir(d->stream);
+		d->at = 0;
+		r = count_names(d->dir->dir, d->stream, &names);
+	}
+	pthread_mutex_unlock(&d->lock);
+	if (!r)
+		r = charge(a, d->dir, names, c);
+	if (r)
+		return r;
+	pthread_mutex_lock(&d->lock);
+	d->credit = (off == 0 ? 1 : d->credit) + names;
+	pthread_mutex_unlock(&d->lock);
+	return 0;
+}
+
+/* ---- the listing -------------------------------------------------------------------------------------------------------------- */
+
+errint_t fs_opendir(struct archive *a, struct inode *dir, const struct caller *c, struct dirhandle **ret)
+{
+	struct dir_use u;
+	errint_t r = dir_pin(a, dir, &u);
+	if (r)
+		return r;
+	int fd = openat(u.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirhandle *d = fd < 0 ? NULL : calloc(1, sizeof *d);
+	if (fd < 0) {
+		r = -errno;
+	} else if (!d || !(d->stream = fdopendir(fd))) {
+		r = -ENOMEM;
+		close(fd);
+	} else if ((r = charge_open(a, d, &u, c))) {
+		closedir(d->stream);
+	}
+	dir_leave(a, &u);
+	if (r) {
+		free(d);
+		return r;
+	}
+	pthread_mutex_init(&d->lock, NULL);
+	inode_ref(dir);
+	d->dir = dir;
+	*ret = d;
+	return 0;
+}
+
+static bool is_dots(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..");
+}
+
+/* The plaintext name of an entry, or NULL if it is not shown (ours, or foreign). */
+static const char *entry_name(struct archive *a, struct dir_use *u, const struct dirent *e, char name[static NAME_PLAIN_MAX + 1])
+{
+	size_t len;
+	if (is_dots(e->d_name))
+		return e->d_name;
+	if (!is_shown(e->d_name))
+		return NULL;
+	return backing_name_open(a, u, e->d_name, name, &len) ? NULL : name;
+}
+
+/* Gives what comes next to the callback; false: no more is to be given. d->lock held. */
+static bool give(struct archive *a, struct dirhandle *d, struct dir_use *u, const struct dirent *e, fs_dir_cb cb, void *ctx)
+{
+	char name[NAME_PLAIN_MAX + 1];
+	const struct fs_dirent shown = {entry_name(a, u, e, name), e->d_name, e->d_ino, e->d_type, e->d_off};
+	bool charged = d->counted && shown.name && !is_dots(e->d_name);
+	if (shown.name && ((charged && !d->credit) || !cb(ctx, &shown))) {
+		seekdir(d->stream, d->at); /* comes again */
+		return false;
+	}
+	d->credit -= charged;
+	if (shown.name)
+		d->at = e->d_off;
+	return true;
+}
+
+errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb cb, void *ctx)
+{
+	struct dir_use u;
+	struct dirent *e;
+	errint_t r = dir_pin(a, d->dir, &u);
+	if (r)
+		return r;
+	pthread_mutex_lock(&d->lock);
+	d->begun = true;
+	if (off != d->at) {
+		seekdir(d->stream, off);
+		d->at = off;
+	}
+	while ((errno = 0, e = readdir(d->stream)) && give(a, d, &u, e, cb, ctx))
+		continue;
+	if (!e)
+		r = -errno;
+	pthread_mutex_unlock(&d->lock);
+	dir_leave(a, &u);
+	return r;
+}
+
+errint_t fs_lookup_entry(struct archive *a, struct dirhandle *d, const struct fs_dirent *e, struct fs_entry *ret)
+{
+	struct dir_use u;
+	errint_t r = dir_enter(a, d->dir, false, &u);
+	if (r)
+		return r;
+	r = entry_get(a, &u, e->backing, e->name, ret);
+	dir_leave(a, &u);
+	return r;
+}
+
+errint_t fs_fsyncdir(struct archive *a, struct dirhandle *d)
+{
+	(void)a;
+	return io_fsync_dir(dirfd(d->stream));
+}
+
+void fs_closedir(struct archive *a, struct dirhandle *d)
+{
+	closedir(d->stream);
+	inode_unref(a, d->dir);
+	pthread_mutex_destroy(&d->lock);
+	free(d);
+}
