@@ -131,6 +131,7 @@ static void link_class(struct policy *p, struct class_section *c, const struct p
 	c->pub.floor = c->retain.text != NULL;
 	c->pub.extensible = section_has(&c->s, "retain-bounds");
 	c->pub.prune_empty = c->prune_empty;
+	c->pub.uncached = section_has(&c->s, "cache") && !c->cache;
 	c->pub.strict_names = c->names == NAMES_STRICT;
 	p->strict_names |= c->pub.strict_names;
 	if (!section_has(&c->s, "captured-max-age"))

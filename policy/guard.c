@@ -184,6 +184,7 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 		return;
 	v->effect = GUARD_PERMIT;
 	v->error = 0;
+	v->budgeted = bill.count;
 	v->own = bill.count && guard_is_own(g, uid, judged(g, r, uid), r->file_id);
 	if (v->own)
 		return;

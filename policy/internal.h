@@ -219,7 +219,7 @@ struct class_section {
 	char *timezone;
 	int64_t captured_max_age;
 	int basis, mode;
-	bool prune_empty;
+	bool prune_empty, cache;
 	int names; /* NAMES_ */
 	size_t index; /* among the policy's classes */
 };

@@ -35,7 +35,7 @@ static const struct keyword class_keys[] = {
 	{"timezone", V_TIMEZONE, 0, AT(class_section, timezone), NULL, NULL},
 	{"captured-max-age", V_SPAN, 0, AT(class_section, captured_max_age), NULL, NULL},
 	{"prune-empty", V_BOOL, 0, AT(class_section, prune_empty), NULL, NULL},
-	{LATER("cache", V_BOOL)},
+	{"cache", V_BOOL, 0, AT(class_section, cache), NULL, NULL},
 	{"names", V_CHOICE, 0, AT(class_section, names), "normal|strict", NULL},
 };
 

@@ -70,6 +70,7 @@ struct policy_class {
 	bool floor;	  /* it has `retain-for`: its files commit */
 	bool extensible;  /* it has `retain-bounds` */
 	bool prune_empty; /* a directory goes with its last file */
+	bool uncached;	  /* what is read is not kept in the kernel's cache */
 	bool strict_names; /* every lookup of a name of its is to be asked for */
 	/* the rest is read through the functions below */
 };
@@ -325,6 +326,7 @@ struct guard_verdict {
 	const char *window;	  /* as written, "500/10min"; else "" */
 	uint64_t used, limit;	  /* of that window */
 	int64_t frees_at_ms;	  /* when a new file would be permitted again, or the lockout or closure ends; 0 if not known */
+	bool budgeted;		  /* there is a budget that it is on, exceeded or not */
 	bool own;		  /* not charged: the reader wrote it within the hour */
 	uint32_t locked[GUARD_PRINCIPALS_MAX]; /* whom this very request locked out, until frees_at_ms: the caller puts it on the record */
 	size_t locked_count;

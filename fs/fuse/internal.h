@@ -30,7 +30,7 @@ struct job {
 	struct job *next;
 	enum session_op op;
 	bool uring;
-	bool uncached; /* the kernel is not to keep the name */
+	bool uncached, uncached_content; /* the kernel is not to keep the name; what is read */
 	bool light, heavy; /* set by the handler: this one waits for nothing; takes long whatever the store lies on */
 	bool may_wait;	   /* it runs on a thread that may */
 	bool put_off;	   /* run() has done nothing: it would have to wait where it may not, and runs again on a worker */
@@ -110,6 +110,12 @@ extern const struct archive_hooks notify_hooks; /* ctx: the session */
 errint_t notifier_start(struct session *s);
 /* After the archive is closed. False: it waits for the kernel still, and goes on using s->se. */
 bool notifier_stop(struct session *s);
+
+/* ---- lockout.c: what a reader has open when it is locked out ---------------------------------- */
+
+errint_t lockout_start(struct session *s);
+void lockout_stop(struct session *s); /* when nothing waits for the kernel any more */
+void lockout_begun(void *session);    /* hook of the store */
 
 /* ---- mountpoint.c: everything about a place in the tree -------------------------------------- */
 
@@ -198,6 +204,8 @@ struct session {
 	_Atomic int ready_fd;
 	struct archive_hooks hooks;
 	struct notifier *notifier;
+	struct lockout_sweeper *lockouts;
+	_Atomic uint64_t lockouts_begun;
 	struct counters counters[COUNTER_SHARDS];
 };
 

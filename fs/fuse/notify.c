@@ -161,4 +161,4 @@ static void content_gone(void *ctx)
 	buffers_wipe(s->buffers);
 }
 
-const struct archive_hooks notify_hooks = {.content_gone = content_gone, .drop_pages = drop_pages, .entry_gone = entry_gone};
+const struct archive_hooks notify_hooks = {.content_gone = content_gone, .drop_pages = drop_pages, .entry_gone = entry_gone, .locked_out = lockout_begun};

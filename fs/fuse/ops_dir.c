@@ -117,13 +117,14 @@ static void list(struct job *j, fs_dir_cb fill)
 	struct caller c = job_caller(j);
 	struct who who;
 
-	j->error = job_space(j, j->size);
-	if (!j->error && fs_charges_more(j->dir->dir, j->off)) {
-		subject_get(j->session->subjects, (uint32_t)fuse_req_ctx(j->req)->pid, c.uid, c.gid, &who);
-		c.subject = &who.subject;
+	if (fs_charges_more(j->dir->dir, j->off)) {
+		if (!job_asker(j, ASKER_READS, &c, &who))
+			return;
 		j->error = fs_charge_more(j->session->archive, j->dir->dir, j->off, &c);
 		subject_put(&who);
 	}
+	if (!j->error)
+		j->error = job_space(j, j->size);
 	if (!j->error)
 		j->error = fs_readdir(j->session->archive, j->dir->dir, j->off, fill, j);
 	if (j->len > 0)
@@ -200,7 +201,7 @@ void run_readdirplus(struct job *j)
 
 	j->what = atomic_load_explicit(hint, memory_order_relaxed) >= STAT_SEEN;
 	list(j, fill_plus);
-	if (j->what && !j->error && j->len == 0) /* the next listing has to be looked at again */
+	if (j->what && !j->error && !j->put_off && j->len == 0) /* the next listing has to be looked at again */
 		atomic_store_explicit(hint, STAT_SEEN / 2, memory_order_relaxed);
 }
 

@@ -27,6 +27,7 @@ static void fileref_add(struct session *s, struct fileref *r, struct handle *h)
 	struct file_shard *sh = shard_of(s, r);
 
 	r->handle = h;
+	r->prev = NULL;
 	pthread_mutex_lock(&sh->lock);
 	r->next = sh->first;
 	if (r->next)
@@ -35,7 +36,7 @@ static void fileref_add(struct session *s, struct fileref *r, struct handle *h)
 	pthread_mutex_unlock(&sh->lock);
 }
 
-static void fileref_release(struct session *s, struct fileref *r)
+static void fileref_take(struct session *s, struct fileref *r)
 {
 	struct file_shard *sh = shard_of(s, r);
 
@@ -48,6 +49,11 @@ static void fileref_release(struct session *s, struct fileref *r)
 		sh->first = r->next;
 	pthread_mutex_unlock(&sh->lock);
 	fs_release(s->archive, r->handle);
+}
+
+static void fileref_release(struct session *s, struct fileref *r)
+{
+	fileref_take(s, r);
 	free(r);
 }
 
@@ -86,7 +92,7 @@ void run_create(struct job *j)
 		j->error = -ENOMEM;
 		return;
 	}
-	if (!job_asker(j, ASKER_MAKES, &c, &who))
+	if (!job_asker(j, fs_counts_names(j->session->archive) ? ASKER_READS : ASKER_MAKES, &c, &who))
 		return;
 	if (j->name)
 		j->error = fs_create(j->session->archive, j->inode, j->name, j->mode, j->flags, &c, &j->entry, &h);
@@ -97,6 +103,7 @@ void run_create(struct job *j)
 	subject_put(&who);
 	if (j->error)
 		return;
+	j->uncached_content = fs_uncached(j->session->archive, h);
 	j->uncached = j->name && fs_names_strict(j->session->archive, j->inode, j->name);
 	j->file = steal_ptr(&r);
 	fileref_add(j->session, j->file, h);
@@ -121,6 +128,7 @@ void reply_create(struct job *j)
 		return;
 	}
 	fi = opened(j);
+	fi.direct_io = j->uncached_content;
 	entry_param(s, &j->entry, &e);
 	if (j->uncached)
 		e.entry_timeout = 0;
@@ -142,6 +150,7 @@ void run_open(struct job *j)
 	struct caller c = job_caller(j);
 	cleanup_free struct fileref *r = calloc(1, sizeof(*r));
 	struct handle *h;
+	uint64_t begun;
 	struct who who;
 
 	who.groups = NULL;
@@ -151,12 +160,24 @@ void run_open(struct job *j)
 	}
 	if (reads(j->flags) && !job_asker(j, ASKER_READS, &c, &who))
 		return;
-	j->error = fs_open(j->session->archive, j->inode, j->flags, &c, &h);
+	/* Who is locked out while it is opened has it opened again: what is not in the list yet is not shut. */
+	do {
+		begun = atomic_load(&j->session->lockouts_begun);
+		if (j->file)
+			fileref_take(j->session, j->file);
+		j->error = fs_open(j->session->archive, j->inode, j->flags, &c, &h);
+		if (j->error)
+			break;
+		fileref_add(j->session, r, h);
+		j->file = r;
+	} while (begun != atomic_load(&j->session->lockouts_begun));
 	subject_put(&who);
-	if (j->error)
+	if (j->error) {
+		j->file = NULL;
 		return;
-	j->file = steal_ptr(&r);
-	fileref_add(j->session, j->file, h);
+	}
+	r = NULL;
+	j->uncached_content = fs_uncached(j->session->archive, h);
 }
 
 void reply_open(struct job *j)
@@ -168,7 +189,7 @@ void reply_open(struct job *j)
 		return;
 	}
 	fi = opened(j);
-	fi.direct_io = fs_uncached(j->file->handle);
+	fi.direct_io = j->uncached_content;
 	if (fuse_reply_open(j->req, &fi) == -ENOENT)
 		fileref_release(j->session, j->file);
 }

@@ -16,7 +16,6 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct session *s = fuse_req_userdata(req);
 	struct job j = {.inode = session_inode(s, parent), .name = name};
 
-	j.heavy = fs_counts_names(s->archive) && !subject_ready(s->subjects, fuse_req_ctx(req)->uid);
 	dispatch(req, SESSION_LOOKUP, &j);
 }
 
@@ -26,9 +25,11 @@ void run_lookup(struct job *j)
 
 	atomic_fetch_add_explicit(stat_hint(s, j->inode), 1, memory_order_relaxed);
 	if (fs_counts_names(s->archive)) {
+		struct caller c = job_caller(j);
 		struct who who;
-		struct caller c = caller_of(j, &who);
 
+		if (!job_asker(j, ASKER_READS, &c, &who))
+			return;
 		j->error = fs_may_look_up(s->archive, j->inode, j->name, c.subject);
 		subject_put(&who);
 	}
@@ -148,7 +149,7 @@ void run_mknod(struct job *j)
 	struct caller c = job_caller(j);
 	struct who who;
 
-	if (!job_asker(j, ASKER_MAKES, &c, &who))
+	if (!job_asker(j, fs_counts_names(j->session->archive) ? ASKER_READS : ASKER_MAKES, &c, &who))
 		return;
 	j->error = fs_mknod(j->session->archive, j->inode, j->name, j->mode, j->rdev, &c, &j->entry);
 	made(j, j->inode, j->name, c.subject);

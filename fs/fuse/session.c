@@ -88,6 +88,8 @@ static errint_t serve(struct session *s, struct fault *f)
 	if (error)
 		return fault_set(f, error, "cannot mount on %s: %s", s->mountpoint, strerror(-error));
 	error = notifier_start(s);
+	if (!error)
+		error = lockout_start(s);
 	if (error)
 		return fault_set(f, error, "cannot start a thread: %s", strerror(-error));
 	atomic_store(&s->notify, true);
@@ -111,6 +113,7 @@ static void take_down(struct session *s)
 		connection_abort(s->device);
 	}
 	pool_stop(s->pool);
+	lockout_stop(s);
 	if (s->options.stopping)
 		s->options.stopping(s->options.ctx);
 	dirs_close_all(s);

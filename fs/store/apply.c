@@ -86,7 +86,7 @@ static void swap_in(struct archive *a, struct in_force *next)
 	atomic_fetch_or(&g->needs, policy_needs(next->policy));
 	pthread_mutex_lock(&g->guard_lock);
 	guard_set_policy(g->guard, next->policy);
-	gate_names_policy(g, next->policy);
+	gate_asks(g, next->policy);
 	pthread_mutex_unlock(&g->guard_lock);
 	tclock_settings(a->clock, ps);
 	audit_fsync_ms(a->audit, ps->audit_fsync_ms);

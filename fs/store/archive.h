@@ -33,6 +33,7 @@ errint_t archive_init(const struct archive_init *o, uint8_t ret_uuid[static UUID
 struct archive_hooks {
 	void (*drop_pages)(void *ctx, struct inode *i);	       /* invalidate the inode's pages and attributes in the kernel */
 	void (*entry_gone)(void *ctx, struct inode *dir, struct inode *child /* may be NULL */, const char *name);
+	void (*locked_out)(void *ctx); /* somebody was just now: what they have open on a budget is to be shut. From a thread that serves, no lock held */
 	void (*content_gone)(void *ctx); /* files have expired: what is left of their content in memory goes */
 	void *ctx;
 };

@@ -49,8 +49,12 @@ errint_t fs_tmpfile(struct archive *a, struct inode *dir, mode_t mode, int flags
 		    struct handle **ret_handle);
 /* O_TRUNC is done here. Checks deadline, guard and log when flags ask for reading. */
 errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct caller *c, struct handle **ret);
-/* What this one reads is not for the page cache, where others would find it: it may read past the deadline. */
-bool fs_uncached(const struct handle *h);
+/* What this one reads is not for the page cache, where others would find it: it may read past the deadline, or its class has `cache = no`. */
+bool fs_uncached(struct archive *a, const struct handle *h);
+/* Whether one of these uids (ascending) has it open for reading what is on a budget. Shutting it ends that for good; false: it was shut before. */
+bool fs_read_by(const struct handle *h, const uint32_t *uid, size_t count);
+bool fs_shut(struct handle *h);
+struct inode *fs_handle_inode(const struct handle *h);
 /* Bytes read (short only at the end of the file) or -errno. `out` may be the transport's payload: blocks are opened in place. */
 ssize_t fs_read(struct archive *a, struct handle *h, void *out, size_t len, off_t off);
 ssize_t fs_write(struct archive *a, struct handle *h, const void *in, size_t len, off_t off, bool kill_suidgid);

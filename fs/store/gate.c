@@ -264,7 +264,7 @@ static void fill_verdict(struct audit_record *r, const struct guard_verdict *v)
 }
 
 errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h,
-	uint64_t size, int flags)
+	uint64_t size, int flags, bool *ret_budgeted)
 {
 	struct gate *g = a->gate;
 	struct guard_verdict v;
@@ -292,6 +292,7 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 		atomic_fetch_add(&a->reads_denied, 1);
 		return v.error;
 	}
+	*ret_budgeted = v.budgeted;
 	if (e)
 		return -EIO; /* charged all the same: what is not on the record is not read */
 	atomic_fetch_add(r.decision == DECISION_ALERT ? &a->reads_alerted : &a->reads_permitted, 1);

@@ -160,6 +160,20 @@ const struct policy_class *gate_class_then(struct archive *a, const struct file_
 	return c;
 }
 
+bool gate_asks_uncached(const struct archive *a)
+{
+	return atomic_load_explicit(&a->gate->uncached, memory_order_relaxed);
+}
+
+bool gate_uncached(struct archive *a, const struct file_header *h)
+{
+	struct policy *p;
+	const struct policy_class *c = gate_class_then(a, h, &p);
+	bool uncached = c && c->uncached;
+	policy_unref(p);
+	return uncached;
+}
+
 void gate_rewritten(struct archive *a, struct file_header *h)
 {
 	struct policy *p;

@@ -56,6 +56,8 @@ errint_t gate_guard_locked(struct archive *a, const struct audit_record *open, c
 		errint_t one = audit_append(a->audit, &r);
 		e = e ? e : one;
 	}
+	if (v->locked_count && a->hooks.locked_out)
+		a->hooks.locked_out(a->hooks.ctx);
 	return e ? e : audit_sync(a->audit);
 }
 

@@ -46,6 +46,7 @@ struct gate {
 	unsigned retire_at;
 	_Atomic uint64_t generation;
 	_Atomic unsigned names;	  /* NAMES_COUNTED … */
+	_Atomic bool uncached;	  /* a class has `cache = no` */
 	_Atomic bool class_rules; /* there is, or was since the mount, a rule on classes */
 	_Atomic unsigned needs;	  /* of a subject, by the policy in force */
 	_Atomic uint64_t local;	  /* a minute of trusted time << 32 | how far local time is ahead of UTC then, + 2^31 s */
@@ -65,7 +66,8 @@ struct gate {
 #define NAMES_COUNTED	       1u
 #define NAMES_BY_PATH	       2u /* … and the path decides how */
 #define NAMES_STRICT_SOMEWHERE 4u
-void gate_names_policy(struct gate *g, const struct policy *p);
+/* Takes from a policy what of this, and of caches, it asks for. */
+void gate_asks(struct gate *g, const struct policy *p);
 bool gate_asks_names(const struct archive *a, unsigned what);
 /* The decision on a listing of so many names (`name` 0), or on a lookup (names 1, `dir_id` NULL): 0 or the errno for the program. */
 errint_t gate_names(struct archive *a, const struct subject *who, const char *path, const uint8_t *dir_id, uint64_t names, uint64_t name);

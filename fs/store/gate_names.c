@@ -8,7 +8,7 @@
 #define LISTED	  "names: "
 #define LOOKED_UP "lookups: "
 
-void gate_names_policy(struct gate *g, const struct policy *p)
+void gate_asks(struct gate *g, const struct policy *p)
 {
 	unsigned asks = 0;
 	if (policy_counts_names(p))
@@ -16,6 +16,11 @@ void gate_names_policy(struct gate *g, const struct policy *p)
 	if (policy_names_strict(p, NULL, NULL))
 		asks |= NAMES_STRICT_SOMEWHERE;
 	atomic_store(&g->names, asks);
+	bool uncached = false;
+	const struct policy_class *c;
+	for (size_t i = 0; (c = policy_class_at(p, i)); i++)
+		uncached |= c->uncached;
+	atomic_store(&g->uncached, uncached);
 }
 
 bool gate_asks_names(const struct archive *a, unsigned what)

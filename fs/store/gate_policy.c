@@ -161,7 +161,7 @@ errint_t gate_open(struct archive *a, struct fault *f)
 		r = in_force_name_classes(a, &g->now);
 	atomic_store(&g->generation, g->now.generation);
 	if (!r)
-		gate_names_policy(g, g->now.policy);
+		gate_asks(g, g->now.policy);
 	atomic_store(&g->class_rules, !r && policy_rules_need_class(g->now.policy));
 	atomic_store(&g->needs, r ? 0 : policy_needs(g->now.policy));
 	tzset(); /* while the zone's file can be read */

@@ -37,7 +37,8 @@ static void handle_free(struct archive *a, struct handle *h)
 }
 
 /* `*ret_keeper`: as a reader of a hold that it is under, who may read on past its deadline. */
-static errint_t open_checks(struct archive *a, struct inode *i, struct ofile *of, int flags, const struct caller *c, bool *ret_keeper)
+static errint_t open_checks(
+	struct archive *a, struct inode *i, struct ofile *of, int flags, const struct caller *c, bool *ret_keeper, bool *ret_budgeted)
 {
 	cleanup_free char *path = NULL;
 	errint_t r = ofile_review(a, of);
@@ -64,17 +65,28 @@ static errint_t open_checks(struct archive *a, struct inode *i, struct ofile *of
 		return 0;
 	if (gate_needs_path(a) && (r = inode_path(a, i, NULL, &path)) && r != -ESTALE)
 		return r;
-	return gate_read(a, c->subject, path ? path : "", &h, size, flags);
+	return gate_read(a, c->subject, path ? path : "", &h, size, flags, ret_budgeted);
+}
+
+static void opened_by(struct handle *h, bool keeper, bool budgeted, const struct subject *who)
+{
+	h->keeper = keeper;
+	h->budgeted = budgeted && who;
+	if (!h->budgeted)
+		return;
+	h->uid[0] = who->unidentified ? POLICY_UID_UNIDENTIFIED : who->uid;
+	h->uid[1] = who->unidentified ? POLICY_NO_UID : who->login_uid;
+	h->uid[2] = who->unidentified ? POLICY_NO_UID : who->real_uid;
 }
 
 errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct caller *c, struct handle **ret)
 {
 	struct ofile *of;
-	bool keeper;
+	bool keeper, budgeted = false;
 	errint_t r = ofile_acquire(a, i, writes(flags), &of);
 	if (r)
 		return r;
-	if (!(r = open_checks(a, i, of, flags, c, &keeper)) && (flags & O_TRUNC)) {
+	if (!(r = open_checks(a, i, of, flags, c, &keeper, &budgeted)) && (flags & O_TRUNC)) {
 		pthread_rwlock_wrlock(&of->lock);
 		if (c->uid) /* the kernel asks for it with writes, but not with this */
 			r = fd_kill_suidgid(of->fd);
@@ -89,13 +101,43 @@ errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct cal
 	if (r)
 		ofile_release(a, of, writes(flags));
 	else
-		(*ret)->keeper = keeper;
+		opened_by(*ret, keeper, budgeted, c->subject);
 	return r;
 }
 
-bool fs_uncached(const struct handle *h)
+bool fs_uncached(struct archive *a, const struct handle *h)
 {
-	return h->keeper;
+	if (h->keeper || !gate_asks_uncached(a))
+		return h->keeper;
+	pthread_rwlock_rdlock(&h->of->lock);
+	bool uncached = gate_uncached(a, &h->of->h);
+	pthread_rwlock_unlock(&h->of->lock);
+	return uncached;
+}
+
+bool fs_read_by(const struct handle *h, const uint32_t *uid, size_t count)
+{
+	for (size_t i = 0; h->budgeted && i < 3; i++)
+		for (size_t low = 0, high = count; h->uid[i] != POLICY_NO_UID && low < high;) {
+			size_t middle = low + (high - low) / 2;
+			if (uid[middle] == h->uid[i])
+				return true;
+			if (uid[middle] < h->uid[i])
+				low = middle + 1;
+			else
+				high = middle;
+		}
+	return false;
+}
+
+bool fs_shut(struct handle *h)
+{
+	return !atomic_exchange(&h->shut, true);
+}
+
+struct inode *fs_handle_inode(const struct handle *h)
+{
+	return h->inode;
 }
 
 errint_t create_prepare(struct archive *a, struct inode *dir, const char *name, bool named, struct file_header *h, uint8_t under[static KEY_BYTES])
@@ -233,6 +275,8 @@ ssize_t fs_read(struct archive *a, struct handle *h, void *out, size_t len, off_
 	struct ofile *of = h->of;
 	if (!reads(h->flags))
 		return -EBADF;
+	if (atomic_load_explicit(&h->shut, memory_order_relaxed))
+		return -EACCES;
 	ssize_t r = ofile_review(a, of);
 	if (r)
 		return r;

@@ -105,13 +105,16 @@ errint_t gate_classify(struct archive *a, const char *path, int64_t now, struct 
 bool gate_needs_path(struct archive *a);
 /* The read decision: guard, then log. 0 or the errno for the program. */
 errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
-		   int flags);
+		   int flags, bool *ret_budgeted /* it was on a budget */);
 errint_t gate_list(struct archive *a, const struct subject *who, const char *path, const uint8_t dir_id[static DIR_ID_BYTES]);
 /* Whether the rules let `who` (NULL: nobody asks, 0) rename or link a file, or a directory (`h` NULL), from one path to another: 0 or -EACCES. */
 errint_t gate_may_move(struct archive *a, const struct subject *who, const struct file_header *h, const char *from, const char *to);
 void gate_created(struct archive *a, const struct subject *who, const uint8_t file_id[static FILE_ID_BYTES]);
 void gate_preview(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
 		  struct guard_verdict *ret);
+/* Whether any class has `cache = no`, and whether that of this file has. */
+bool gate_asks_uncached(const struct archive *a);
+bool gate_uncached(struct archive *a, const struct file_header *h);
 /* The class name of a fingerprint under the policy in force; "" if it has none. */
 void gate_class_name(struct archive *a, const uint8_t fp[static CLASS_FP_BYTES], char out[static 64], unsigned *ret_line);
 

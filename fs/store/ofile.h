@@ -55,6 +55,9 @@ struct handle {
 	struct ofile *of;
 	int flags;
 	bool writer, creating;
+	bool budgeted; /* what it reads was on a budget when it was opened, by these */
+	uint32_t uid[3];
+	_Atomic bool shut; /* one of them is locked out: nothing is read any more */
 	bool keeper; /* a reader of a hold on it: reads on past its deadline, as long as that is in force */
 };
 errint_t handle_new(struct inode *i, struct ofile *of, int flags, struct handle **ret); /* `of` is a reference of the handle's from now on */
