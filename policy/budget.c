@@ -19,6 +19,7 @@ bool policy_month_at(const struct policy *p, size_t i, struct policy_month *ret)
 	const struct budget_section *b = p->budget[i];
 	*ret = (struct policy_month){.budget = b->s.name,
 		.everyone = b->per == PER_EVERYONE,
+		.per = b->per == PER_SESSION ? "session" : b->per == PER_PROGRAM ? "program" : b->per == PER_SERVICE ? "service" : "reader",
 		.alert = b->mode == MODE_ALERT,
 		.files = UINT64_MAX,
 		.bytes = UINT64_MAX,
@@ -35,17 +36,21 @@ bool policy_month_at(const struct policy *p, size_t i, struct policy_month *ret)
 	return true;
 }
 
-struct counter *counter_new(const struct budget_section *b, uint32_t uid)
+struct counter *counter_new(const struct budget_section *b, uint64_t payer, uint32_t uid, const char *label)
 {
 	struct counter *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
 	c->name = strdup(b->s.name);
-	if (!c->name) {
+	c->label = *label ? strdup(label) : NULL;
+	if (!c->name || (*label && !c->label)) {
+		free(c->name);
+		free(c->label);
 		free(c);
 		return NULL;
 	}
+	c->payer = payer;
 	c->uid = uid;
 	recent_clear(&c->recent);
 	counter_rebind(c, b);
@@ -57,6 +62,7 @@ void counter_free(struct counter *c)
 	recent_clear(&c->recent);
 	free(c->names);
 	free(c->name);
+	free(c->label);
 	free(c);
 }
 

@@ -8,14 +8,15 @@
 
 void bill_add(struct bill *b, const struct budget_section *budget, uint32_t uid)
 {
-	if (budget->per == PER_EVERYONE)
-		uid = POLICY_NO_UID;
+	uint64_t payer = payer_of(budget, b->who, uid);
+
 	for (size_t i = 0; i < b->count; i++)
-		if (b->item[i].budget == budget && b->item[i].uid == uid)
+		if (b->item[i].budget == budget && b->item[i].payer == payer)
 			return;
 	b->item[b->count].budget = budget;
 	b->item[b->count].counter = NULL;
-	b->item[b->count++].uid = uid;
+	b->item[b->count].payer = payer;
+	b->item[b->count++].uid = budget->per == PER_USER ? uid : POLICY_NO_UID;
 }
 
 void bill_rule(struct bill *b, const struct rule_section *rule, uint32_t uid)
@@ -139,7 +140,7 @@ static void weigh(struct guard *g, const struct guard_request *r, struct bill *b
 {
 	for (size_t i = 0; i < bill->count; i++) {
 		const struct budget_section *b = bill->item[i].budget;
-		struct counter *c = guard_find(g, b, bill->item[i].uid);
+		struct counter *c = guard_find(g, b, bill->item[i].payer);
 
 		if (c)
 			counter_advance(c, g->now_ms);
@@ -155,7 +156,7 @@ static void weigh(struct guard *g, const struct guard_request *r, struct bill *b
 int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uint64_t bytes)
 {
 	for (size_t i = 0; i < bill->count; i++) {
-		struct counter *c = guard_find_or_add(g, bill->item[i].budget, bill->item[i].uid);
+		struct counter *c = guard_find_or_add(g, bill, i);
 		int e = !c ? -ENOMEM : c->budget->window_count ? counter_reserve(c, file_id) : 0;
 
 		if (e)
@@ -172,7 +173,7 @@ int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uin
 
 static void decide(struct guard *g, const struct guard_request *r, bool charging, struct guard_verdict *v)
 {
-	struct bill bill = {.count = 0};
+	struct bill bill = {.who = r->who};
 	struct threat threat = {.budget = NULL};
 	uint32_t uid[PRINCIPALS_MAX];
 

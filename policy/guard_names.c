@@ -70,7 +70,7 @@ static void bill_listing(const struct guard *g, const struct guard_names *r, str
 static int open_bill(struct guard *g, struct bill *b)
 {
 	for (size_t i = 0; i < b->count; i++) {
-		struct counter *c = guard_find_or_add(g, b->item[i].budget, b->item[i].uid);
+		struct counter *c = guard_find_or_add(g, b, i);
 
 		if (!c || counter_names_rebind(c, b->item[i].budget, g->now_ms) || !c->names)
 			return -ENOMEM;
@@ -166,7 +166,7 @@ static bool locked_out(struct guard *g, const struct guard_names *r, struct guar
 void guard_names(struct guard *g, const struct guard_names *r, struct guard_names_verdict *ret)
 {
 	struct guard_verdict *v = &ret->verdict;
-	struct bill bill = {.count = 0};
+	struct bill bill = {.who = r->who};
 	struct threat threat = {.budget = NULL};
 	const struct rule_section *rule = NULL;
 
@@ -201,7 +201,7 @@ void guard_names(struct guard *g, const struct guard_names *r, struct guard_name
 
 void guard_names_recorded(struct guard *g, const struct guard_names *r, uint64_t lookups)
 {
-	struct bill bill = {.count = 0};
+	struct bill bill = {.who = r->who};
 	const struct rule_section *rule = NULL;
 
 	if (!g->policy || !g->policy->counts_names || !lookups)
@@ -215,7 +215,7 @@ void guard_names_recorded(struct guard *g, const struct guard_names *r, uint64_t
 
 void guard_names_made(struct guard *g, const struct guard_names *r)
 {
-	struct bill bill = {.count = 0};
+	struct bill bill = {.who = r->who};
 	const struct rule_section *rule = NULL;
 
 	guard_set_now(g, r->now_ms);
@@ -223,7 +223,7 @@ void guard_names_made(struct guard *g, const struct guard_names *r)
 		return;
 	bill_listing(g, r, &bill, &rule);
 	for (size_t i = 0; i < bill.count; i++) {
-		struct counter *c = guard_find(g, bill.item[i].budget, bill.item[i].uid);
+		struct counter *c = guard_find(g, bill.item[i].budget, bill.item[i].payer);
 
 		if (c && c->names)
 			counter_names_undo(c, r->name, g->now_ms);
@@ -248,7 +248,7 @@ void guard_replay_names(struct guard *g, const struct subject *who, const char *
 {
 	const struct policy *p = g->policy;
 	uint32_t uid[PRINCIPALS_MAX];
-	struct bill bill = {.count = 0};
+	struct bill bill = {.who = who};
 	size_t n;
 
 	guard_set_now(g, when_ms);

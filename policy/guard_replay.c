@@ -26,7 +26,7 @@ void guard_replay(struct guard *g, const struct subject *who, const char *rule,
 	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms)
 {
 	uint32_t uid[PRINCIPALS_MAX];
-	struct bill bill = {.count = 0};
+	struct bill bill = {.who = who};
 	size_t n;
 
 	guard_set_now(g, when_ms);
@@ -64,6 +64,7 @@ static void each_names(const struct counter *c, void (*cb)(void *ctx, const stru
 			.window = w->text,
 			.unit = "names",
 			.uid = c->uid,
+			.label = c->label,
 			.used = used,
 			.limit = w->limit,
 			.frees_at_ms = used < w->limit ? 0 : counter_names_frees_at(c, k, 1),
@@ -88,6 +89,7 @@ void guard_each_usage(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, con
 					.window = w->text,
 					.unit = w->bytes ? "bytes" : "files",
 					.uid = c->uid,
+					.label = c->label,
 					.used = used,
 					.limit = w->limit,
 					.frees_at_ms = used < w->limit ? 0 : counter_frees_at(c, k, 1),

@@ -48,25 +48,25 @@ void guard_free(struct guard *g)
 	free(g);
 }
 
-static size_t bucket_of(const struct guard *g, const struct budget_section *b, uint32_t uid)
+static size_t bucket_of(const struct guard *g, const struct budget_section *b, uint64_t payer)
 {
-	uint64_t h = ((uint64_t)b->index << 32 | uid) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t h = (payer ^ (uint64_t)b->index << 40) * UINT64_C(0x9e3779b97f4a7c15);
 
 	return (size_t)(h >> 32) & (g->buckets - 1);
 }
 
-struct counter *guard_find(const struct guard *g, const struct budget_section *b, uint32_t uid)
+struct counter *guard_find(const struct guard *g, const struct budget_section *b, uint64_t payer)
 {
-	struct counter *c = g->bucket[bucket_of(g, b, uid)];
+	struct counter *c = g->bucket[bucket_of(g, b, payer)];
 
-	while (c && (c->budget != b || c->uid != uid))
+	while (c && (c->budget != b || c->payer != payer))
 		c = c->next;
 	return c;
 }
 
 static void insert(struct guard *g, struct counter *c)
 {
-	struct counter **at = &g->bucket[bucket_of(g, c->budget, c->uid)];
+	struct counter **at = &g->bucket[bucket_of(g, c->budget, c->payer)];
 
 	c->next = *at;
 	*at = c;
@@ -109,15 +109,18 @@ static void grow(struct guard *g)
 	}
 }
 
-struct counter *guard_find_or_add(struct guard *g, const struct budget_section *b, uint32_t uid)
+struct counter *guard_find_or_add(struct guard *g, const struct bill *bill, size_t item)
 {
-	struct counter *c = guard_find(g, b, uid);
+	const struct budget_section *b = bill->item[item].budget;
+	struct counter *c = guard_find(g, b, bill->item[item].payer);
+	char label[PAYER_LABEL_MAX];
 
 	if (c)
 		return c;
 	if (g->count >= g->buckets)
 		grow(g);
-	c = counter_new(b, uid);
+	payer_label(b, bill->who, label);
+	c = counter_new(b, bill->item[item].payer, bill->item[item].uid, label);
 	if (c)
 		insert(g, c);
 	return c;

@@ -466,7 +466,9 @@ struct counter_names {
 struct counter {
 	struct counter *next;
 	char *name; /* of the budget, which may have left the policy */
-	uint32_t uid;
+	uint64_t payer;
+	uint32_t uid; /* POLICY_NO_UID: not one user's */
+	char *label;  /* what else it is, for people; NULL: a user or everyone */
 	const struct budget_section *budget; /* NULL: orphan, kept until its entries are too old */
 	int64_t horizon_ms;
 	struct recent recent;
@@ -480,7 +482,7 @@ struct excess {
 	int64_t frees_at_ms; /* 0: never */
 };
 
-struct counter *counter_new(const struct budget_section *b, uint32_t uid);
+struct counter *counter_new(const struct budget_section *b, uint64_t payer, uint32_t uid, const char *label);
 void counter_free(struct counter *c);
 void counter_advance(struct counter *c, int64_t now_ms);
 /* Gives the counter the windows of `b` (NULL: orphan), keeping what was read. */
@@ -537,6 +539,14 @@ int lockouts_close(struct lockouts *l, const struct guard_closure *c);
 /* Whether a closure lets this rule be. */
 bool lockouts_excepts(const struct lockouts *l, const char *rule);
 
+/* ---- whom a budget counts together (payer.c) ------------------------------------------------------------------------------ */
+
+#define PAYER_LABEL_MAX 160u
+
+uint64_t payer_of(const struct budget_section *b, const struct subject *s, uint32_t uid);
+/* Empty for a user and for everyone. */
+void payer_label(const struct budget_section *b, const struct subject *s, char out[static PAYER_LABEL_MAX]);
+
 /* ---- the guard (guard.c) ------------------------------------------------------------------------------------------------ */
 
 struct guard {
@@ -557,24 +567,27 @@ struct guard {
 struct bill {
 	struct {
 		const struct budget_section *budget;
-		uint32_t uid;
+		uint32_t uid;  /* POLICY_NO_UID: not one user's */
+		uint64_t payer;
 		struct counter *counter;
 	} item[MAX_CHARGES];
 	size_t count;
+	const struct subject *who;
 	bool closed; /* a rule that the closure does not except */
 };
 
 /* The latest time seen. */
 int64_t guard_set_now(struct guard *g, int64_t now_ms);
 /* guard_table.c */
-struct counter *guard_find(const struct guard *g, const struct budget_section *b, uint32_t uid); /* NULL: nothing is counted */
-struct counter *guard_find_or_add(struct guard *g, const struct budget_section *b, uint32_t uid); /* NULL: no memory */
+struct counter *guard_find(const struct guard *g, const struct budget_section *b, uint64_t payer); /* NULL: nothing is counted */
+struct counter *guard_find_or_add(struct guard *g, const struct bill *bill, size_t item); /* NULL: no memory */
 /* Frees what is too old to count, a little at each request. */
 void guard_reap(struct guard *g);
 /* guard_own.c: whether all of these uids made the file within the hour. */
 bool guard_is_own(const struct guard *g, const uint32_t *uid, size_t n, const uint8_t *file_id);
 void guard_reap_own(struct guard *g);
 /* guard.c */
+/* The bill has its subject. */
 void bill_add(struct bill *b, const struct budget_section *budget, uint32_t uid);
 void bill_rule(struct bill *b, const struct rule_section *rule, uint32_t uid);
 /* What everyone shares is charged for every read that any budget is charged for. */

@@ -336,6 +336,7 @@ struct guard_verdict {
 struct policy_month {
 	const char *budget;
 	bool everyone, alert; /* all readers together; it only reports */
+	const char *per;      /* "reader", "session", "program", "service" */
 	uint64_t files, bytes, names; /* distinct files; UINT64_MAX: no window says */
 };
 bool policy_month_at(const struct policy *p, size_t i, struct policy_month *ret); /* false past the last budget */
@@ -398,7 +399,8 @@ int64_t guard_horizon_ms(const struct guard *g);
 /* For status and explain: usage of every budget and principal. Calls back per window. */
 struct guard_usage {
 	const char *budget, *window, *unit; /* "files", "bytes" or "names" */
-	uint32_t uid; /* POLICY_NO_UID: everyone */
+	uint32_t uid; /* POLICY_NO_UID: everyone, or */
+	const char *label; /* a session, program or service, or what of these cannot be told; else NULL */
 	uint64_t used, limit;
 	int64_t frees_at_ms;
 };

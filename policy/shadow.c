@@ -120,7 +120,7 @@ void policy_warn(const struct policy *p, struct policy_diags *diags)
 	for (size_t i = 0; i < p->budget_count; i++) {
 		warn_windows(p->budget[i], diags);
 		warn_names(p->budget[i], diags);
-		if (!p->budget[i]->used && p->budget[i]->per == PER_USER)
+		if (!p->budget[i]->used && p->budget[i]->per != PER_EVERYONE)
 			diag_warn(diags, p->budget[i]->s.line, "[budget %s] is in no rule", p->budget[i]->s.name);
 	}
 	for (size_t i = 0; i < p->users_count; i++)

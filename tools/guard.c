@@ -69,7 +69,7 @@ static void usage_row(struct table *t, const struct ctl_line *u, int64_t now)
 	int64_t uid = ctl_num(u, "uid", -1), used = ctl_num(u, "used", 0), limit = ctl_num(u, "limit", 0);
 	bool bytes = !strcmp(ctl_str(u, "unit"), "bytes");
 	table_row(t);
-	table_text(t, C_READER, reader_name(uid, text));
+	table_text(t, C_READER, *ctl_str(u, "payer") ? ctl_str(u, "payer") : reader_name(uid, text));
 	if (uid >= 0)
 		table_number(t, C_UID, uid, NULL);
 	table_text(t, C_STATE, used >= limit ? "full" : "used");

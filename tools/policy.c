@@ -38,9 +38,9 @@ static void print_budgets(const struct policy *p)
 			human_size(m.bytes, bytes);
 		if (m.names != UINT64_MAX)
 			human_count(m.names, names);
-		printf("  budget %-19s at most %s%s%s%s%s%s%s in 30 days, %s%s\n", m.budget, files, *files ? (m.files == 1 ? " file" : " files") : "",
+		printf("  budget %-19s at most %s%s%s%s%s%s%s in 30 days, %s%s%s\n", m.budget, files, *files ? (m.files == 1 ? " file" : " files") : "",
 		       *files && *bytes ? " and " : "", bytes, *names && (*files || *bytes) ? " and " : "", names,
-		       *names ? (m.names == 1 ? " name" : " names") : "", m.everyone ? "all readers together" : "each reader",
+		       *names ? (m.names == 1 ? " name" : " names") : "", m.everyone ? "all readers together" : "each ", m.everyone ? "" : m.per,
 		       m.alert ? "; beyond that they are reported, not refused" : "");
 	}
 }

@@ -157,7 +157,7 @@ static void attention_usage(struct report *r)
 		if (used >= limit)
 			attention(r, "find out what it is reading; the budget frees by itself",
 				"%s has used up budget %s (%s)",
-				uid < 0 ? "everyone together" : human_user((uint32_t)uid, user), ctl_str(u, "budget"),
+				*ctl_str(u, "payer") ? ctl_str(u, "payer") : uid < 0 ? "everyone together" : human_user((uint32_t)uid, user), ctl_str(u, "budget"),
 				ctl_str(u, "window"));
 	}
 }
@@ -233,7 +233,7 @@ static void print_guard(const struct report *r)
 	for (size_t i = 0; i < 3 && (u = rows_nth(&r->rows, "usage", i)); i++) {
 		int64_t uid = ctl_num(u, "uid", -1);
 		printf("             %s: %s of %s %s (budget %s, %s)\n",
-			uid < 0 ? "everyone" : human_user((uint32_t)uid, user),
+			*ctl_str(u, "payer") ? ctl_str(u, "payer") : uid < 0 ? "everyone" : human_user((uint32_t)uid, user),
 			human_count((uint64_t)ctl_num(u, "used", 0), a),
 			human_count((uint64_t)ctl_num(u, "limit", 0), b), ctl_str(u, "unit"), ctl_str(u, "budget"),
 			ctl_str(u, "window"));

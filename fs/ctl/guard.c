@@ -8,7 +8,7 @@
 
 /* Copied: the guard's own strings may go as soon as its lock is dropped. */
 struct used {
-	char budget[64], window[64], unit[8];
+	char budget[64], window[64], unit[8], label[160];
 	uint32_t uid;
 	uint64_t used, limit;
 	int64_t frees_at_ms;
@@ -19,6 +19,7 @@ static void used_copy(struct used *n, const struct guard_usage *u)
 	*n = (struct used){.uid = u->uid, .used = u->used, .limit = u->limit, .frees_at_ms = u->frees_at_ms};
 	snprintf(n->budget, sizeof n->budget, "%s", u->budget);
 	snprintf(n->window, sizeof n->window, "%s", u->window);
+	snprintf(n->label, sizeof n->label, "%s", u->label ? u->label : "");
 	snprintf(n->unit, sizeof n->unit, "%s", u->unit);
 }
 
@@ -30,6 +31,8 @@ static errint_t put_used(struct ctl_call *c, const struct used *u)
 	ctl_put(&c->out, "unit", u->unit);
 	if (u->uid != POLICY_NO_UID)
 		ctl_put_u64(&c->out, "uid", u->uid);
+	if (*u->label)
+		ctl_put(&c->out, "payer", u->label);
 	ctl_put_u64(&c->out, "used", u->used);
 	ctl_put_u64(&c->out, "limit", u->limit);
 	ctl_put_i64(&c->out, "frees-at-ms", u->frees_at_ms);

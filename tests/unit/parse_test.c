@@ -300,9 +300,6 @@ Test(parse, not_supported_yet)
 	REFUSED(8, "write mode = alert",
 		HEAD "[budget b]\nfiles = 1/1h\non-exceed = alert\n"
 		     "[rule p]\neffect = permit\nbudget = b\n");
-	REFUSED(8, "session is not supported yet",
-		HEAD "[budget b]\nfiles = 1/1h\nper = session\n"
-		     "[rule p]\neffect = permit\nbudget = b\n");
 	REFUSED(7, "keep-names is not supported yet", HEAD "[audit]\nkeep-names = none\n" PERMIT);
 	REFUSED(6, "[canary] is not supported yet", HEAD "[canary c]\npaths = **\nper-directory = 2\n" PERMIT);
 	REFUSED(6, "[break-glass] is not supported yet",
