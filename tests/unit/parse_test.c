@@ -287,7 +287,6 @@ Test(parse, capture_dates)
 
 Test(parse, not_supported_yet)
 {
-	REFUSED(6, "cache is not supported yet", HEAD "cache = no\n" PERMIT);
 	REFUSED(7, "learn-until is not supported yet",
 		HEAD "[budget b]\nlearn-until = 2027-01-31\nfiles = 1/1h\n"
 		     "[rule p]\neffect = permit\nbudget = b\n");
