@@ -309,5 +309,9 @@ int policy_link(struct policy *p, const struct policy_names *names, struct polic
 		return -ENOMEM;
 	link_classes(p, names, diags);
 	link_budgets(p, diags);
-	return link_rules(p, names, diags);
+	int e = link_rules(p, names, diags);
+	for (size_t i = 0; i < p->section_count; i++)
+		if (p->section[i]->kind->id == S_BREAK_GLASS)
+			p->break_glass = (struct break_glass_section *)p->section[i];
+	return e ? e : break_glass_link(p, p->break_glass, names, diags);
 }

@@ -16,6 +16,7 @@ void bill_add(struct bill *b, const struct budget_section *budget, uint32_t uid)
 	b->item[b->count].budget = budget;
 	b->item[b->count].counter = NULL;
 	b->item[b->count].payer = payer;
+	b->item[b->count].over = false;
 	b->item[b->count++].uid = budget->per == PER_USER ? uid : POLICY_NO_UID;
 }
 
@@ -147,7 +148,8 @@ static void weigh(struct guard *g, const struct guard_request *r, struct bill *b
 		struct excess e = counter_excess(c, b, r->file_id, r->bytes, g->now_ms);
 		if (e.window && guard_weightier(v, b, &e))
 			guard_report(v, r->wants_write, b, &e);
-		if (e.window && b->mode == MODE_ENFORCE && b->on_exceed == EXCEED_LOCKOUT &&
+		bill->item[i].over = e.window && b->mode == MODE_ENFORCE;
+		if (bill->item[i].over && b->on_exceed == EXCEED_LOCKOUT &&
 			(!t->budget || b->lockout_for > t->budget->lockout_for))
 			*t = (struct threat){.budget = b, .excess = e};
 	}
@@ -171,6 +173,37 @@ int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uin
 	return 0;
 }
 
+void bill_keep_reporting(struct bill *bill)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < bill->count; i++)
+		if (bill->item[i].budget->mode == MODE_ALERT)
+			bill->item[kept++] = bill->item[i];
+	bill->count = kept;
+}
+
+/* Whether grants let it be read although budgets would refuse it. */
+static bool granted(struct guard *g, const struct guard_request *r, struct bill *bill, bool charging, struct guard_verdict *v)
+{
+	uint32_t uid[MAX_CHARGES];
+	size_t n = 0;
+
+	for (size_t i = 0; g->grants.count && i < bill->count; i++)
+		if (bill->item[i].over)
+			uid[n++] = bill->item[i].uid;
+	if (!n || !grants_cover(g, r, uid, n, charging, v))
+		return false;
+	bill_keep_reporting(bill);
+	v->error = charging ? guard_charge(g, bill, r->file_id, r->bytes) : 0;
+	v->effect = v->error ? GUARD_DENY_BUDGET : GUARD_PERMIT;
+	if (v->error)
+		v->grant_count = 0;
+	for (size_t i = 0; charging && i < v->grant_count; i++)
+		grants_count(&g->grants, v->grant[i], r->file_id, r->bytes, g->now_ms);
+	return true;
+}
+
 static void decide(struct guard *g, const struct guard_request *r, bool charging, struct guard_verdict *v)
 {
 	struct bill bill = {.who = r->who};
@@ -190,6 +223,8 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 	if (v->own)
 		return;
 	weigh(g, r, &bill, v, &threat);
+	if (granted(g, r, &bill, charging, v))
+		return;
 	if (threat.budget) {
 		guard_report(v, r->wants_write, threat.budget, &threat.excess);
 		guard_lock_out(g, uid, charging ? judged(g, r, uid) : 0, threat.budget, v);
@@ -223,5 +258,8 @@ bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *f
 		return false;
 	if (file_id && guard_is_own(g, uid, principals_making(g->policy, who, uid), file_id))
 		return true;
+	for (size_t i = 0, n = principals_of(who, uid); i < n; i++)
+		if (!grants_let_move(&g->grants, uid[i], from, to, !file_id))
+			return false;
 	return policy_may_move(g->policy, who, class_, from, to, !file_id);
 }

@@ -22,7 +22,7 @@ static const struct rule_section *replay_rule(
 	return first;
 }
 
-void guard_replay(struct guard *g, const struct subject *who, const char *rule,
+static void replay(struct guard *g, const struct subject *who, const char *rule, bool granted,
 	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms)
 {
 	uint32_t uid[PRINCIPALS_MAX];
@@ -41,7 +41,23 @@ void guard_replay(struct guard *g, const struct subject *who, const char *rule,
 			bill_rule(&bill, found, uid[i]);
 	}
 	bill_shared(&bill, g->policy);
+	if (granted)
+		bill_keep_reporting(&bill);
 	guard_charge(g, &bill, file_id, bytes);
+}
+
+void guard_replay(struct guard *g, const struct subject *who, const char *rule,
+	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms)
+{
+	replay(g, who, rule, false, file_id, bytes, when_ms);
+}
+
+void guard_replay_granted(struct guard *g, const struct subject *who, const char *rule, const uint64_t *grant, size_t count,
+	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms)
+{
+	replay(g, who, rule, true, file_id, bytes, when_ms);
+	for (size_t i = 0; i < count; i++)
+		grants_count(&g->grants, grant[i], file_id, bytes, g->now_ms);
 }
 
 int64_t guard_horizon_ms(const struct guard *g)

@@ -44,6 +44,7 @@ void guard_free(struct guard *g)
 	free(g->bucket);
 	recent_clear(&g->own);
 	lockouts_free(&g->lock);
+	grants_free(&g->grants);
 	policy_unref(g->policy);
 	free(g);
 }
@@ -152,6 +153,7 @@ void guard_reap(struct guard *g)
 		reap_list(&g->orphans, g->now_ms, NULL);
 	guard_reap_own(g);
 	lockouts_reap(&g->lock, g->now_ms);
+	grants_reap(&g->grants, g->now_ms);
 }
 
 int64_t guard_set_now(struct guard *g, int64_t now_ms)

@@ -280,6 +280,7 @@ enum { EXCEED_DENY = 1, EXCEED_LOCKOUT };
 enum { ERROR_QUOTA = 1, ERROR_ACCESS };
 enum { MODE_ENFORCE = 1, MODE_ALERT };
 enum { NAMES_NORMAL = 1, NAMES_STRICT };
+enum { APPROVE_NONE = 1, APPROVE_SECOND_PERSON };
 
 struct budget_section {
 	struct section s;
@@ -295,6 +296,16 @@ struct budget_section {
 	bool used;
 };
 
+struct break_glass_section {
+	struct section s;
+	int approve;
+	struct strlist approvers;
+	int64_t max_time;
+	uint64_t max_files;
+	bool ticket;
+	struct ids approver_uids;
+};
+
 struct policy {
 	atomic_uint refs;
 	struct section **section;
@@ -308,6 +319,8 @@ struct policy {
 	struct programs_section **programs;
 	size_t class_count, rule_count, budget_count, users_count, programs_count;
 	struct class_section *fallback;
+	struct break_glass_section *break_glass; /* NULL: none */
+	struct policy_break_glass glass;
 	bool class_paths, rule_paths, rule_classes, rule_times, rule_identity;
 	unsigned needs; /* of the rules */
 	bool counts_names; /* a budget that is used has `names` */
@@ -547,6 +560,33 @@ uint64_t payer_of(const struct budget_section *b, const struct subject *s, uint3
 /* Empty for a user and for everyone. */
 void payer_label(const struct budget_section *b, const struct subject *s, char out[static PAYER_LABEL_MAX]);
 
+/* ---- break-glass (grant.c) ------------------------------------------------------------------------------------------------ */
+
+struct grant {
+	struct guard_grant t; /* its texts point below */
+	struct globlist globs;
+	struct recent read;
+	uint64_t used_bytes, reads;
+	char paths[GUARD_GRANT_PATHS_MAX + 1], ticket[GUARD_GRANT_TICKET_MAX + 1], reason[GUARD_REASON_MAX + 1];
+};
+
+struct grants {
+	struct grant **item; /* by id */
+	size_t count;
+	int64_t next_end_ms; /* none ends before */
+};
+
+void grants_free(struct grants *l);
+/* Forgets what has ended. */
+void grants_reap(struct grants *l, int64_t now_ms);
+/* Whether each of these uids (POLICY_NO_UID: any of the subject's) has a grant with room for the file; *v names them. With `charging` it is counted. */
+bool grants_cover(struct guard *g, const struct guard_request *r, const uint32_t *uid, size_t count, bool charging, struct guard_verdict *v);
+/* A read under the grant of that id, if it is there. */
+void grants_count(struct grants *l, uint64_t id, const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
+/* Whether no grant of `uid`, waiting or not, is about the new path (or what may lie below it) and not about the old one. */
+bool grants_let_move(const struct grants *l, uint32_t uid, const char *from, const char *to, bool tree);
+int break_glass_link(struct policy *p, struct break_glass_section *b, const struct policy_names *names, struct policy_diags *d);
+
 /* ---- the guard (guard.c) ------------------------------------------------------------------------------------------------ */
 
 struct guard {
@@ -557,6 +597,7 @@ struct guard {
 	struct counter *orphans; /* of budgets that left the policy */
 	struct recent own;       /* (file, creator), by creation */
 	struct lockouts lock;
+	struct grants grants;
 };
 
 #define GUARD_OWN_MS INT64_C(3600000) /* how long what somebody wrote is free to them */
@@ -570,6 +611,7 @@ struct bill {
 		uint32_t uid;  /* POLICY_NO_UID: not one user's */
 		uint64_t payer;
 		struct counter *counter;
+		bool over; /* it would refuse the read */
 	} item[MAX_CHARGES];
 	size_t count;
 	const struct subject *who;
@@ -592,6 +634,8 @@ void bill_add(struct bill *b, const struct budget_section *budget, uint32_t uid)
 void bill_rule(struct bill *b, const struct rule_section *rule, uint32_t uid);
 /* What everyone shares is charged for every read that any budget is charged for. */
 void bill_shared(struct bill *b, const struct policy *p);
+/* What is read under grants is charged to them, and to the budgets that only report. */
+void bill_keep_reporting(struct bill *b);
 /* All charges or none: 0, -ENOMEM. */
 int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uint64_t bytes);
 /* The longest lockout that a request is threatened with, and its excess. */

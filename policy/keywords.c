@@ -109,11 +109,11 @@ static const struct keyword alert_keys[] = {
 };
 
 static const struct keyword break_glass_keys[] = {
-	{"approve", V_CHOICE, 0, 0, "none|second-person", NULL},
-	{"approvers", V_NAMES, 0, 0, NULL, NULL},
-	{"max-time", V_SPAN, 0, 0, NULL, NULL},
-	{"max-files", V_COUNT, 0, 0, NULL, NULL},
-	{"ticket", V_BOOL, 0, 0, NULL, NULL},
+	{"approve", V_CHOICE, 0, AT(break_glass_section, approve), "none|second-person", NULL},
+	{"approvers", V_NAMES, 0, AT(break_glass_section, approvers), NULL, NULL},
+	{"max-time", V_SPAN, 0, AT(break_glass_section, max_time), NULL, NULL},
+	{"max-files", V_COUNT, 0, AT(break_glass_section, max_files), NULL, NULL},
+	{"ticket", V_BOOL, 0, AT(break_glass_section, ticket), NULL, NULL},
 };
 
 #define KEYS(k) k, sizeof(k) / sizeof(k[0])
@@ -130,7 +130,7 @@ static const struct section_kind kinds[S_COUNT] = {
 	[S_CLOCK] = {"clock", S_CLOCK, false, false, sizeof(struct clock_section), KEYS(clock_keys)},
 	[S_AUDIT] = {"audit", S_AUDIT, false, false, sizeof(struct audit_section), KEYS(audit_keys)},
 	[S_ALERT] = {"alert", S_ALERT, false, false, sizeof(struct alert_section), KEYS(alert_keys)},
-	[S_BREAK_GLASS] = {"break-glass", S_BREAK_GLASS, false, true, BARE, KEYS(break_glass_keys)},
+	[S_BREAK_GLASS] = {"break-glass", S_BREAK_GLASS, false, false, sizeof(struct break_glass_section), KEYS(break_glass_keys)},
 };
 
 _Static_assert(sizeof(rule_keys) / sizeof(rule_keys[0]) <= POLICY_MAX_KEYS, "seen[] is too short");
@@ -187,6 +187,8 @@ void section_free(struct section *s)
 		free(((struct programs_section *)s)->digest);
 	} else if (s->kind->id == S_ALERT) {
 		free(((struct alert_section *)s)->argument);
+	} else if (s->kind->id == S_BREAK_GLASS) {
+		ids_free(&((struct break_glass_section *)s)->approver_uids);
 	}
 	free(s->name);
 	free(s);

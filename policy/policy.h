@@ -330,6 +330,8 @@ struct guard_verdict {
 	bool own;		  /* not charged: the reader wrote it within the hour */
 	uint32_t locked[GUARD_PRINCIPALS_MAX]; /* whom this very request locked out, until frees_at_ms: the caller puts it on the record */
 	size_t locked_count;
+	uint64_t grant[GUARD_PRINCIPALS_MAX]; /* PERMIT where `budget` is exceeded: under these; the caller puts it on the record */
+	size_t grant_count;
 };
 
 /* What a budget lets each of its principals read at most in any 30 days, by the strictest of its windows. */
@@ -437,6 +439,74 @@ bool guard_open(struct guard *g, int64_t now_ms);
 bool guard_closed(struct guard *g, int64_t now_ms, struct guard_closure *ret);
 /* Whether there is a rule of that name, and it permits. */
 bool policy_rule_permits(const struct policy *p, const char *name);
+
+/* ---- break-glass (grant.c) ------------------------------------------------------------------------------------------- */
+
+struct policy_break_glass {
+	bool second_person;  /* a grant waits until somebody else approves it */
+	int64_t max_seconds; /* the longest that one may be in force */
+	uint64_t max_files;  /* the most that one may allow; 0: any number */
+	bool ticket;	     /* one needs a ticket */
+};
+const struct policy_break_glass *policy_break_glass(const struct policy *p);
+
+#define GUARD_MAX_GRANTS	 256u
+#define GUARD_MAX_GRANT_FILES	 UINT64_C(1000000)
+#define GUARD_MAX_GRANT_PATHS	 8u
+#define GUARD_GRANT_PATHS_MAX	 160u
+#define GUARD_GRANT_TICKET_MAX	 48u
+#define GUARD_GRANT_SECONDS_MAX	 (INT64_C(30) * 86400)
+#define GUARD_GRANT_WAIT_SECONDS (INT64_C(1) * 86400) /* what nobody has approved by then lapses */
+#define GUARD_ANY_NUMBER	 UINT64_MAX
+
+/* The uids of somebody who acted. */
+struct guard_person {
+	uint32_t uid, login_uid, real_uid; /* POLICY_NO_UID: not known */
+};
+
+/* Times are trusted ms, `since_ms` and `until_ms` whole seconds. The texts are the guard's own and live until its next call. */
+struct guard_grant {
+	uint64_t id;	       /* never 0 */
+	uint32_t uid;	       /* whose budgets it raises */
+	uint64_t files, bytes; /* further distinct files, and bytes of them: at most GUARD_MAX_GRANT_FILES; GUARD_ANY_NUMBER */
+	int64_t since_ms;      /* asked for */
+	int64_t until_ms;      /* it ends, or, while it waits, lapses */
+	int64_t seconds;       /* how long it is to be in force */
+	bool waiting;	       /* for somebody who approves it */
+	struct guard_person asked;
+	uint32_t approved_by; /* login uid; POLICY_NO_UID: nobody */
+	const char *paths;    /* globs, separated by one blank; "" everywhere */
+	const char *ticket, *reason;
+	uint64_t used_files, used_bytes, reads; /* told only; of one without a limit only the reads are counted */
+};
+/* Why globs are none that a grant may have, as half a sentence; NULL if they are. A colon, and a pattern without `*`, `?` or `[`, are refused: they go on the
+ * record, where no file's name may stand. */
+const char *guard_grant_paths_fault(const char *paths);
+/* Takes it in, or replaces one of the same id, keeping what was read under it. -EINVAL: not as above. -ENOSPC: the table is full. -ENOMEM. */
+int guard_grant(struct guard *g, const struct guard_grant *n);
+/* False: there is none of that id that has not ended. The texts live until the guard's next call. */
+bool guard_grant_find(struct guard *g, uint64_t id, int64_t now_ms, struct guard_grant *ret);
+bool guard_revoke(struct guard *g, uint64_t id, int64_t now_ms);
+/* In the order in which they were asked for. */
+void guard_each_grant(struct guard *g, int64_t now_ms, void (*cb)(void *ctx, const struct guard_grant *t), void *ctx);
+/* Whether any of them has paths. */
+bool guard_grants_need_path(const struct guard *g);
+/* When the first of those that have not ended was asked for; 0: there is none. */
+int64_t guard_grants_since_ms(struct guard *g, int64_t now_ms);
+/* As guard_replay, for a read that was permitted under these grants; of those that are not there any more nothing is counted. */
+void guard_replay_granted(struct guard *g, const struct subject *who, const char *rule, const uint64_t *grant, size_t count,
+	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms);
+
+enum grant_objection {
+	GRANT_FINE,
+	GRANT_NOBODY,	    /* who approves, or asked, is not somebody: it cannot be told that they are two */
+	GRANT_OWN,	    /* it was asked for by the same person, or is for that person */
+	GRANT_NOT_APPROVER, /* the policy names others */
+};
+/* Whether it can be told which person it is: somebody has logged in, and not as root, whom many may be. */
+bool guard_is_somebody(const struct subject *who);
+/* Whether `who` may approve it. */
+enum grant_objection guard_may_approve(const struct policy *p, const struct guard_grant *t, const struct subject *who);
 
 /* ---- trusted time (clock.c) ----------------------------------------------------------------------------------------- */
 

@@ -50,7 +50,13 @@ static const char format[] =
 	"[budget archive]\n"
 	"per = everyone\n"
 	"files = 20000/24h\n"
-	"mode = alert\n";
+	"mode = alert\n"
+	"\n"
+	"; lapse grant lets somebody read beyond the budgets for a time. To let it wait until a second person approves it:\n"
+	"; [break-glass]\n"
+	"; approve = second-person\n"
+	"; max-time = 4h\n"
+	"; ticket = yes\n";
 
 static const char service_format[] =
 	"; What reads automatically: a unit of the system, as systemctl names it.\n"

@@ -121,14 +121,42 @@ static void print_completeness(const struct rows *rows, const struct ctl_line *v
 		audit_flaw_text(f, text);
 		printf("    %s\n", text);
 	}
-	printf("  Approvals: this version grants none.\n");
+}
+
+static void print_grant(const struct ctl_line *l)
+{
+	char a[HUMAN_BYTES], b[HUMAN_BYTES], from[HUMAN_BYTES], to[HUMAN_BYTES];
+	printf("  Grant %" PRId64, ctl_num(l, "number", 0));
+	print_uid(l, " for", "uid");
+	if (ctl_get(l, "since")) {
+		print_uid(l, ", asked for by", "asked-by");
+		if (ctl_get(l, "approved-by"))
+			print_uid(l, ", approved by", "approved-by");
+		printf(", %s, %s to %s: %s", ctl_str(l, "state"), human_time(ctl_num(l, "since", 0), from), human_time(ctl_num(l, "until", 0), to),
+			ctl_str(l, "reason"));
+		if (*ctl_str(l, "ticket"))
+			printf(" (%s)", ctl_str(l, "ticket"));
+		if (*ctl_str(l, "paths"))
+			printf("; only %s", ctl_str(l, "paths"));
+	}
+	printf("\n    %s distinct images, %s reads under it\n", count(l, "files", a), count(l, "reads", b));
+}
+
+static void print_grants(const struct rows *rows)
+{
+	const struct ctl_line *l;
+	printf("Approvals to read beyond the budgets\n");
+	for (size_t i = 0; (l = rows_nth(rows, "grant", i)); i++)
+		print_grant(l);
+	if (!rows_nth(rows, "grant", 0))
+		printf("  none\n");
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------------------------------------------- */
 
 static int print_json(const struct rows *rows, const struct ctl_line *s, const struct ctl_line *v, bool list)
 {
-	static const char *const lists[][2] = {{"reader", "principals"}, {"class", "classes"}, {"file", "images"}, {"flaw", "gaps"}};
+	static const char *const lists[][2] = {{"reader", "principals"}, {"class", "classes"}, {"grant", "approvals"}, {"file", "images"}, {"flaw", "gaps"}};
 	json_t *root = json_row(s);
 	json_object_set_new(root, "log", json_row(v));
 	for (size_t k = 0; k < ARRAY_SIZE(lists); k++) {
@@ -157,6 +185,7 @@ static int show(const struct args *a, const struct stating *s)
 	print_readers(&s->rows);
 	print_classes(&s->rows);
 	print_images(st);
+	print_grants(&s->rows);
 	if (s->list)
 		print_files(&s->rows);
 	print_completeness(&s->rows, v);

@@ -42,7 +42,7 @@ static int ask(struct target *t, struct ctl_request *r, ctl_row_cb row, struct a
 
 /* ---- read -------------------------------------------------------------------------------------------------------------------------------- */
 
-enum { R_FIRST, R_LAST, R_TIMES, R_BYTES, R_CLASS, R_STATE, R_WHEN, R_EXPIRES, R_ID, R_PATH };
+enum { R_FIRST, R_LAST, R_TIMES, R_BYTES, R_CLASS, R_STATE, R_WHEN, R_EXPIRES, R_GRANT, R_ID, R_PATH };
 
 static const struct column read_columns[] = {
 	[R_FIRST] = {"FIRST", .help = "when it was read first, in the time asked for"},
@@ -53,6 +53,7 @@ static const struct column read_columns[] = {
 	[R_STATE] = {"STATE", .help = "exists, expired, destroyed, deleted, unknown"},
 	[R_WHEN] = {"WHEN", .help = "when it ended, or will expire"},
 	[R_EXPIRES] = {"EXPIRES", .hidden = true, .program = true, .help = "its deadline"},
+	[R_GRANT] = {"GRANT", .right = true, .help = "the grant under which it was read last, beyond the budgets"},
 	[R_ID] = {"ID", .help = "file id"},
 	[R_PATH] = {"PATH", .help = "path below the archive's root, if it still has one"},
 };
@@ -74,6 +75,8 @@ static errint_t read_row(void *ctx, const struct ctl_line *l)
 	audit_text_cell(t, R_STATE, l, "state");
 	audit_seconds_cell(t, R_WHEN, l, ctl_get(l, "ended") ? "ended" : "expires");
 	audit_seconds_cell(t, R_EXPIRES, l, "expires");
+	if (ctl_get(l, "grant"))
+		audit_number_cell(t, R_GRANT, l, "grant");
 	audit_text_cell(t, R_ID, l, "id");
 	audit_text_cell(t, R_PATH, l, "path");
 	return 0;
@@ -128,7 +131,7 @@ const struct command command_audit_read = {
 	.summary = "Tell every file that a user was permitted to read, and whether it still exists.",
 	.details = "A file counts if the user is the one who asked, the one who had logged in, or the real user of the process. An export counts.\n"
 		   "Times are the archive's own, shown in the local zone.\n\n"
-		   "Columns: FIRST LAST TIMES BYTES CLASS STATE WHEN ID PATH, and EXPIRES.",
+		   "Columns: FIRST LAST TIMES BYTES CLASS STATE WHEN GRANT ID PATH, and EXPIRES.",
 	.options = {read_options, output_options, unlock_options},
 	.run = read_run,
 };

@@ -179,6 +179,8 @@ static void print_guard(const struct view *v)
 	}
 	printf("may read it by rule %s (policy line %" PRId64 ")%s", rule, line,
 		number(v, "own") ? "; uncharged, as its writer" : "");
+	if (ctl_get(v->f, "grant"))
+		printf("; budget %s is used up (%s), and grant %" PRId64 " lets it be read", budget, ctl_str(v->f, "window"), number(v, "grant"));
 	if (!strcmp(verdict, "alert"))
 		printf("; budget %s is exceeded (%s), which raises an alert only", budget, ctl_str(v->f, "window"));
 	printf("\n");

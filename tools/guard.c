@@ -3,33 +3,13 @@
 #include "tools/json.h"
 #include "tools/say.h"
 #include "tools/table.h"
+#include "tools/user.h"
 #include "tools/when.h"
 
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-/* Looked up here, where the name service is. */
-static int user_number(const char *name, int64_t *ret)
-{
-	struct passwd *pw = getpwnam(name);
-	char *end;
-	if (pw) {
-		*ret = pw->pw_uid;
-		return EXIT_DONE;
-	}
-	if (!strcmp(name, "unidentified")) {
-		*ret = POLICY_UID_UNIDENTIFIED;
-		return EXIT_DONE;
-	}
-	unsigned long uid = strtoul(name, &end, 10);
-	if (*name < '0' || *name > '9' || *end || uid >= POLICY_NO_UID)
-		return say_error("there is no user '%s'", name);
-	*ret = (int64_t)uid;
-	return EXIT_DONE;
-}
 
 static const char *reader_name(int64_t uid, char out[static HUMAN_BYTES])
 {

@@ -143,6 +143,8 @@ static void put_verdict(struct ctl_text *t, const struct guard_verdict *v)
 	ctl_put_u64(t, "limit", v->limit);
 	ctl_put_i64(t, "frees-at-ms", v->frees_at_ms);
 	ctl_put_i64(t, "own", v->own);
+	if (v->grant_count)
+		ctl_put_u64(t, "grant", v->grant[0]);
 }
 
 static const char *basis_word(int basis)

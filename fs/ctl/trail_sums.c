@@ -26,6 +26,8 @@ static errint_t put_files(struct ctl_call *c, const struct trail_reads *t)
 		ctl_put_u64(&c->out, "times", f->times);
 		ctl_put_u64(&c->out, "bytes", f->bytes);
 		ctl_put(&c->out, "state", states[f->state]);
+		if (f->grant)
+			ctl_put_u64(&c->out, "grant", f->grant);
 		ctl_put_i64(&c->out, "expires", f->expires_at);
 		if (f->ended_at)
 			ctl_put_i64(&c->out, "ended", f->ended_at);
@@ -57,6 +59,40 @@ static errint_t put_readers(struct ctl_call *c, const struct trail_reads *t)
 		ctl_put(&c->out, "rule", k->rule);
 		ctl_put_u64(&c->out, "line", k->line);
 		ctl_put_i64(&c->out, "errno", -(int64_t)k->error);
+		r = verb_row(c);
+	}
+	return r;
+}
+
+static void put_uid(struct ctl_call *c, const char *key, uint32_t uid)
+{
+	if (uid != POLICY_NO_UID)
+		ctl_put_u64(&c->out, key, uid);
+}
+
+static errint_t put_grants(struct ctl_call *c, const struct trail_reads *t)
+{
+	errint_t r = 0;
+	for (size_t i = 0; !r && i < t->grants; i++) {
+		const struct trail_grant *g = &t->grant[i];
+		if (!g->told)
+			continue;
+		ctl_begin(&c->out, "grant");
+		ctl_put_u64(&c->out, "number", g->info.id);
+		put_uid(c, "uid", g->info.uid);
+		put_uid(c, "asked-by", g->info.asked.login_uid != POLICY_NO_UID ? g->info.asked.login_uid : g->info.asked.uid);
+		put_uid(c, "approved-by", g->info.approved_by);
+		if (g->info.since) {
+			ctl_put(&c->out, "state", g->revoked_at ? "revoked" : g->info.until <= t->now ? "ended" : g->info.waiting ? "waiting" : "in-force");
+			ctl_put_i64(&c->out, "since", g->info.since);
+			ctl_put_i64(&c->out, "until", g->revoked_at ? g->revoked_at : g->info.until);
+			ctl_put(&c->out, "paths", g->info.paths);
+			ctl_put(&c->out, "ticket", g->info.ticket);
+			ctl_put(&c->out, "reason", g->info.reason);
+		}
+		ctl_put_u64(&c->out, "files", g->files);
+		ctl_put_u64(&c->out, "reads", g->reads);
+		ctl_put_u64(&c->out, "bytes", g->bytes);
 		r = verb_row(c);
 	}
 	return r;
@@ -191,6 +227,8 @@ static errint_t put_statement(struct ctl_call *c, const struct trail_reads *t, c
 	for (size_t i = 0; !r && i < t->files; i++)
 		if (first_of_class(t, i))
 			r = put_class(c, t, i);
+	if (!r)
+		r = put_grants(c, t);
 	if (!r && verb_flag(c, "list"))
 		r = put_files(c, t);
 	return r ? r : put_sum(c, "statement", t, f);

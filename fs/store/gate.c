@@ -27,7 +27,7 @@ struct policy *gate_policy(struct archive *a)
 bool gate_needs_path(struct archive *a)
 {
 	struct policy *p = gate_policy(a);
-	bool needs = hold_needs_path(a) || policy_class_needs_path(p) || policy_rules_need_path(p);
+	bool needs = atomic_load_explicit(&a->gate->grant_paths, memory_order_relaxed) || hold_needs_path(a) || policy_class_needs_path(p) || policy_rules_need_path(p);
 	policy_unref(p);
 	return needs;
 }
@@ -261,6 +261,7 @@ static void fill_verdict(struct audit_record *r, const struct guard_verdict *v)
 	r->flags |= v->own ? RECORD_FLAG_OWN : 0;
 	snprintf(r->rule, sizeof r->rule, "%s", v->rule);
 	snprintf(r->budget, sizeof r->budget, "%s", v->budget);
+	gate_grant_mark(r, v);
 }
 
 errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h,

@@ -124,6 +124,8 @@ errint_t gate_guard_carry(struct archive *a, int64_t trusted_ns)
 	if (!g)
 		return 0;
 	guard_each_lockout(g, trusted_ns / 1000000, carry_lockout, &c);
+	if (!c.error)
+		c.error = gate_grant_carry(a, trusted_ns);
 	if (c.error || !guard_closed(g, trusted_ns / 1000000, &closure))
 		return c.error;
 	gate_fill(a, &r, RECORD_GUARD, NULL, NULL, NULL, NULL, NULL);

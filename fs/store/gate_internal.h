@@ -49,6 +49,7 @@ struct gate {
 	_Atomic bool uncached;	  /* a class has `cache = no` */
 	_Atomic bool class_rules; /* there is, or was since the mount, a rule on classes */
 	_Atomic unsigned needs;	  /* of a subject, by the policy in force */
+	_Atomic bool grant_paths; /* a grant has paths */
 	_Atomic uint64_t local;	  /* a minute of trusted time << 32 | how far local time is ahead of UTC then, + 2^31 s */
 
 	pthread_mutex_t guard_lock; /* leaf */
@@ -99,6 +100,13 @@ errint_t gate_guard_carry(struct archive *a, int64_t trusted_ns);
 
 /* refusals.c: a read that was not simply permitted is remembered, counted and told of. */
 void refusal_taken(struct archive *a, const struct audit_record *r, const struct guard_verdict *v, const char *window);
+/* gate_grant.c: break-glass in the log */
+void gate_grant_mark(struct audit_record *r, const struct guard_verdict *v);
+void gate_grant_replay(struct archive *a, const struct audit_record *r);
+/* As gate_guard_carry. */
+errint_t gate_grant_carry(struct archive *a, int64_t trusted_ns);
+/* From when on the log has to be read for the grants that have not ended, trusted seconds; 0: there is none. While nobody else uses the guard. */
+int64_t gate_grant_since(struct archive *a, int64_t trusted_ns);
 
 /* gate.c */
 /* Times, subject and header's ids. */

@@ -1,5 +1,6 @@
 /* gate_replay.c - what the log says when an archive is opened: who has read how much, and which files the last session left open. */
 #include "store/gate_internal.h"
+#include "store/grant_admin.h"
 #include "store/rollback.h"
 
 #include "base/accounts.h"
@@ -8,7 +9,8 @@
 #include <search.h>
 #include <string.h>
 
-#define OWN_NS     (INT64_C(3600) * 1000000000)
+#define SECOND     INT64_C(1000000000)
+#define OWN_NS     (3600 * SECOND)
 #define GROUPS_MAX 1024
 #define REACHED_NS     \
 	(INT64_C(60) * \
@@ -165,9 +167,11 @@ static void subject_of(struct replay *p, const struct audit_record *r, struct su
 static void count_again(struct replay *p, const struct audit_record *r)
 {
 	struct guard *guard = p->archive->gate->guard;
+	uint64_t grant[GUARD_PRINCIPALS_MAX];
+	size_t granted = grant_ids_of(r, grant);
 	bool charged = r->kind == RECORD_OPEN && !r->error && !(r->flags & RECORD_FLAG_OWN) &&
 		       (r->decision == DECISION_PERMIT || r->decision == DECISION_ALERT) &&
-		       r->trusted_ns >= p->charged_since_ns;
+		       (r->trusted_ns >= p->charged_since_ns || granted);
 	bool created = r->kind == RECORD_CREATE && r->trusted_ns >= p->created_since_ns;
 	bool names = r->trusted_ns >= p->charged_since_ns && gate_names_replay(p->archive, r, NULL);
 	struct subject who;
@@ -176,6 +180,8 @@ static void count_again(struct replay *p, const struct audit_record *r)
 	subject_of(p, r, &who);
 	if (names)
 		gate_names_replay(p->archive, r, &who);
+	else if (charged && granted)
+		guard_replay_granted(guard, &who, r->rule, grant, granted, r->file_id, r->bytes, r->trusted_ns / 1000000);
 	else if (charged)
 		guard_replay(guard, &who, r->rule, r->file_id, r->bytes, r->trusted_ns / 1000000);
 	else
@@ -188,6 +194,8 @@ static errint_t on_record(void *ctx, const struct audit_record *r)
 	count_again(p, r);
 	if (r->kind == RECORD_GUARD)
 		gate_guard_replay(p->archive, r);
+	if (r->kind == RECORD_GRANT)
+		gate_grant_replay(p->archive, r);
 	return r->sequence >= p->open_since ? follow_open(p, r) : 0;
 }
 
@@ -218,7 +226,7 @@ static errint_t last_session(struct replay *p, int64_t *ret_since_ns)
 	p->archive->ended_well = e == -ENOENT || (!e && r.kind == RECORD_UMOUNT);
 	if (e)
 		return e == -ENOENT ? 0 : e;
-	*ret_since_ns = r.trusted_ns;
+	*ret_since_ns = r.expires_at > 0 && r.expires_at < r.trusted_ns / SECOND ? r.expires_at * SECOND : r.trusted_ns;
 	p->open_since = r.kind == RECORD_MOUNT && r.bytes < r.sequence ? r.sequence - r.bytes : r.sequence;
 	return 0;
 }
@@ -234,6 +242,7 @@ static errint_t append(struct replay *p, enum record_kind kind, const struct lef
 	r.trusted_ns = p->trusted_ns; /* one time for all of them: last_session finds them by the mount's */
 	r.bytes = l ? 0 : p->carried;
 	r.generation = l ? 0 : gate_anchor_sequence(p->archive);
+	r.expires_at = l ? 0 : gate_grant_since(p->archive, p->trusted_ns);
 	return audit_append(p->archive->audit, &r);
 }
 
@@ -341,5 +350,6 @@ void gate_end(struct archive *a)
 	gate_fill(a, &r, RECORD_UMOUNT, NULL, NULL, NULL, NULL, clean ? TEXT_CLEAN : "unresolved");
 	r.trusted_ns = now; /* of what was carried, too: last_session finds it by this */
 	r.generation = gate_anchor_sequence(a);
+	r.expires_at = gate_grant_since(a, now);
 	audit_append(a->audit, &r);
 }

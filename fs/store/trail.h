@@ -5,6 +5,7 @@
 #include "crypt/record.h"
 #include "store/archive.h"
 #include "store/audit.h"
+#include "store/grant_admin.h"
 
 struct trail_filter {
 	int64_t since_ns, until_ns; /* since <= trusted time < until; 0 and INT64_MAX: all */
@@ -56,6 +57,7 @@ struct trail_file { /* that somebody was permitted to read */
 	int64_t expires_at; /* INT64_MAX: never */
 	int64_t ended_at;   /* of its end on the record, seconds */
 	enum trail_state state;
+	uint64_t grant; /* the last under which it was read; 0: none */
 	char *path; /* NULL: it has none any more, or it was not asked for */
 };
 struct trail_reader {
@@ -67,11 +69,19 @@ struct trail_reader {
 	int32_t error;
 	char rule[RECORD_RULE_MAX];
 };
+struct trail_grant {
+	struct grant_info info; /* since 0: its request is not in what was read of the log */
+	int64_t revoked_at;	/* 0: not */
+	uint64_t reads, bytes, files; /* under it, in the time; files: distinct */
+	bool told;		/* something was read under it, or it was changed, in the time */
+};
 struct trail_reads {
 	struct trail_file *file;
 	size_t files;
 	struct trail_reader *reader;
 	size_t readers;
+	struct trail_grant *grant;
+	size_t grants;
 	uint64_t reads, bytes, denied, listings;
 	int64_t first_ns, last_ns; /* of reads that were permitted */
 	bool complete; /* the catalogue has every file: what has no name there is gone */

@@ -1,6 +1,6 @@
 /* trail_reads.c - the reads of a time, summed by file and by reader. */
 #include "store/rowpath.h"
-#include "store/trail.h"
+#include "store/trail_grants.h"
 
 #include <string.h>
 
@@ -152,17 +152,20 @@ static errint_t reader_of(struct gathering *g, const struct audit_record *r, enu
 	return 0;
 }
 
-/* Its two halves are small numbers: mixed, and told apart by all 64 bits (a bijection). */
-static errint_t count_pair(struct gathering *g, struct trail_reader *k, const struct trail_file *f)
+#define HALF_GRANT 0x80000000u /* … and the place of a grant */
+
+/* A file that a reader has read, or that was read under a grant: counted in *files once. Its two halves are small numbers: mixed, and told apart by all 64 bits (a
+ * bijection). */
+static errint_t count_pair(struct gathering *g, uint32_t half, const struct trail_file *f, uint64_t *files)
 {
-	uint64_t pair = (uint64_t)(k - g->t->reader) << 32 | (uint64_t)(f - g->t->file);
+	uint64_t pair = (uint64_t)half << 32 | (uint64_t)(f - g->t->file);
 	size_t at = 0;
 	pair ^= pair >> 31;
 	pair *= 0x9e3779b97f4a7c15u;
 	pair ^= pair >> 29;
 	if (places_next(&g->pair, pair, &at) != SIZE_MAX)
 		return 0;
-	k->files++;
+	++*files;
 	return places_add(&g->pair, pair);
 }
 
@@ -192,7 +195,13 @@ static errint_t count_file(struct gathering *g, const struct audit_record *r, st
 	t->last_ns = r->trusted_ns;
 	t->reads++;
 	t->bytes += r->bytes;
-	return count_pair(g, k, f);
+	e = count_pair(g, (uint32_t)(k - t->reader), f, &k->files);
+	size_t at[GUARD_PRINCIPALS_MAX], n = trail_grants_of(t, r, at);
+	for (size_t i = 0; !e && i < n; i++) {
+		f->grant = t->grant[at[i]].info.id;
+		e = count_pair(g, HALF_GRANT | (uint32_t)at[i], f, &t->grant[at[i]].files);
+	}
+	return e;
 }
 
 /* ---- how it ended ------------------------------------------------------------------------------------------------------------------ */
@@ -223,6 +232,8 @@ static errint_t gather(void *ctx, const struct audit_record *r)
 		return -EINTR;
 	bool permitted = trail_is_permitted(r);
 	note_end(g, r);
+	if (r->kind == RECORD_GRANT)
+		return trail_grants_note(g->t, g->filter, r);
 	if (!trail_wants(g->filter, r))
 		return 0;
 	g->t->listings += r->kind == RECORD_LIST && !r->error && r->dir_id[0] | r->dir_id[1] | r->dir_id[2];
@@ -261,6 +272,7 @@ void trail_reads_free(struct trail_reads *t)
 	if (t) {
 		free(t->file);
 		free(t->reader);
+		free(t->grant);
 	}
 	free(t);
 }

@@ -301,8 +301,14 @@ Test(parse, not_supported_yet)
 		     "[rule p]\neffect = permit\nbudget = b\n");
 	REFUSED(7, "keep-names is not supported yet", HEAD "[audit]\nkeep-names = none\n" PERMIT);
 	REFUSED(6, "[canary] is not supported yet", HEAD "[canary c]\npaths = **\nper-directory = 2\n" PERMIT);
-	REFUSED(6, "[break-glass] is not supported yet",
-		HEAD "[break-glass]\napprove = second-person\nmax-time = 4h\n" PERMIT);
+}
+
+Test(parse, break_glass)
+{
+	cr_expect_eq(parse(HEAD "[break-glass]\napprove = second-person\napprovers = 7 1000\nmax-time = 4h\nmax-files = 2K\nticket = yes\n" PERMIT), 0);
+	REFUSED(8, "a grant is in force for 30 days at most", HEAD "[break-glass]\napprove = none\nmax-time = 31d\n" PERMIT);
+	REFUSED(7, "approvers are about approve = second-person", HEAD "[break-glass]\napprovers = 7\n" PERMIT);
+	REFUSED(8, "approvers are user names and uids", HEAD "[break-glass]\napprove = second-person\napprovers = everyone\n" PERMIT);
 }
 
 /* What is refused as a whole is still read. */
