@@ -1,4 +1,5 @@
 #include "tools/command.h"
+#include "tools/denied.h"
 #include "tools/human.h"
 #include "tools/json.h"
 #include "tools/rows.h"
@@ -270,11 +271,15 @@ static int put_user(const struct args *a, struct ctl_request *q)
 
 static int explain_run(const struct args *a)
 {
-	const char *operand = a->operand[0], *below;
+	const char *operand = args_operand(a, 0), *below;
 	struct target t;
 	struct ctl_request q;
 	struct rows rows = {0};
 	struct fault f = {0};
+	if (args_has(a, "denied"))
+		return denied_run(a);
+	if (!operand)
+		return say_usage("explain needs the PATH of a file, or --denied");
 	int e = target_open_file(a, operand, "explain", &t, &below);
 	if (e != EXIT_DONE)
 		return e;
@@ -301,19 +306,20 @@ static int explain_run(const struct args *a)
 
 static const struct option_def options[] = {
 	{"json", 'J', NULL, "print JSON"},
-	{"as", '\0', "USER", "what this user may read (root only)"},
+	{"as", '\0', "USER", "what this user may read, or with --denied was refused (root only)"},
+	{"denied", 'd', NULL, "why you were refused the last time, at all or at PATH, and until when"},
 	{"archive", 'a', "DIR", "PATH is below the root of this archive, which need not be mounted"},
 	OPTIONS_END,
 };
 
 const struct command command_explain = {
 	.name = "explain",
-	.operands = "PATH",
-	.min = 1,
+	.operands = "[PATH]",
 	.max = 1,
 	.summary = "Explain one file: its class and why, when it expires, when its key goes, what happens next, and "
 		   "whether you may read it.",
-	.details = "Nothing is read or charged. Exit status: 1 if the file's header is damaged.",
+	.details = "Nothing is read or charged. Exit status: 1 if the file's header is damaged, or with --denied if there was a refusal.\n"
+		   "Anyone may ask --denied about his own; without PATH of the archive of the working directory, else the only one.",
 	.options = {options, unlock_options},
 	.run = explain_run,
 };

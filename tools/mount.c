@@ -58,6 +58,17 @@ static void hook_stats(void *ctx, void (*put)(void *put_ctx, const char *name, u
 	put(put_ctx, "read-bytes", s.read_bytes);
 	put(put_ctx, "written-bytes", s.written_bytes);
 	put(put_ctx, "uring-negotiated", s.uring_negotiated);
+	put(put_ctx, "workers", s.workers);
+	put(put_ctx, "waiting", s.waiting);
+}
+
+static void hook_latency(void *ctx, void (*put)(void *put_ctx, const char *op, const uint64_t *bucket, size_t count, uint64_t sum_ns), void *put_ctx)
+{
+	struct daemon *d = ctx;
+	struct session_stats s;
+	session_get_stats(d->session, &s);
+	for (size_t op = 0; op < SESSION_OPS; op++)
+		put(put_ctx, session_op_name((enum session_op)op), s.latency[op], SESSION_LATENCY_BUCKETS, s.latency_ns[op]);
 }
 
 static void hook_umount(void *ctx)
@@ -123,6 +134,9 @@ static void policy_reconcile(struct daemon *d, const char *file)
 		!memcmp(sealed, text, len))
 		return;
 	errint_t r = archive_policy_apply(d->store, text, len, &(struct policy_change){.who = &who, .reason = "at mount"}, &plan, &diags, &f);
+	if (r)
+		archive_tell(d->store, ALERT_POLICY_KEPT, NULL, NULL, "mounted with the sealed policy, not with %s: %s", file,
+			f.text[0] ? f.text : r == -EINVAL ? "it has errors" : strerror(-r));
 	policy_plan_free(&plan);
 	say_diags(file, &diags);
 	if (r == -EBUSY || r == -EAGAIN)
@@ -187,6 +201,7 @@ static errint_t prepare(struct daemon *d, struct fault *f)
 		.mountpoint = d->mountpoint,
 		.transport = hook_transport,
 		.stats = hook_stats,
+		.latency = hook_latency,
 		.umount = hook_umount,
 		.ctx = d,
 	};

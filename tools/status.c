@@ -1,6 +1,7 @@
 #include "tools/command.h"
 #include "tools/human.h"
 #include "tools/json.h"
+#include "tools/metrics.h"
 #include "tools/program.h"
 #include "tools/rows.h"
 #include "tools/say.h"
@@ -373,6 +374,8 @@ static int report(const struct args *a, struct report *r, struct target *t)
 static int status_run(const struct args *a)
 {
 	struct target t;
+	if (args_has(a, "metrics"))
+		return metrics_run(a);
 	int e = target_open(a, args_operand(a, 0), "status", &t);
 	if (e != EXIT_DONE)
 		return e;
@@ -395,6 +398,7 @@ static int status_run(const struct args *a)
 
 static const struct option_def options[] = {
 	{"json", 'J', NULL, "print JSON"},
+	{"metrics", '\0', NULL, "print everything that can be watched, for Prometheus"},
 	OPTIONS_END,
 };
 

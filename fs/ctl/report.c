@@ -2,6 +2,7 @@
 
 #include "store/anchor.h" /* and what headers say */
 #include "store/fs.h"
+#include "store/refusals.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -125,15 +126,7 @@ static errint_t explain_subject(struct ctl_call *c, struct subject *who, uint32_
 
 static void put_verdict(struct ctl_text *t, const struct guard_verdict *v)
 {
-	static const char *const effect[] = {
-		[GUARD_PERMIT] = "permit",
-		[GUARD_DENY_RULE] = "deny-rule",
-		[GUARD_DENY_BUDGET] = "deny-budget",
-		[GUARD_ALERT] = "alert",
-		[GUARD_DENY_LOCKOUT] = "deny-lockout",
-		[GUARD_DENY_CLOSED] = "deny-closed",
-	};
-	ctl_put(t, "guard", effect[v->effect]);
+	ctl_put(t, "guard", guard_effect_name(v->effect));
 	ctl_put_i64(t, "guard-errno", -v->error);
 	ctl_put_u64(t, "guard-line", v->line);
 	ctl_put(t, "rule", v->rule ? v->rule : "");

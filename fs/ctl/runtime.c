@@ -100,7 +100,7 @@ static errint_t listen_at(int dir_fd, int *ret)
 	if (fd < 0)
 		return -errno;
 	socket_address(dir_fd, &sa);
-	mode_t umask_before = umask(0177);
+	mode_t umask_before = umask(geteuid() == 0 ? 0111 : 0177); /* who may do what is the verbs' to say */
 	int failed = bind(fd, (struct sockaddr *)&sa, sizeof sa) || listen(fd, 16);
 	errint_t r = failed ? -errno : 0;
 	umask(umask_before);
@@ -138,7 +138,7 @@ static errint_t claim_one(struct ctl_place *p)
 		return -EEXIST;
 	unlinkat(dir, "info", 0);
 	unlinkat(dir, "ctl", 0);
-	errint_t r = fchmod(dir, 0700) ? -errno : listen_at(dir, &p->listen_fd);
+	errint_t r = fchmod(dir, geteuid() == 0 ? 0755 : 0700) ? -errno : listen_at(dir, &p->listen_fd);
 	if (!r)
 		p->dir_fd = steal_fd(&dir);
 	return r;
@@ -185,7 +185,7 @@ errint_t ctl_place_announce(struct ctl_place *p, const struct ctl_daemon *d)
 	ctl_put(&t, "uuid", d->uuid);
 	ctl_put_i64(&t, "pid", d->pid);
 	ctl_end(&t);
-	errint_t r = t.bad ? -ENOMEM : io_replace_file(p->dir_fd, "info", t.p, t.len, 0600);
+	errint_t r = t.bad ? -ENOMEM : io_replace_file(p->dir_fd, "info", t.p, t.len, geteuid() == 0 ? 0644 : 0600);
 	ctl_text_free(&t);
 	return r;
 }

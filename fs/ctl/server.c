@@ -14,6 +14,8 @@
 #include <time.h>
 
 #define CLIENTS_MAX    16
+#define OTHERS_MAX     8 /* of them who are neither root nor the daemon's owner … */
+#define OTHERS_OF_ONE  4 /* … and of each such user */
 #define STREAMS_MAX    8 /* connections that a verb has to itself, each with a thread */
 #define IDLE_MS        60000 /* between two requests */
 #define REQUEST_MS     10000 /* from a request's first byte to its last */
@@ -288,6 +290,20 @@ static errint_t client_read(struct ctl_server *s, struct client *c)
 
 /* ---- the loop ------------------------------------------------------------------------------------------------------- */
 
+/* Whether there is a place for this one: nobody keeps root from being heard. */
+static bool has_place(const struct ctl_server *s, uint32_t uid)
+{
+	size_t others = 0, same = 0;
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		const struct client *c = &s->client[i];
+		if (c->fd < 0 || c->peer.uid == 0 || c->peer.uid == s->owner)
+			continue;
+		others++;
+		same += c->peer.uid == uid;
+	}
+	return uid == 0 || uid == s->owner || (others < OTHERS_MAX && same < OTHERS_OF_ONE);
+}
+
 static void client_accept(struct ctl_server *s)
 {
 	cleanup_fd int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -295,7 +311,7 @@ static void client_accept(struct ctl_server *s)
 	socklen_t len = sizeof cred;
 	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		return;
-	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+	for (size_t i = 0; i < CLIENTS_MAX && has_place(s, cred.uid); i++) {
 		struct client *c = &s->client[i];
 		if (c->fd >= 0)
 			continue;

@@ -2,7 +2,9 @@
 #include "ctl/trail.h"
 
 #include "policy/policy.h"
+#include "store/alert.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define SECOND INT64_C(1000000000)
@@ -231,6 +233,8 @@ errint_t verb_audit_verify(struct ctl_call *c)
 		r = verb_fail(c, -EBADMSG, "To verify a copy of the log needs its directory");
 	if (!r)
 		r = archive_verify_log(c->archive, fd, trail_listens, c, v, &named, &c->fault);
+	if (!r && v->flaws && !copy)
+		archive_tell(c->archive, ALERT_VERIFY, NULL, NULL, "the audit log is not what was written: %" PRIu64 " findings; lapse audit verify names them", v->flaws);
 	if (!r)
 		r = trail_put_verdict(c, v, named);
 	if (fd >= 0)

@@ -12,6 +12,8 @@ struct ctl_hooks {
 	const char *(*transport)(void *ctx); /* that real requests took: "io_uring", "/dev/fuse", "" before the first */
 	/* Counters of the session, by name. */
 	void (*stats)(void *ctx, void (*put)(void *put_ctx, const char *name, uint64_t value), void *put_ctx);
+	/* How long its requests took, by operation: how many in each bucket (the i-th goes up to 4^i us, the last has no bound), and all of it in ns. */
+	void (*latency)(void *ctx, void (*put)(void *put_ctx, const char *op, const uint64_t *bucket, size_t count, uint64_t sum_ns), void *put_ctx);
 	void (*umount)(void *ctx); /* begin to end the session; returns at once */
 	void *ctx;
 };

@@ -11,6 +11,7 @@ struct queue {
 	pthread_mutex_t lock; /* all of it; nothing is done under it but moving jobs */
 	pthread_cond_t filled;
 	struct job *first, **end;
+	size_t count;
 	bool closed;
 };
 
@@ -41,6 +42,7 @@ static void queue_put(struct queue *q, struct job *j)
 	pthread_mutex_lock(&q->lock);
 	*q->end = j;
 	q->end = &j->next;
+	q->count++;
 	pthread_mutex_unlock(&q->lock);
 	pthread_cond_signal(&q->filled);
 }
@@ -55,6 +57,7 @@ static struct job *queue_take(struct queue *q)
 		pthread_cond_wait(&q->filled, &q->lock);
 	j = q->first;
 	if (j) {
+		q->count--;
 		q->first = j->next;
 		if (!q->first)
 			q->end = &q->first;
@@ -74,6 +77,8 @@ static void queue_close(struct queue *q)
 static void answer(struct job *j)
 {
 	order_replied(j);
+	if (j->began_ns)
+		latency_end(j->session, j->op, j->began_ns);
 	op_table[j->op].reply(j);
 	if (j->buf_pooled)
 		buffer_put(j->session->buffers, j->buf);
@@ -165,6 +170,17 @@ void pool_stop(struct pool *p)
 	pool_free(p);
 }
 
+void pool_depth(struct pool *p, uint64_t *ret_workers, uint64_t *ret_waiting)
+{
+	*ret_workers = *ret_waiting = 0;
+	if (!p)
+		return;
+	*ret_workers = p->workers;
+	pthread_mutex_lock(&p->todo.lock);
+	*ret_waiting = p->todo.count;
+	pthread_mutex_unlock(&p->todo.lock);
+}
+
 static void hand_off(struct pool *p, const struct job *j)
 {
 	struct job *own;
@@ -202,6 +218,7 @@ void dispatch(fuse_req_t req, enum session_op op, struct job *j)
 	j->op = op;
 	j->uring = fuse_req_is_uring(req);
 	order_received(j);
+	j->began_ns = latency_begin(op);
 	atomic_fetch_add_explicit(&c->requests[op], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(j->uring ? &c->by_uring : &c->by_device, 1, memory_order_relaxed);
 	j->may_wait = !j->uring || !s->pool;

@@ -31,6 +31,7 @@ struct job {
 	enum session_op op;
 	bool uring;
 	bool uncached, uncached_content; /* the kernel is not to keep the name; what is read */
+	int64_t began_ns;  /* 0: not looked at */
 	bool light, heavy; /* set by the handler: this one waits for nothing; takes long whatever the store lies on */
 	bool may_wait;	   /* it runs on a thread that may */
 	bool put_off;	   /* run() has done nothing: it would have to wait where it may not, and runs again on a worker */
@@ -85,6 +86,8 @@ struct pool;
 errint_t pool_start(unsigned workers, size_t entries, struct pool **ret);
 /* After the last request. Lets the queue run dry. NULL is fine. */
 void pool_stop(struct pool *p);
+/* How many workers there are, and how many jobs wait for one. NULL is fine. */
+void pool_depth(struct pool *p, uint64_t *ret_workers, uint64_t *ret_waiting);
 
 /* ---- buffers.c: reply memory for /dev/fuse --------------------------------------------------- */
 
@@ -168,8 +171,12 @@ errint_t session_can_mount(struct fault *f);
 struct counters {
 	_Alignas(64) _Atomic uint64_t requests[SESSION_OPS];
 	_Atomic uint64_t by_uring, by_device, handed_off, read_bytes, written_bytes;
+	_Atomic uint64_t latency[SESSION_OPS][SESSION_LATENCY_BUCKETS], latency_ns[SESSION_OPS];
 };
 struct counters *session_counters(struct session *s); /* this thread's */
+/* When a request began, for latency_end; 0 for most of what is frequent. */
+int64_t latency_begin(enum session_op op);
+void latency_end(struct session *s, enum session_op op, int64_t began_ns);
 
 #define STAT_HINTS  256
 #define FILE_SHARDS 16

@@ -235,8 +235,8 @@ errint_t store_attach(const char *name, int root_fd)
 	store_path(name, path);
 	snprintf(parent, sizeof(parent), RUN_DIR "/%s", name);
 	store_unmount(path);
-	error = io_mkdirs(parent, 0700);
-	if (!error && (chmod(parent, 0700) < 0 || (mkdir(path, 0700) < 0 && errno != EEXIST)))
+	error = io_mkdirs(parent, 0755); /* the control socket's directory; the store's own mode keeps others out of it */
+	if (!error && mkdir(path, 0700) < 0 && errno != EEXIST)
 		error = -errno;
 	return error ? error : attach(path, root_fd);
 }

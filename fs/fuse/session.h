@@ -83,11 +83,18 @@ enum session_op {
 };
 const char *session_op_name(enum session_op op); /* "lookup" … */
 
+/* The i-th bound of how long requests take, in ns; what is above the last one has a bucket of its own. */
+#define SESSION_LATENCY_BUCKETS  12
+#define SESSION_LATENCY_BOUND(i) (INT64_C(1000) << 2 * (i))
+
 struct session_stats {
 	uint64_t requests[SESSION_OPS];
 	uint64_t by_uring, by_device; /* what carried them; FORGET always comes by the device and counts in neither */
 	uint64_t handed_off;          /* of by_uring: done by a worker */
 	uint64_t read_bytes, written_bytes;
+	uint64_t workers, waiting; /* for jobs that are handed off, and those that nobody has begun yet */
+	/* From arrival to reply, by operation. Of what is frequent every eighth request of a thread is looked at, and counts for eight. */
+	uint64_t latency[SESSION_OPS][SESSION_LATENCY_BUCKETS], latency_ns[SESSION_OPS];
 	bool uring_negotiated;
 	const char *transport; /* what real requests take: "io_uring", "/dev/fuse", or "none yet" */
 };

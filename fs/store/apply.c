@@ -1,4 +1,5 @@
 /* apply.c - a policy is planned, put in force on a live archive, and put back. */
+#include "store/alert.h"
 #include "store/gate_internal.h"
 #include "store/retain.h"
 #include "store/review.h"
@@ -143,6 +144,8 @@ static errint_t put_in_force(struct archive *a, struct in_force *next, const cha
 		fault_set(f, r, "the policy could not be sealed: %s; the old one is in force", strerror(-r));
 	} else {
 		swap_in(a, next);
+		archive_tell(a, ALERT_POLICY_APPLIED, change->who, NULL, "a policy was %s: generation %" PRIu64 "%s%s", what, next->generation,
+			change->reason ? ", " : "", change->reason ? change->reason : "");
 	}
 	if (!plan->same)
 		review_made(a);

@@ -276,6 +276,7 @@ static void log_status(struct archive *a, struct archive_status *ret)
 	audit_get_status(a->audit, &l);
 	ret->log_records = l.records;
 	ret->log_bytes = l.bytes;
+	ret->log_reserved = l.reserved;
 	ret->log_error = l.error;
 }
 

@@ -197,7 +197,7 @@ struct archive_status {
 	/* whether files are being looked at that have to follow the policy: how many of them were, were changed, and wait until it cannot be undone */
 	bool reviewing;
 	uint64_t reviewed, followed, waiting;
-	uint64_t log_records, log_bytes;
+	uint64_t log_records, log_bytes, log_reserved;
 	errint_t log_error, anchor_error;
 	uint64_t open_files, inodes, dir_fds;
 	bool inplace_backing; /* the backing filesystem overwrites in place (not btrfs, zfs, f2fs, overlay) */

@@ -410,6 +410,7 @@ void audit_get_status(struct audit *l, struct audit_status *ret)
 		.records = l->chain.next - l->first,
 		.bytes = l->closed_bytes + (uint64_t)l->end,
 		.segments = l->segments,
+		.reserved = l->has_reserve ? RESERVE_BYTES : 0,
 		.error = l->error,
 		.last_trusted_ns = l->last_trusted_ns,
 	};

@@ -40,6 +40,7 @@ errint_t audit_follow(struct audit *l, uint64_t from, bool (*go_on)(void *ctx), 
 
 struct audit_status {
 	uint64_t records, bytes, segments;
+	uint64_t reserved; /* bytes on the disk for acts of the administrator on a full one */
 	errint_t error; /* of the last append, 0 if fine */
 	int64_t last_trusted_ns;
 };

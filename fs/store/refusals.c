@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define KEPT         1024
 #define SEGMENTS_MAX 2 /* of the log that are searched for somebody who asks */
@@ -17,6 +18,7 @@ struct refusals {
 	pthread_mutex_t lock; /* leaf */
 	struct refusal ring[KEPT];
 	uint64_t count; /* ever */
+	int64_t searched_s; /* when the log was, by CLOCK_MONOTONIC */
 	struct {
 		char rule[64];
 		enum guard_effect effect;
@@ -275,7 +277,19 @@ static errint_t from_log(struct archive *a, struct search *s)
 	return e == -EINTR ? 0 : e; /* enough of the log was read */
 }
 
-errint_t archive_each_refusal(struct archive *a, uint32_t uid, const uint8_t *file_id, size_t most,
+/* Somebody who may ask and has nothing to lose must not keep the daemon reading its log. */
+static bool may_search_log(struct refusals *s)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	pthread_mutex_lock(&s->lock);
+	bool may = t.tv_sec != s->searched_s;
+	s->searched_s = t.tv_sec;
+	pthread_mutex_unlock(&s->lock);
+	return may;
+}
+
+errint_t archive_each_refusal(struct archive *a, uint32_t uid, const uint8_t *file_id, size_t most, bool always,
 	errint_t (*cb)(void *ctx, const struct refusal *r), void *ctx)
 {
 	struct search s = {.uid = uid, .file_id = file_id, .most = most < KEPT ? most : KEPT};
@@ -284,7 +298,7 @@ errint_t archive_each_refusal(struct archive *a, uint32_t uid, const uint8_t *fi
 		return -ENOMEM;
 	s.found = found;
 	s.count = from_memory(a->refusals, uid, file_id, found, s.most);
-	errint_t e = s.count ? 0 : from_log(a, &s);
+	errint_t e = s.count || !(always || may_search_log(a->refusals)) ? 0 : from_log(a, &s);
 	for (size_t i = 0; !e && i < s.count; i++)
 		e = cb(ctx, &found[i]);
 	return e;

@@ -19,8 +19,8 @@ struct refusal {
 	bool from_log;	  /* window, used, limit and frees_at are not known any more */
 };
 /* The latest refusals of one uid (by any of the three), the newest first, of one file if `file_id` is not NULL; from memory, else from the newest part of the
- * log. A callback result other than 0 ends it. */
-errint_t archive_each_refusal(struct archive *a, uint32_t uid, const uint8_t *file_id, size_t most,
+ * log, which is searched at most once a second unless `always`. A callback result other than 0 ends it. */
+errint_t archive_each_refusal(struct archive *a, uint32_t uid, const uint8_t *file_id, size_t most, bool always,
 			      errint_t (*cb)(void *ctx, const struct refusal *r), void *ctx);
 /* The id of the file at `path`, if `who` may search every directory above it and it is a file; else -ENOENT, whatever the reason. */
 errint_t archive_file_seen_by(struct archive *a, const char *path, const struct subject *who, uint8_t ret_id[static FILE_ID_BYTES]);

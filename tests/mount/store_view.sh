@@ -8,7 +8,7 @@ over_mount
 view=/run/lapse/archive/store
 [ -d "$view/.lapse" ] || die "no store at '$view'"
 refuse "Read-only file system" touch "$view/x"
-[ "$(stat -c %a "$(dirname "$view")")" = 700 ] || die "$(dirname "$view") is not 0700"
+[ "$(stat -c %a "$view")" = 700 ] || die "$view is not 0700"
 refuse "Permission denied" as t1 ls "$view"
 
 note "a copy during ingest"

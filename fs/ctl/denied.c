@@ -1,0 +1,81 @@
+/* denied.c - why somebody was refused: told to that one, and to nobody else but root and the archive's owner. */
+#include "ctl/verb.h"
+
+#include "store/refusals.h"
+
+#include <string.h>
+
+#define ROWS_DEFAULT 1
+#define ROWS_MAX     100
+
+static errint_t put_refusal(void *ctx, const struct refusal *r)
+{
+	struct ctl_call *c = ctx;
+	struct ctl_text *t = &c->out;
+	ctl_begin(t, "refusal");
+	ctl_put_i64(t, "at", r->trusted_ns / 1000000000);
+	ctl_put_hex(t, "file", r->file_id, sizeof r->file_id);
+	ctl_put(t, "reason", guard_effect_name(r->effect));
+	ctl_put_i64(t, "errno", -r->error);
+	ctl_put(t, "rule", r->rule);
+	ctl_put_u64(t, "line", r->line);
+	ctl_put(t, "budget", r->budget);
+	ctl_put(t, "window", r->window);
+	ctl_put_u64(t, "used", r->used);
+	ctl_put_u64(t, "limit", r->limit);
+	ctl_put_i64(t, "frees-at", r->frees_at);
+	ctl_put_i64(t, "from-log", r->from_log);
+	return verb_row(c);
+}
+
+/* Whose refusals: the peer's own, as the kernel names it. */
+static errint_t whose(struct ctl_call *c, struct subject *who)
+{
+	int64_t uid = -1;
+	errint_t r = verb_number(c, "uid", &uid);
+	if (r || uid < 0)
+		return r;
+	if (uid >= POLICY_NO_UID)
+		return verb_fail(c, -EINVAL, "The user's number is out of range");
+	if (uid != c->peer.uid && c->peer.uid != 0 && c->peer.uid != c->peer.owner)
+		return verb_fail(c, -EACCES, "Only root and the user who mounted the archive may ask what another user was refused");
+	who->uid = (uint32_t)uid;
+	return 0;
+}
+
+static errint_t put_now(struct ctl_call *c)
+{
+	struct policy *p = archive_policy(c->archive);
+	cleanup_free struct archive_status *s = calloc(1, sizeof *s);
+	if (s)
+		archive_get_status(c->archive, s);
+	ctl_begin(&c->out, "now");
+	ctl_put_i64(&c->out, "trusted", s ? s->trusted_ns / 1000000000 : 0);
+	ctl_put(&c->out, "contact", policy_settings(p)->contact);
+	policy_unref(p);
+	return verb_row(c);
+}
+
+errint_t verb_denied(struct ctl_call *c)
+{
+	uint32_t groups[CTL_GROUPS_MAX];
+	struct subject asks, who;
+	const char *path = ctl_get(c->args, "path");
+	uint8_t id[16];
+	int64_t last = ROWS_DEFAULT;
+	verb_subject(c, &asks, groups);
+	who = asks;
+	errint_t r = whose(c, &who);
+	if (!r)
+		r = verb_number(c, "last", &last);
+	if (r)
+		return r;
+	r = put_now(c);
+	/* What cannot be looked up by who asks is answered as what was never refused. */
+	if (!r && path && archive_file_seen_by(c->archive, path, &asks, id))
+		return 0;
+	if (!r)
+		r = archive_each_refusal(c->archive, who.uid, path ? id : NULL, last < 1 ? 1 : last > ROWS_MAX ? ROWS_MAX : (size_t)last,
+			c->peer.uid == 0 || c->peer.uid == c->peer.owner, put_refusal, c);
+	return r;
+}

@@ -1,0 +1,112 @@
+#include "tools/denied.h"
+
+#include "tools/human.h"
+#include "tools/json.h"
+#include "tools/rows.h"
+#include "tools/say.h"
+#include "tools/target.h"
+
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+static void print_reason(const struct ctl_line *r, const char *whom, int64_t now)
+{
+	const char *reason = ctl_str(r, "reason"), *budget = ctl_str(r, "budget"), *window = ctl_str(r, "window"), *rule = ctl_str(r, "rule");
+	int64_t frees = ctl_num(r, "frees-at", 0);
+	char when[2 * HUMAN_BYTES], count[HUMAN_BYTES], limit[HUMAN_BYTES];
+	bool closed = !strcmp(reason, "deny-closed"), locked = !strcmp(reason, "deny-lockout");
+	if (closed)
+		printf("  Because    the archive is closed to readers\n");
+	else if (locked)
+		printf("  Because    %s locked out, for exceeding budget %s\n", strcmp(whom, "You") ? "the user is" : "you are", budget);
+	else if (budget[0])
+		printf("  Because    budget %s is used up%s%s\n", budget, window[0] ? ", window " : "", window);
+	else if (rule[0])
+		printf("  Because    rule %s denies it\n", rule);
+	else
+		printf("  Because    no rule permits it\n");
+	if (ctl_num(r, "limit", 0))
+		printf("  Used       %s of %s\n", human_count((uint64_t)ctl_num(r, "used", 0), count), human_count((uint64_t)ctl_num(r, "limit", 0), limit));
+	if (rule[0])
+		printf("  Policy     rule %s; line %" PRId64 " decided\n", rule, ctl_num(r, "line", 0));
+	if (frees)
+		printf("  %s  %s\n", closed || locked ? "Ends     " : "Frees    ", human_when(frees, now, when));
+	else if (budget[0] && !ctl_num(r, "from-log", 0))
+		printf("  Frees      not by itself: one file is more than the budget\n");
+}
+
+static void print_refusal(const struct ctl_line *r, const char *whom, int64_t now)
+{
+	char when[2 * HUMAN_BYTES];
+	printf("%s %s refused file %s, %s (%s)\n", whom, strcmp(whom, "You") ? "was" : "were", ctl_str(r, "file"), human_when(ctl_num(r, "at", 0), now, when),
+		strerror((int)ctl_num(r, "errno", 0)));
+	print_reason(r, whom, now);
+}
+
+static int print_json(const struct rows *rows)
+{
+	json_t *list = json_array(), *root = json_object();
+	const struct ctl_line *r, *now = rows_nth(rows, "now", 0);
+	for (size_t i = 0; (r = rows_nth(rows, "refusal", i)); i++)
+		json_array_append_new(list, json_row(r));
+	json_object_set_new(root, "now", json_integer(ctl_num(now, "trusted", 0)));
+	json_object_set_new(root, "contact", json_string(ctl_str(now, "contact")));
+	json_object_set_new(root, "denied", list);
+	return json_print(root);
+}
+
+static int show(const struct args *a, const struct rows *rows, const char *whom)
+{
+	const struct ctl_line *r, *now = rows_nth(rows, "now", 0);
+	if (!now)
+		return say_error("the daemon's answer is incomplete");
+	const char *contact = ctl_str(now, "contact");
+	size_t i = 0;
+	if (args_has(a, "json")) {
+		int e = print_json(rows);
+		if (e != EXIT_DONE)
+			return e;
+	} else {
+		for (; (r = rows_nth(rows, "refusal", i)); i++)
+			print_refusal(r, whom, ctl_num(now, "trusted", 0));
+		if (!i)
+			printf("No refusal of %s is known%s.\n", strcmp(whom, "You") ? whom : "yours", args_operand(a, 0) ? " there" : "");
+		else if (contact[0])
+			printf("  Ask        %s\n", contact);
+	}
+	return rows_nth(rows, "refusal", 0) ? EXIT_FINDING : EXIT_DONE;
+}
+
+/* Without a path, or for the root of a mount: the last one of all. */
+static int ask(const struct args *a, const char *below, struct target *t, struct rows *rows)
+{
+	const char *as = args_value(a, "as");
+	struct passwd *pw = as ? getpwnam(as) : NULL;
+	struct ctl_request q;
+	if (as && !pw)
+		return say_error("there is no user '%s'", as);
+	ctl_request_begin(&q, "denied");
+	if (below && *below)
+		ctl_put(&q.line, "path", below);
+	if (pw)
+		ctl_put_u64(&q.line, "uid", pw->pw_uid);
+	return target_ask(t, &q, rows_keep, rows);
+}
+
+int denied_run(const struct args *a)
+{
+	const char *operand = args_operand(a, 0), *below = NULL, *as = args_value(a, "as");
+	struct rows rows = {0};
+	struct target t;
+	int e = operand ? target_open_file(a, operand, "denied", &t, &below) : target_open(a, args_value(a, "archive"), "denied", &t);
+	if (e != EXIT_DONE)
+		return e;
+	e = ask(a, below, &t, &rows);
+	if (e == EXIT_DONE)
+		e = show(a, &rows, as ? as : "You");
+	rows_free(&rows);
+	target_close(&t);
+	return e;
+}
