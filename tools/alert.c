@@ -14,14 +14,12 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 
 #define SEND_SECONDS 2
 #define END_SECONDS  15
 
 struct alert_out {
 	int socket;
-	pid_t pid;
 	char host[sizeof(((struct utsname *)0)->nodename)];
 	/* What the process was given. */
 	struct wire_setup setup;
@@ -31,22 +29,28 @@ struct alert_out {
 
 /* ---- the other process ---------------------------------------------------------------------------------------------------------- */
 
-static void become_deliverer(int socket)
+/* In a process of the helper's, which goes on after its answer. */
+errint_t alert_act(struct helper_call *c)
 {
 	static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
+	int socket = dup(c->fd[0]);
+	if (socket < 0)
+		return -errno;
+	helper_reply(c, 0, NULL, 0, -1);
 	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	prctl(PR_SET_NAME, "lapse-alerts");
-	prctl(PR_SET_DUMPABLE, 0);
-	if (dup2(socket, 3) < 0 || fcntl(3, F_SETFD, FD_CLOEXEC) || syscall(SYS_close_range, 4u, ~0u, 0u) || chdir("/"))
-		_exit(EXIT_FAILURE);
-	alert_deliver(3);
-	_exit(EXIT_SUCCESS);
+	if (dup2(socket, STDERR_FILENO + 1) < 0 || syscall(SYS_close_range, STDERR_FILENO + 2, ~0u, 0u) || chdir("/"))
+		return -errno;
+	fcntl(STDERR_FILENO + 1, F_SETFD, FD_CLOEXEC);
+	alert_deliver(STDERR_FILENO + 1);
+	return 0;
 }
 
 errint_t alert_out_start(struct alert_out **ret)
 {
 	struct timeval most = {.tv_sec = SEND_SECONDS};
+	struct helper_answer answer;
 	struct utsname host;
 	int pair[2];
 	struct alert_out *o = calloc(1, sizeof *o);
@@ -58,18 +62,14 @@ errint_t alert_out_start(struct alert_out **ret)
 		free(o);
 		return -errno;
 	}
-	fflush(NULL);
-	o->socket = pair[0];
-	o->pid = fork();
-	if (o->pid == 0)
-		become_deliverer(pair[1]);
-	errint_t r = o->pid < 0 ? -errno : 0;
+	errint_t r = helper_ask(HELPER_ALERTS, NULL, 0, (int[HELPER_FDS_MAX]){pair[1], -1}, &answer);
 	close(pair[1]);
 	if (r) {
 		close(pair[0]);
 		free(o);
 		return r;
 	}
+	o->socket = pair[0];
 	setsockopt(o->socket, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
 	*ret = o;
 	return 0;
@@ -177,14 +177,14 @@ void alert_out_use(struct alert_out *o, struct archive *a, bool lines)
 	archive_alert_sink(a, deliver, o, lines);
 }
 
+/* It closes its end when it has done with what it was sent. */
 void alert_out_end(struct alert_out *o)
 {
 	if (!o)
 		return;
+	struct pollfd ended = {.fd = o->socket};
+	shutdown(o->socket, SHUT_WR);
+	poll(&ended, 1, END_SECONDS * 1000);
 	close(o->socket);
-	cleanup_fd int fd = (int)syscall(SYS_pidfd_open, o->pid, 0);
-	struct pollfd ended = {.fd = fd, .events = POLLIN};
-	if (fd >= 0 && poll(&ended, 1, END_SECONDS * 1000) > 0)
-		waitpid(o->pid, NULL, WNOHANG);
 	free(o);
 }

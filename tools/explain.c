@@ -279,7 +279,7 @@ static int explain_run(const struct args *a)
 	if (args_has(a, "denied"))
 		return denied_run(a);
 	if (!operand)
-		return say_usage("explain needs the PATH of a file, or --denied");
+		return say_usage("an operand is missing: PATH, or --denied");
 	int e = target_open_file(a, operand, "explain", &t, &below);
 	if (e != EXIT_DONE)
 		return e;

@@ -270,6 +270,7 @@ static int mount_here(struct daemon *d)
 	if (r || !child)
 		return r ? end_with(d, r, &f) : set_flags(d);
 	archive_provide();
+	helper_provide(HELPER_ALERTS, alert_act);
 	if ((r = helper_start(!d->request->foreground)))
 		session_failed(d->ready_fd, fault_set(&f, r, "cannot fork: %s", strerror(-r)), &f);
 	else

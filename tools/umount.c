@@ -181,6 +181,13 @@ static int unmount_orphan(const char *operand, const char *path)
 	return r ? say_failed(path, r) : EXIT_DONE;
 }
 
+/* Said before it is tried, and for the socket's reasons: its directory belongs to whom the daemon runs as. */
+static bool may_unmount(const struct ctl_daemon *d)
+{
+	struct stat st;
+	return geteuid() == 0 || (stat(d->dir, &st) == 0 && st.st_uid == geteuid());
+}
+
 static int umount_run(const struct args *a)
 {
 	const char *operand = a->operand[0];
@@ -193,6 +200,8 @@ static int umount_run(const struct args *a)
 		return r == -ENOENT ? unmount_orphan(operand, t.path) : say_fault(&f, r, operand);
 	if (strcmp(t.path, t.daemon.mountpoint) && strcmp(t.path, t.daemon.archive))
 		return say_error("%s is not a mountpoint; %s is", operand, t.daemon.mountpoint);
+	if (!may_unmount(&t.daemon))
+		return say_error("Only root and the user who mounted the archive may unmount it");
 	r = ctl_connect(&t.daemon, &t.fd);
 	if (r)
 		return say_error("the daemon of %s does not answer: %s", t.daemon.archive, strerror(-r));

@@ -11,6 +11,7 @@ enum helper_act {
 	HELPER_EXEC,    /* a program with something to read (helper_exec) */
 	HELPER_ACCOUNT, /* users and groups (base/accounts.h) */
 	HELPER_EXIF,    /* a reader of EXIF data (fs/exif) */
+	HELPER_ALERTS,  /* what delivers alerts (tools/alert) */
 	HELPER_MOUNT,   /* the mount (fs/fuse) */
 	HELPER_ACTS
 };

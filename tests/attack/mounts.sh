@@ -79,11 +79,11 @@ umount "$MNT/in"
 note "users: no unmounting, no store, no socket, no memory, no tracing"
 ! as t1 fusermount3 -u "$MNT" 2>/dev/null || die "a user unmounted it"
 ! as t1 umount "$MNT" 2>/dev/null || die "a user unmounted it"
-refuse "only root" as t1 "$LAPSE" umount "$MNT"
-refuse "only root" as t1 "$LAPSE" queue "$MNT"
-refuse "only root" as t1 "$LAPSE" explain "$MNT/secret/deep/1"
-refuse "only root" as t1 "$LAPSE" policy apply "$TEST_TMP/open.ini" "$MNT"
-for f in "$ARC" /run/lapse/*/ "$ARC/.lapse/keyring"; do ! as t1 ls "$f" >/dev/null 2>&1 || die "a user sees $f"; done
+refuse "Only root" as t1 "$LAPSE" umount "$MNT"
+refuse "Only root" as t1 "$LAPSE" queue "$MNT"
+refuse "Only root" as t1 "$LAPSE" explain "$MNT/secret/deep/1"
+refuse "Only root" as t1 "$LAPSE" policy apply "$TEST_TMP/open.ini" "$MNT"
+for f in "$ARC" /run/lapse/archive*/store "$ARC/.lapse/keyring"; do ! as t1 ls "$f" >/dev/null 2>&1 || die "a user sees $f"; done
 ! as t1 head -c 1 "$TEST_TMP/anchor" >/dev/null 2>&1 || die "a user reads the anchor"
 for f in mem maps environ fd root cwd exe; do ! as t1 sh -c "ls -l /proc/$DAEMON/$f/ >/dev/null 2>&1 || head -c 1 /proc/$DAEMON/$f >/dev/null 2>&1" || die "a user reads /proc/DAEMON/$f"; done
 ! as t1 kill -TERM "$DAEMON" 2>/dev/null || die "a user ended the daemon"

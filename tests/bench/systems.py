@@ -79,9 +79,14 @@ class System:
             except OSError:
                 continue
             pid = int(path.split("/")[2])
-            if self.at.encode() in words and pid != os.getpid():
+            if self.at.encode() in words and pid != os.getpid() and not self.is_helper(pid):
                 return pid
         return None
+
+    @staticmethod
+    def is_helper(pid):
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().startswith("lapse-")
 
     def processor_us(self):
         """Processor time of the daemon so far."""

@@ -130,7 +130,7 @@ clock 4001
 told journal "e['LAPSE_EVENT'] == 'clock-fine'"
 
 note "a flood: the command gets the rate's share, then how many were held back; nobody waits, not even for a deliverer that is stopped"
-deliverer=$(pgrep -P "$DAEMON" -x lapse-alerts)
+deliverer=$(pgrep -P "$(pgrep -P "$DAEMON" -x lapse-helper)" -x lapse-alerts)
 rm -f "${TEST_TMP:?}"/got/*.json
 sleep 2 # the rate's stretch, so that the bucket is full
 for i in $(seq 30); do refuse "Permission denied" read_as t2 1; done
@@ -162,7 +162,7 @@ mount_archive
 told got "e['event']['event'] == 'opened' and e['uid'] == [$uid] * 4"
 sed 's/^rate = .*/rate = 3\/2s\nuser = root/' "$TEST_TMP/policy.ini" >"$TEST_TMP/root.ini"
 refuse "is not run as root" "$LAPSE" policy check "$TEST_TMP/root.ini"
-deliverer=$(pgrep -P "$DAEMON" -x lapse-alerts)
+deliverer=$(pgrep -P "$(pgrep -P "$DAEMON" -x lapse-helper)" -x lapse-alerts)
 umount_archive
 kill -0 "$deliverer" 2>/dev/null && die "the deliverer is still there"
 

@@ -107,8 +107,8 @@ ends 3 "lies in the backing store" "$LAPSE" explain "$ARC/.lapse-dir"
 ends 3 "there is no user" "$LAPSE" explain --as no-such-user "$MNT/in"
 
 note "others may not ask"
-ends 3 "only root may ask" as t1 "$LAPSE" status "$MNT"
-ends 3 "only root may ask" as t1 "$LAPSE" umount "$MNT"
+ends 3 "Only root and the user who mounted" as t1 "$LAPSE" status "$MNT"
+ends 3 "Only root and the user who mounted" as t1 "$LAPSE" umount "$MNT"
 
 note "policies"
 sed 's/1y/1s/' open.ini >second.ini

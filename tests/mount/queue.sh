@@ -201,7 +201,7 @@ wrong 3 "no class 'nothere'" --class nothere
 [ "$("$LAPSE" --complete queue --by m)" = "month" ] || die "completion of a value"
 
 note "others see nothing, and an archive that is not mounted tells the same"
-refuse "only root" as t1 "$LAPSE" queue "$MNT"
+refuse "Only root" as t1 "$LAPSE" queue "$MNT"
 before=$(q --raw --noheadings -o EXPIRES,NEXT-AT,WHY,SIZE,PATH --between +1min..)
 umount_archive
 [ "$("$LAPSE" queue "$ARC" --key-file "$KEY" --raw --noheadings -o EXPIRES,NEXT-AT,WHY,SIZE,PATH --between +1min..)" = "$before" ] || die "not mounted, the queue is another"
