@@ -55,7 +55,8 @@ class System:
 
     def mount(self):
         os.makedirs(self.at, exist_ok=True)
-        set_uring(self.uring)
+        if self.uring is not None:  # else as the machine has it
+            set_uring(self.uring)
         begin = time.monotonic()
         self.start()
         while not is_mounted(self.at):
