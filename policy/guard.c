@@ -159,17 +159,19 @@ int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uin
 {
 	for (size_t i = 0; i < bill->count; i++) {
 		struct counter *c = guard_find_or_add(g, bill, i);
-		int e = !c ? -ENOMEM : c->budget->window_count ? counter_reserve(c, file_id) : 0;
+		int e = c ? 0 : -ENOMEM;
 
+		if (c)
+			counter_advance(c, g->now_ms); /* before: what is too old gives its room back */
+		if (c && c->budget->window_count)
+			e = counter_reserve(c, file_id);
 		if (e)
 			return e;
 		bill->item[i].counter = c;
 	}
-	for (size_t i = 0; i < bill->count; i++) {
-		counter_advance(bill->item[i].counter, g->now_ms);
+	for (size_t i = 0; i < bill->count; i++)
 		if (bill->item[i].budget->window_count)
 			counter_charge(bill->item[i].counter, file_id, bytes, g->now_ms);
-	}
 	return 0;
 }
 

@@ -680,3 +680,18 @@ Test(guard, closed_but_for_the_rules_named)
 	cr_expect_eq(guard_close(g, &c), -EINVAL);
 	guard_free(g);
 }
+
+/* The only file that somebody has read, read again when it is too old to count: room for it is made after the old reading has gone. */
+Test(guard, replay_of_a_file_that_had_become_too_old)
+{
+	struct guard *g = fixture_guard(HEAD "[rule a]\neffect = permit\nbudget = b\n[budget b]\nfiles = 2/1h\n");
+	struct subject s = fixture_subject(1000);
+	uint8_t id[POLICY_FILE_ID_BYTES];
+
+	fixture_id(1, id);
+	guard_replay(g, &s, "a", id, 10, 1000);
+	guard_replay(g, &s, "a", id, 10, 1000 + 3600000);
+	cr_expect_eq(fixture_read(g, 1000, 2, 1000 + 3600000).error, 0);
+	cr_expect_eq(fixture_read(g, 1000, 3, 1000 + 3600000).error, -EDQUOT);
+	guard_free(g);
+}
