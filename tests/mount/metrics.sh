@@ -50,9 +50,10 @@ for i in 4 5; do refuse "Disk quota exceeded" as t1 cat "$MNT/in/$i.jpg"; done
 for i in 1 2 3 4; do refuse "Permission denied" as t2 cat "$MNT/in/$i.jpg"; done
 for i in $(seq 9); do cat "$MNT/in/$i.jpg" >/dev/null; done
 metrics || { cat "$TEST_TMP/metrics"; die "the format"; }
+catalogued() { metrics && [ "$(value 'lapse_files{}')" = 9 ]; }
+wait_until 10 catalogued
 is 'lapse_mounted{}' 1
 is 'lapse_degraded{}' 0
-is 'lapse_files{}' 9
 is 'lapse_files_overdue{}' 0
 is 'lapse_shred_lag_seconds{}' 0
 is 'lapse_clock_state{state=fine}' 1
