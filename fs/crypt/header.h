@@ -19,7 +19,7 @@ enum key_kind { KEY_KIND_ARCHIVE = 1, KEY_KIND_EPOCH = 2, KEY_KIND_HOLD = 3 };
 #define HEADER_FLAG_TWO_HOMES 0x2u /* a rename is, or may be, under way */
 #define HEADER_FLAG_NARROWED 0x4u  /* moved between classes: its life only becomes stricter */
 #define HEADER_FLAG_EXTENDED 0x8u  /* its floor was set by hand: no policy shortens it */
-#define HEADER_FLAG_COMPLIANCE 0x10u /* committed in compliance mode: its floor binds, whatever the policy becomes */
+#define HEADER_FLAG_COMPLIANCE 0x10u /* of a class in compliance mode when it was closed: once committed, its floor binds, whatever the policy becomes */
 #define HEADER_FLAG_UNDATED 0x20u /* of a class that counts from the capture date: its content has not been looked at for that since it was written */
 
 struct file_header {

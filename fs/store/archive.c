@@ -120,6 +120,7 @@ struct archive *store_new(const struct archive_open *o)
 	if (!a)
 		return NULL;
 	a->root_fd = a->lapse_fd = a->staging_fd = a->audit_fd = -1;
+	atomic_store(&a->moved_at, INT64_MAX);
 	a->observe = o->observe;
 	a->accept = o->accept_rollback ? o : NULL;
 	pthread_mutex_init(&a->key_lock, NULL);

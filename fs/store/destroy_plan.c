@@ -57,7 +57,7 @@ static errint_t look_at(struct archive *a, struct file_header *h, void *ctx)
 	bool floor = !policy_modifiable(due.retain_until, tclock_trusted(a->clock));
 	if (hold_binds(a, h) || hold_covers(a, l->path, h))
 		l->why = "it is under a legal hold";
-	else if (floor && (due.flags | h->flags) & HEADER_FLAG_COMPLIANCE)
+	else if (floor && due.flags & HEADER_FLAG_COMPLIANCE)
 		l->why = "it has a floor in compliance mode, which nobody lifts before its time";
 	else if (tclock_check(a->clock, due.expires_at) == -ENOKEY)
 		l->why = "the clock is in doubt about its deadline (lapse clock status)";

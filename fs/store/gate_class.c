@@ -18,7 +18,27 @@ static struct retention_life life_of(const struct file_header *h)
 		.expires_at = h->expires_at,
 		.narrowed = h->flags & HEADER_FLAG_NARROWED,
 		.extended = h->flags & HEADER_FLAG_EXTENDED,
-		.compliance = h->flags & HEADER_FLAG_COMPLIANCE};
+		.compliance = h->flags & HEADER_FLAG_COMPLIANCE && h->state == HEADER_COMMITTED};
+}
+
+static bool is_compliance(const struct policy_class *c)
+{
+	return c && c->floor && c->mode == POLICY_COMPLIANCE;
+}
+
+bool header_floor_binds(const struct file_header *h, int64_t applied_at)
+{
+	bool committed = h->state == HEADER_COMMITTED || (h->state == HEADER_CLOSED && h->commits_at && h->commits_at <= applied_at);
+	return committed && h->flags & HEADER_FLAG_COMPLIANCE;
+}
+
+/* Until it commits, it follows the policy; from then on it stays. */
+static uint32_t compliance_of(const struct file_header *h, const struct policy_class *here, const struct policy_class *then, bool binds, bool narrowed)
+{
+	bool was = h->flags & HEADER_FLAG_COMPLIANCE;
+	if (binds || h->state == HEADER_COMMITTED)
+		return was || is_compliance(here) || is_compliance(then) ? HEADER_FLAG_COMPLIANCE : 0;
+	return is_compliance(here) || (narrowed && (was || is_compliance(then))) ? HEADER_FLAG_COMPLIANCE : 0;
 }
 
 /* A deadline behind the last epoch is its end: no key can be given for later. */
@@ -76,11 +96,15 @@ static errint_t review(struct archive *a, const char *path, struct file_header *
 	pthread_mutex_lock(&g->policy_lock);
 	struct policy *p = policy_ref(g->now.policy);
 	const struct policy_class *then = class_then(&g->now, h);
+	f.compliance = header_floor_binds(h, g->now.applied_at);
 	pthread_mutex_unlock(&g->policy_lock);
+	const bool binds = f.compliance;
 	const struct policy_class *here = path || !policy_class_needs_path(p) ? policy_class_for(p, path ? path : "") : then;
+	/* Nobody may have come by here since the directory above it was moved: what counts is whether it had settled then. */
+	int64_t moved_at = atomic_load(&a->moved_at), decided_at = move || now < moved_at ? now : moved_at;
 	/* What was closed once has had its time, also while it is written again; what has committed is what it is. */
-	bool settled = now >= h->settles_at && (h->state != HEADER_OPEN || h->modified_at);
-	settled |= h->state == HEADER_COMMITTED || (h->state == HEADER_CLOSED && h->commits_at && now >= h->commits_at);
+	bool settled = decided_at >= h->settles_at && (h->state != HEADER_OPEN || h->modified_at);
+	settled |= h->state == HEADER_COMMITTED || (h->state == HEADER_CLOSED && h->commits_at && decided_at >= h->commits_at);
 	if (!here) {
 		policy_unref(p);
 		return 0;
@@ -99,8 +123,8 @@ static errint_t review(struct archive *a, const char *path, struct file_header *
 		class_fingerprint(h->class_fp, a->keys, here->name);
 	if (!r)
 		put_life(a, h, &f);
-	if (!r && h->state == HEADER_COMMITTED && ((here->floor && here->mode == POLICY_COMPLIANCE) || (then && then->floor && then->mode == POLICY_COMPLIANCE)))
-		h->flags |= HEADER_FLAG_COMPLIANCE;
+	if (!r)
+		h->flags = (h->flags & ~HEADER_FLAG_COMPLIANCE) | compliance_of(h, here, then, binds, f.narrowed);
 	policy_unref(p);
 	return r;
 }
@@ -198,9 +222,10 @@ bool gate_capture(struct archive *a, struct file_header *h, const int64_t *at, s
 void gate_commit(struct archive *a, struct file_header *h)
 {
 	struct gate *g = a->gate;
+	if (h->retain_until == INT64_MIN)
+		return;
 	pthread_mutex_lock(&g->policy_lock);
-	const struct policy_class *c = class_then(&g->now, h);
-	if (c && c->floor && c->mode == POLICY_COMPLIANCE)
+	if (is_compliance(class_then(&g->now, h)))
 		h->flags |= HEADER_FLAG_COMPLIANCE;
 	pthread_mutex_unlock(&g->policy_lock);
 }

@@ -73,6 +73,7 @@ static errint_t header_begin(struct import *im, struct staged *s, const char *pa
 		return r;
 	h->settles_at = now;
 	h->commits_at = gate_commits_at(a, h, now);
+	gate_commit(a, h);
 	return 0;
 }
 

@@ -62,6 +62,7 @@ struct archive {
 	struct archive_hooks hooks;
 
 	pthread_rwlock_t tree; /* read: building paths, reopening directories; write: moving a directory */
+	_Atomic int64_t moved_at;   /* trusted seconds of the last move of a directory that the files below do not follow yet; INT64_MAX: none */
 	_Atomic uint64_t dir_moves; /* odd while a directory is being moved: a walk that was overtaken by one is not complete */
 	struct inode_shard shard[INODE_SHARDS];
 	struct inode *root;

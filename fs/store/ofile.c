@@ -383,8 +383,10 @@ errint_t ofile_seal(struct archive *a, struct ofile *of)
 		of->h.modified_at = before.modified_at; /* too late to live longer for it */
 	else
 		header_written(a, &of->h, &before, now);
+	gate_rewritten(a, &of->h); /* the policy may ask for a capture date since it was opened */
 	of->h.state = HEADER_CLOSED;
 	of->h.commits_at = gate_commits_at(a, &of->h, now);
+	gate_commit(a, &of->h);
 	if ((r = ofile_write_header(a, of))) {
 		of->h = before;
 		return r;

@@ -50,7 +50,14 @@ static struct policy_counts *counts_of(struct planner *pl, const char *class_)
 	return pl->last = &plan->class_[i];
 }
 
-static struct retention_life life_of(const struct catalogue_row *row)
+/* A change that is made now finds committed what has committed by its times until now. */
+static bool floor_binds(const struct catalogue_row *row, int64_t now)
+{
+	const struct file_header h = {.state = row->state, .flags = row->flags, .commits_at = row->commits_at};
+	return header_floor_binds(&h, now);
+}
+
+static struct retention_life life_of(const struct catalogue_row *row, int64_t now)
 {
 	return (struct retention_life){.created_at = row->created_at,
 		.modified_at = row->modified_at,
@@ -60,7 +67,7 @@ static struct retention_life life_of(const struct catalogue_row *row)
 		.expires_at = row->expires_at,
 		.narrowed = row->flags & HEADER_FLAG_NARROWED,
 		.extended = row->flags & HEADER_FLAG_EXTENDED,
-		.compliance = row->flags & HEADER_FLAG_COMPLIANCE};
+		.compliance = floor_binds(row, now)};
 }
 
 static void add_example(struct planner *pl, const char *kind, const struct catalogue_row *row, const struct retention_life *from, const struct retention_life *to,
@@ -100,7 +107,7 @@ static errint_t plan_row(void *ctx, const struct catalogue_row *row)
 	const struct policy_class *was = class_now[0] ? policy_class_by_name(pl->now, class_now) : NULL,
 				  *then = class_now[0] ? policy_class_by_name(pl->next, class_now) : NULL,
 				  *here_now = policy_class_for(pl->now, path ? path : ""), *here = policy_class_for(pl->next, path ? path : "");
-	struct retention_life from = life_of(row), to;
+	struct retention_life from = life_of(row, pl->at), to;
 	if (pl->need_path && !path) { /* where it lies cannot be told: it stays in its class */
 		here_now = was ? was : here_now;
 		here = then ? then : here;

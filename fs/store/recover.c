@@ -104,6 +104,7 @@ static errint_t recover_empty(struct archive *a, int fd, const struct dir_use *u
 	int64_t now = tclock_trusted(a->clock);
 	errint_t r = gate_classify(a, "", now, h);
 	h->commits_at = gate_commits_at(a, h, now);
+	gate_commit(a, h);
 	if (!r)
 		r = anchor_wrap_key(a->anchor, a->keys->archive_wrap, h, under);
 	if (r)
@@ -172,6 +173,7 @@ static void close_recovered(struct archive *a, struct file_header *h)
 	header_written(a, h, &before, now);
 	h->state = HEADER_CLOSED;
 	h->commits_at = gate_commits_at(a, h, now);
+	gate_commit(a, h);
 }
 
 static errint_t recover_blocks(struct archive *a, int fd, const struct stat *st, struct file_header *h, int *slot)

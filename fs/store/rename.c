@@ -410,7 +410,7 @@ static errint_t expect_classes(struct archive *a, struct move *m)
 	struct policy *p = gate_policy(a);
 	m->reclassifies = !policy_classes_alike(p, m->from.path, m->to.path);
 	policy_unref(p);
-	return m->reclassifies ? review_expect(a, false) : 0;
+	return m->reclassifies ? review_expect_move(a) : 0;
 }
 
 static errint_t move_locked(struct archive *a, struct move *m)

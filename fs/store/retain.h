@@ -27,8 +27,10 @@ bool gate_capture(struct archive *a, struct file_header *h, const int64_t *at, s
 /* The content was written until `now`: where its lifetime counts from that, its deadlines and key follow; if the key is gone already, or cannot be wrapped anew,
  * nothing changes. `before`: what its key is wrapped under. */
 void header_written(struct archive *a, struct file_header *h, const struct file_header *before, int64_t now);
-/* *h is, or is about to be, committed: whether its floor binds. */
+/* *h is closed, or committed: whether its floor binds once it commits. */
 void gate_commit(struct archive *a, struct file_header *h);
+/* Its floor was given in compliance mode: it had committed, by its times, when the policy in force came, at `applied_at`. */
+bool header_floor_binds(const struct file_header *h, int64_t applied_at);
 
 /* 0, -EPERM, -EKEYEXPIRED, -ENOKEY. `h` as reviewed. */
 errint_t retain_check(struct archive *a, const struct file_header *h, bool being_written, enum retention_act act);

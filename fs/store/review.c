@@ -86,7 +86,7 @@ static errint_t drop_barrier(struct archive *a)
 	return r == -EALREADY ? 0 : r;
 }
 
-errint_t review_expect(struct archive *a, bool longer)
+static errint_t expect(struct archive *a, bool longer, bool move)
 {
 	int64_t now = tclock_trusted(a->clock);
 	uint32_t epoch = now < 0 ? 0 : (uint32_t)(now / a->epoch_seconds);
@@ -95,12 +95,24 @@ errint_t review_expect(struct archive *a, bool longer)
 		pthread_mutex_lock(&rv->asking);
 		rv->pending++;
 	}
+	if (move)
+		atomic_store(&a->moved_at, now);
 	errint_t r = io_replace_file(a->lapse_fd, MARK, "", 0, 0600);
 	if (!r && longer)
 		r = anchor_update(a->anchor, set_barrier, &epoch);
 	if (rv)
 		pthread_mutex_unlock(&rv->asking);
 	return r;
+}
+
+errint_t review_expect(struct archive *a, bool longer)
+{
+	return expect(a, longer, false);
+}
+
+errint_t review_expect_move(struct archive *a)
+{
+	return expect(a, false, true);
 }
 
 /* ---- one file ---- */
@@ -214,6 +226,16 @@ static void tell(struct archive *a, const struct reviewer *rv)
 	gate_record(a, RECORD_POLICY, NULL, NULL, NULL, text);
 }
 
+static int64_t followed(struct archive *a, struct reviewer *rv)
+{
+	atomic_store(&a->moved_at, INT64_MAX);
+	if (atomic_load(&rv->waiting))
+		return gate_undo_until(a);
+	if (unlinkat(a->lapse_fd, MARK, 0) && errno != ENOENT)
+		log_line(LOG_LEVEL_WARNING, "review: the mark .lapse/" MARK " could not be removed: %s", strerror(errno));
+	return INT64_MAX;
+}
+
 /* Every file follows. A change that was announced while the pass went on keeps its barrier and its mark. */
 static int64_t finish(struct archive *a, struct reviewer *rv, uint64_t generation, uint64_t moves)
 {
@@ -227,10 +249,8 @@ static int64_t finish(struct archive *a, struct reviewer *rv, uint64_t generatio
 		again = tclock_trusted(a->clock) + AGAIN;
 	else if (atomic_load(&a->dir_moves) != moves)
 		again = 0; /* files below may have been looked at where they were */
-	else if (atomic_load(&rv->waiting))
-		again = gate_undo_until(a);
-	else if (unlinkat(a->lapse_fd, MARK, 0) && errno != ENOENT)
-		log_line(LOG_LEVEL_WARNING, "review: the mark .lapse/" MARK " could not be removed: %s", strerror(errno));
+	else
+		again = followed(a, rv);
 	pthread_mutex_unlock(&rv->asking);
 	return again;
 }

@@ -12,6 +12,8 @@ void review_stop(struct archive *a);
  * passed until they have been looked at. An error of the anchor or the disk: nothing may be changed. In any
  * case review_made has to follow. */
 errint_t review_expect(struct archive *a, bool longer);
+/* The same for a directory that is about to be moved: what is below it and has not settled by now is of the class that it comes to, whenever it is looked at. */
+errint_t review_expect_move(struct archive *a);
 /* It has been made, or not: look at every file. Any lock may be held but the reviewer's. */
 void review_made(struct archive *a);
 /* Look at every file. */
