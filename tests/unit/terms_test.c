@@ -145,12 +145,17 @@ Test(terms, what_had_settled_when_its_directory_moved_lives_no_longer)
 Test(terms, a_file_that_is_open_when_capture_dates_come_in_is_looked_at_after_its_close)
 {
 	struct handle *h;
-	struct fs_explanation x;
+	struct file_header x;
+	struct dir_use u;
+	int slot;
 	struct inode *i = make_file(NULL, "photo", "x", &h);
-	put_in_force("[policy]\nversion = 1\ndefault-class = photos\n[class photos]\nbasis = captured\ntimezone = UTC\nexpire-after = 1d\n"
+	put_in_force("[policy]\nversion = 1\ndefault-class = keep\n[class keep]\nbasis = captured\ntimezone = UTC\nexpire-after = 1d\n"
 		     "[rule everyone]\neffect = permit\nbudget = none\n");
 	fs_release(a, h);
 	fs_forget(a, i, 1);
-	cr_assert_eq(fs_explain(a, "photo", NULL, &x), 0);
-	cr_assert(x.flags & HEADER_FLAG_UNDATED);
+	struct sealed_name n = sealed_in_root("photo");
+	cr_assert_eq(dir_enter(a, fs_root(a), false, &u), 0);
+	cr_assert_eq(file_header_at(a, &u, n.backing, "photo", 5, &x, &slot), 0);
+	dir_leave(a, &u);
+	cr_assert(x.flags & HEADER_FLAG_UNDATED, "the sweeper goes by its header");
 }
