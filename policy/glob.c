@@ -249,6 +249,13 @@ bool policy_glob_match(const char *pattern, const char *path)
 	return compile(&g, pattern) && glob_matches(&g, path);
 }
 
+bool policy_glob_reaches(const char *pattern, const char *dir)
+{
+	struct glob g;
+
+	return compile(&g, pattern) && glob_below(&g, dir) != GLOB_NONE;
+}
+
 const char *policy_glob_fault(const char *p)
 {
 	size_t len = strlen(p);

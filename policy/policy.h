@@ -186,6 +186,8 @@ int policy_size_parse(const char *text, bool bytes, uint64_t *ret);
 
 /* `*` and `?` within one component, `[...]` sets, `**` across components; bytes, no case folding. Bounded work. */
 bool policy_glob_match(const char *pattern, const char *path);
+/* Whether it may match anything below the directory. */
+bool policy_glob_reaches(const char *pattern, const char *dir);
 /* Why a pattern is none, as half a sentence; NULL if it is one. */
 const char *policy_glob_fault(const char *pattern);
 

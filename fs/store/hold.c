@@ -167,15 +167,25 @@ bool hold_binds(struct archive *a, const struct file_header *h)
 	return bound;
 }
 
+/* Nobody has begun to look for what came with a directory. */
+bool hold_moves_pending(const struct holds *s)
+{
+	return atomic_load(&s->dir_asked) != atomic_load(&s->dir_seen);
+}
+
 bool hold_covers(struct archive *a, const char *path, const struct file_header *h)
 {
 	struct holds *s = a->holds;
 	bool covered = false;
-	if (!s || !atomic_load(&s->placing))
+	if (!hold_placing(a))
 		return false;
 	pthread_rwlock_rdlock(&s->table);
-	for (size_t i = 0; !covered && i < s->count; i++)
-		covered = s->item[i].o.state == HOLD_PLACING && !has(h->holds, s->item[i].o.number) && matches(&s->item[i], path, h);
+	bool moved = hold_moves_pending(s);
+	for (size_t i = 0; !covered && i < s->count; i++) {
+		const struct hold *o = &s->item[i];
+		bool looking = o->o.state == HOLD_PLACING || (moved && in_force(o));
+		covered = looking && !has(h->holds, o->o.number) && matches(o, path, h);
+	}
 	pthread_rwlock_unlock(&s->table);
 	return covered;
 }
@@ -223,7 +233,7 @@ bool hold_needs_path(struct archive *a)
 
 bool hold_placing(struct archive *a)
 {
-	return a->holds && atomic_load(&a->holds->placing);
+	return a->holds && (atomic_load(&a->holds->placing) || hold_moves_pending(a->holds));
 }
 
 size_t hold_count(struct archive *a)
@@ -239,6 +249,29 @@ void hold_doing(struct archive *a)
 void hold_done(struct archive *a)
 {
 	pthread_rwlock_unlock(&a->holds->doing);
+}
+
+/* Whether a hold in force may match below one of these directories (NULL: they are not known). */
+static bool reaches(struct holds *s, const char *dir, const char *other)
+{
+	bool found = false;
+	pthread_rwlock_rdlock(&s->table);
+	for (size_t i = 0; !found && i < s->count; i++) {
+		const struct hold *h = &s->item[i];
+		for (const char *g = h->o.globs; !found && in_force(h) && g && g < h->o.globs + h->o.globs_len; g += strlen(g) + 1)
+			found = !dir || policy_glob_reaches(g, dir) || (other && policy_glob_reaches(g, other));
+	}
+	pthread_rwlock_unlock(&s->table);
+	return found;
+}
+
+errint_t hold_dir_moving(struct archive *a, const char *to, const char *back)
+{
+	struct holds *s = a->holds;
+	if (!hold_needs_path(a) || !reaches(s, to, back))
+		return 0;
+	atomic_fetch_add(&s->dir_asked, 1);
+	return hold_barrier_set(a);
 }
 
 void hold_moving(struct archive *a, const struct file_header *h)

@@ -38,7 +38,9 @@ bool hold_placing(struct archive *a);
 bool hold_keeps(struct archive *a, const char *path, const struct file_header *h);
 /* May they read it past its deadline? All the people behind a request must be readers of one of its holds. */
 bool hold_reads(struct archive *a, const struct file_header *h, const struct subject *who);
-/* A directory was moved: files below it may match now. */
+/* A directory is about to be moved to that path (and, in an exchange, another one to `back`; else NULL), with the tree locked. Where holds may match below it, what they match there is covered from
+ * now on, and no epoch is passed until they have looked. An error of the anchor: it may not be moved. In any case hold_dir_moved has to follow, under the same lock. */
+errint_t hold_dir_moving(struct archive *a, const char *to, const char *back);
 void hold_dir_moved(struct archive *a);
 
 size_t hold_count(struct archive *a);

@@ -29,6 +29,8 @@ struct holds {
 	pthread_mutex_t lock; /* leaf: below */
 	pthread_cond_t wake;
 	bool stop, kicked, moved;
+	_Atomic uint64_t dir_asked, dir_seen; /* moves of directories that holds reach: begun; up to which holds are being placed again */
+	uint64_t dir_done; /* under lock: those that have ended */
 	_Atomic uint64_t moves; /* of files that are under a hold: a pass may have missed one */
 	_Atomic uint64_t looked, to_look; /* of the pass that is under way; 0, 0: none */
 
@@ -43,6 +45,7 @@ struct holds {
 /* table held. */
 struct hold *hold_by_number(struct holds *s, uint32_t number);
 struct hold *hold_by_name(struct holds *s, const char *name);
+bool hold_moves_pending(const struct holds *s);
 void hold_recount(struct holds *s); /* known, matching, placing */
 /* table held for writing, and `doing`. Takes over what *o owns. -ENOSPC. */
 errint_t hold_insert(struct holds *s, struct hold_object *o, bool lost);

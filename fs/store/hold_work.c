@@ -64,9 +64,14 @@ void holds_kick(struct archive *a)
 void hold_dir_moved(struct archive *a)
 {
 	struct holds *s = a->holds;
-	if (!hold_needs_path(a))
+	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
+	if (s->dir_done == atomic_load(&s->dir_asked)) {
+		pthread_mutex_unlock(&s->lock);
+		return;
+	}
+	s->dir_done++;
 	s->moved = s->kicked = true;
 	pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
@@ -122,10 +127,13 @@ static void count_barriers(const struct anchor_state *s, void *ctx)
 		*(size_t *)ctx += s->barrier[i].reason == BARRIER_HOLD;
 }
 
-static errint_t take_barriers(struct anchor_state *s, void *ctx)
+/* Under the anchor's lock: who moves a directory says so before it sets a barrier. */
+static errint_t take_barriers(struct anchor_state *s, void *holds)
 {
+	const struct holds *all = holds;
 	size_t kept = 0;
-	(void)ctx;
+	if (atomic_load(&all->placing) || hold_moves_pending(all))
+		return -EALREADY;
 	for (size_t i = 0; i < s->barrier_count; i++)
 		if (s->barrier[i].reason != BARRIER_HOLD)
 			s->barrier[kept++] = s->barrier[i];
@@ -136,10 +144,11 @@ static errint_t take_barriers(struct anchor_state *s, void *ctx)
 errint_t hold_barriers_clear(struct holds *s)
 {
 	size_t count = 0;
-	if (atomic_load(&s->placing))
+	if (hold_placing(s->a))
 		return 0;
 	anchor_look(s->a->anchor, count_barriers, &count);
-	return count ? anchor_update(s->a->anchor, take_barriers, NULL) : 0;
+	errint_t r = count ? anchor_update(s->a->anchor, take_barriers, s) : 0;
+	return r == -EALREADY ? 0 : r;
 }
 
 /* ---- one file --------------------------------------------------------------------------------------------------------------------- */
@@ -483,9 +492,12 @@ static void *work_main(void *holds)
 		if (s->stop)
 			break;
 		bool moved = s->moved;
+		uint64_t dirs = s->dir_done;
 		s->moved = s->kicked = false;
 		pthread_mutex_unlock(&s->lock);
 		bool again = moved && place_again(s);
+		if (!again)
+			atomic_store(&s->dir_seen, dirs);
 		retry = again ? RETRY_SECONDS : 0;
 		if (catalogue_is_complete(s->a->catalogue) && (has_work(s) || (!counted && atomic_load(&s->known)))) {
 			retry = holds_run_once(s->a);

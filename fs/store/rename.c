@@ -432,10 +432,12 @@ static errint_t move_locked(struct archive *a, struct move *m)
 		return r;
 	if (m->tree && hold_placing(a))
 		return -EBUSY; /* files below it are being looked for by their paths */
-	r = m->flags & RENAME_EXCHANGE ? exchange(a, m) : replace(a, m);
+	r = m->tree ? hold_dir_moving(a, m->to.path, m->flags & RENAME_EXCHANGE ? m->from.path : NULL) : 0;
+	if (!r)
+		r = m->flags & RENAME_EXCHANGE ? exchange(a, m) : replace(a, m);
 	if (!r)
 		record_move(a, m);
-	if (!r && m->tree)
+	if (m->tree)
 		hold_dir_moved(a);
 	return r;
 }

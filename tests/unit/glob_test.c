@@ -229,3 +229,16 @@ Test(glob, covers)
 	cr_expect_not(covers("a/**", "**", 9999));
 	cr_expect_not(covers("a/**", "a/b/*.jpg", 3));
 }
+
+Test(glob, reaches_below_a_directory)
+{
+	cr_expect(policy_glob_reaches("case/**", "case"));
+	cr_expect(policy_glob_reaches("case/**", "case/a/b"));
+	cr_expect(policy_glob_reaches("case/a/*.jpg", "case"));
+	cr_expect(policy_glob_reaches("**/x", "any/where"));
+	cr_expect(policy_glob_reaches("**", ""));
+	cr_expect_not(policy_glob_reaches("case/*", "cases"));
+	cr_expect_not(policy_glob_reaches("case/*", "case/a"));
+	cr_expect_not(policy_glob_reaches("case", "case"));
+	cr_expect_not(policy_glob_reaches("*.jpg", "case"));
+}

@@ -206,6 +206,83 @@ Test(hold_store, an_object_that_is_lost_or_put_back)
 	expect_content("file", "file", 4);
 }
 
+/* ---- directories that come under a hold ---- */
+
+static void file_in_dir(const char *dir, const char *name)
+{
+	make_dir(dir);
+	fs_forget(a, make_file(dir, name, name, NULL), 1);
+}
+
+static errint_t move_dir(const char *from, const char *parent, const char *to)
+{
+	struct fs_entry p;
+	cr_assert_eq(find_path(parent, &p), 0);
+	errint_t r = fs_rename(a, fs_root(a), from, p.inode, to, 0, &caller);
+	fs_forget(a, p.inode, 1);
+	return r;
+}
+
+static errint_t delete_path(const char *dir, const char *name)
+{
+	struct fs_entry d;
+	cr_assert_eq(find_path(dir, &d), 0);
+	errint_t r = fs_unlink(a, d.inode, name, &caller);
+	fs_forget(a, d.inode, 1);
+	return r;
+}
+
+static size_t barriers(void)
+{
+	struct anchor_status s;
+	anchor_get_status(a->anchor, &s);
+	return s.barriers;
+}
+
+/* No thread has been there: it is held all the same, and its key is kept. */
+Test(hold_store, what_comes_with_a_directory_is_held_from_the_move_on)
+{
+	make_dir("case");
+	file_in_dir("in", "file");
+	file_in_dir("other", "file");
+	cr_assert_eq(add("x", "case/**/file\n", 0), 0);
+	cr_assert_eq(holds_run_once(a), 0);
+	cr_assert_eq(barriers(), 0);
+	cr_assert_eq(move_dir("other", "in", "other"), 0, "where no hold matches");
+	cr_assert(!barriers() && !delete_path("in/other", "file"));
+	cr_assert_eq(move_dir("in", "case", "in"), 0);
+	cr_assert_eq(barriers(), 1);
+	cr_assert_eq(delete_path("case/in", "file"), -EPERM);
+	make_dir("more");
+	cr_assert_eq(move_dir("more", "case", "more"), -EBUSY, "while it is being looked for");
+	cr_assert_eq(holds_run_once(a), 0);
+	cr_assert_eq(barriers(), 1, "a pass of another cause does not end it");
+}
+
+static bool hold_is_placed(void *none)
+{
+	return info("x").state == HOLD_PLACED && !barriers();
+}
+
+static bool is_looked_at(void *none)
+{
+	return info("x").state == HOLD_PLACED && info("x").files == 1 && !barriers() && !hold_placing(a);
+}
+
+Test(hold_store, then_its_header_says_so)
+{
+	const struct archive_hooks none = {.ctx = NULL};
+	make_dir("case");
+	file_in_dir("in", "file");
+	cr_assert_eq(archive_start(a, &none), 0);
+	cr_assert(eventually((bool (*)(void *))catalogue_is_complete, a->catalogue));
+	cr_assert_eq(add("x", "case/**\n", 0), 0);
+	cr_assert(eventually(hold_is_placed, NULL));
+	cr_assert_eq(move_dir("in", "case", "in"), 0);
+	cr_assert(eventually(is_looked_at, NULL));
+	cr_assert_eq(delete_path("case/in", "file"), -EPERM);
+}
+
 /* ---- files that move while a release is under way ---- */
 
 #define MOVING 16
