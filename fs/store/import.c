@@ -1,5 +1,5 @@
 /* import.c - batches: what was sealed waits in staging until one flush has brought all of it to the disk, then gets its names; the next flush brings those.
- * While the disk is busy with one batch, the next is sealed. */
+ * While one batch is brought to the disk and to its places, by a thread, the next is sealed by others (import_work.c). */
 #include "store/fileio.h"
 #include "store/import_internal.h"
 
@@ -21,15 +21,14 @@ errint_t import_new(struct archive *a, const struct import_options *o, struct im
 	im->a = a;
 	im->o = *o;
 	im->filling.end = &im->filling.first;
-	im->plain = aligned_alloc(4096, RUN_BYTES);
-	im->again = aligned_alloc(4096, RUN_BYTES);
-	im->sealed = malloc(scratch_bytes(a));
-	if (!im->plain || !im->again || !im->sealed) {
+	errint_t r = import_workers_start(im);
+	if (!r)
+		r = import_sealer_begin(im, &im->own);
+	if (r)
 		import_free(im);
-		return -ENOMEM;
-	}
-	*ret = im;
-	return 0;
+	else
+		*ret = im;
+	return r;
 }
 
 void import_staged_free(struct import *im, struct staged *s)
@@ -40,6 +39,9 @@ void import_staged_free(struct import *im, struct staged *s)
 		inode_unref(im->a, s->dir);
 	if (s->fd >= 0)
 		close(s->fd);
+	if (s->source >= 0)
+		close(s->source);
+	free(s->path);
 	free(s->to);
 	free(s);
 }
@@ -57,6 +59,7 @@ void import_free(struct import *im)
 {
 	if (!im)
 		return;
+	import_workers_stop(im);
 	if (im->flush)
 		pthread_join(im->flusher, NULL);
 	batch_drop(im, &im->syncing);
@@ -64,21 +67,15 @@ void import_free(struct import *im)
 	if (im->dir)
 		inode_unref(im->a, im->dir);
 	free(im->dir_path);
-	if (im->plain)
-		explicit_bzero(im->plain, RUN_BYTES);
-	if (im->again)
-		explicit_bzero(im->again, RUN_BYTES);
-	free(im->plain);
-	free(im->again);
-	free(im->sealed);
+	import_sealer_end(&im->own);
 	free(im->overdue);
 	free(im->missing);
 	free(im);
 }
 
-uint64_t import_lists_dropped(const struct import *im) { return im->lists_dropped; }
+uint64_t import_lists_dropped(const struct import *im) { return atomic_load(&im->lists_dropped); }
 
-/* Without memory for it a link is made to what has the name: the caller ends. */
+/* lock held. */
 static errint_t missing_add(struct import *im, uint64_t item)
 {
 	if (im->missing_count == im->missing_cap) {
@@ -93,19 +90,32 @@ static errint_t missing_add(struct import *im, uint64_t item)
 	return 0;
 }
 
-bool import_missing(const struct import *im, uint64_t item)
+bool import_missing(struct import *im, uint64_t item)
 {
-	for (size_t i = im->missing_count; i > 0; i--)
-		if (im->missing[i - 1] == item)
-			return true;
-	return false;
+	bool missing = false;
+	pthread_mutex_lock(&im->lock);
+	for (size_t i = im->missing_count; !missing && i > 0; i--)
+		missing = im->missing[i - 1] == item;
+	pthread_mutex_unlock(&im->lock);
+	return missing;
 }
 
-errint_t import_tell(struct import *im, const struct staged *s, enum import_outcome outcome, errint_t error)
+errint_t import_decide(struct import *im, struct staged *s, enum import_outcome outcome, errint_t error)
 {
-	errint_t r = s->names && outcome != IMPORT_PLACED && outcome != IMPORT_PRESENT ? missing_add(im, s->number) : 0;
-	im->o.outcome(im->o.ctx, s->number, outcome, error);
+	errint_t r = 0;
+	s->outcome = outcome;
+	s->error = error;
+	if (!s->names || outcome == IMPORT_PLACED || outcome == IMPORT_PRESENT)
+		return 0;
+	pthread_mutex_lock(&im->lock);
+	r = missing_add(im, s->number);
+	pthread_mutex_unlock(&im->lock);
 	return r;
+}
+
+static void tell(struct import *im, const struct staged *s)
+{
+	im->o.outcome(im->o.ctx, s->number, s->outcome, s->error);
 }
 
 /* ---- the batch ----------------------------------------------------------------------------------------------------------- */
@@ -130,8 +140,25 @@ static errint_t record_overdue(struct import *im)
 static void *flush_main(void *arg)
 {
 	struct import *im = arg;
+	im->place_error = 0;
 	im->flush_error = syncfs(im->a->root_fd) ? -errno : 0;
+	for (struct staged *s = im->syncing.first; !im->flush_error && !im->place_error && s; s = s->next)
+		im->place_error = import_place(im, s);
 	return NULL;
+}
+
+/* All of it is sealed, or will not be: that is told now. */
+static errint_t batch_seal(struct import *im)
+{
+	errint_t r = 0;
+	import_work_wait(im);
+	for (struct staged *s = im->filling.first; !r && s; s = s->next)
+		if (s->kind == STAGED_FILE && s->outcome != IMPORT_PLACED) {
+			s->kind = STAGED_SETTLED;
+			r = import_decide(im, s, s->outcome, s->error);
+			tell(im, s);
+		}
+	return r;
 }
 
 /* What is being filled goes to the disk; nothing else is. */
@@ -149,7 +176,7 @@ static errint_t flush_begin(struct import *im)
 	return r;
 }
 
-/* It is on the disk: it gets its names. */
+/* It is on the disk, and has its names. */
 static errint_t flush_end(struct import *im)
 {
 	if (!im->flush)
@@ -159,19 +186,28 @@ static errint_t flush_end(struct import *im)
 	errint_t r = im->flush_error;
 	if (!r && im->covers)
 		im->o.durable(im->o.ctx, im->covers);
+	if (!r)
+		r = im->place_error;
 	for (struct staged *s = im->syncing.first; !r && s; s = s->next)
-		r = import_place(im, s);
+		if (s->kind != STAGED_SETTLED)
+			tell(im, s);
 	if (!r && im->syncing.last)
 		im->placed = im->syncing.last;
 	batch_drop(im, &im->syncing);
 	return r;
 }
 
+static errint_t batch_next(struct import *im)
+{
+	errint_t r = batch_seal(im);
+	if (!r)
+		r = flush_end(im);
+	return r ? r : flush_begin(im);
+}
+
 errint_t import_commit(struct import *im)
 {
-	errint_t r = flush_end(im);
-	if (!r)
-		r = flush_begin(im);
+	errint_t r = batch_next(im);
 	return r ? r : flush_end(im);
 }
 
@@ -185,18 +221,20 @@ errint_t import_stage(struct import *im, struct staged *s, uint64_t bytes)
 	b->last = s->number;
 	if (b->items < BATCH_ITEMS && b->bytes < BATCH_BYTES)
 		return 0;
-	errint_t r = flush_end(im);
-	return r ? r : flush_begin(im);
+	return batch_next(im);
 }
 
 /* What was told already still ends with its batch: what it found there may not be on disk. */
 static errint_t settled(struct import *im, struct staged *s, enum import_outcome outcome, errint_t error)
 {
 	s->kind = STAGED_SETTLED;
-	errint_t r = import_tell(im, s, outcome, error);
-	if (r)
+	errint_t r = import_decide(im, s, outcome, error);
+	if (r) {
 		import_staged_free(im, s);
-	return r ? r : import_stage(im, s, 0);
+		return r;
+	}
+	tell(im, s);
+	return import_stage(im, s, 0);
 }
 
 /* An item that is given, in the directory that it is to lie in; on failure its outcome has been told and *ret is NULL. */
@@ -208,7 +246,7 @@ static errint_t begin(struct import *im, const struct import_item *it, enum stag
 		return -ENOMEM;
 	s->number = it->number;
 	s->kind = kind;
-	s->fd = -1;
+	s->fd = s->source = -1;
 	s->replace = it->replace;
 	s->names = it->names;
 	errint_t r = it->fd >= 0 && fstat(it->fd, &s->st) ? -errno : import_parent(im, it->path, &s->dir, s->name);
@@ -254,9 +292,11 @@ errint_t import_file(struct import *im, const struct import_item *it)
 		return settled(im, s, outcome, outcome == IMPORT_CLASH ? -EEXIST : 0);
 	if (e)
 		return settled(im, s, IMPORT_FAILED, e);
-	if ((e = import_seal(im, s, it->fd, it->path, it, &outcome)))
-		return settled(im, s, outcome, outcome == IMPORT_OVERDUE ? 0 : e);
-	return import_stage(im, s, s->h.size);
+	if (!(s->path = strdup(it->path)) || (s->source = fcntl(it->fd, F_DUPFD_CLOEXEC, 3)) < 0)
+		return settled(im, s, IMPORT_FAILED, s->path ? -errno : -ENOMEM);
+	uint64_t bytes = (uint64_t)s->st.st_size;
+	import_work_put(im, s);
+	return import_stage(im, s, bytes);
 }
 
 errint_t import_link(struct import *im, const struct import_item *it, const char *to, uint64_t first)

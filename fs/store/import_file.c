@@ -20,6 +20,7 @@ static int64_t instant_of(const struct import *im, const struct stat *st, int64_
 	return im->o.basis == IMPORT_BASIS_MODIFIED && st->st_mtim.tv_sec < now ? st->st_mtim.tv_sec : now;
 }
 
+/* im->lock held. */
 static errint_t count_overdue(struct import *im, const char *class_, uint64_t bytes)
 {
 	size_t i = 0;
@@ -39,10 +40,11 @@ static errint_t count_overdue(struct import *im, const char *class_, uint64_t by
 }
 
 /* Class and dates. A file that comes in has settled: no later rename gives it a longer life. */
-static errint_t header_begin(struct import *im, struct staged *s, const char *path, bool names, enum import_outcome *ret_outcome)
+static errint_t header_begin(struct import *im, struct staged *s, enum import_outcome *ret_outcome)
 {
 	struct archive *a = im->a;
 	struct file_header *h = &s->h;
+	const char *path = s->path;
 	int64_t now = tclock_trusted(a->clock), instant = instant_of(im, &s->st, now);
 	errint_t r = 0;
 	memset(h, 0, sizeof *h);
@@ -55,10 +57,12 @@ static errint_t header_begin(struct import *im, struct staged *s, const char *pa
 	if (policy_expired(expires, now) && !hold_decide(a, path, h)) {
 		bool planned = policy_expired(expires, im->o.planned_at);
 		*ret_outcome = planned ? IMPORT_OVERDUE : IMPORT_NOW_OVERDUE;
+		pthread_mutex_lock(&im->lock);
 		r = planned ? count_overdue(im, c->name, (uint64_t)s->st.st_size) : 0;
+		pthread_mutex_unlock(&im->lock);
 		r = r ? r : -EKEYEXPIRED;
 	}
-	bool linked = names && policy_settings(p)->hard_links;
+	bool linked = s->names && policy_settings(p)->hard_links;
 	policy_unref(p);
 	if (r)
 		return r;
@@ -80,47 +84,47 @@ static errint_t header_begin(struct import *im, struct staged *s, const char *pa
 /* ---- sealing ------------------------------------------------------------------------------------------------------------- */
 
 /* Blocks from `index` on, one behind the other, behind the room for a header. Returns their length. */
-static size_t seal_run(struct import *im, const struct content_keys *k, uint64_t index, size_t len, uint8_t root[static LEAF_BYTES])
+static size_t seal_run(struct sealer *w, const struct content_keys *k, uint64_t index, size_t len, uint8_t root[static LEAF_BYTES])
 {
-	const struct archive *a = im->a;
+	const struct archive *a = w->im->a;
 	const size_t nonce = suite_nonce_bytes(a->suite), tag = suite_tag_bytes(a->suite);
-	uint8_t *to = im->sealed + FILE_HEADER_BYTES, leaf[LEAF_BYTES];
+	uint8_t *to = w->sealed + FILE_HEADER_BYTES, leaf[LEAF_BYTES];
 	for (size_t at = 0; at < len; at += a->block_size, index++) {
 		size_t n = min_size(a->block_size, len - at);
-		block_seal(k, index, im->plain + at, n, to, to + nonce, to + nonce + n, leaf);
+		block_seal(k, index, w->plain + at, n, to, to + nonce, to + nonce + n, leaf);
 		xor_leaf(root, leaf);
 		to += nonce + n + tag;
 	}
-	return (size_t)(to - im->sealed) - FILE_HEADER_BYTES;
+	return (size_t)(to - w->sealed) - FILE_HEADER_BYTES;
 }
 
 /* The whole source, then the header: a file without one is nothing. One that fits into a run is written with one call. */
-static errint_t seal_content(struct import *im, struct staged *s, int source, int fd, const struct content_keys *k)
+static errint_t seal_content(struct sealer *w, struct staged *s, int source, int fd, const struct content_keys *k)
 {
-	struct archive *a = im->a;
+	struct archive *a = w->im->a;
 	uint64_t off = 0;
 	errint_t r = 0;
 	for (bool more = true; !r && more;) {
-		ssize_t n = io_pread(source, im->plain, RUN_BYTES, (off_t)off);
+		ssize_t n = io_pread(source, w->plain, RUN_BYTES, (off_t)off);
 		if (n < 0)
 			return (errint_t)n;
-		size_t len = seal_run(im, k, off / a->block_size, (size_t)n, s->h.root);
+		size_t len = seal_run(w, k, off / a->block_size, (size_t)n, s->h.root);
 		more = (size_t)n == RUN_BYTES;
 		s->h.size = off + (uint64_t)n;
 		if (!more && off == 0) {
-			memset(im->sealed, 0, FILE_HEADER_BYTES);
-			header_seal(a->keys, a->uuid, a->suite, &s->h, im->sealed);
-			return io_pwrite(fd, im->sealed, FILE_HEADER_BYTES + len, 0);
+			memset(w->sealed, 0, FILE_HEADER_BYTES);
+			header_seal(a->keys, a->uuid, a->suite, &s->h, w->sealed);
+			return io_pwrite(fd, w->sealed, FILE_HEADER_BYTES + len, 0);
 		}
 		if (len)
-			r = io_pwrite(fd, im->sealed + FILE_HEADER_BYTES, len, (off_t)block_offset(a->suite, a->block_size, off / a->block_size));
+			r = io_pwrite(fd, w->sealed + FILE_HEADER_BYTES, len, (off_t)block_offset(a->suite, a->block_size, off / a->block_size));
 		off += (uint64_t)n;
 	}
 	if (r)
 		return r;
-	memset(im->sealed, 0, FILE_HEADER_BYTES);
-	header_seal(a->keys, a->uuid, a->suite, &s->h, im->sealed);
-	return io_pwrite(fd, im->sealed, FILE_HEADER_BYTES, 0);
+	memset(w->sealed, 0, FILE_HEADER_BYTES);
+	header_seal(a->keys, a->uuid, a->suite, &s->h, w->sealed);
+	return io_pwrite(fd, w->sealed, FILE_HEADER_BYTES, 0);
 }
 
 struct putting {
@@ -148,9 +152,9 @@ static errint_t seal_meta(struct import *im, struct staged *s, int source, int f
 	return fchmod(fd, s->st.st_mode & 07777) || futimens(fd, times) ? -errno : 0;
 }
 
-static errint_t seal(struct import *im, struct staged *s, int source, int fd)
+static errint_t seal(struct sealer *w, struct staged *s, int source, int fd)
 {
-	struct archive *a = im->a;
+	struct archive *a = w->im->a;
 	uint8_t under[KEY_BYTES], file_key[KEY_BYTES];
 	struct content_keys *k = secret_alloc(sizeof *k);
 	if (!k)
@@ -160,10 +164,10 @@ static errint_t seal(struct import *im, struct staged *s, int source, int fd)
 		crypt_random(file_key, KEY_BYTES);
 		file_key_wrap(under, a->uuid, &s->h, file_key);
 		content_keys_derive(k, a->suite, file_key, s->h.file_id);
-		r = seal_content(im, s, source, fd, k);
+		r = seal_content(w, s, source, fd, k);
 	}
 	if (!r)
-		r = seal_meta(im, s, source, fd, file_key);
+		r = seal_meta(w->im, s, source, fd, file_key);
 	secret_wipe(under, sizeof under);
 	secret_wipe(file_key, sizeof file_key);
 	secret_free(k, sizeof *k);
@@ -197,20 +201,20 @@ static errint_t read_header(struct import *im, const struct staged *s, int fd, s
 	return r;
 }
 
-static errint_t verify_content(struct import *im, const struct staged *s, int source, int fd, const struct content_keys *k, bool *ret_changed)
+static errint_t verify_content(struct sealer *w, const struct staged *s, int source, int fd, const struct content_keys *k, bool *ret_changed)
 {
 	uint8_t root[LEAF_BYTES] = {0};
 	uint64_t block;
 	for (uint64_t off = 0; off < s->h.size; off += RUN_BYTES) {
 		size_t len = (size_t)min_u64(RUN_BYTES, s->h.size - off);
-		errint_t r = copy_run(im->a, fd, k, off / im->a->block_size, len, im->sealed, im->again, root, &block);
+		errint_t r = copy_run(w->im->a, fd, k, off / w->im->a->block_size, len, w->sealed, w->again, root, &block);
 		if (r)
 			return r;
 		/* What fitted into memory still is there; else the source is read again. */
-		ssize_t n = s->h.size < RUN_BYTES ? (ssize_t)len : io_pread(source, im->plain, len, (off_t)off);
+		ssize_t n = s->h.size < RUN_BYTES ? (ssize_t)len : io_pread(source, w->plain, len, (off_t)off);
 		if (n < 0)
 			return (errint_t)n;
-		if ((size_t)n != len || memcmp(im->plain, im->again, len)) {
+		if ((size_t)n != len || memcmp(w->plain, w->again, len)) {
 			*ret_changed = true;
 			return 0;
 		}
@@ -218,15 +222,15 @@ static errint_t verify_content(struct import *im, const struct staged *s, int so
 	return crypt_equal(root, s->h.root, LEAF_BYTES) ? 0 : -EBADMSG;
 }
 
-static errint_t verify(struct import *im, const struct staged *s, int source, int fd, bool *ret_changed)
+static errint_t verify(struct sealer *w, const struct staged *s, int source, int fd, bool *ret_changed)
 {
 	struct content_keys *k = secret_alloc(sizeof *k);
 	struct stat now;
 	if (!k)
 		return -ENOMEM;
-	errint_t r = read_header(im, s, fd, k);
+	errint_t r = read_header(w->im, s, fd, k);
 	if (!r)
-		r = verify_content(im, s, source, fd, k, ret_changed);
+		r = verify_content(w, s, source, fd, k, ret_changed);
 	secret_free(k, sizeof *k);
 	if (r)
 		return r == -EBADMSG ? -EIO : r; /* what was written just now came back as something else */
@@ -240,31 +244,31 @@ static errint_t verify(struct import *im, const struct staged *s, int source, in
 
 /* ---- together -------------------------------------------------------------------------------------------------------------- */
 
-static errint_t attempt(struct import *im, struct staged *s, int source, bool *ret_changed)
+static errint_t attempt(struct sealer *w, struct staged *s, int source, bool *ret_changed)
 {
+	const int staging = w->im->a->staging_fd;
 	*ret_changed = false;
 	staging_name(s->tmp);
-	cleanup_fd int fd = openat(im->a->staging_fd, s->tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	errint_t r = fd < 0 ? -errno : seal(im, s, source, fd);
+	cleanup_fd int fd = openat(staging, s->tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	errint_t r = fd < 0 ? -errno : seal(w, s, source, fd);
 	if (!r)
-		r = verify(im, s, source, fd, ret_changed);
+		r = verify(w, s, source, fd, ret_changed);
 	if (fd >= 0 && (r || *ret_changed))
-		unlinkat(im->a->staging_fd, s->tmp, 0);
+		unlinkat(staging, s->tmp, 0);
 	if (r || *ret_changed)
 		s->tmp[0] = 0;
 	return r;
 }
 
-errint_t import_seal(struct import *im, struct staged *s, int source, const char *path, const struct import_item *it,
-		     enum import_outcome *ret_outcome)
+errint_t import_seal(struct sealer *w, struct staged *s, enum import_outcome *ret_outcome)
 {
 	bool changed = true;
 	errint_t r = 0;
 	*ret_outcome = IMPORT_FAILED;
 	for (int i = 0; !r && changed && i < ATTEMPTS; i++) {
-		r = fstat(source, &s->st) ? -errno : header_begin(im, s, path, it->names, ret_outcome);
+		r = fstat(s->source, &s->st) ? -errno : header_begin(w->im, s, ret_outcome);
 		if (!r)
-			r = attempt(im, s, source, &changed);
+			r = attempt(w, s, s->source, &changed);
 	}
 	if (!r && changed)
 		*ret_outcome = IMPORT_CHANGING;
@@ -276,12 +280,12 @@ static errint_t same_content(struct import *im, struct ofile *of, int source, bo
 	uint64_t size = of->size;
 	*ret = false;
 	for (uint64_t off = 0;; off += RUN_BYTES) {
-		ssize_t n = io_pread(source, im->plain, RUN_BYTES, (off_t)off), m = 0;
+		ssize_t n = io_pread(source, im->own.plain, RUN_BYTES, (off_t)off), m = 0;
 		if (n >= 0 && off < size)
-			m = ofile_read(im->a, of, im->again, RUN_BYTES, off);
+			m = ofile_read(im->a, of, im->own.again, RUN_BYTES, off);
 		if (n < 0 || m < 0)
 			return (errint_t)(n < 0 ? n : m);
-		if (n != m || memcmp(im->plain, im->again, (size_t)n))
+		if (n != m || memcmp(im->own.plain, im->own.again, (size_t)n))
 			return 0;
 		if ((size_t)n < RUN_BYTES)
 			break;

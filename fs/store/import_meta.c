@@ -63,7 +63,7 @@ errint_t import_xattrs(struct import *im, int source, import_put put, void *ctx)
 		else
 			r = put(ctx, p, value, (size_t)len);
 	}
-	im->lists_dropped += dropped;
+	atomic_fetch_add(&im->lists_dropped, dropped);
 	return r;
 }
 

@@ -330,5 +330,5 @@ errint_t import_place(struct import *im, struct staged *s)
 	/* The kernel may remember that there is no such name. */
 	if (!r && s->kind != STAGED_DIR_END && a->hooks.entry_gone)
 		a->hooks.entry_gone(a->hooks.ctx, s->dir, NULL, s->name);
-	return import_tell(im, s, r == -EEXIST ? IMPORT_CLASH : r ? IMPORT_FAILED : outcome, r);
+	return import_decide(im, s, r == -EEXIST ? IMPORT_CLASH : r ? IMPORT_FAILED : outcome, r);
 }

@@ -131,9 +131,9 @@ static errint_t copy_content(struct restore *x, const struct copy_file *f, int f
 	uint8_t root[LEAF_BYTES] = {0};
 	for (uint64_t off = 0; off < f->h.size; off += COPY_RUN) {
 		size_t len = (size_t)min_u64(COPY_RUN, f->h.size - off), blocks = (len + a->block_size - 1) / a->block_size;
-		errint_t r = copy_run(a, f->fd, f->keys, off / a->block_size, len, x->im->sealed, x->im->again, root, ret_block);
+		errint_t r = copy_run(a, f->fd, f->keys, off / a->block_size, len, x->im->own.sealed, x->im->own.again, root, ret_block);
 		if (!r)
-			r = io_pwrite(fd, x->im->sealed, len + blocks * a->overhead, (off_t)block_offset(a->suite, a->block_size, off / a->block_size));
+			r = io_pwrite(fd, x->im->own.sealed, len + blocks * a->overhead, (off_t)block_offset(a->suite, a->block_size, off / a->block_size));
 		if (r)
 			return r;
 	}
@@ -262,7 +262,7 @@ static errint_t take_back(struct restore *x, struct level *l, const struct copy_
 	struct staged *s = calloc(1, sizeof *s);
 	if (!s)
 		return -ENOMEM;
-	*s = (struct staged){.number = ++x->item, .kind = STAGED_FILE, .fd = -1, .replace = replace};
+	*s = (struct staged){.number = ++x->item, .kind = STAGED_FILE, .fd = -1, .source = -1, .replace = replace};
 	errint_t r = make_level(x, l);
 	if (!r)
 		r = import_parent(x->im, path, &s->dir, s->name);
@@ -293,7 +293,7 @@ static errint_t take_symlink(struct restore *x, struct level *l, const char *pat
 	struct staged *s = calloc(1, sizeof *s);
 	if (!s)
 		return -ENOMEM;
-	*s = (struct staged){.number = ++x->item, .kind = STAGED_OTHER, .fd = -1, .st = *st, .to = strdup(target)};
+	*s = (struct staged){.number = ++x->item, .kind = STAGED_OTHER, .fd = -1, .source = -1, .st = *st, .to = strdup(target)};
 	s->st.st_mode = S_IFLNK | 0777;
 	errint_t r = s->to ? make_level(x, l) : -ENOMEM;
 	if (!r)
@@ -323,15 +323,15 @@ static errint_t restore_link_file(struct restore *x, struct level *l, const stru
 	uint8_t root[LEAF_BYTES] = {0};
 	uint64_t block;
 	size_t len = (size_t)f->h.size;
-	errint_t r = len && len <= SYMLINK_TARGET_MAX ? copy_run(x->a, f->fd, f->keys, 0, len, x->im->sealed, x->im->again, root, &block) : -EBADMSG;
-	if (!r && (!crypt_equal(root, f->h.root, LEAF_BYTES) || memchr(x->im->again, 0, len)))
+	errint_t r = len && len <= SYMLINK_TARGET_MAX ? copy_run(x->a, f->fd, f->keys, 0, len, x->im->own.sealed, x->im->own.again, root, &block) : -EBADMSG;
+	if (!r && (!crypt_equal(root, f->h.root, LEAF_BYTES) || memchr(x->im->own.again, 0, len)))
 		r = -EBADMSG;
 	if (r) {
 		tell(x, path, RESTORE_DAMAGED, "its target does not open", r);
 		return 0;
 	}
-	x->im->again[len] = 0;
-	return take_symlink(x, l, path, &f->st, (const char *)x->im->again);
+	x->im->own.again[len] = 0;
+	return take_symlink(x, l, path, &f->st, (const char *)x->im->own.again);
 }
 
 static errint_t restore_file(struct restore *x, struct level *l, const char *backing, const char *name, size_t len, const char *path)
