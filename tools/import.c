@@ -37,13 +37,15 @@ struct job {
 	int64_t now;
 	/* what the survey found */
 	struct import_sums sums;
+	struct import_dates *dates;
 	uint64_t files, bytes, overdue, dirs, others, odd, unreadable;
 	/* what became of it */
 	struct sender *sender;
 	struct remover *remover;
 	struct progress progress;
 	errint_t failed;
-	uint64_t done, done_bytes, present, was_overdue, left, lists;
+	uint64_t done, done_bytes, present, was_overdue, left;
+	struct import_totals totals;
 	void *seen; /* of tsearch: files as they were when they were sent */
 	int pass;
 	size_t sent_in_pass;
@@ -57,22 +59,35 @@ static bool odd(const struct stat *st)
 	return S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
 }
 
+static int survey_problem(void *ctx, const char *path, errint_t error)
+{
+	struct job *j = ctx;
+	if (j->init && !strcmp(path, ".lapse"))
+		return 0;
+	j->unreadable++;
+	if (j->dry)
+		path_told("left", path, strerror(-error));
+	return 0;
+}
+
 static int survey_entry(void *ctx, struct walk_dir *d, const char *name, const char *path, const struct stat *st)
 {
 	struct job *j = ctx;
-	bool overdue;
+	const struct import_asked q = {.policy = j->policy, .basis = j->basis, .now = j->now, .dates = j->dates};
+	bool overdue = false;
 	if (!S_ISREG(st->st_mode)) {
 		j->others += !odd(st);
 		j->odd += odd(st);
 		return 0;
 	}
-	if (faccessat(d->fd, name, R_OK, AT_SYMLINK_NOFOLLOW | AT_EACCESS)) {
-		j->unreadable++;
-		if (j->dry)
-			path_told("left", path, strerror(errno));
-		return 0;
-	}
-	j->failed = import_sums_add(&j->sums, j->policy, j->basis, j->now, path, (uint64_t)st->st_size, st->st_mtim.tv_sec, &overdue);
+	bool look = import_needs_content(&q, path);
+	cleanup_fd int fd = look ? walk_open(d->fd, name, O_RDONLY) : -1;
+	if (look ? fd < 0 : faccessat(d->fd, name, R_OK, AT_SYMLINK_NOFOLLOW | AT_EACCESS))
+		return survey_problem(j, path, -errno);
+	errint_t r = import_sums_add(&j->sums, &q, path, fd, st, &overdue);
+	if (r && r != -ENOMEM)
+		return survey_problem(j, path, r);
+	j->failed = r;
 	j->files++;
 	j->bytes += (uint64_t)st->st_size;
 	j->overdue += overdue;
@@ -87,17 +102,6 @@ static int survey_dir(void *ctx, struct walk_dir *d)
 	return 0;
 }
 
-static int survey_problem(void *ctx, const char *path, errint_t error)
-{
-	struct job *j = ctx;
-	if (j->init && !strcmp(path, ".lapse"))
-		return 0;
-	j->unreadable++;
-	if (j->dry)
-		path_told("left", path, strerror(-error));
-	return 0;
-}
-
 static int survey(struct job *j)
 {
 	const struct walk w = {.one_filesystem = j->in_place, .dir = survey_dir, .entry = survey_entry, .problem = survey_problem, .ctx = j};
@@ -105,7 +109,7 @@ static int survey(struct job *j)
 	return j->failed ? say_error("%s: %s", j->source, strerror(-j->failed)) : EXIT_DONE;
 }
 
-enum { C_CLASS, C_LIFETIME, C_FILES, C_SIZE, C_OVERDUE };
+enum { C_CLASS, C_LIFETIME, C_FILES, C_SIZE, C_OVERDUE, C_CAPTURED };
 
 static const struct column columns[] = {
 	[C_CLASS] = {"CLASS", .help = "class by the policy in force"},
@@ -113,11 +117,13 @@ static const struct column columns[] = {
 	[C_FILES] = {"FILES", .right = true, .help = "how many files"},
 	[C_SIZE] = {"SIZE", .right = true, .help = "bytes of content"},
 	[C_OVERDUE] = {"OVERDUE", .right = true, .help = "of them past their date already"},
+	[C_CAPTURED] = {"CAPTURED", .right = true, .hidden = true, .program = true, .help = "of them that count from when they were captured (--basis captured)"},
 };
 
 static int show_survey(struct job *j)
 {
 	char a[HUMAN_BYTES];
+	uint64_t captured = 0;
 	struct table *t = table_new(j->args, "classes", columns, ARRAY_SIZE(columns));
 	if (!t)
 		return EXIT_USAGE;
@@ -129,6 +135,8 @@ static int show_survey(struct job *j)
 		table_number(t, C_FILES, (int64_t)s->files, human_count(s->files, a));
 		table_number(t, C_SIZE, (int64_t)s->bytes, human_size(s->bytes, a));
 		table_number(t, C_OVERDUE, (int64_t)s->overdue, human_count(s->overdue, a));
+		table_number(t, C_CAPTURED, (int64_t)s->captured, human_count(s->captured, a));
+		captured += s->captured;
 	}
 	table_note(t, "directories", (int64_t)j->dirs);
 	table_note(t, "others", (int64_t)j->others);
@@ -138,6 +146,8 @@ static int show_survey(struct job *j)
 	table_free(t);
 	fflush(stdout);
 	fprintf(stderr, "And %" PRIu64 " directories, %" PRIu64 " symlinks, fifos and sockets.\n", j->dirs, j->others);
+	if (j->basis == IMPORT_BASIS_CAPTURED)
+		fprintf(stderr, "%" PRIu64 " of the files count from when they were captured, the others from when they were modified.\n", captured);
 	if (j->unreadable)
 		fprintf(stderr, "%" PRIu64 " that cannot be read here are left where they are.\n", j->unreadable);
 	if (j->odd)
@@ -396,7 +406,7 @@ static int send(struct job *j)
 	errint_t r = -ENOMEM;
 	if ((j->sender = sender_new(ctl_session_socket(session), ctl_session_stream(session), &hooks))) {
 		r = send_all(j);
-		errint_t end = sender_end(j->sender, &j->lists, &f);
+		errint_t end = sender_end(j->sender, &j->totals, &f);
 		r = r ? r : end;
 	}
 	sender_free(j->sender);
@@ -424,8 +434,11 @@ static void tell(struct job *j, double seconds)
 	if (j->was_overdue)
 		printf("%s past their date were not taken in%s; the audit log says so.\n", human_count(j->was_overdue, a),
 			j->in_place ? ", and are removed" : "");
-	if (j->lists)
-		printf("%s files had access lists; the policy does not keep those (acl = yes would).\n", human_count(j->lists, a));
+	if (j->totals.lists)
+		printf("%s files had access lists; the policy does not keep those (acl = yes would).\n", human_count(j->totals.lists, a));
+	if (j->basis == IMPORT_BASIS_CAPTURED)
+		printf("%s count from when they were captured; %s from when they were modified: no date of their capture is believed, or their class does not ask for one.\n",
+			human_count(j->totals.captured, a), human_count(j->totals.undated, b));
 	if (j->left)
 		printf("%s could not be taken in and were left, see above.\n", human_count(j->left, a));
 	if (j->in_place)
@@ -610,6 +623,10 @@ static int open_made(struct job *j)
 static int survey_and_confirm(struct job *j)
 {
 	int e = plan_time(j);
+	if (e == EXIT_DONE && j->basis == IMPORT_BASIS_CAPTURED && !import_has_captured(j->policy))
+		e = say_error("--basis captured: no class of the policy counts from it (basis = captured, with a timezone); take modified or now");
+	if (e == EXIT_DONE && j->basis == IMPORT_BASIS_CAPTURED && !(j->dates = import_dates_new()))
+		e = say_error("out of memory");
 	if (e == EXIT_DONE)
 		e = survey(j);
 	if (e == EXIT_DONE)
@@ -712,8 +729,6 @@ static int usage(const struct args *a, struct job *j)
 		return say_usage("say from when the files' lives count: --basis captured, modified or now");
 	if (import_basis_by_name(basis, &j->basis))
 		return say_usage("--basis takes captured, modified or now, not '%s'", basis);
-	if (j->basis == IMPORT_BASIS_CAPTURED)
-		return say_error("--basis captured is not supported yet; take modified or now");
 	return EXIT_DONE;
 }
 
@@ -745,6 +760,7 @@ static int import_run(const struct args *a)
 	init_plan_free(j->init);
 	policy_unref(j->policy);
 	import_sums_free(&j->sums);
+	import_dates_free(j->dates);
 	tdestroy(j->seen, free);
 	free(j);
 	return e;

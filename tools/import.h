@@ -40,8 +40,7 @@ errint_t sender_entry(struct sender *s, struct walk_dir *d, const char *name, co
 errint_t sender_dir(struct sender *s, struct walk_dir *d, bool end);
 /* Everything that was sent is on disk, or told as left. */
 errint_t sender_settle(struct sender *s);
-/* The end: ret_lists: files whose access lists are not kept. */
-errint_t sender_end(struct sender *s, uint64_t *ret_lists, struct fault *f);
+errint_t sender_end(struct sender *s, struct import_totals *ret, struct fault *f);
 char *sender_path(const struct walk_dir *d, const char *name); /* malloc'd */
 
 /* ---- import_place.c: a directory becomes an archive where it lies ---- */

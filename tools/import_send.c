@@ -31,7 +31,7 @@ struct sender {
 	struct sent **retry;
 	size_t retry_count, retry_cap;
 	bool no_space, full, ended;
-	uint64_t lists_dropped;
+	struct import_totals totals;
 	errint_t failed;
 	struct fault fault;
 };
@@ -170,7 +170,7 @@ static errint_t row(struct sender *s, const struct ctl_line *l)
 	else if (!strcmp(l->word, "durable"))
 		s->durable = (uint64_t)ctl_num(l, "item", 0);
 	else if (!strcmp(l->word, "sum"))
-		s->lists_dropped = (uint64_t)ctl_num(l, "lists-dropped", 0);
+		s->totals = (struct import_totals){(uint64_t)ctl_num(l, "lists-dropped", 0), (uint64_t)ctl_num(l, "captured", 0), (uint64_t)ctl_num(l, "undated", 0)};
 	else if (!strcmp(l->word, "ok"))
 		s->ended = true;
 	else if (!strcmp(l->word, "error")) {
@@ -413,7 +413,7 @@ errint_t sender_dir(struct sender *s, struct walk_dir *d, bool end)
 	return fd < 0 ? left(s, t, -errno) : put(s, end ? "dir-end" : "dir", t, fd, NULL, NULL);
 }
 
-errint_t sender_end(struct sender *s, uint64_t *ret_lists, struct fault *f)
+errint_t sender_end(struct sender *s, struct import_totals *ret, struct fault *f)
 {
 	errint_t r = s->failed ? s->failed : sender_settle(s);
 	if (!r) {
@@ -423,7 +423,7 @@ errint_t sender_end(struct sender *s, uint64_t *ret_lists, struct fault *f)
 	}
 	while (!r && !s->ended)
 		r = read_rows(s);
-	*ret_lists = s->lists_dropped;
+	*ret = s->totals;
 	if (r && s->fault.text[0])
 		return fault_set(f, r, "%s", s->fault.text);
 	return r;

@@ -102,6 +102,7 @@ errint_t verb_import(struct ctl_call *c)
 	uint32_t groups[CTL_GROUPS_MAX];
 	struct subject who;
 	struct session s = {.call = c};
+	struct import_totals t;
 	struct import_options o = {.planned_at = INT64_MIN, .outcome = put_outcome, .durable = put_durable, .ctx = &s, .who = &who};
 	if (import_basis_by_name(ctl_str(c->args, "basis"), &o.basis))
 		return verb_fail(c, -EINVAL, "An import needs a basis: captured, modified or now");
@@ -115,7 +116,7 @@ errint_t verb_import(struct ctl_call *c)
 	o.compare = verb_flag(c, "compare");
 	verb_subject(c, &who, groups);
 	if ((r = import_new(c->archive, &o, &s.im)))
-		return r == -EOPNOTSUPP ? verb_fail(c, r, "The basis 'captured' is not supported yet; take modified or now") : r;
+		return r;
 	/* Before anything is taken in: after a crash, too, it is known what lay there in plain. */
 	r = once_plain_note(c->archive, source, o.in_place);
 	ctl_begin(&c->out, "ready");
@@ -123,7 +124,10 @@ errint_t verb_import(struct ctl_call *c)
 		r = items(&s);
 	if (!r) {
 		ctl_begin(&c->out, "sum");
-		ctl_put_u64(&c->out, "lists-dropped", import_lists_dropped(s.im));
+		import_totals(s.im, &t);
+		ctl_put_u64(&c->out, "lists-dropped", t.lists);
+		ctl_put_u64(&c->out, "captured", t.captured);
+		ctl_put_u64(&c->out, "undated", t.undated);
 		r = verb_row(c);
 	}
 	import_free(s.im);

@@ -9,14 +9,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-errint_t captured_at(struct archive *a, const struct policy_class *c, int fd, int64_t created_at, int64_t *ret)
+errint_t captured_at(struct exif_readers *readers, const struct policy_class *c, int fd, int64_t created_at, int64_t *ret)
 {
 	struct exif_instants found = {.count = 0};
 	if (c->basis != POLICY_BASIS_CAPTURED)
 		return -ENODATA;
 	cleanup_free uint8_t *head = malloc(EXIF_HEAD_MAX);
 	ssize_t n = head ? io_pread(fd, head, EXIF_HEAD_MAX, 0) : -ENOMEM;
-	errint_t r = n < 0 ? (errint_t)n : !exif_may_have(head, (size_t)n) ? 0 : exif_ask(a->exif, policy_timezone(c), head, (size_t)n, &found);
+	errint_t r = n < 0 ? (errint_t)n : !exif_may_have(head, (size_t)n) ? 0 : exif_ask(readers, policy_timezone(c), head, (size_t)n, &found);
 	if (r)
 		return r == -EBADMSG ? -ENODATA : r;
 	*ret = policy_captured_at(c, created_at, found.at, found.count);

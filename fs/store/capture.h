@@ -7,7 +7,7 @@
 
 /* Of a plain file, behind `fd`: the instant that it counts from in class `c` if it is created at `created_at`. -ENODATA: it has no date that is believed, or the
  * class does not count from one. -EAGAIN: it cannot be looked at now (exif_ask). The descriptor's position is not used. */
-errint_t captured_at(struct archive *a, const struct policy_class *c, int fd, int64_t created_at, int64_t *ret);
+errint_t captured_at(struct exif_readers *readers, const struct policy_class *c, int fd, int64_t created_at, int64_t *ret);
 
 /* A file that is looked at: its header then, and the beginning of its content. */
 struct capture {

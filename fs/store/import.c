@@ -13,8 +13,6 @@
 
 errint_t import_new(struct archive *a, const struct import_options *o, struct import **ret)
 {
-	if (o->basis == IMPORT_BASIS_CAPTURED)
-		return -EOPNOTSUPP;
 	struct import *im = calloc(1, sizeof *im);
 	if (!im)
 		return -ENOMEM;
@@ -73,7 +71,10 @@ void import_free(struct import *im)
 	free(im);
 }
 
-uint64_t import_lists_dropped(const struct import *im) { return atomic_load(&im->lists_dropped); }
+void import_totals(const struct import *im, struct import_totals *ret)
+{
+	*ret = (struct import_totals){atomic_load(&im->lists_dropped), im->captured, im->undated};
+}
 
 /* lock held. */
 static errint_t missing_add(struct import *im, uint64_t item)
@@ -115,6 +116,10 @@ errint_t import_decide(struct import *im, struct staged *s, enum import_outcome 
 
 static void tell(struct import *im, const struct staged *s)
 {
+	if (s->kind == STAGED_FILE && s->outcome == IMPORT_PLACED && im->o.basis == IMPORT_BASIS_CAPTURED) {
+		im->captured += s->captured;
+		im->undated += !s->captured;
+	}
 	im->o.outcome(im->o.ctx, s->number, s->outcome, s->error);
 }
 

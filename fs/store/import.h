@@ -11,7 +11,7 @@
 enum import_basis {
 	IMPORT_BASIS_NOW,
 	IMPORT_BASIS_MODIFIED, /* its mtime, but never later than now */
-	IMPORT_BASIS_CAPTURED, /* in the grammar; import_new refuses it */
+	IMPORT_BASIS_CAPTURED, /* its capture date, where its class counts from that and it has one that is believed, held against its mtime; else its mtime */
 };
 errint_t import_basis_by_name(const char *name, enum import_basis *ret); /* -EINVAL */
 
@@ -39,7 +39,6 @@ struct import_options {
 };
 
 struct import;
-/* -EOPNOTSUPP: the basis is not supported yet. */
 errint_t import_new(struct archive *a, const struct import_options *o, struct import **ret);
 /* What has not been put in its place is forgotten; NULL is fine. */
 void import_free(struct import *im);
@@ -60,8 +59,11 @@ errint_t import_dir_end(struct import *im, const struct import_item *it);       
 errint_t import_other(struct import *im, const struct import_item *it);                /* symlink, fifo, socket */
 /* Brings what was given to the disk and puts it in place; at the end twice, so that the places are on disk too. -EIO: the disk failed. */
 errint_t import_commit(struct import *im);
-/* Source files had access lists that the policy does not keep. */
-uint64_t import_lists_dropped(const struct import *im);
+struct import_totals {
+	uint64_t lists; /* source files had access lists that the policy does not keep */
+	uint64_t captured, undated; /* of those that were placed, with basis captured: that count from their capture, or from their mtime */
+};
+void import_totals(const struct import *im, struct import_totals *ret);
 
 /* Of the root of an open archive: is this name in it one that lapse has sealed? */
 errint_t import_is_sealed(struct archive *a, const char *backing, bool *ret);
@@ -90,13 +92,26 @@ errint_t once_plain_forget(struct archive *a, const struct subject *who, const c
 
 struct import_sum {
 	char class_[64], lifetime[32];
-	uint64_t files, bytes, overdue, overdue_bytes;
+	uint64_t files, bytes, overdue, overdue_bytes, captured;
 };
 struct import_sums {
 	struct import_sum *item;
 	size_t count, cap;
 };
-/* Counts one file by the policy; true in *ret_overdue if it would be past its date at `now`. */
-errint_t import_sums_add(struct import_sums *s, const struct policy *p, enum import_basis basis, int64_t now, const char *path, uint64_t size,
-			 int64_t mtime, bool *ret_overdue);
+/* Who looks for capture dates of files that are in no archive yet; NULL without memory. */
+struct import_dates;
+struct import_dates *import_dates_new(void);
+void import_dates_free(struct import_dates *d);
+/* Whether any class of the policy counts from capture dates. */
+bool import_has_captured(const struct policy *p);
+struct import_asked {
+	const struct policy *policy;
+	enum import_basis basis;
+	int64_t now;
+	struct import_dates *dates; /* of basis captured */
+};
+/* Whether the file's content has to be looked at to count it. */
+bool import_needs_content(const struct import_asked *q, const char *path);
+/* Counts one file, open behind `fd` if its content is needed; true in *ret_overdue if it would be past its date at `now`. */
+errint_t import_sums_add(struct import_sums *s, const struct import_asked *q, const char *path, int fd, const struct stat *st, bool *ret_overdue);
 void import_sums_free(struct import_sums *s);

@@ -15,11 +15,6 @@
 
 /* ---- the header ---------------------------------------------------------------------------------------------------------- */
 
-static int64_t instant_of(const struct import *im, const struct stat *st, int64_t now)
-{
-	return im->o.basis == IMPORT_BASIS_MODIFIED && st->st_mtim.tv_sec < now ? st->st_mtim.tv_sec : now;
-}
-
 /* im->lock held. */
 static errint_t count_overdue(struct import *im, const char *class_, uint64_t bytes)
 {
@@ -39,41 +34,56 @@ static errint_t count_overdue(struct import *im, const char *class_, uint64_t by
 	return 0;
 }
 
+/* It comes in with its date: it need not be looked at any more. */
+static errint_t take_date(struct archive *a, struct file_header *h, const struct import_instant *instant)
+{
+	if (!instant->looked)
+		return 0;
+	gate_capture(a, h, &instant->at, instant->captured);
+	return anchor_place(a->anchor, h);
+}
+
+/* What is past its date, and no hold keeps, stays outside. */
+static errint_t refuse_overdue(struct import *im, const struct staged *s, const struct policy_class *c, int64_t expires, enum import_outcome *ret_outcome)
+{
+	bool planned = policy_expired(expires, im->o.planned_at);
+	*ret_outcome = planned ? IMPORT_OVERDUE : IMPORT_NOW_OVERDUE;
+	pthread_mutex_lock(&im->lock);
+	errint_t r = planned ? count_overdue(im, c->name, (uint64_t)s->st.st_size) : 0;
+	pthread_mutex_unlock(&im->lock);
+	return r ? r : -EKEYEXPIRED;
+}
+
 /* Class and dates. A file that comes in has settled: no later rename gives it a longer life. */
 static errint_t header_begin(struct import *im, struct staged *s, enum import_outcome *ret_outcome)
 {
 	struct archive *a = im->a;
 	struct file_header *h = &s->h;
-	const char *path = s->path;
-	int64_t now = tclock_trusted(a->clock), instant = instant_of(im, &s->st, now);
-	errint_t r = 0;
+	struct import_instant instant;
+	int64_t now = tclock_trusted(a->clock);
 	memset(h, 0, sizeof *h);
 	struct policy *p = gate_policy(a);
-	const struct policy_class *c = policy_class_for(p, path);
+	const struct policy_class *c = policy_class_for(p, s->path);
 	h->basis_kind = (uint8_t)c->basis;
-	int64_t expires = policy_expires_at(c, instant);
 	crypt_random(h->file_id, FILE_ID_BYTES);
+	errint_t r = import_instant(a->exif, im->o.basis, c, s->source, &s->st, now, &instant);
+	int64_t expires = r ? POLICY_NEVER : policy_expires_at(c, instant.at);
 	/* What a hold keeps comes in, under its key. Holds on files that live are for when they get their names: until then one may be released. */
-	if (policy_expired(expires, now) && !hold_decide(a, path, h)) {
-		bool planned = policy_expired(expires, im->o.planned_at);
-		*ret_outcome = planned ? IMPORT_OVERDUE : IMPORT_NOW_OVERDUE;
-		pthread_mutex_lock(&im->lock);
-		r = planned ? count_overdue(im, c->name, (uint64_t)s->st.st_size) : 0;
-		pthread_mutex_unlock(&im->lock);
-		r = r ? r : -EKEYEXPIRED;
-	}
+	if (policy_expired(expires, now) && !hold_decide(a, s->path, h))
+		r = refuse_overdue(im, s, c, expires, ret_outcome);
 	bool linked = s->names && policy_settings(p)->hard_links;
 	policy_unref(p);
 	if (r)
 		return r;
+	s->captured = instant.captured;
 	h->state = HEADER_CLOSED;
 	h->type = HEADER_REGULAR;
 	h->flags = linked ? HEADER_FLAG_LINKED : 0;
 	h->generation = 1;
 	memcpy(h->dir_id, s->dir->dir->record.dir_id, DIR_ID_BYTES);
 	home_compute(h->home[0], a->keys, h->dir_id, s->name, strlen(s->name));
-	h->created_at = h->basis_at = h->modified_at = instant;
-	if ((r = gate_classify(a, path, now, h)))
+	h->created_at = h->basis_at = h->modified_at = instant.created_at;
+	if ((r = gate_classify(a, s->path, now, h)) || (r = take_date(a, h, &instant)))
 		return r;
 	h->settles_at = now;
 	h->commits_at = gate_commits_at(a, h, now);

@@ -1,6 +1,7 @@
 /* import_internal.h - shared by the files of an import. */
 #pragma once
 
+#include "exif/reader.h"
 #include "store/import.h"
 #include "store/ofile.h"
 
@@ -20,7 +21,7 @@ struct staged {
 	uint64_t number;
 	enum staged_kind kind;
 	struct inode *dir; /* a reference */
-	bool replace, names;
+	bool replace, names, captured;
 	uint64_t to_item;
 	struct staged *queued; /* the next that waits to be sealed */
 	int source;            /* of a file, until it is sealed; -1 */
@@ -73,6 +74,7 @@ struct import {
 	errint_t flush_error, place_error; /* when it has been joined */
 	uint64_t covers, placed; /* the last item that is in its place */
 	_Atomic uint64_t lists_dropped;
+	uint64_t captured, undated; /* of files that were placed */
 	struct overdue *overdue;
 	size_t overdue_count;
 	uint64_t *missing; /* items that were to get more names, and are not there */
@@ -99,6 +101,13 @@ void import_sealer_end(struct sealer *w);
 errint_t import_seal(struct sealer *w, struct staged *s, enum import_outcome *ret_outcome);
 /* Whether the file that lies there is the same as the open source. */
 errint_t import_same(struct import *im, struct inode *i, int source, const struct stat *st, bool *ret);
+/* import_date.c: what a source's life counts from, in class `c`. `fd` is read where that asks for a capture date. An error of the source. */
+struct import_instant {
+	int64_t created_at, at;
+	bool looked, captured; /* its content was looked at; and has a date that counts */
+};
+errint_t import_instant(struct exif_readers *readers, enum import_basis basis, const struct policy_class *c, int fd, const struct stat *st, int64_t now,
+			struct import_instant *ret);
 /* import_meta.c */
 typedef errint_t (*import_put)(void *ctx, const char *name, const void *value, size_t size);
 /* Every attribute of the source that an archive keeps. */

@@ -1,30 +1,15 @@
-/* import_meta.c - attributes that come along with what is imported, and the dates that it gets. */
+/* import_meta.c - attributes that come along with what is imported. */
 #include "store/acl.h"
 #include "store/import_internal.h"
 
 #include "base/buf.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
 
 #define VALUE_MAX   65536
 #define KEPT_NAME   "user.lapse-import.kept"
 #define KEPT_BYTES  36
-
-errint_t import_basis_by_name(const char *name, enum import_basis *ret)
-{
-	static const char *const words[] = {
-		[IMPORT_BASIS_NOW] = "now", [IMPORT_BASIS_MODIFIED] = "modified", [IMPORT_BASIS_CAPTURED] = "captured"};
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (!strcmp(words[i], name)) {
-			*ret = (enum import_basis)i;
-			return 0;
-		}
-	return -EINVAL;
-}
-
-/* ---- extended attributes ---- */
 
 static bool begins(const char *name, const char *prefix) { return !strncmp(name, prefix, strlen(prefix)); }
 
@@ -92,47 +77,4 @@ void import_kept_attributes(int dir_fd, struct stat *st)
 	st->st_mtim.tv_sec = rbuf_i64(&r);
 	st->st_mtim.tv_nsec = rbuf_i64(&r);
 	st->st_mode = (st->st_mode & S_IFMT) | (rbuf_u32(&r) & 07777);
-}
-
-/* ---- what would become of a file ---- */
-
-static struct import_sum *sum_for(struct import_sums *s, const struct policy_class *c)
-{
-	for (size_t i = 0; i < s->count; i++)
-		if (!strcmp(s->item[i].class_, c->name))
-			return &s->item[i];
-	if (s->count == s->cap) {
-		size_t cap = s->cap ? 2 * s->cap : 8;
-		struct import_sum *item = realloc(s->item, cap * sizeof *item);
-		if (!item)
-			return NULL;
-		s->item = item;
-		s->cap = cap;
-	}
-	struct import_sum *n = &s->item[s->count++];
-	*n = (struct import_sum){.files = 0};
-	snprintf(n->class_, sizeof n->class_, "%s", c->name);
-	snprintf(n->lifetime, sizeof n->lifetime, "%s", policy_expire_text(c));
-	return n;
-}
-
-errint_t import_sums_add(struct import_sums *s, const struct policy *p, enum import_basis basis, int64_t now, const char *path, uint64_t size,
-			 int64_t mtime, bool *ret_overdue)
-{
-	const struct policy_class *c = policy_class_for(p, path);
-	struct import_sum *n = sum_for(s, c);
-	if (!n)
-		return -ENOMEM;
-	*ret_overdue = policy_expired(policy_expires_at(c, basis == IMPORT_BASIS_MODIFIED && mtime < now ? mtime : now), now);
-	n->files++;
-	n->bytes += size;
-	n->overdue += *ret_overdue;
-	n->overdue_bytes += *ret_overdue ? size : 0;
-	return 0;
-}
-
-void import_sums_free(struct import_sums *s)
-{
-	free(s->item);
-	*s = (struct import_sums){0};
 }

@@ -27,7 +27,7 @@ tree list "$src" >"$TEST_TMP/want"
 ! [ -e "$MNT/large" ] || die "there before" # and the kernel remembers that it is not
 outcome 2 import "$MNT" --from "$src"       # no basis
 outcome 3 import "$MNT" --from "$src" --basis captured
-said "not supported yet"
+said "no class of the policy counts from it"
 outcome 3 import "$MNT" --from "$MNT" --basis now
 outcome 3 import "$ARC" --from "$TEST_TMP" --basis now
 said "lie in one another"

@@ -35,7 +35,7 @@ static errint_t captured(const char *class_, const char *date, int64_t created_a
 	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(write(fd, i.byte, i.len), (ssize_t)i.len);
-	errint_t r = captured_at(a, policy_class_by_name(policy, class_), fd, created_at, ret);
+	errint_t r = captured_at(a->exif, policy_class_by_name(policy, class_), fd, created_at, ret);
 	close(fd);
 	return r;
 }
