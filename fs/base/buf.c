@@ -38,13 +38,18 @@ int64_t rbuf_i64(struct rbuf *r) { return (int64_t)take_le(r, 8); }
 uint64_t rbuf_var(struct rbuf *r)
 {
 	uint64_t v = 0;
-	for (unsigned shift = 0; shift < 64; shift += 7) {
-		uint8_t b = rbuf_u8(r);
+	size_t left = r->bad ? 0 : r->left;
+	const uint8_t *p = r->p;
+	for (unsigned shift = 0; left && shift < 64; shift += 7, left--) {
+		uint8_t b = *p++;
 		if (shift == 63 && b > 1)
 			break;
 		v |= (uint64_t)(b & 0x7f) << shift;
-		if (b < 0x80)
-			return r->bad ? 0 : v;
+		if (b >= 0x80)
+			continue;
+		r->left = left - 1;
+		r->p = p;
+		return v;
 	}
 	r->bad = true;
 	return 0;

@@ -8,6 +8,19 @@
 
 #define EXAMPLES_PER_KIND 3
 
+enum example_kind { EXAMPLE_EXPIRES, EXAMPLE_SHORTER, EXAMPLE_LONGER, EXAMPLE_RELEASED, EXAMPLE_MOVED, EXAMPLE_KINDS };
+
+/* The classes of a row, and of those behind it that are of the same class and, where globs tell that by the directory alone, lie beside it. */
+struct decided {
+	bool known;
+	uint8_t dir_id[DIR_ID_BYTES], class_fp[CLASS_FP_BYTES];
+	uint64_t moves;
+	char class_now[64];
+	const struct policy_class *was, *then, *here_now, *here;
+	bool moved;
+	struct policy_counts *counts; /* NULL: to be found */
+};
+
 struct planner {
 	struct archive *a;
 	const struct policy *now, *next;
@@ -16,7 +29,8 @@ struct planner {
 	int64_t at;
 	struct policy_plan *plan;
 	size_t cap;
-	struct policy_counts *last; /* of the row before, which is often of the same class */
+	struct decided decided;
+	unsigned examples[EXAMPLE_KINDS];
 };
 
 void policy_plan_free(struct policy_plan *p)
@@ -30,8 +44,6 @@ void policy_plan_free(struct policy_plan *p)
 static struct policy_counts *counts_of(struct planner *pl, const char *class_)
 {
 	struct policy_plan *plan = pl->plan;
-	if (pl->last && !strcmp(pl->last->class_, class_))
-		return pl->last;
 	size_t i = 0;
 	while (i < plan->classes && strcmp(plan->class_[i].class_, class_))
 		i++;
@@ -47,7 +59,7 @@ static struct policy_counts *counts_of(struct planner *pl, const char *class_)
 		plan->class_[plan->classes] = (struct policy_counts){.files = 0};
 		snprintf(plan->class_[plan->classes++].class_, sizeof plan->class_->class_, "%s", class_);
 	}
-	return pl->last = &plan->class_[i];
+	return &plan->class_[i];
 }
 
 /* A change that is made now finds committed what has committed by its times until now. */
@@ -70,18 +82,17 @@ static struct retention_life life_of(const struct catalogue_row *row, int64_t no
 		.compliance = floor_binds(row, now)};
 }
 
-static void add_example(struct planner *pl, const char *kind, const struct catalogue_row *row, const struct retention_life *from, const struct retention_life *to,
+static void add_example(struct planner *pl, enum example_kind kind, const struct catalogue_row *row, const struct retention_life *from, const struct retention_life *to,
 			const char *class_from, const char *class_to)
 {
+	static const char *const words[] = {"expires", "shorter", "longer", "released", "moved"};
 	struct policy_plan *plan = pl->plan;
-	size_t same = 0;
-	for (size_t i = 0; i < plan->examples; i++)
-		same += !strcmp(plan->example[i].kind, kind);
-	if (same == EXAMPLES_PER_KIND || plan->examples == PLAN_EXAMPLES)
+	if (pl->examples[kind] == EXAMPLES_PER_KIND || plan->examples == PLAN_EXAMPLES)
 		return;
+	pl->examples[kind]++;
 	const char *path = row_path(&pl->paths, row);
 	struct policy_example *e = &plan->example[plan->examples++];
-	*e = (struct policy_example){.kind = kind, .path = path ? strdup(path) : NULL, .from = from->expires_at, .to = to->expires_at};
+	*e = (struct policy_example){.kind = words[kind], .path = path ? strdup(path) : NULL, .from = from->expires_at, .to = to->expires_at};
 	snprintf(e->class_from, sizeof e->class_from, "%s", class_from);
 	snprintf(e->class_to, sizeof e->class_to, "%s", class_to);
 }
@@ -97,34 +108,57 @@ static void add(struct policy_counts *to, uint64_t bytes, bool expiring, bool sh
 	to->moved += moved;
 }
 
+static bool is_decided(const struct planner *pl, const struct catalogue_row *row)
+{
+	const struct decided *d = &pl->decided;
+	if (!d->known || memcmp(d->class_fp, row->class_fp, CLASS_FP_BYTES))
+		return false;
+	return !pl->need_path || (!memcmp(d->dir_id, row->dir_id, DIR_ID_BYTES) && d->moves == atomic_load(&pl->a->dir_moves));
+}
+
+static void decide(struct planner *pl, const struct catalogue_row *row)
+{
+	struct decided *d = &pl->decided;
+	unsigned line;
+	d->moves = atomic_load(&pl->a->dir_moves);
+	memcpy(d->dir_id, row->dir_id, DIR_ID_BYTES);
+	memcpy(d->class_fp, row->class_fp, CLASS_FP_BYTES);
+	gate_class_name(pl->a, row->class_fp, d->class_now, &line);
+	const char *path = pl->need_path ? row_path_like(&pl->paths, row, pl->now, pl->next) : NULL;
+	d->was = d->class_now[0] ? policy_class_by_name(pl->now, d->class_now) : NULL;
+	d->then = d->class_now[0] ? policy_class_by_name(pl->next, d->class_now) : NULL;
+	d->here_now = policy_class_for(pl->now, path ? path : "");
+	d->here = policy_class_for(pl->next, path ? path : "");
+	if (pl->need_path && !path) { /* where it lies cannot be told: it stays in its class */
+		d->here_now = d->was ? d->was : d->here_now;
+		d->here = d->then ? d->then : d->here;
+	}
+	d->moved = d->was == d->here_now && strcmp(d->here->name, d->here_now->name);
+	d->counts = NULL;
+	d->known = !pl->need_path || (path && pl->paths.alike);
+}
+
 static errint_t plan_row(void *ctx, const struct catalogue_row *row)
 {
 	struct planner *pl = ctx;
-	char class_now[64];
-	unsigned line;
-	gate_class_name(pl->a, row->class_fp, class_now, &line);
-	const char *path = pl->need_path ? row_path_like(&pl->paths, row, pl->now, pl->next) : NULL;
-	const struct policy_class *was = class_now[0] ? policy_class_by_name(pl->now, class_now) : NULL,
-				  *then = class_now[0] ? policy_class_by_name(pl->next, class_now) : NULL,
-				  *here_now = policy_class_for(pl->now, path ? path : ""), *here = policy_class_for(pl->next, path ? path : "");
+	if (!is_decided(pl, row))
+		decide(pl, row);
+	const char *class_now = pl->decided.class_now;
+	const struct policy_class *was = pl->decided.was, *then = pl->decided.then, *here_now = pl->decided.here_now, *here = pl->decided.here;
 	struct retention_life from = life_of(row, pl->at), to;
-	if (pl->need_path && !path) { /* where it lies cannot be told: it stays in its class */
-		here_now = was ? was : here_now;
-		here = then ? then : here;
-	}
 	retention_review(&from, here_now, was);
 	to = from;
 	retention_review(&to, here, then);
 	bool dead = policy_expired(from.expires_at, pl->at), expiring = !dead && policy_expired(to.expires_at, pl->at);
 	bool shorter = !dead && !expiring && to.expires_at < from.expires_at, longer = to.expires_at > from.expires_at;
-	bool released = !policy_modifiable(from.retain_until, pl->at) && policy_modifiable(to.retain_until, pl->at), moved = was != here_now ? false : strcmp(here->name, here_now->name) != 0;
-	struct policy_counts *c = counts_of(pl, class_now[0] ? class_now : "?");
-	if (!c)
+	bool released = !policy_modifiable(from.retain_until, pl->at) && policy_modifiable(to.retain_until, pl->at), moved = pl->decided.moved;
+	struct policy_counts *c = pl->decided.counts ? pl->decided.counts : counts_of(pl, class_now[0] ? class_now : "?");
+	if (!(pl->decided.counts = c))
 		return -ENOMEM;
 	add(c, row->size, expiring, shorter, longer, released, moved);
 	add(&pl->plan->total, row->size, expiring, shorter, longer, released, moved);
 	if (expiring || shorter || longer || released || moved)
-		add_example(pl, expiring ? "expires" : shorter ? "shorter" : longer ? "longer" : released ? "released" : "moved", row, &from, &to,
+		add_example(pl, expiring ? EXAMPLE_EXPIRES : shorter ? EXAMPLE_SHORTER : longer ? EXAMPLE_LONGER : released ? EXAMPLE_RELEASED : EXAMPLE_MOVED, row, &from, &to,
 			    class_now, here->name);
 	return 0;
 }
