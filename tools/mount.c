@@ -12,7 +12,9 @@
 #include "base/helper.h"
 #include "base/log.h"
 #include "ctl/server.h"
+#include "fuse/sandbox.h"
 #include "fuse/session.h"
+#include "store/anchor.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +29,10 @@ struct daemon {
 	char archive[CTL_PATH_MAX], mountpoint[CTL_PATH_MAX];
 	int ready_fd;
 	bool served;
+	uint8_t uuid[UUID_BYTES];
+	struct unlock unlock;
+	char *policy; /* the text of the file that is to be applied; NULL: none */
+	size_t policy_len;
 	struct archive *store;
 	struct session *session;
 	struct ctl_place place;
@@ -112,10 +118,11 @@ static void on_stopping(void *ctx)
 }
 
 /* The file differs from what is sealed: take it if nothing that exists expires by it, else go on with the sealed one and say so. */
-static void policy_reconcile(struct daemon *d, const char *file)
+static void policy_reconcile(struct daemon *d)
 {
-	cleanup_free char *text = NULL, *sealed = NULL;
-	size_t len, sealed_len;
+	const char *file = d->request->policy;
+	cleanup_free char *sealed = NULL;
+	size_t sealed_len;
 	uint64_t generation;
 	int64_t applied_at;
 	struct policy_plan plan;
@@ -126,14 +133,11 @@ static void policy_reconcile(struct daemon *d, const char *file)
 		.login_uid = POLICY_NO_UID,
 		.gid = getegid(),
 		.pid = (uint32_t)getpid()};
-	if (policy_file_read(file, &text, &len) != EXIT_DONE) {
-		say_warning("mounting with the policy sealed in the archive");
+	if (archive_policy_text(d->store, &sealed, &sealed_len, &generation, &applied_at) == 0 && sealed_len == d->policy_len &&
+		!memcmp(sealed, d->policy, d->policy_len))
 		return;
-	}
-	if (archive_policy_text(d->store, &sealed, &sealed_len, &generation, &applied_at) == 0 && sealed_len == len &&
-		!memcmp(sealed, text, len))
-		return;
-	errint_t r = archive_policy_apply(d->store, text, len, &(struct policy_change){.who = &who, .reason = "at mount"}, &plan, &diags, &f);
+	errint_t r = archive_policy_apply(
+		d->store, d->policy, d->policy_len, &(struct policy_change){.who = &who, .reason = "at mount"}, &plan, &diags, &f);
 	if (r)
 		archive_tell(d->store, ALERT_POLICY_KEPT, NULL, NULL, "mounted with the sealed policy, not with %s: %s", file,
 			f.text[0] ? f.text : r == -EINVAL ? "it has errors" : strerror(-r));
@@ -151,44 +155,60 @@ static void policy_reconcile(struct daemon *d, const char *file)
 	policy_diags_free(&diags);
 }
 
-/* 0, SAID_… after a message of its own, or an error with a sentence. */
-static errint_t open_store(struct daemon *d, struct fault *f)
+/* What the daemon does not see any more once it is confined: the key, and the policy's file. 0, SAID_… after a message of its own, or an error with a sentence. */
+static errint_t read_secrets(struct daemon *d, struct fault *f)
 {
 	const struct mount_request *m = d->request;
 	struct key_slot_info slot[KEYRING_SLOTS];
 	size_t count;
-	struct unlock u = {0};
 	cleanup_free struct keyring *kr = calloc(1, sizeof *kr);
-	errint_t r = kr ? session_clear_dead(d->mountpoint, f) : -ENOMEM;
-	if (!r) /* before anyone is asked for a passphrase */
-		r = archive_keys_offline(d->archive, slot, &count, kr, f);
+	/* before anyone is asked for a passphrase */
+	errint_t r = kr ? archive_keys_offline(d->archive, slot, &count, kr, f) : -ENOMEM;
 	if (r)
 		return r;
-	int e = unlock_get(d->archive, m->key_file, m->passphrase_fd, UNLOCK_OPEN, &u);
+	memcpy(d->uuid, kr->uuid, sizeof d->uuid);
+	int e = unlock_get(d->archive, m->key_file, m->passphrase_fd, UNLOCK_OPEN, &d->unlock);
 	if (e != EXIT_DONE)
 		return e == EXIT_USAGE ? SAID_USAGE : SAID_ERROR;
-	struct archive_open o = {.path = d->archive, .secret = u.secret};
-	r = archive_open(&o, &d->store, f);
-	unlock_free(&u);
-	if (!r)
-		alert_out_use(d->alerts, d->store, !m->foreground || getenv("JOURNAL_STREAM"));
-	if (!r && m->policy)
-		policy_reconcile(d, m->policy);
-	return r;
+	if (m->policy && policy_file_read(m->policy, &d->policy, &d->policy_len) != EXIT_DONE)
+		say_warning("mounting with the policy sealed in the archive");
+	return 0;
+}
+
+static errint_t confine(struct daemon *d, struct fault *f)
+{
+	char **state, base[CTL_PATH_MAX];
+	errint_t r = archive_state_dirs(d->uuid, &state);
+	if (r)
+		return r;
+	const char *writable[ANCHOR_COPIES_MAX + 4] = {d->archive, base};
+	snprintf(base, sizeof base, "%s", d->place.dir);
+	*strrchr(base, '/') = '\0';
+	for (size_t i = 0; state[i]; i++)
+		writable[i + 2] = state[i];
+	r = session_confine(&(struct session_confinement){.writable = writable}, f);
+	archive_state_dirs_free(state);
+	return r ? r : ctl_place_reopen(&d->place);
 }
 
 static errint_t prepare(struct daemon *d, struct fault *f)
 {
-	errint_t r = open_store(d, f);
+	errint_t r = read_secrets(d, f);
 	if (!r)
-		r = ctl_place_claim(d->archive, &d->place, f);
+		r = confine(d, f);
+	if (!r) {
+		struct archive_open o = {.path = d->archive, .secret = d->unlock.secret};
+		r = archive_open(&o, &d->store, f);
+	}
+	unlock_free(&d->unlock);
 	if (r)
 		return r;
+	alert_out_use(d->alerts, d->store, !d->request->foreground || getenv("JOURNAL_STREAM"));
+	if (d->policy)
+		policy_reconcile(d);
 	struct session_options o = {
 		.archive = d->store,
-		.mountpoint = d->mountpoint,
 		.name = geteuid() == 0 ? d->place.name : NULL,
-		.allow_other = geteuid() == 0,
 		.foreground = d->request->foreground,
 		.want_uring = !d->request->only_device,
 		.ready_fd = d->ready_fd,
@@ -208,12 +228,34 @@ static errint_t prepare(struct daemon *d, struct fault *f)
 	return r ? r : ctl_server_new(&d->place, d->store, &d->hooks, &d->server);
 }
 
+/* While there is no key: the place is settled, and the helper forked that acts there. */
+static errint_t begin(struct daemon *d, struct fault *f)
+{
+	struct session_place p = {.archive = d->archive, .mountpoint = d->mountpoint, .allow_other = geteuid() == 0};
+	errint_t r = session_clear_dead(d->mountpoint, f);
+	if (!r)
+		r = session_plan(&p, f);
+	if (!r)
+		r = ctl_place_claim(d->archive, &d->place, f);
+	if (r)
+		return r;
+	if (geteuid() == 0)
+		session_plan_name(d->place.name);
+	archive_provide();
+	helper_provide(HELPER_ALERTS, alert_act);
+	r = helper_start(!d->request->foreground);
+	return r ? fault_set(f, r, "cannot fork: %s", strerror(-r)) : 0;
+}
+
 /* Everything from here on happens in the process that will serve. */
 static errint_t serve(struct daemon *d, struct fault *f)
 {
 	log_to_stderr();
-	errint_t r = alert_out_start(&d->alerts);
-	r = r ? fault_set(f, r, "cannot start the process that delivers alerts: %s", strerror(-r)) : prepare(d, f);
+	errint_t r = begin(d, f);
+	if (!r && (r = alert_out_start(&d->alerts)))
+		fault_set(f, r, "cannot start the process that delivers alerts: %s", strerror(-r));
+	if (!r)
+		r = prepare(d, f);
 	if (r) {
 		session_failed(d->ready_fd, r, f);
 		archive_close(d->store);
@@ -224,6 +266,8 @@ static errint_t serve(struct daemon *d, struct fault *f)
 	ctl_place_release(&d->place);
 	session_free(d->session);
 	alert_out_end(d->alerts);
+	helper_stop();
+	free(d->policy);
 	return r;
 }
 
@@ -269,13 +313,7 @@ static int mount_here(struct daemon *d)
 	errint_t r = d->request->foreground ? 0 : session_daemonize(&child, &d->ready_fd, &f);
 	if (r || !child)
 		return r ? end_with(d, r, &f) : set_flags(d);
-	archive_provide();
-	helper_provide(HELPER_ALERTS, alert_act);
-	if ((r = helper_start(!d->request->foreground)))
-		session_failed(d->ready_fd, fault_set(&f, r, "cannot fork: %s", strerror(-r)), &f);
-	else
-		r = serve(d, &f);
-	helper_stop();
+	r = serve(d, &f);
 	if (!d->request->foreground) {
 		if (r && d->served) /* before, the parent says it */
 			log_line(LOG_LEVEL_ERROR, "%s: %s", d->archive, f.text[0] ? f.text : strerror(-r));

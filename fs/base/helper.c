@@ -121,6 +121,13 @@ static _Noreturn void act_run(int32_t act, struct helper_call *c)
 	_exit(0);
 }
 
+static void call_close(struct helper_call *c)
+{
+	close(c->reply_fd);
+	for (size_t i = 0; i < HELPER_FDS_MAX; i++)
+		cleanup_closep(&c->fd[i]);
+}
+
 static void act_fork(int socket, int32_t act, struct helper_call *c)
 {
 	pid_t pid = fork();
@@ -130,9 +137,15 @@ static void act_fork(int socket, int32_t act, struct helper_call *c)
 	}
 	if (pid < 0)
 		helper_reply(c, -errno, NULL, 0, -1);
-	close(c->reply_fd);
-	for (size_t i = 0; i < HELPER_FDS_MAX; i++)
-		cleanup_closep(&c->fd[i]);
+	call_close(c);
+}
+
+static void act_here(helper_function *f, struct helper_call *c)
+{
+	errint_t r = f ? f(c) : -ENOSYS;
+	if (!c->replied)
+		helper_reply(c, r, NULL, 0, -1);
+	call_close(c);
 }
 
 static _Noreturn void helper_main(int socket)
@@ -146,8 +159,11 @@ static _Noreturn void helper_main(int socket)
 			continue;
 		if (n < 0)
 			_exit(0);
-		if (fd[0] >= 0)
-			act_fork(socket, act, &(struct helper_call){.args = args, .len = (size_t)n, .reply_fd = fd[0], .fd = {fd[1], fd[2]}});
+		struct helper_call c = {.args = args, .len = (size_t)n, .reply_fd = fd[0], .fd = {fd[1], fd[2]}};
+		if (fd[0] >= 0 && act == HELPER_MOUNT)
+			act_here(acts[act], &c);
+		else if (fd[0] >= 0)
+			act_fork(socket, act, &c);
 	}
 }
 

@@ -12,11 +12,12 @@ enum helper_act {
 	HELPER_ACCOUNT, /* users and groups (base/accounts.h) */
 	HELPER_EXIF,    /* a reader of EXIF data (fs/exif) */
 	HELPER_ALERTS,  /* what delivers alerts (tools/alert) */
-	HELPER_MOUNT,   /* the mount (fs/fuse) */
+	HELPER_MOUNT,   /* mounting (fs/fuse); the only one that the helper does itself, so that it knows what it has mounted */
+	HELPER_PLACE,   /* everything else about places in the tree (fs/fuse) */
 	HELPER_ACTS
 };
 
-/* What an act is given, in a process of its own that ends when it returns. */
+/* What an act is given, in a process of its own that ends when it returns (HELPER_MOUNT: in the helper). */
 struct helper_call {
 	uint8_t *args; /* args[len] is NUL */
 	size_t len;

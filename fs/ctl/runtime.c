@@ -176,6 +176,28 @@ errint_t ctl_place_claim(const char *archive, struct ctl_place *ret, struct faul
 	return 0;
 }
 
+errint_t ctl_place_reopen(struct ctl_place *p)
+{
+	char base[CTL_PATH_MAX];
+	int base_fd;
+	strcpy(base, p->dir);
+	*strrchr(base, '/') = '\0';
+	errint_t r = base_open(base, &base_fd);
+	if (r)
+		return r;
+	int dir_fd = openat(base_fd, p->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir_fd < 0) {
+		r = -errno;
+		close(base_fd);
+		return r;
+	}
+	close(p->base_fd);
+	close(p->dir_fd);
+	p->base_fd = base_fd;
+	p->dir_fd = dir_fd;
+	return 0;
+}
+
 errint_t ctl_place_announce(struct ctl_place *p, const struct ctl_daemon *d)
 {
 	struct ctl_text t = {0};

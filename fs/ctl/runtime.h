@@ -26,6 +26,8 @@ struct ctl_place {
 /* Makes NAME below the base directory of this user, NAME from the archive's last component, made unique among live daemons; what dead ones left
  * is taken over. Listens on `ctl` there. */
 errint_t ctl_place_claim(const char *archive, struct ctl_place *ret, struct fault *f);
+/* Opens its directories anew: after the process has got another root directory, in which they are. */
+errint_t ctl_place_reopen(struct ctl_place *p);
 /* Writes `info`: from now on clients find the daemon. */
 errint_t ctl_place_announce(struct ctl_place *p, const struct ctl_daemon *d);
 /* Removes socket, info and directory, as far as they can be removed. */

@@ -44,7 +44,7 @@ void session_end(struct session *s)
 {
 	if (atomic_exchange(&s->ending, true))
 		return;
-	mountpoint_release(s->mountpoint, s->device);
+	mounter_do(PLACE_RELEASE);
 	fuse_session_exit(s->se);
 }
 
@@ -71,7 +71,7 @@ static void *control(void *arg)
 		if (events & EVENT_SERVING)
 			tell_ready(s);
 		if (events & EVENT_FIRST)
-			read_ahead_raise(s->device);
+			mounter_do(PLACE_READ_AHEAD);
 		if (events & (EVENT_STOP | EVENT_SIGNAL))
 			stop(s, events & EVENT_SIGNAL);
 	}

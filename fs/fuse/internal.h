@@ -127,13 +127,24 @@ errint_t mountpoint_resolve(const char *path, char out[static PATH_MAX], struct 
 /* The device number of what is mounted there, without asking its daemon. */
 errint_t mountpoint_device(const char *path, dev_t *ret);
 /* Unmounts if it is still the one of that device number: cleanly, or if somebody uses it, by detaching it. */
-void mountpoint_release(const char *path, dev_t device);
-/* Ends the connection: everything that waits for it fails, nothing waits any more. Best effort. */
-void connection_abort(dev_t device);
-void read_ahead_raise(dev_t device);
+errint_t mountpoint_release(const char *path, dev_t device);
+/* Ends the connection: everything that waits for it fails, nothing waits any more. */
+errint_t connection_abort(dev_t device);
+errint_t read_ahead_raise(dev_t device);
 /* The backing directory, read-only, at /run/lapse/NAME/store. */
 errint_t store_attach(const char *name, int root_fd);
 void store_detach(const char *name);
+
+/* ---- mounter.c: the same, by the helper --------------------------------------------------------- */
+
+enum place_act { PLACE_RELEASE = 1, PLACE_ABORT, PLACE_READ_AHEAD, PLACE_ATTACH_STORE, PLACE_DETACH_STORE };
+/* What was planned by session_plan(). */
+const char *planned_mountpoint(void);
+bool planned_uring(void); /* the kernel has it enabled */
+/* Mounts there; the device is the caller's to close. */
+errint_t mounter_mount(int *ret_fd, dev_t *ret_device, struct fault *f);
+/* Best effort; what fails is logged. */
+errint_t mounter_do(enum place_act what);
 
 /* ---- daemonize.c ----------------------------------------------------------------------------- */
 

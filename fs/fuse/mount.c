@@ -76,9 +76,6 @@ const struct fuse_lowlevel_ops fuse_ops = {
 	.removexattr = op_removexattr,
 };
 
-/* What libfuse says while mounting is the reason to tell; afterwards it goes to the log. */
-static struct fault *mount_fault;
-
 static void take_fuse_log(enum fuse_log_level level, const char *format, va_list args)
 	__attribute__((format(printf, 2, 0)));
 
@@ -90,10 +87,7 @@ static void take_fuse_log(enum fuse_log_level level, const char *format, va_list
 		return;
 	vsnprintf(line, sizeof(line), format, args);
 	line[strcspn(line, "\n")] = '\0';
-	if (mount_fault)
-		fault_set(mount_fault, 0, "%s", line);
-	else
-		log_line(level <= FUSE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "libfuse: %s", line);
+	log_line(level <= FUSE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "libfuse: %s", line);
 }
 
 static errint_t check_device(struct fault *f)
@@ -140,28 +134,13 @@ bool uring_enabled(void)
 	return LAPSE_FUSE_URING && fd >= 0 && read(fd, text, 1) == 1 && (text[0] == 'Y' || text[0] == '1');
 }
 
-/* For an option list: commas and backslashes are escaped. */
-static void escape(char *out, size_t cap, const char *in)
-{
-	size_t n = 0;
-
-	for (; *in && n + 2 < cap; in++) {
-		if (*in == ',' || *in == '\\')
-			out[n++] = '\\';
-		out[n++] = *in;
-	}
-	out[n] = '\0';
-}
-
 static errint_t make_session(struct session *s, struct fault *f)
 {
-	char source[2 * PATH_MAX], options[2 * PATH_MAX + 256];
+	char options[256];
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	int bad;
 
-	escape(source, sizeof(source), archive_path(s->archive));
-	snprintf(options, sizeof(options), "-ofsname=%s,subtype=lapse,default_permissions,max_read=%u%s%s", source,
-		MAX_REQUEST, s->options.allow_other ? ",allow_other" : "", s->options.want_uring ? ",io_uring" : "");
+	snprintf(options, sizeof(options), "-omax_read=%u%s", MAX_REQUEST, s->options.want_uring ? ",io_uring" : "");
 	bad = fuse_opt_add_arg(&args, "lapse") || fuse_opt_add_arg(&args, options);
 	if (s->options.want_uring) {
 		snprintf(options, sizeof(options), "-oio_uring_q_depth=%d", RING_DEPTH);
@@ -174,25 +153,21 @@ static errint_t make_session(struct session *s, struct fault *f)
 
 errint_t session_mount(struct session *s, struct fault *f)
 {
-	struct fault why = {.text = ""};
+	char by_fd[32];
+	int fd = -1;
 	errint_t error;
 
-	mount_fault = &why;
 	fuse_set_log_func(take_fuse_log);
 	error = make_session(s, f);
-	if (!error && fuse_session_mount(s->se, s->mountpoint) < 0) {
-		const char *hint = geteuid() == 0 ? "mounting needs CAP_SYS_ADMIN, which containers often lack"
-						  : "a user can mount only on directories of their own";
-
-		error = fault_set(f, -EPERM, "cannot mount on %s: %s (%s)", s->mountpoint,
-			why.text[0] ? why.text : "not permitted", hint);
-	}
-	mount_fault = NULL;
+	if (!error)
+		error = mounter_mount(&fd, &s->device, f);
 	if (error)
 		return error;
-	error = mountpoint_device(s->mountpoint, &s->device);
-	if (error)
-		fuse_session_unmount(s->se);
-	atomic_store(&s->mounted, !error);
-	return error;
+	atomic_store(&s->mounted, true);
+	snprintf(by_fd, sizeof(by_fd), "/dev/fd/%d", fd);
+	if (fuse_session_mount(s->se, by_fd) < 0) {
+		close(fd);
+		return fault_set(f, -EIO, "cannot mount on %s: libfuse refuses the device", s->mountpoint);
+	}
+	return 0;
 }

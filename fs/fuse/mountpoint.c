@@ -75,17 +75,11 @@ static bool is_ours(const char *path, dev_t device)
 	return mountpoint_device(path, &now) == 0 && now == device;
 }
 
-void mountpoint_release(const char *path, dev_t device)
+errint_t mountpoint_release(const char *path, dev_t device)
 {
-	errint_t error;
-
-	if (!is_ours(path, device))
-		return;
-	if (umount2(path, UMOUNT_NOFOLLOW) == 0)
-		return;
-	error = detach(path);
-	if (error)
-		log_line(LOG_LEVEL_WARNING, "cannot unmount %s: %s", path, strerror(-error));
+	if (!is_ours(path, device) || umount2(path, UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	return detach(path);
 }
 
 /* A control filesystem of our own, since nobody may have mounted one where it usually lies. */
@@ -99,7 +93,7 @@ static int control_open(const char *name)
 	return mount < 0 ? -1 : openat(mount, name, O_WRONLY | O_CLOEXEC);
 }
 
-void connection_abort(dev_t device)
+errint_t connection_abort(dev_t device)
 {
 	char path[64];
 	cleanup_fd int fd = -1;
@@ -111,12 +105,11 @@ void connection_abort(dev_t device)
 		fd = control_open(path);
 	}
 	if (fd < 0 && errno == ENOENT)
-		return; /* it has ended */
-	if (fd < 0 || write(fd, "1", 1) < 0)
-		log_line(LOG_LEVEL_INFO, "cannot abort FUSE connection %u: %s", minor(device), strerror(errno));
+		return 0; /* it has ended */
+	return fd < 0 || write(fd, "1", 1) < 0 ? -errno : 0;
 }
 
-void read_ahead_raise(dev_t device)
+errint_t read_ahead_raise(dev_t device)
 {
 	char path[64], text[16];
 	cleanup_fd int fd = -1;
@@ -124,8 +117,7 @@ void read_ahead_raise(dev_t device)
 	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(device), minor(device));
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	snprintf(text, sizeof(text), "%d\n", READ_AHEAD_KIB);
-	if (fd >= 0 && write(fd, text, strlen(text)) < 0)
-		log_line(LOG_LEVEL_INFO, "cannot raise the read-ahead of the mount: %s", strerror(errno));
+	return fd >= 0 && write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
 /* ---- what a dead daemon left ----------------------------------------------------------------- */

@@ -6,29 +6,11 @@
 
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/sysinfo.h>
 
 #define WORKERS_DISK   48 /* that wait for a disk */
 #define WORKERS_MEMORY 4  /* for the few things that take long anyway */
 #define DEVICE_MEMORY  10 /* threads on /dev/fuse where no request waits */
-
-/* ---- the process ----------------------------------------------------------------------------- */
-
-static void harden(void)
-{
-	struct rlimit none = {0, 0}, files;
-
-	prctl(PR_SET_DUMPABLE, 0);
-	setrlimit(RLIMIT_CORE, &none);
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-	umask(0);
-}
 
 static errint_t start_pool(struct session *s)
 {
@@ -56,27 +38,13 @@ static errint_t loop(struct session *s)
 
 static void attach_store(struct session *s)
 {
-	errint_t error;
-
-	if (!s->name[0] || geteuid() != 0)
-		return;
-	error = store_attach(s->name, archive_root_fd(s->archive));
-	if (error)
-		log_line(LOG_LEVEL_WARNING, "cannot attach the store at /run/lapse/%s/store: %s", s->name,
-			strerror(-error));
-	s->store_attached = !error;
+	s->store_attached = s->name[0] && geteuid() == 0 && !mounter_do(PLACE_ATTACH_STORE);
 }
 
 static errint_t serve(struct session *s, struct fault *f)
 {
-	errint_t error = session_can_mount(f);
+	errint_t error = archive_catch_up(s->archive);
 
-	if (!error)
-		error = mountpoint_resolve(s->options.mountpoint, s->mountpoint, f);
-	if (error)
-		return error;
-	harden();
-	error = archive_catch_up(s->archive);
 	if (error)
 		return fault_set(f, error, "cannot catch up with what has expired: %s", strerror(-error));
 	attach_store(s);
@@ -110,7 +78,7 @@ static void take_down(struct session *s)
 	atomic_store(&s->notify, false);
 	if (atomic_load(&s->mounted)) {
 		session_end(s);
-		connection_abort(s->device);
+		mounter_do(PLACE_ABORT);
 	}
 	pool_stop(s->pool);
 	lockout_stop(s);
@@ -125,7 +93,7 @@ static void take_down(struct session *s)
 		fuse_session_destroy(s->se);
 	s->se = NULL;
 	if (s->store_attached)
-		store_detach(s->name);
+		mounter_do(PLACE_DETACH_STORE);
 }
 
 errint_t session_run(struct session *s, struct fault *f)
@@ -137,7 +105,7 @@ errint_t session_run(struct session *s, struct fault *f)
 	s->archive = s->options.archive;
 	s->root = fs_root(s->archive);
 	s->memory_backed = archive_memory_backed(s->archive);
-	s->options.want_uring = s->options.want_uring && uring_enabled();
+	s->options.want_uring = s->options.want_uring && planned_uring();
 	error = serve(s, f);
 	take_down(s);
 	if (error)
@@ -158,7 +126,7 @@ errint_t session_new(const struct session_options *o, struct session **ret, stru
 		return fault_set(f, -ENOMEM, "out of memory");
 	memset(s, 0, sizeof(*s));
 	s->options = *o;
-	s->options.mountpoint = strdup(o->mountpoint);
+	strcpy(s->mountpoint, planned_mountpoint());
 	if (o->name)
 		strcpy(s->name, o->name);
 	s->hooks = notify_hooks;
@@ -168,7 +136,7 @@ errint_t session_new(const struct session_options *o, struct session **ret, stru
 	for (size_t i = 0; i < FILE_SHARDS; i++)
 		pthread_mutex_init(&s->files[i].lock, NULL);
 	s->event_fd = eventfd(0, EFD_CLOEXEC);
-	error = s->event_fd < 0 || !s->options.mountpoint ? -errno : buffers_new(&s->buffers);
+	error = s->event_fd < 0 ? -errno : buffers_new(&s->buffers);
 	if (!error)
 		error = subjects_new(&s->subjects);
 	if (error) {
@@ -187,6 +155,5 @@ void session_free(struct session *s)
 	subjects_free(s->subjects);
 	cleanup_closep(&s->event_fd);
 	pthread_mutex_destroy(&s->dirs_lock);
-	free((char *)s->options.mountpoint);
 	free(s);
 }

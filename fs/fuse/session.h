@@ -21,12 +21,20 @@ void session_failed(int ready_fd, errint_t error, const struct fault *f);
  * archive_open(), since an archive mounted over itself cannot be reached until then. 0 if there was nothing to do. */
 errint_t session_clear_dead(const char *mountpoint, struct fault *f);
 
+/* Where will be mounted what: told before the helper is started, which mounts it. */
+struct session_place {
+	const char *archive, *mountpoint; /* absolute */
+	bool allow_other;
+};
+/* -ENOTDIR, -ENOENT, -EPERM, -ENODEV (no /dev/fuse) … with a sentence. One place per process. */
+errint_t session_plan(const struct session_place *p, struct fault *f);
+/* … and under which name below /run/lapse the store is attached. */
+void session_plan_name(const char *name);
+
 struct session_options {
 	struct archive *archive; /* taken over by session_run() */
-	const char *mountpoint;
 	/* As root: the store is attached at /run/lapse/NAME/store, for backups; one path component. NULL: it is not. */
 	const char *name;
-	bool allow_other;
 	bool foreground; /* keep terminal, streams and working directory */
 	bool want_uring; /* io_uring where kernel and libfuse have it, else /dev/fuse */
 	int ready_fd;    /* from session_daemonize(), or -1 */
@@ -42,7 +50,7 @@ struct session_options {
 errint_t session_new(const struct session_options *o, struct session **ret, struct fault *f);
 /* Mounts, catches up with what has expired, serves until unmounted from outside, by SIGTERM, SIGINT, SIGHUP or by
  * session_stop(), unmounts if the mount is still ours. The archive is closed when it returns, whatever it returns.
- * 0 after an orderly end. -ENOTDIR, -ENOENT, -EPERM, -ENODEV (no /dev/fuse) … with a sentence. Once per session. */
+ * 0 after an orderly end. Once per session. */
 errint_t session_run(struct session *s, struct fault *f);
 /* From any thread: ask the session to end as SIGTERM does. Returns at once. */
 void session_stop(struct session *s);

@@ -204,6 +204,9 @@ struct archive_status {
 	char backing_type[32];
 	size_t secret_unlocked;
 };
+/* The directories outside the archive in which it keeps its state, malloc'd, each one, too; NULL-terminated. From its keyring, without a key. */
+errint_t archive_state_dirs(const uint8_t uuid[static 16], char ***ret);
+void archive_state_dirs_free(char **dirs); /* NULL is fine */
 /* Tells the helper what it may be asked to do for an archive; before helper_start(). */
 void archive_provide(void);
 void archive_get_status(struct archive *a, struct archive_status *ret);

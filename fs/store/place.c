@@ -142,3 +142,33 @@ void anchor_paths_forget(const uint8_t uuid[static UUID_BYTES])
 	if (!in_state_dir(uuid, "", path, sizeof path))
 		rmdir(path); /* stays unless it is empty */
 }
+
+void archive_state_dirs_free(char **dirs)
+{
+	for (size_t i = 0; dirs && dirs[i]; i++)
+		free(dirs[i]);
+	free(dirs);
+}
+
+errint_t archive_state_dirs(const uint8_t uuid[static UUID_BYTES], char ***ret)
+{
+	char dir[PATH_MAX];
+	struct anchor_paths p = {0};
+	char **list = calloc(ANCHOR_COPIES_MAX + 2, sizeof *list);
+	errint_t r = list ? in_state_dir(uuid, "", dir, sizeof dir) : -ENOMEM;
+	if (!r && !(list[0] = strdup(dir)))
+		r = -ENOMEM;
+	if (!r)
+		r = anchor_paths_find(uuid, NULL, &p);
+	for (size_t i = 0; !r && i < p.count; i++) {
+		snprintf(dir, sizeof dir, "%s", p.path[i]);
+		if (!(list[i + 1] = strdup(dirname(dir))))
+			r = -ENOMEM;
+	}
+	anchor_paths_free(&p);
+	if (r)
+		archive_state_dirs_free(list);
+	else
+		*ret = list;
+	return r;
+}

@@ -18,7 +18,7 @@ static errint_t act_echo(struct helper_call *c)
 
 static void setup(void)
 {
-	helper_provide(HELPER_MOUNT, act_echo);
+	helper_provide(HELPER_PLACE, act_echo);
 	cr_assert_eq(helper_start(false), 0);
 }
 
@@ -30,7 +30,7 @@ Test(helper, answers_with_bytes_and_descriptors)
 	int pair[2];
 	char text[8] = "";
 	cr_assert_eq(pipe(pair), 0);
-	cr_assert_eq(helper_ask(HELPER_MOUNT, "hello", 5, (int[]){pair[0], pair[1]}, &a), 0);
+	cr_assert_eq(helper_ask(HELPER_PLACE, "hello", 5, (int[]){pair[0], pair[1]}, &a), 0);
 	cr_assert_eq(a.len, 5);
 	cr_assert_str_eq((char *)a.out, "hello");
 	cr_assert(a.fd >= 0 && a.fd != pair[1]);
@@ -43,12 +43,12 @@ Test(helper, answers_with_bytes_and_descriptors)
 Test(helper, errors_are_told)
 {
 	struct helper_answer a;
-	cr_assert_eq(helper_ask(HELPER_MOUNT, "fail", 4, NULL, &a), -EBADF);
+	cr_assert_eq(helper_ask(HELPER_PLACE, "fail", 4, NULL, &a), -EBADF);
 	cr_assert_null(a.out);
-	cr_assert_eq(helper_ask(HELPER_MOUNT, "die", 3, NULL, &a), -EPIPE);
+	cr_assert_eq(helper_ask(HELPER_PLACE, "die", 3, NULL, &a), -EPIPE);
 	cr_assert_eq(helper_ask(HELPER_EXIF, "", 0, NULL, &a), -ENOSYS);
 	cr_assert_eq(helper_ask((enum helper_act)77, "", 0, NULL, &a), -ENOSYS);
-	cr_assert_eq(helper_ask(HELPER_MOUNT, "still there", 11, NULL, &a), 0);
+	cr_assert_eq(helper_ask(HELPER_PLACE, "still there", 11, NULL, &a), 0);
 	free(a.out);
 }
 
@@ -58,7 +58,7 @@ static void *ask_many(void *arg)
 	for (int i = 0; i < 50; i++) {
 		struct helper_answer a;
 		snprintf(text, sizeof text, "%p %d", arg, i);
-		cr_assert_eq(helper_ask(HELPER_MOUNT, text, strlen(text), NULL, &a), 0);
+		cr_assert_eq(helper_ask(HELPER_PLACE, text, strlen(text), NULL, &a), 0);
 		cr_assert_str_eq((char *)a.out, text);
 		free(a.out);
 	}

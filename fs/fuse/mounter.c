@@ -1,0 +1,174 @@
+/* mounter.c - what the helper does about places in the tree, since the daemon can not any more. Where that is was settled before the helper was forked: the
+ * daemon says what is to be done, never to what. */
+#include "fuse/internal.h"
+#include "fuse/ops.h"
+
+#include "base/helper.h"
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct {
+	char archive[PATH_MAX], mountpoint[PATH_MAX], name[NAME_MAX + 1];
+	bool allow_other, uring;
+	dev_t device; /* in the helper: of what it has mounted */
+} plan;
+
+/* ---- in the helper ----------------------------------------------------------------------------- */
+
+/* What libfuse says while mounting is the reason to tell. */
+static char why[256];
+
+static void take_why(enum fuse_log_level level, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+
+static void take_why(enum fuse_log_level level, const char *format, va_list args)
+{
+	if (level > FUSE_LOG_WARNING || why[0])
+		return;
+	vsnprintf(why, sizeof(why), format, args);
+	why[strcspn(why, "\n")] = '\0';
+}
+
+/* For an option list: commas and backslashes are escaped. */
+static void escape(char *out, size_t cap, const char *in)
+{
+	size_t n = 0;
+
+	for (; *in && n + 2 < cap; in++) {
+		if (*in == ',' || *in == '\\')
+			out[n++] = '\\';
+		out[n++] = *in;
+	}
+	out[n] = '\0';
+}
+
+static errint_t act_mount(struct helper_call *c)
+{
+	static const struct fuse_lowlevel_ops none;
+	char source[2 * PATH_MAX], options[2 * PATH_MAX + 256];
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct fuse_session *se;
+	errint_t error;
+
+	escape(source, sizeof(source), plan.archive);
+	snprintf(options, sizeof(options), "-ofsname=%s,subtype=lapse,default_permissions,max_read=%u%s", source, MAX_REQUEST,
+		plan.allow_other ? ",allow_other" : "");
+	why[0] = '\0';
+	fuse_set_log_func(take_why);
+	if (plan.device || fuse_opt_add_arg(&args, "lapse") || fuse_opt_add_arg(&args, options))
+		return -EINVAL;
+	se = fuse_session_new(&args, &none, sizeof(none), NULL);
+	fuse_opt_free_args(&args);
+	if (!se)
+		return -ENOMEM;
+	error = fuse_session_mount(se, plan.mountpoint) < 0 ? -EPERM : mountpoint_device(plan.mountpoint, &plan.device);
+	if (error)
+		helper_reply(c, error, why, strlen(why), -1);
+	else
+		helper_reply(c, 0, &plan.device, sizeof(plan.device), fuse_session_fd(se));
+	if (error && plan.device)
+		fuse_session_unmount(se);
+	fuse_session_destroy(se); /* closes the device: a process that holds it keeps a dead mount hanging */
+	return 0;
+}
+
+static errint_t attach_store(void)
+{
+	cleanup_fd int fd = open(plan.archive, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return plan.device || !plan.name[0] ? -EINVAL : fd < 0 ? -errno : store_attach(plan.name, fd);
+}
+
+static errint_t act_place(struct helper_call *c)
+{
+	switch (c->len == 1 ? c->args[0] : 0) {
+	case PLACE_RELEASE:
+		return plan.device ? mountpoint_release(plan.mountpoint, plan.device) : -EINVAL;
+	case PLACE_ABORT:
+		return plan.device ? connection_abort(plan.device) : -EINVAL;
+	case PLACE_READ_AHEAD:
+		return plan.device ? read_ahead_raise(plan.device) : -EINVAL;
+	case PLACE_ATTACH_STORE:
+		return attach_store();
+	case PLACE_DETACH_STORE:
+		if (plan.name[0])
+			store_detach(plan.name);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* ---- in the daemon ------------------------------------------------------------------------------- */
+
+errint_t session_plan(const struct session_place *p, struct fault *f)
+{
+	errint_t error = session_can_mount(f);
+
+	if (!error)
+		error = mountpoint_resolve(p->mountpoint, plan.mountpoint, f);
+	if (error)
+		return error;
+	snprintf(plan.archive, sizeof(plan.archive), "%s", p->archive);
+	plan.allow_other = p->allow_other;
+	plan.uring = uring_enabled();
+	helper_provide(HELPER_MOUNT, act_mount);
+	helper_provide(HELPER_PLACE, act_place);
+	return 0;
+}
+
+void session_plan_name(const char *name)
+{
+	snprintf(plan.name, sizeof(plan.name), "%s", name);
+}
+
+const char *planned_mountpoint(void)
+{
+	return plan.mountpoint;
+}
+
+bool planned_uring(void)
+{
+	return plan.uring;
+}
+
+errint_t mounter_mount(int *ret_fd, dev_t *ret_device, struct fault *f)
+{
+	const char *hint = geteuid() == 0 ? "mounting needs CAP_SYS_ADMIN, which containers often lack"
+					  : "a user can mount only on directories of their own";
+	struct helper_answer a;
+	errint_t error = helper_ask(HELPER_MOUNT, NULL, 0, NULL, &a);
+
+	if (!error && (a.fd < 0 || a.len != sizeof(*ret_device)))
+		error = -EPROTO;
+	if (error)
+		fault_set(f, error, "cannot mount on %s: %s (%s)", plan.mountpoint, a.len ? (const char *)a.out : "not permitted", hint);
+	else
+		memcpy(ret_device, a.out, sizeof(*ret_device));
+	free(a.out);
+	*ret_fd = a.fd;
+	return error;
+}
+
+errint_t mounter_do(enum place_act what)
+{
+	static const char *const doing[] = {
+		[PLACE_RELEASE] = "unmount it",
+		[PLACE_ABORT] = "abort its connection",
+		[PLACE_READ_AHEAD] = "raise its read-ahead",
+		[PLACE_ATTACH_STORE] = "attach the store below /run/lapse",
+		[PLACE_DETACH_STORE] = "detach the store below /run/lapse",
+	};
+	uint8_t byte = (uint8_t)what;
+	struct helper_answer a;
+	errint_t error = helper_ask(HELPER_PLACE, &byte, 1, NULL, &a);
+
+	free(a.out);
+	cleanup_closep(&a.fd);
+	if (error)
+		log_line(what == PLACE_ABORT || what == PLACE_READ_AHEAD ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "%s: cannot %s: %s",
+			plan.mountpoint, doing[what], strerror(-error));
+	return error;
+}

@@ -1,0 +1,243 @@
+/* sandbox.c - what the daemon keeps once it has been told its key: the archive, its state, /proc and the device. KERNEL.md 24. */
+#include "fuse/internal.h"
+#include "fuse/sandbox.h"
+
+#include "base/io.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#define PLACES_MAX 32
+
+/* ---- the process ------------------------------------------------------------------------------- */
+
+static void harden(void)
+{
+	static const int raised[] = {RLIMIT_NOFILE, RLIMIT_MEMLOCK};
+	struct rlimit none = {0, 0}, limit;
+
+	prctl(PR_SET_DUMPABLE, 0);
+	setrlimit(RLIMIT_CORE, &none);
+	for (size_t i = 0; i < ARRAY_SIZE(raised); i++) {
+		if (getrlimit(raised[i], &limit) < 0)
+			continue;
+		limit.rlim_cur = limit.rlim_max;
+		if (raised[i] == RLIMIT_MEMLOCK && geteuid() == 0)
+			limit.rlim_cur = limit.rlim_max = RLIM_INFINITY; /* for keys and rings, without CAP_IPC_LOCK */
+		setrlimit(raised[i], &limit);
+	}
+	umask(0);
+}
+
+/* ---- what it sees -------------------------------------------------------------------------------- */
+
+#define WRITABLE 1u /* else read-only */
+#define DEVICE   2u
+
+struct place {
+	char path[PATH_MAX];
+	unsigned flags;
+	int tree; /* a detached copy of what is mounted there */
+};
+
+struct places {
+	struct place at[PLACES_MAX];
+	size_t count;
+};
+
+static errint_t place_add(struct places *p, const char *path, unsigned flags)
+{
+	struct place *new = &p->at[p->count];
+	struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | (flags & WRITABLE ? 0 : MOUNT_ATTR_RDONLY) |
+			    (flags & DEVICE ? 0 : MOUNT_ATTR_NODEV),
+		.propagation = MS_PRIVATE,
+	};
+
+	if (p->count == PLACES_MAX)
+		return -E2BIG;
+	if (path[0] != '/' || snprintf(new->path, sizeof(new->path), "%s", path) >= (int)sizeof(new->path))
+		return -EINVAL;
+	new->tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	if (new->tree < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+	new->flags = flags;
+	p->count++;
+	return mount_setattr(new->tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ? -errno : 0;
+}
+
+/* Parents before what lies in them. */
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct place *)a)->path, ((const struct place *)b)->path);
+}
+
+/* The file or directory on which the place will lie, with what leads there. */
+static errint_t make_node(int root, const char *path, bool directory)
+{
+	char part[PATH_MAX];
+
+	if (faccessat(root, path + 1, F_OK, 0) == 0)
+		return 0;
+	for (const char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
+		memcpy(part, path + 1, (size_t)(slash - path - 1));
+		part[slash - path - 1] = '\0';
+		if (mkdirat(root, part, 0755) < 0 && errno != EEXIST)
+			return -errno;
+	}
+	if (directory)
+		return mkdirat(root, path + 1, 0755) < 0 && errno != EEXIST ? -errno : 0;
+	cleanup_fd int fd = openat(root, path + 1, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	return fd < 0 && errno != EEXIST && errno != ENXIO ? -errno : 0;
+}
+
+static errint_t place_mount(int root, const struct place *p)
+{
+	struct stat st;
+	errint_t error = fstat(p->tree, &st) < 0 ? -errno : make_node(root, p->path, S_ISDIR(st.st_mode));
+
+	if (error)
+		return error;
+	return move_mount(p->tree, "", root, p->path + 1, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+/* An empty filesystem, and in it the places under their own names. */
+static errint_t root_make(struct places *p, int *ret)
+{
+	cleanup_fd int context = fsopen("tmpfs", FSOPEN_CLOEXEC), root = -1;
+	errint_t error = 0;
+
+	if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "size", "1M", 0) < 0 ||
+		fsconfig(context, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	root = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	/* On something, so that it can be turned to: the mount namespace is private by now. */
+	if (root < 0 || move_mount(root, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return -errno;
+	qsort(p->at, p->count, sizeof(p->at[0]), by_path);
+	for (size_t i = 0; !error && i < p->count; i++)
+		error = place_mount(root, &p->at[i]);
+	*ret = steal_fd(&root);
+	return error;
+}
+
+/* A symlink to the log's socket, as the C library looks for it. */
+static void log_link(int root, const char *socket)
+{
+	if (socket[0] && strcmp(socket, "/dev/log") != 0 && !make_node(root, "/dev/log/", true))
+		unlinkat(root, "dev/log", AT_REMOVEDIR);
+	if (socket[0] && strcmp(socket, "/dev/log") != 0 && symlinkat(socket, root, "dev/log") < 0)
+		return;
+}
+
+static errint_t places_find(struct places *p, const struct session_confinement *c, char *log_socket)
+{
+	static const char *const readable[] = {"/proc", "/etc/localtime", "/usr/share/zoneinfo", "/sys/devices/system"};
+	const char *notify = getenv("NOTIFY_SOCKET"), *clock = getenv("LAPSE_TEST_CLOCK");
+	errint_t error = 0;
+	char dir[PATH_MAX];
+
+	for (size_t i = 0; !error && i < ARRAY_SIZE(readable); i++)
+		error = place_add(p, readable[i], 0);
+	for (size_t i = 0; !error && c->writable[i]; i++)
+		error = place_add(p, c->writable[i], WRITABLE);
+	if (!error)
+		error = place_add(p, "/dev/fuse", WRITABLE | DEVICE);
+	if (!error)
+		error = place_add(p, "/dev/null", WRITABLE | DEVICE);
+	if (!error && notify && notify[0] == '/')
+		error = place_add(p, notify, 0);
+	if (!error && clock)
+		error = place_add(p, clock, 0);
+	if (error || !realpath("/dev/log", log_socket)) {
+		log_socket[0] = '\0';
+		return error;
+	}
+	/* The directory: the socket is made anew when its daemon starts anew. */
+	snprintf(dir, sizeof(dir), "%s", log_socket);
+	if (strcmp(log_socket, "/dev/log") != 0)
+		*strrchr(dir, '/') = '\0';
+	return place_add(p, dir, 0);
+}
+
+static errint_t enter(struct places *p, const struct session_confinement *c)
+{
+	char log_socket[PATH_MAX];
+	cleanup_fd int root = -1;
+	errint_t error;
+
+	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	error = places_find(p, c, log_socket);
+	if (!error)
+		error = root_make(p, &root);
+	if (error)
+		return error;
+	log_link(root, log_socket);
+	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return -errno;
+	return 0;
+}
+
+static errint_t see_only(const struct session_confinement *c)
+{
+	struct places *p = calloc(1, sizeof(*p));
+	errint_t error = p ? enter(p, c) : -ENOMEM;
+
+	for (size_t i = 0; p && i < p->count; i++)
+		cleanup_closep(&p->at[i].tree);
+	free(p);
+	return error;
+}
+
+/* ---- what it may --------------------------------------------------------------------------------- */
+
+/* Of root: what files of other people need. CAP_SYS_PTRACE is asked for by the /proc links of their processes. */
+static errint_t rights_reduce(bool programs)
+{
+	static const unsigned kept[] = {CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER, CAP_FSETID};
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {{0}, {0}};
+	uint64_t set = 0;
+
+	for (size_t i = 0; geteuid() == 0 && i < ARRAY_SIZE(kept); i++)
+		set |= UINT64_C(1) << kept[i];
+	if (geteuid() == 0 && programs)
+		set |= UINT64_C(1) << CAP_SYS_PTRACE;
+	for (unsigned cap = 0; cap < 64; cap++)
+		if (!(set >> cap & 1) && prctl(PR_CAPBSET_READ, cap) == 1 && prctl(PR_CAPBSET_DROP, cap) < 0 && geteuid() == 0)
+			return -errno;
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	for (size_t i = 0; i < 2; i++)
+		data[i].permitted = data[i].effective = (uint32_t)(set >> (32 * i));
+	if (syscall(SYS_capset, &head, data) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+errint_t session_confine(const struct session_confinement *c, struct fault *f)
+{
+	errint_t error = 0;
+
+	harden();
+	tzset();
+	/* What ending a thread needs; it could not be found later. */
+	if (!dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_GLOBAL))
+		return fault_set(f, -ENOENT, "cannot confine the daemon: libgcc_s.so.1 is missing");
+	if (geteuid() == 0)
+		error = see_only(c);
+	if (error)
+		return fault_set(f, error, "cannot give the daemon a root directory and a network of its own: %s", strerror(-error));
+	error = rights_reduce(c->programs);
+	return error ? fault_set(f, error, "cannot drop the daemon's capabilities: %s", strerror(-error)) : 0;
+}
