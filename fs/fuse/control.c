@@ -3,6 +3,7 @@
 #include "base/log.h"
 
 #include <signal.h>
+#include <string.h>
 
 /* Signals, and what must not be done by a thread that serves. */
 
@@ -57,6 +58,16 @@ static void stop(struct session *s, bool by_signal)
 		session_end(s);
 }
 
+/* The rings are there, and the kernel has set its read-ahead. */
+static void settle(void)
+{
+	errint_t error = calls_limit(false);
+
+	if (error)
+		log_line(LOG_LEVEL_WARNING, "the system calls that only the start needs stay permitted: %s", strerror(-error));
+	mounter_do(PLACE_READ_AHEAD);
+}
+
 static void *control(void *arg)
 {
 	struct session *s = arg;
@@ -71,7 +82,7 @@ static void *control(void *arg)
 		if (events & EVENT_SERVING)
 			tell_ready(s);
 		if (events & EVENT_FIRST)
-			mounter_do(PLACE_READ_AHEAD);
+			settle();
 		if (events & (EVENT_STOP | EVENT_SIGNAL))
 			stop(s, events & EVENT_SIGNAL);
 	}

@@ -146,6 +146,11 @@ errint_t mounter_mount(int *ret_fd, dev_t *ret_device, struct fault *f);
 /* Best effort; what fails is logged. */
 errint_t mounter_do(enum place_act what);
 
+/* ---- calls.c -------------------------------------------------------------------------------------- */
+
+/* The filter of system calls: of this thread and those that it will start; not `first`: of all, and from now on without what only the start needs. */
+errint_t calls_limit(bool first);
+
 /* ---- daemonize.c ----------------------------------------------------------------------------- */
 
 void session_tell_ready(int ready_fd); /* the parent returns; closes the descriptor */

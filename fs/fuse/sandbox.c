@@ -239,5 +239,8 @@ errint_t session_confine(const struct session_confinement *c, struct fault *f)
 	if (error)
 		return fault_set(f, error, "cannot give the daemon a root directory and a network of its own: %s", strerror(-error));
 	error = rights_reduce(c->programs);
-	return error ? fault_set(f, error, "cannot drop the daemon's capabilities: %s", strerror(-error)) : 0;
+	if (error)
+		return fault_set(f, error, "cannot drop the daemon's capabilities: %s", strerror(-error));
+	error = calls_limit(true);
+	return error ? fault_set(f, error, "cannot limit the daemon's system calls: %s", strerror(-error)) : 0;
 }
