@@ -57,6 +57,8 @@ static void link_settings(struct policy *p, struct policy_diags *d)
 		struct clock_section *clock = (struct clock_section *)s;
 
 		if (s->kind->id == S_POLICY) {
+			p->top = ours;
+			ps->approve = ours->approve ? (enum policy_approve)ours->approve : POLICY_APPROVE_NONE;
 			ps->settle_seconds = section_has(s, "settle") ? ours->settle : ps->settle_seconds;
 			ps->hard_links = section_has(s, "hard-links") ? ours->hard_links : ps->hard_links;
 			ps->acl = ours->acl;
@@ -309,7 +311,9 @@ int policy_link(struct policy *p, const struct policy_names *names, struct polic
 		return -ENOMEM;
 	link_classes(p, names, diags);
 	link_budgets(p, diags);
-	int e = link_rules(p, names, diags);
+	int e = roles_link(p, names, diags);
+	if (!e)
+		e = link_rules(p, names, diags);
 	for (size_t i = 0; i < p->section_count; i++)
 		if (p->section[i]->kind->id == S_BREAK_GLASS)
 			p->break_glass = (struct break_glass_section *)p->section[i];

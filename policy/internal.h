@@ -162,6 +162,7 @@ struct section {
 	char *name;
 	unsigned line;
 	unsigned seen[POLICY_MAX_KEYS]; /* line of each key of the kind; 0: absent */
+	char *text[POLICY_MAX_KEYS];    /* its value as written; NULL: absent */
 };
 
 const struct section_kind *section_kind_at(size_t i); /* NULL past the last */
@@ -181,6 +182,11 @@ void nearest_offer(struct nearest *n, const char *candidate);
 
 /* ---- the sections ------------------------------------------------------------------------------------------------------ */
 
+struct ids {
+	uint32_t *item; /* ascending */
+	size_t count;
+};
+
 struct policy_section {
 	struct section s;
 	uint64_t version;
@@ -188,6 +194,9 @@ struct policy_section {
 	int64_t settle, undo;
 	uint64_t plan_limit;
 	bool hard_links, acl;
+	int approve;
+	struct strlist role[POLICY_ROLES]; /* groups, in the order of enum policy_role */
+	struct ids role_gids[POLICY_ROLES];
 };
 
 struct clock_section {
@@ -222,11 +231,6 @@ struct class_section {
 	bool prune_empty, cache;
 	int names; /* NAMES_ */
 	size_t index; /* among the policy's classes */
-};
-
-struct ids {
-	uint32_t *item; /* ascending */
-	size_t count;
 };
 
 struct users_section {
@@ -308,6 +312,7 @@ struct break_glass_section {
 
 struct policy {
 	atomic_uint refs;
+	const struct policy_section *top; /* NULL: there is none */
 	struct section **section;
 	size_t section_count;
 	struct policy_settings settings;
@@ -327,6 +332,9 @@ struct policy {
 	bool strict_names; /* a class has `names = strict` */
 	struct hours turns; /* the minutes at which the hours of some rule begin or end, and midnight */
 };
+
+/* The groups of the roles (role.c). 0 or -ENOMEM. */
+int roles_link(struct policy *p, const struct policy_names *names, struct policy_diags *diags);
 
 /* Cross-checks the sections and fills what is derived from them (check.c). 0 or -ENOMEM; errors go to *diags. */
 int policy_link(struct policy *p, const struct policy_names *names, struct policy_diags *diags);
@@ -397,6 +405,7 @@ bool who_covers(const struct who *a, const struct who *b);
 int ids_add(struct ids *set, uint32_t id);
 bool ids_have(const struct ids *set, uint32_t id);
 void ids_free(struct ids *set);
+int groups_resolve(const struct strlist *l, unsigned line, const struct policy_names *names, struct ids *ret, struct policy_diags *d);
 int users_resolve(struct users_section *u, const struct policy_names *names, struct policy_diags *d);
 int rule_resolve(struct rule_section *r, struct policy *p, const struct policy_names *names, struct policy_diags *d);
 

@@ -17,11 +17,11 @@ static const struct keyword policy_keys[] = {
 	{"contact", V_TEXT, 0, AT(policy_section, contact), NULL, NULL},
 	{"plan-limit", V_COUNT, 0, AT(policy_section, plan_limit), NULL, NULL},
 	{"undo", V_SPAN, 0, AT(policy_section, undo), NULL, NULL},
-	{LATER_CHOICE("approve", "none|loosen|all")},
-	{LATER("operators", V_NAMES)},
-	{LATER("officers", V_NAMES)},
-	{LATER("auditors", V_NAMES)},
-	{LATER("approvers", V_NAMES)},
+	{"approve", V_CHOICE, 0, AT(policy_section, approve), "none|loosen|all", NULL},
+	{"operators", V_NAMES, 0, AT(policy_section, role[0]), NULL, NULL},
+	{"officers", V_NAMES, 0, AT(policy_section, role[1]), NULL, NULL},
+	{"auditors", V_NAMES, 0, AT(policy_section, role[2]), NULL, NULL},
+	{"approvers", V_NAMES, 0, AT(policy_section, role[3]), NULL, NULL},
 };
 
 static const struct keyword class_keys[] = {
@@ -175,7 +175,10 @@ void section_free(struct section *s)
 	for (size_t i = 0; i < s->kind->key_count; i++)
 		if (s->kind->keys[i].offset)
 			value_free(&s->kind->keys[i], (char *)s + s->kind->keys[i].offset);
-	if (s->kind->id == S_USERS) {
+	if (s->kind->id == S_POLICY) {
+		for (size_t i = 0; i < POLICY_ROLES; i++)
+			ids_free(&((struct policy_section *)s)->role_gids[i]);
+	} else if (s->kind->id == S_USERS) {
 		ids_free(&((struct users_section *)s)->uids);
 		ids_free(&((struct users_section *)s)->gids);
 	} else if (s->kind->id == S_RULE) {
@@ -190,6 +193,8 @@ void section_free(struct section *s)
 	} else if (s->kind->id == S_BREAK_GLASS) {
 		ids_free(&((struct break_glass_section *)s)->approver_uids);
 	}
+	for (size_t i = 0; i < POLICY_MAX_KEYS; i++)
+		free(s->text[i]);
 	free(s->name);
 	free(s);
 }

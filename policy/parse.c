@@ -92,6 +92,11 @@ static void finish_value(struct parser *ps)
 		return;
 	}
 	*seen = ps->line;
+	char **text = &ps->section->text[k - ps->section->kind->keys];
+	if (!(*text = strdup(ps->value))) {
+		ps->oom = true;
+		return;
+	}
 	take_value(ps, k);
 }
 

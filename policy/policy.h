@@ -39,6 +39,7 @@ struct policy_names {
 	int (*user)(void *ctx, const char *name, uint32_t *ret_uid);
 	int (*group)(void *ctx, const char *name, uint32_t *ret_gid);
 	int (*zone)(void *ctx, const char *name); /* is there such a time zone? NULL: nobody knows */
+	bool (*empty)(void *ctx, uint32_t gid);	  /* has that group no members? NULL: nobody knows */
 	void *ctx;
 };
 
@@ -205,7 +206,10 @@ struct policy_alerting {
 	int64_t rate_ms;	  /* … in 60,000 */
 };
 
+enum policy_approve { POLICY_APPROVE_NONE = 1, POLICY_APPROVE_LOOSEN, POLICY_APPROVE_ALL };
+
 struct policy_settings {
+	enum policy_approve approve; /* none: which changes of the policy wait for an approver */
 	int64_t undo_seconds;	    /* 24 h: how long an apply can be undone, and nothing that it newly expires is destroyed */
 	uint64_t plan_limit;	    /* 0: so many files more than planned may an apply newly expire */
 	int64_t settle_seconds;	    /* 120: a rename this soon after the last close decides the class anew */
@@ -292,6 +296,33 @@ const char *policy_program_word(enum program_state s);
 const char *policy_origin_word(enum subject_origin o);
 /* By its name: whether it runs what it is given, so that its own file says nothing about what it does. */
 bool policy_program_interprets(const char *path);
+
+/* ---- who may do what (role.c) ----------------------------------------------------------------------------------------- */
+
+#define POLICY_ROLES 4
+enum policy_role { ROLE_OPERATOR = 1, ROLE_OFFICER = 2, ROLE_AUDITOR = 4, ROLE_APPROVER = 8 };
+
+/* The roles of somebody with the primary group `gid` and these others. `owner`: it is root, or the user whose daemon it is, who has what the policy gives to no
+ * group that exists here. A bit for each. */
+unsigned policy_roles(const struct policy *p, bool owner, uint32_t gid, const uint32_t *groups, size_t count);
+const char *policy_role_word(enum policy_role role); /* "officers": the key */
+
+/* What keeps a second person from approving what the first asked for. */
+enum approve_objection {
+	APPROVE_FINE,
+	APPROVE_NO_LOGIN, /* one of them has no login uid, or that of root: who it is cannot be told */
+	APPROVE_SAME,     /* they share a uid: root's does not count */
+};
+struct approve_person {
+	uint32_t uid, login_uid, real_uid;
+};
+enum approve_objection policy_may_approve(const struct approve_person *first, const struct approve_person *second);
+
+/* ---- whether a policy loosens another (loosen.c) ------------------------------------------------------------------------ */
+
+/* Whether `next` lets anything be read, kept, deleted or done that `now` does not: a budget raised, a permit added, a ceiling lengthened, a floor shortened, a
+ * role given, an approval dropped. What it cannot prove to be none is one. why[cap]: the first that was found, as half a sentence. */
+bool policy_loosens(const struct policy *now, const struct policy *next, char *why, size_t cap);
 
 /* ---- the guard ----------------------------------------------------------------------------------------------------- */
 

@@ -184,6 +184,15 @@ static bool is_everyone(const char *name)
 	return !strcmp(name, "*") || !strcmp(name, "everyone");
 }
 
+/* What is unknown here is warned of and left out. */
+int groups_resolve(const struct strlist *l, unsigned line, const struct policy_names *names, struct ids *ret, struct policy_diags *d)
+{
+	struct resolver r = {.names = names, .d = d, .line = line, .group = true};
+	bool partial = false;
+
+	return resolve_all(&r, l, ret, &partial);
+}
+
 int users_resolve(struct users_section *u, const struct policy_names *names, struct policy_diags *d)
 {
 	struct resolver r = {.names = names, .d = d, .line = section_key_line(&u->s, "members")};

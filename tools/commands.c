@@ -18,6 +18,8 @@ const struct command *const commands[] = {
 	&command_policy_check,
 	&command_policy_plan,
 	&command_policy_apply,
+	&command_policy_pending,
+	&command_policy_approve,
 	&command_policy_undo,
 	&command_policy_show,
 	&command_policy_diff,

@@ -137,13 +137,13 @@ static void policy_reconcile(struct daemon *d)
 		!memcmp(sealed, d->policy, d->policy_len))
 		return;
 	errint_t r = archive_policy_apply(
-		d->store, d->policy, d->policy_len, &(struct policy_change){.who = &who, .reason = "at mount"}, &plan, &diags, &f);
+		d->store, d->policy, d->policy_len, &(struct policy_change){.who = &who, .reason = "at mount", .alone = true}, &plan, &diags, &f);
 	if (r)
 		archive_tell(d->store, ALERT_POLICY_KEPT, NULL, NULL, "mounted with the sealed policy, not with %s: %s", file,
 			f.text[0] ? f.text : r == -EINVAL ? "it has errors" : strerror(-r));
 	policy_plan_free(&plan);
 	say_diags(file, &diags);
-	if (r == -EBUSY || r == -EAGAIN)
+	if (r == -EBUSY || r == -EAGAIN || r == -EACCES)
 		say_warning("%s differs from the policy sealed in the archive and was not applied: %s. Mounting with the sealed one. To change that: "
 			    "lapse policy plan %s",
 			file, f.text, file);

@@ -156,6 +156,12 @@ static int report(const struct change *c, errint_t r, const struct rows *rows, c
 		return say_error("%s has %zu error%s; nothing was changed", c->file, errors, errors == 1 ? "" : "s");
 	if (r)
 		return say_fault(f, r, c->file ? c->file : "policy undo");
+	if (plan && *ctl_str(plan, "waits")) {
+		printf("Nothing is in force yet: it waits for approval, id %s, for 24 hours (%s).\n"
+		       "Another person, one of the policy's approvers: lapse policy approve %s --reason TEXT\n",
+			ctl_str(plan, "waits"), ctl_str(plan, "waits-why"), ctl_str(plan, "waits"));
+		return EXIT_FINDING;
+	}
 	if (c->file)
 		printf("Applied %s: it is sealed in the archive and in force", c->file);
 	else
@@ -227,7 +233,8 @@ const struct command command_policy_apply = {
 	.max = 2,
 	.summary = "Seal a policy file in the archive and put it in force, also while it is mounted. All of it or nothing.",
 	.details = "Where existing files would become unreadable at once (more than 'plan-limit'), or a compliance floor is new, the plan is\n"
-		   "shown and confirmed by its number; without a terminal it is named by --plan. Exit status: 1 only the plan was shown.",
+		   "shown and confirmed by its number; without a terminal it is named by --plan. Exit status: 1 only the plan was shown,\n"
+		   "or the change waits for an approver (approve = loosen in the policy): lapse policy approve, by another person.",
 	.options = {change_options, output_options, unlock_options},
 	.run = apply_run,
 };

@@ -57,7 +57,21 @@ static errint_t nss_groups(uint32_t uid, uint32_t **ret, size_t *ret_count)
 
 /* ---- by the helper ---------------------------------------------------------------------------------------------------- */
 
-enum { ASK_USER = 'u', ASK_GROUP = 'g', ASK_GROUPS = 'l' };
+static bool nss_group_empty(uint32_t gid)
+{
+	struct group gr, *found = NULL;
+	cleanup_free char *buf = malloc(NSS_BYTES);
+	bool empty = true;
+	if (!buf || getgrgid_r(gid, &gr, buf, NSS_BYTES, &found) || !found || found->gr_mem[0])
+		return false;
+	setpwent();
+	for (struct passwd *pw; empty && (pw = getpwent());)
+		empty = pw->pw_gid != gid;
+	endpwent();
+	return empty;
+}
+
+enum { ASK_EMPTY = 'e', ASK_USER = 'u', ASK_GROUP = 'g', ASK_GROUPS = 'l' };
 
 errint_t helper_act_account(struct helper_call *c)
 {
@@ -71,7 +85,11 @@ errint_t helper_act_account(struct helper_call *c)
 		r = nss_user(name, &id);
 	else if (c->args[0] == ASK_GROUP)
 		r = nss_group(name, &id);
-	else if (c->args[0] == ASK_GROUPS && c->len == 1 + sizeof id) {
+	else if (c->args[0] == ASK_EMPTY && c->len == 1 + sizeof id) {
+		memcpy(&id, name, sizeof id);
+		id = nss_group_empty(id);
+		r = 0;
+	} else if (c->args[0] == ASK_GROUPS && c->len == 1 + sizeof id) {
 		memcpy(&id, name, sizeof id);
 		r = nss_groups(id, &group, &count);
 	}
@@ -90,10 +108,10 @@ static errint_t ask(char what, const void *about, size_t len, struct helper_answ
 	return r;
 }
 
-static errint_t ask_id(char what, const char *name, uint32_t *ret)
+static errint_t ask_id(char what, const void *about, size_t len, uint32_t *ret)
 {
 	struct helper_answer a;
-	errint_t r = ask(what, name, strlen(name), &a);
+	errint_t r = ask(what, about, len, &a);
 	if (!r && a.len != sizeof *ret)
 		r = -EBADMSG;
 	if (!r)
@@ -104,12 +122,20 @@ static errint_t ask_id(char what, const char *name, uint32_t *ret)
 
 errint_t account_user(const char *name, uint32_t *ret_uid)
 {
-	return helper_started() ? ask_id(ASK_USER, name, ret_uid) : nss_user(name, ret_uid);
+	return helper_started() ? ask_id(ASK_USER, name, strlen(name), ret_uid) : nss_user(name, ret_uid);
 }
 
 errint_t account_group(const char *name, uint32_t *ret_gid)
 {
-	return helper_started() ? ask_id(ASK_GROUP, name, ret_gid) : nss_group(name, ret_gid);
+	return helper_started() ? ask_id(ASK_GROUP, name, strlen(name), ret_gid) : nss_group(name, ret_gid);
+}
+
+bool account_group_empty(uint32_t gid)
+{
+	uint32_t empty = 0;
+	if (!helper_started())
+		return nss_group_empty(gid);
+	return !ask_id(ASK_EMPTY, &gid, sizeof gid, &empty) && empty;
 }
 
 errint_t account_groups(uint32_t uid, uint32_t **ret, size_t *ret_count)

@@ -145,7 +145,7 @@ errint_t ctl_ask_local(struct archive *a, struct ctl_request *q, ctl_row_cb row,
 		return r;
 	struct ctl_call c = {
 		.archive = a,
-		.peer = {.uid = geteuid(), .gid = getegid(), .pid = (uint32_t)getpid(), .owner = geteuid()},
+		.peer = {.uid = geteuid(), .gid = getegid(), .pid = (uint32_t)getpid(), .owner = geteuid(), .has_key = true},
 		.args = &args,
 		.payload = q->payload,
 		.payload_len = q->payload_len,

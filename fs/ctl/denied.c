@@ -1,4 +1,4 @@
-/* denied.c - why somebody was refused: told to that one, and to nobody else but root and the archive's owner. */
+/* denied.c - why somebody was refused: told to that one, to officers and to auditors. */
 #include "ctl/verb.h"
 
 #include "store/refusals.h"
@@ -28,6 +28,11 @@ static errint_t put_refusal(void *ctx, const struct refusal *r)
 	return verb_row(c);
 }
 
+static bool may_see_others(const struct ctl_call *c)
+{
+	return c->peer.has_key || (ctl_peer_roles(c->archive, &c->peer) & (ROLE_OFFICER | ROLE_AUDITOR));
+}
+
 /* Whose refusals: the peer's own, as the kernel names it. */
 static errint_t whose(struct ctl_call *c, struct subject *who)
 {
@@ -37,8 +42,8 @@ static errint_t whose(struct ctl_call *c, struct subject *who)
 		return r;
 	if (uid >= POLICY_NO_UID)
 		return verb_fail(c, -EINVAL, "The user's number is out of range");
-	if (uid != c->peer.uid && c->peer.uid != 0 && c->peer.uid != c->peer.owner)
-		return verb_fail(c, -EACCES, "Only root and the user who mounted the archive may ask what another user was refused");
+	if (uid != c->peer.uid && !may_see_others(c))
+		return verb_fail(c, -EACCES, "Only officers and auditors (root, until the policy names them) may ask what another user was refused");
 	who->uid = (uint32_t)uid;
 	return 0;
 }
@@ -76,6 +81,6 @@ errint_t verb_denied(struct ctl_call *c)
 		return 0;
 	if (!r)
 		r = archive_each_refusal(c->archive, who.uid, path ? id : NULL, last < 1 ? 1 : last > ROWS_MAX ? ROWS_MAX : (size_t)last,
-			c->peer.uid == 0 || c->peer.uid == c->peer.owner, put_refusal, c);
+			may_see_others(c), put_refusal, c);
 	return r;
 }

@@ -7,7 +7,7 @@
 
 #define CHUNK_BYTES 16000 /* a line holds it even if every byte is escaped */
 
-static errint_t put_text(struct ctl_call *c, const char *text, size_t len)
+errint_t verb_put_text(struct ctl_call *c, const char *text, size_t len)
 {
 	errint_t r = 0;
 	char chunk[CHUNK_BYTES + 1];
@@ -52,7 +52,7 @@ errint_t verb_policy_show(struct ctl_call *c)
 	if (r)
 		return r;
 	r = put_past(c, &p);
-	return r ? r : put_text(c, text, p.len);
+	return r ? r : verb_put_text(c, text, p.len);
 }
 
 static errint_t put_diags(struct ctl_call *c, const struct policy_diags *d)
@@ -127,6 +127,10 @@ static errint_t put_plan(struct ctl_call *c, const struct policy_plan *p)
 	ctl_put_i64(&c->out, "compliance", p->compliance);
 	ctl_put_i64(&c->out, "complete", p->complete);
 	ctl_put_i64(&c->out, "same", p->same);
+	if (p->waits[0]) {
+		ctl_put(&c->out, "waits", p->waits);
+		ctl_put(&c->out, "waits-why", p->waits_why);
+	}
 	return verb_row(c);
 }
 
@@ -134,7 +138,7 @@ static errint_t put_plan(struct ctl_call *c, const struct policy_plan *p)
 static struct policy_change change_of(struct ctl_call *c, struct subject *who, uint32_t groups[static CTL_GROUPS_MAX])
 {
 	verb_subject(c, who, groups);
-	return (struct policy_change){.who = who, .reason = ctl_get(c->args, "reason"), .plan_id = ctl_get(c->args, "plan")};
+	return (struct policy_change){.who = who, .reason = ctl_get(c->args, "reason"), .plan_id = ctl_get(c->args, "plan"), .alone = !c->hooks};
 }
 
 /* The rows of a change that was made, or refused. */
@@ -176,4 +180,48 @@ errint_t verb_policy_undo(struct ctl_call *c)
 	struct policy_change change = change_of(c, &who, groups);
 	errint_t r = archive_policy_undo(c->archive, &change, &p, &c->fault);
 	return finish(c, r, &p, &diags);
+}
+
+/* ---- what waits for an approver ---- */
+
+errint_t verb_policy_approve(struct ctl_call *c)
+{
+	uint32_t groups[CTL_GROUPS_MAX];
+	struct subject who;
+	struct policy_diags diags = {0};
+	struct policy_plan p;
+	bool reject = verb_flag(c, "reject");
+	const char *id = ctl_get(c->args, "id");
+	if (!id)
+		return verb_fail(c, -EINVAL, "policy-approve needs an id");
+	if (!reject && !(ctl_peer_roles(c->archive, &c->peer) & ROLE_APPROVER))
+		return verb_fail(c, -EACCES, "Only the policy's approvers may approve a change; who asked for it may turn it down");
+	struct policy_change change = change_of(c, &who, groups);
+	errint_t r = archive_policy_approve(c->archive, id, reject, &change, &p, &c->fault);
+	return finish(c, r, &p, &diags);
+}
+
+static errint_t put_waiting(void *call, const struct policy_waiting *w)
+{
+	struct ctl_call *c = call;
+	const char *only = ctl_get(c->args, "id");
+	if (only && strcmp(only, w->id))
+		return 0;
+	ctl_begin(&c->out, "waiting");
+	ctl_put(&c->out, "id", w->id);
+	ctl_put_u64(&c->out, "uid", w->uid);
+	ctl_put_u64(&c->out, "login-uid", w->login_uid);
+	ctl_put_i64(&c->out, "since", w->since);
+	ctl_put_i64(&c->out, "until", w->until);
+	ctl_put_u64(&c->out, "expiring", w->expiring);
+	ctl_put_u64(&c->out, "longer", w->longer);
+	ctl_put(&c->out, "reason", w->reason);
+	ctl_put(&c->out, "why", w->why);
+	errint_t r = verb_row(c);
+	return r || !only ? r : verb_put_text(c, w->text, w->len);
+}
+
+errint_t verb_policy_pending(struct ctl_call *c)
+{
+	return archive_policy_waiting(c->archive, put_waiting, c);
 }

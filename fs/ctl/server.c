@@ -304,6 +304,17 @@ static bool has_place(const struct ctl_server *s, uint32_t uid)
 	return uid == 0 || uid == s->owner || (others < OTHERS_MAX && same < OTHERS_OF_ONE);
 }
 
+/* As they were when it connected. Where they are more than are kept, it has only those: fewer roles. */
+static void peer_groups(int fd, struct ctl_peer *p)
+{
+	gid_t group[1024];
+	socklen_t len = sizeof group;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, group, &len))
+		return;
+	p->group_count = min_size(len / sizeof *group, CTL_GROUPS_MAX);
+	memcpy(p->groups, group, p->group_count * sizeof *group);
+}
+
 static void client_accept(struct ctl_server *s)
 {
 	cleanup_fd int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -321,6 +332,7 @@ static void client_accept(struct ctl_server *s)
 		*c = (struct client){.fd = steal_fd(&fd), .in = in, .deadline_ms = now_ms() + IDLE_MS};
 		c->peer = (struct ctl_peer){
 			.uid = cred.uid, .gid = cred.gid, .pid = (uint32_t)cred.pid, .owner = s->owner, .socket = c->fd};
+		peer_groups(c->fd, &c->peer);
 		return;
 	}
 	struct client refused = {.fd = fd};

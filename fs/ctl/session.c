@@ -41,7 +41,7 @@ static void *server_main(void *arg)
 	if (in && !ctl_request_parse(s->line, strlen(s->line), &args, &payload)) {
 		struct ctl_call c = {
 			.archive = s->archive,
-			.peer = {.uid = geteuid(), .gid = getegid(), .pid = (uint32_t)getpid(), .owner = geteuid()},
+			.peer = {.uid = geteuid(), .gid = getegid(), .pid = (uint32_t)getpid(), .owner = geteuid(), .has_key = true},
 			.args = &args,
 			.flush = server_flush,
 			.flush_ctx = s,

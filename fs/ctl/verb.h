@@ -55,6 +55,9 @@ errint_t verb_explain(struct ctl_call *c);
 errint_t verb_policy_show(struct ctl_call *c);
 errint_t verb_policy_plan(struct ctl_call *c);
 errint_t verb_policy_apply(struct ctl_call *c);
+errint_t verb_policy_approve(struct ctl_call *c);
+errint_t verb_policy_pending(struct ctl_call *c);
+errint_t verb_put_text(struct ctl_call *c, const char *text, size_t len); /* rows `text` */
 errint_t verb_policy_undo(struct ctl_call *c);
 errint_t verb_retain(struct ctl_call *c);
 errint_t verb_hold_add(struct ctl_call *c);

@@ -32,64 +32,73 @@ static errint_t verb_umount(struct ctl_call *c)
 	return 0;
 }
 
-#define ANYONE   1u /* else only root and the daemon's owner */
+/* Who may ask: whoever has one of these roles (policy/role.c). */
+#define OPERATOR ROLE_OPERATOR
+#define OFFICER  ROLE_OFFICER
+#define AUDITOR  ROLE_AUDITOR
+#define APPROVER ROLE_APPROVER
+#define ANY_ROLE (OPERATOR | OFFICER | AUDITOR | APPROVER)
+#define ANYONE   0u /* also who has none */
+
 #define OBSERVES 2u /* changes nothing: may run on an archive opened with `observe` */
 #define PAYLOAD  4u /* needs one; no other verb takes one */
 #define STREAMS  8u /* goes on for long, with a thread and its connection to itself */
 
 static const struct verb {
 	const char *name;
-	unsigned flags;
+	unsigned roles, flags;
 	errint_t (*run)(struct ctl_call *c);
 } verbs[] = {
-	{"anchor-add", 0, verb_anchor_add},
-	{"anchor-backup", 0, verb_anchor_backup},
-	{"anchor-drop", 0, verb_anchor_drop},
-	{"anchor-reseed", 0, verb_anchor_reseed},
-	{"anchor-status", OBSERVES, verb_anchor_status},
-	{"audit-destroyed", OBSERVES, verb_audit_destroyed},
-	{"audit-export", STREAMS, verb_audit_export},
-	{"audit-exposure", OBSERVES | STREAMS, verb_audit_exposure},
-	{"audit-read", OBSERVES | STREAMS, verb_audit_read},
-	{"audit-tail", OBSERVES | STREAMS, verb_audit_tail},
-	{"audit-verify", OBSERVES | STREAMS, verb_audit_verify},
-	{"audit-who", OBSERVES | STREAMS, verb_audit_who},
-	{"clock-confirm", 0, verb_clock_confirm},
-	{"clock-status", OBSERVES, verb_clock_status},
-	{"denied", ANYONE | OBSERVES, verb_denied},
-	{"destroy", PAYLOAD, verb_destroy},
-	{"explain", OBSERVES, verb_explain},
-	{"grant-approve", 0, verb_grant_approve},
-	{"grant-list", OBSERVES, verb_grant_list},
-	{"grant-request", 0, verb_grant_request},
-	{"grant-revoke", 0, verb_grant_revoke},
-	{"guard-close", 0, verb_guard_close},
-	{"guard-open", 0, verb_guard_open},
-	{"guard-status", OBSERVES, verb_guard_status},
-	{"guard-unlock", 0, verb_guard_unlock},
-	{"hold-add", PAYLOAD, verb_hold_add},
-	{"hold-list", OBSERVES, verb_hold_list},
-	{"hold-release", 0, verb_hold_release},
-	{"export", STREAMS, verb_export},
-	{"import", STREAMS, verb_import},
-	{"key-add", PAYLOAD, verb_key_add},
-	{"key-change", PAYLOAD, verb_key_change},
-	{"key-list", OBSERVES, verb_key_list},
-	{"key-remove", 0, verb_key_remove},
-	{"metrics", OBSERVES, verb_metrics},
-	{"ping", ANYONE | OBSERVES, verb_ping},
-	{"plain-forget", 0, verb_plain_forget},
-	{"policy-apply", PAYLOAD, verb_policy_apply},
-	{"policy-plan", PAYLOAD | OBSERVES, verb_policy_plan},
-	{"policy-show", OBSERVES, verb_policy_show},
-	{"policy-undo", 0, verb_policy_undo},
-	{"queue", OBSERVES, verb_queue},
-	{"restore", STREAMS, verb_restore},
-	{"scrub", OBSERVES | STREAMS, verb_scrub},
-	{"retain", 0, verb_retain},
-	{"stats", OBSERVES, verb_stats},
-	{"status", OBSERVES, verb_status},
-	{"umount", 0, verb_umount},
+	{"anchor-add", OPERATOR, 0, verb_anchor_add},
+	{"anchor-backup", OPERATOR, 0, verb_anchor_backup},
+	{"anchor-drop", OPERATOR, 0, verb_anchor_drop},
+	{"anchor-reseed", OPERATOR, 0, verb_anchor_reseed},
+	{"anchor-status", ANY_ROLE, OBSERVES, verb_anchor_status},
+	{"audit-destroyed", AUDITOR | OFFICER, OBSERVES, verb_audit_destroyed},
+	{"audit-export", AUDITOR, STREAMS, verb_audit_export},
+	{"audit-exposure", AUDITOR, OBSERVES | STREAMS, verb_audit_exposure},
+	{"audit-read", AUDITOR, OBSERVES | STREAMS, verb_audit_read},
+	{"audit-tail", AUDITOR, OBSERVES | STREAMS, verb_audit_tail},
+	{"audit-verify", AUDITOR | OPERATOR, OBSERVES | STREAMS, verb_audit_verify},
+	{"audit-who", AUDITOR, OBSERVES | STREAMS, verb_audit_who},
+	{"clock-confirm", OFFICER, 0, verb_clock_confirm},
+	{"clock-status", ANY_ROLE, OBSERVES, verb_clock_status},
+	{"denied", ANYONE, OBSERVES, verb_denied},
+	{"destroy", OFFICER, PAYLOAD, verb_destroy},
+	{"explain", ANY_ROLE, OBSERVES, verb_explain},
+	{"grant-approve", APPROVER | OFFICER, 0, verb_grant_approve},
+	{"grant-list", OFFICER | AUDITOR | APPROVER, OBSERVES, verb_grant_list},
+	{"grant-request", OFFICER, 0, verb_grant_request},
+	{"grant-revoke", OFFICER, 0, verb_grant_revoke},
+	{"guard-close", OFFICER, 0, verb_guard_close},
+	{"guard-open", OFFICER, 0, verb_guard_open},
+	{"guard-status", OFFICER | AUDITOR, OBSERVES, verb_guard_status},
+	{"guard-unlock", OFFICER, 0, verb_guard_unlock},
+	{"hold-add", OFFICER, PAYLOAD, verb_hold_add},
+	{"hold-list", ANY_ROLE, OBSERVES, verb_hold_list},
+	{"hold-release", OFFICER, 0, verb_hold_release},
+	{"export", OFFICER, STREAMS, verb_export},
+	{"import", OPERATOR, STREAMS, verb_import},
+	{"key-add", OPERATOR, PAYLOAD, verb_key_add},
+	{"key-change", OPERATOR, PAYLOAD, verb_key_change},
+	{"key-list", ANY_ROLE, OBSERVES, verb_key_list},
+	{"key-remove", OPERATOR, 0, verb_key_remove},
+	{"metrics", ANY_ROLE, OBSERVES, verb_metrics},
+	{"ping", ANYONE, OBSERVES, verb_ping},
+	{"plain-forget", OFFICER, 0, verb_plain_forget},
+	{"policy-approve", APPROVER | OFFICER, 0, verb_policy_approve},
+	{"policy-pending", OFFICER | APPROVER, 0, verb_policy_pending},
+	{"policy-apply", OFFICER, PAYLOAD, verb_policy_apply},
+	{"policy-plan", OFFICER, PAYLOAD | OBSERVES, verb_policy_plan},
+	{"policy-show", ANY_ROLE, OBSERVES, verb_policy_show},
+	{"policy-undo", OFFICER, 0, verb_policy_undo},
+	{"queue", OPERATOR | OFFICER | AUDITOR, OBSERVES, verb_queue},
+	{"restore", OPERATOR, STREAMS, verb_restore},
+	{"scrub", OPERATOR, OBSERVES | STREAMS, verb_scrub},
+	{"retain", OFFICER, 0, verb_retain},
+	{"stats", ANY_ROLE, OBSERVES, verb_stats},
+	{"status", ANY_ROLE, OBSERVES, verb_status},
+	{"umount", OPERATOR, 0, verb_umount},
 };
 
 static const struct verb *verb_find(const char *name)
@@ -112,14 +121,36 @@ bool ctl_verb_streams(const char *name)
 	return v && (v->flags & STREAMS);
 }
 
+unsigned ctl_peer_roles(struct archive *a, const struct ctl_peer *p)
+{
+	struct policy *policy = archive_policy(a);
+	unsigned roles = policy_roles(policy, p->uid == 0 || p->uid == p->owner, p->gid, p->groups, p->group_count);
+	policy_unref(policy);
+	return roles;
+}
+
+static errint_t permit(struct ctl_call *c, const struct verb *v)
+{
+	static const struct ctl_peer root = {.pid = 1};
+	char who[128] = "";
+	if (!v->roles || c->peer.has_key || (ctl_peer_roles(c->archive, &c->peer) & v->roles))
+		return 0;
+	if (ctl_peer_roles(c->archive, &root) & v->roles)
+		return verb_fail(c, -EACCES, "Only root and the user who mounted the archive may do this (%s)", v->name);
+	for (unsigned role = 1; role <= ROLE_APPROVER; role *= 2)
+		if (v->roles & role)
+			snprintf(who + strlen(who), sizeof who - strlen(who), "%s%s", *who ? ", " : "", policy_role_word((enum policy_role)role));
+	return verb_fail(c, -EACCES, "Only members of the groups that the policy names as %s may do this (%s)", who, v->name);
+}
+
 static errint_t verb_dispatch(struct ctl_call *c)
 {
 	const struct verb *v = verb_find(c->args->word);
 	if (!v)
 		return verb_fail(c, -EOPNOTSUPP, "This daemon does not know the verb '%s'", c->args->word);
-	if (!(v->flags & ANYONE) && c->peer.uid != 0 && c->peer.uid != c->peer.owner)
-		return verb_fail(
-			c, -EACCES, "Only root and the user who mounted the archive may do this (%s)", v->name);
+	errint_t r = permit(c, v);
+	if (r)
+		return r;
 	if (!(v->flags & PAYLOAD) != !c->payload_len)
 		return verb_fail(c, -EINVAL, "The verb '%s' %s", v->name,
 			c->payload_len ? "takes no payload" : "needs a payload");

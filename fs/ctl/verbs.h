@@ -23,6 +23,9 @@ struct ctl_hooks {
 /* Who asks. */
 struct ctl_peer {
 	uint32_t uid, gid, pid;
+	uint32_t groups[CTL_GROUPS_MAX]; /* when it connected */
+	size_t group_count;
+	bool has_key;   /* it opened the archive itself, which is not mounted: it may ask everything */
 	uint32_t owner; /* the daemon's own uid, who may ask everything, like root */
 	int socket;	/* the connection; 0: there is none, the archive is this process's own */
 };
@@ -45,6 +48,8 @@ struct ctl_call {
 
 /* Checks the permission, runs the verb, adds the last line (`ok`, or `error`), flushes. -EPIPE only when the rows could not be delivered. */
 errint_t ctl_run(struct ctl_call *c);
+/* The roles that the policy in force gives it: a bit for each of enum policy_role. */
+unsigned ctl_peer_roles(struct archive *a, const struct ctl_peer *p);
 /* May the verb run on an unmounted archive that is opened only to observe? False for unknown verbs too. */
 bool ctl_verb_observes(const char *verb);
 /* Does it go on for long, with a connection and a thread of its own? */

@@ -1,5 +1,6 @@
 /* apply.c - a policy is planned, put in force on a live archive, and put back. */
 #include "store/alert.h"
+#include "store/approval.h"
 #include "store/gate_internal.h"
 #include "store/retain.h"
 #include "store/review.h"
@@ -198,10 +199,45 @@ errint_t archive_policy_apply(struct archive *a, const char *text, size_t len, c
 	errint_t r = parse(text, len, &next, diags, f);
 	if (!r) {
 		pthread_mutex_lock(&a->gate->apply_lock);
-		if (!(r = count(a, &next, ret, f)) && !(r = admit(a, &next, change->plan_id, ret, f)))
+		if (!(r = count(a, &next, ret, f)) && !(r = admit(a, &next, change->plan_id, ret, f)) && !(r = approval_wait(a, &next, change, ret, f)) &&
+			!ret->waits[0])
 			r = put_in_force(a, &next, "applied", change, ret, f);
 		pthread_mutex_unlock(&a->gate->apply_lock);
 	}
+	in_force_free(&next);
+	return r;
+}
+
+errint_t archive_policy_approve(struct archive *a, const char *id, bool reject, const struct policy_change *change, struct policy_plan *ret, struct fault *f)
+{
+	struct in_force next = {0};
+	struct policy_diags diags = {0};
+	char reason[RECORD_TEXT_MAX];
+	uint64_t expiring = 0;
+	*ret = (struct policy_plan){0};
+	pthread_mutex_lock(&a->gate->apply_lock);
+	const struct waiting *w = approval_find(a, id);
+	errint_t r = w ? approval_check(a, w, change->who, reject, f)
+		       : fault_set(f, -ENOENT, "no change of the policy waits under %s; lapse policy pending lists those that do", id);
+	if (!r && !reject)
+		r = parse(w->text, w->len, &next, &diags, f);
+	if (!r) {
+		approval_reason(w, change, reason);
+		expiring = w->expiring;
+	}
+	if (!r && !reject && !(r = count(a, &next, ret, f)) && ret->total.expiring > expiring)
+		r = fault_set(f, -EBUSY, "%" PRIu64 " files would expire at once, and %" PRIu64 " when it was asked for. It has to be asked for anew", ret->total.expiring,
+			      expiring);
+	if (!r && !reject) {
+		const struct policy_change approved = {.who = change->who, .reason = reason};
+		r = put_in_force(a, &next, "approved and applied", &approved, ret, f);
+	}
+	if (!r && reject)
+		r = approval_record(a, change->who, "turned down", reason);
+	if (!r)
+		approval_forget(a, id);
+	pthread_mutex_unlock(&a->gate->apply_lock);
+	policy_diags_free(&diags);
 	in_force_free(&next);
 	return r;
 }
@@ -354,7 +390,7 @@ errint_t archive_policy_undo(struct archive *a, const struct policy_change *chan
 		fault_set(f, r, "the policy of generation %" PRIu64 " does not parse any more", past.generation);
 	if (!r && !(r = count(a, &next, ret, f)) && !change->plan_id)
 		remember(a, ret, next.text, next.len);
-	if (!r && !(r = admit(a, &next, change->plan_id, ret, f)))
+	if (!r && !(r = admit(a, &next, change->plan_id, ret, f)) && !(r = approval_wait(a, &next, change, ret, f)) && !ret->waits[0])
 		r = put_in_force(a, &next, "put back", change, ret, f);
 	pthread_mutex_unlock(&a->gate->apply_lock);
 	policy_diags_free(&diags);

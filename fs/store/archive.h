@@ -130,6 +130,8 @@ struct policy_plan {
 	size_t classes;
 	struct policy_example example[PLAN_EXAMPLES];
 	size_t examples;
+	char waits[17]; /* the id under which the change waits for an approver; "": it does not */
+	char waits_why[160]; /* in what it loosens the policy, as half a sentence */
 };
 #define PLAN_SECONDS 900 /* that an id lives */
 void policy_plan_free(struct policy_plan *p);
@@ -140,13 +142,31 @@ errint_t archive_policy_plan(struct archive *a, const char *text, size_t len, st
 struct policy_change {
 	const struct subject *who;
 	const char *reason, *plan_id;
+	bool alone; /* nobody could approve it: the archive is not mounted, or about to be. What needs approval is -EACCES */
 };
 /* Parses, counts, seals and puts in force. -EINVAL with diags; -EBUSY where a plan is needed and there is none, or more would expire than it says;
- * -ESTALE: that plan is unknown, too old, of another text, or the policy has changed since. *ret (freed by the caller) is filled in as far as it was counted. */
+ * -ESTALE: that plan is unknown, too old, of another text, or the policy has changed since. 0 with ret->waits set: nothing is changed until an approver says so.
+ * *ret (freed by the caller) is filled in as far as it was counted. */
 errint_t archive_policy_apply(struct archive *a, const char *text, size_t len, const struct policy_change *change, struct policy_plan *ret,
 			      struct policy_diags *diags, struct fault *f);
 /* Puts the policy before this one in force again, on the same terms, while `undo` has not passed: then -ETIME. -ENOENT: there is none before. */
 errint_t archive_policy_undo(struct archive *a, const struct policy_change *change, struct policy_plan *ret, struct fault *f);
+/* Changes that wait for an approver: at most APPROVALS_MAX, for APPROVAL_SECONDS of trusted time, and not past the end of the mount. */
+#define APPROVALS_MAX    8
+#define APPROVAL_SECONDS 86400
+struct policy_waiting {
+	char id[17];
+	uint32_t uid, login_uid; /* who asked */
+	int64_t since, until;	 /* trusted seconds */
+	uint64_t expiring, longer;
+	const char *reason, *why; /* "" if none; in what it loosens */
+	const char *text;
+	size_t len;
+};
+errint_t archive_policy_waiting(struct archive *a, errint_t (*cb)(void *ctx, const struct policy_waiting *w), void *ctx);
+/* change->who, another person than who asked, puts it in force, or turns it down. -ENOENT: there is none of that id, or not any more. -EACCES: it is not another
+ * person. -ESTALE: the policy has changed since. -EBUSY: more files would expire at once than when it was asked for. */
+errint_t archive_policy_approve(struct archive *a, const char *id, bool reject, const struct policy_change *change, struct policy_plan *ret, struct fault *f);
 /* Policies that were in force, the newest (in force now) first. */
 struct policy_past {
 	uint64_t generation;

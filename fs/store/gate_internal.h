@@ -5,6 +5,7 @@
 #include "store/internal.h"
 
 #include "policy/policy.h"
+#include "store/archive.h"
 
 #define RETIRED_POLICIES 16
 
@@ -35,10 +36,22 @@ struct known_plan {
 };
 #define KNOWN_PLANS 8
 
+/* Waits for an approver. */
+struct waiting {
+	char id[17];
+	char *text; /* NULL: none */
+	size_t len;
+	char *reason, why[160];
+	struct approve_person by;
+	uint64_t generation, expiring, longer;
+	int64_t since, until; /* trusted seconds */
+};
+
 struct gate {
 	pthread_mutex_t apply_lock;  /* one change of the policy at a time; outermost */
 	struct known_plan plan[KNOWN_PLANS]; /* under apply_lock */
 	unsigned plan_at;
+	struct waiting waiting[APPROVALS_MAX]; /* under apply_lock */
 	pthread_mutex_t policy_lock; /* now, retired; leaf */
 	struct in_force now;
 	int64_t undo_until; /* by the policy before this one: a change does not shorten its own undo */

@@ -2,6 +2,7 @@
  *
  * A change is written beside the old one (policy.new), then the anchor names it, then it is renamed. Of the two files the one counts that the anchor
  * names, so a crash at any point leaves the old policy or the new one. */
+#include "store/approval.h"
 #include "store/gate_internal.h"
 #include "store/rollback.h"
 
@@ -179,6 +180,7 @@ void gate_close(struct archive *a)
 		policy_unref(g->retired[i]);
 	for (size_t i = 0; i < KNOWN_PLANS; i++)
 		free(g->plan[i].text);
+	approvals_free(g);
 	open_table_free(g->writing);
 	pthread_mutex_destroy(&g->apply_lock);
 	pthread_mutex_destroy(&g->policy_lock);

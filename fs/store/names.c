@@ -19,6 +19,11 @@ static int find_group(void *ctx, const char *name, uint32_t *ret_gid)
 	return account_group(name, ret_gid);
 }
 
+static bool is_empty(void *ctx, uint32_t gid)
+{
+	return account_group_empty(gid);
+}
+
 static int find_zone(void *ctx, const char *name)
 {
 	return exif_zone_exists(name) ? 0 : -ENOENT;
@@ -26,6 +31,6 @@ static int find_zone(void *ctx, const char *name)
 
 const struct policy_names *archive_names(void)
 {
-	static const struct policy_names names = {.user = find_user, .group = find_group, .zone = find_zone};
+	static const struct policy_names names = {.user = find_user, .group = find_group, .zone = find_zone, .empty = is_empty};
 	return &names;
 }
