@@ -2,11 +2,11 @@
 
 #include "tools/alert_wire.h"
 
+#include "base/accounts.h"
 #include "base/log.h"
 
 #include <fcntl.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -95,17 +95,11 @@ static bool join(const char *const *exec, char out[static WIRE_COMMAND], uint32_
 /* An ordinary user's archive runs the command as that user: nobody else can be had. */
 static bool whose(const char *name, uint32_t *ret_uid, uint32_t *ret_gid)
 {
-	char text[4096];
-	struct passwd pw, *found = NULL;
 	*ret_uid = getuid();
 	*ret_gid = getgid();
 	if (geteuid() != 0)
 		return true;
-	if (getpwnam_r(name, &pw, text, sizeof text, &found) || !found || found->pw_uid == 0)
-		return false;
-	*ret_uid = found->pw_uid;
-	*ret_gid = found->pw_gid;
-	return true;
+	return !account_user_group(name, ret_uid, ret_gid) && *ret_uid != 0;
 }
 
 static bool send_packet(struct alert_out *o, const void *packet, size_t len)

@@ -206,6 +206,11 @@ static errint_t prepare(struct daemon *d, struct fault *f)
 	alert_out_use(d->alerts, d->store, !d->request->foreground || getenv("JOURNAL_STREAM"));
 	if (d->policy)
 		policy_reconcile(d);
+	struct policy *p = archive_policy(d->store);
+	bool programs = policy_needs(p) & NEED_PROGRAM;
+	policy_unref(p);
+	if (!programs && (r = session_forget_programs(f)))
+		return r;
 	struct session_options o = {
 		.archive = d->store,
 		.name = geteuid() == 0 ? d->place.name : NULL,
@@ -219,6 +224,7 @@ static errint_t prepare(struct daemon *d, struct fault *f)
 	r = session_new(&o, &d->session, f);
 	d->hooks = (struct ctl_hooks){
 		.mountpoint = d->mountpoint,
+		.programs = programs,
 		.transport = hook_transport,
 		.stats = hook_stats,
 		.latency = hook_latency,

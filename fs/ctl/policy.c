@@ -152,6 +152,21 @@ static errint_t finish(struct ctl_call *c, errint_t result, struct policy_plan *
 	return r ? r : result;
 }
 
+/* It gave up seeing them when it was mounted under a policy without such rules. */
+static errint_t warn_of_programs(struct ctl_call *c)
+{
+	struct policy *p = archive_policy(c->archive);
+	bool blind = c->hooks && !c->hooks->programs && (policy_needs(p) & NEED_PROGRAM);
+	policy_unref(p);
+	if (!blind)
+		return 0;
+	ctl_begin(&c->out, "diag");
+	ctl_put_u64(&c->out, "line", 0);
+	ctl_put_i64(&c->out, "warning", 1);
+	ctl_put(&c->out, "text", "rules on programs match nobody until the archive is mounted anew: this daemon has given up seeing who runs what");
+	return verb_row(c);
+}
+
 errint_t verb_policy_plan(struct ctl_call *c)
 {
 	struct policy_diags diags = {0};
@@ -168,7 +183,8 @@ errint_t verb_policy_apply(struct ctl_call *c)
 	struct policy_plan p;
 	struct policy_change change = change_of(c, &who, groups);
 	errint_t r = archive_policy_apply(c->archive, (const char *)c->payload, c->payload_len, &change, &p, &diags, &c->fault);
-	return finish(c, r, &p, &diags);
+	errint_t told = r ? 0 : warn_of_programs(c);
+	return finish(c, told ? told : r, &p, &diags);
 }
 
 errint_t verb_policy_undo(struct ctl_call *c)

@@ -9,6 +9,7 @@
 /* What the daemon adds to the archive. Called from the control thread. */
 struct ctl_hooks {
 	const char *mountpoint;
+	bool programs; /* the daemon can tell which program reads */
 	const char *(*transport)(void *ctx); /* that real requests took: "io_uring", "/dev/fuse", "" before the first */
 	/* Counters of the session, by name. */
 	void (*stats)(void *ctx, void (*put)(void *put_ctx, const char *name, uint64_t value), void *put_ctx);

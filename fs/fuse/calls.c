@@ -47,8 +47,8 @@ static const int always[] = {
 	SCMP_SYS(sched_get_priority_min), SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler), SCMP_SYS(sched_setaffinity),
 	SCMP_SYS(sched_setscheduler), SCMP_SYS(sched_yield), SCMP_SYS(select), SCMP_SYS(set_robust_list), SCMP_SYS(set_tid_address), SCMP_SYS(setpriority),
 	SCMP_SYS(setsid), SCMP_SYS(sigaltstack), SCMP_SYS(sysinfo), SCMP_SYS(time), SCMP_SYS(uname), SCMP_SYS(wait4), SCMP_SYS(waitid),
-	/* who it is, and its limits, which it cannot raise */
-	SCMP_SYS(capget), SCMP_SYS(getegid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getgroups), SCMP_SYS(getpgrp), SCMP_SYS(getpid), SCMP_SYS(getppid),
+	/* who it is, its limits and capabilities, which it cannot raise */
+	SCMP_SYS(capget), SCMP_SYS(capset), SCMP_SYS(getegid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getgroups), SCMP_SYS(getpgrp), SCMP_SYS(getpid), SCMP_SYS(getppid),
 	SCMP_SYS(getrlimit), SCMP_SYS(getrusage), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(prlimit64),
 	/* the control socket, the helper, the log: none but of the Unix domain, see below */
 	SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(connect), SCMP_SYS(getpeername), SCMP_SYS(getsockname), SCMP_SYS(getsockopt), SCMP_SYS(recvfrom),

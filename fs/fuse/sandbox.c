@@ -4,10 +4,12 @@
 
 #include "base/io.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -202,27 +204,102 @@ static errint_t see_only(const struct session_confinement *c)
 
 /* ---- what it may --------------------------------------------------------------------------------- */
 
-/* Of root: what files of other people need. CAP_SYS_PTRACE is asked for by the /proc links of their processes. */
-static errint_t rights_reduce(bool programs)
+#define FOR_FILES    (CAPS(CAP_DAC_OVERRIDE) | CAPS(CAP_CHOWN) | CAPS(CAP_FOWNER) | CAPS(CAP_FSETID))
+#define FOR_PROGRAMS (CAPS(CAP_SYS_PTRACE) | CAPS(CAP_CHECKPOINT_RESTORE))
+#define CAPS(cap)    (UINT64_C(1) << (cap))
+
+/* Of this thread. Also from a signal handler. */
+static errint_t capabilities_set(uint64_t set)
 {
-	static const unsigned kept[] = {CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER, CAP_FSETID};
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {{0}, {0}};
-	uint64_t set = 0;
 
-	for (size_t i = 0; geteuid() == 0 && i < ARRAY_SIZE(kept); i++)
-		set |= UINT64_C(1) << kept[i];
-	if (geteuid() == 0 && programs)
-		set |= UINT64_C(1) << CAP_SYS_PTRACE;
+	for (size_t i = 0; i < 2; i++)
+		data[i].permitted = data[i].effective = (uint32_t)(set >> (32 * i));
+	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+static uint64_t capabilities_get(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {{0}, {0}};
+
+	syscall(SYS_capget, &head, data);
+	return data[0].permitted | (uint64_t)data[1].permitted << 32;
+}
+
+static errint_t rights_reduce(void)
+{
+	uint64_t set = geteuid() == 0 ? capabilities_get() & (FOR_FILES | FOR_PROGRAMS) : 0;
+	errint_t error;
+
 	for (unsigned cap = 0; cap < 64; cap++)
 		if (!(set >> cap & 1) && prctl(PR_CAPBSET_READ, cap) == 1 && prctl(PR_CAPBSET_DROP, cap) < 0 && geteuid() == 0)
 			return -errno;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	for (size_t i = 0; i < 2; i++)
-		data[i].permitted = data[i].effective = (uint32_t)(set >> (32 * i));
-	if (syscall(SYS_capset, &head, data) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	error = capabilities_set(set);
+	return error ? error : prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/* ---- … and later less, in threads that there are already ---------------------------------------- */
+
+#define DROP_SIGNAL  (SIGRTMIN + 6)
+#define DROP_SECONDS 10
+
+static void on_drop(int signal_no)
+{
+	int saved = errno;
+
+	capabilities_set(FOR_FILES);
+	errno = saved;
+}
+
+static bool has_programs(const char *tid)
+{
+	char path[80], text[4096], *line;
+	cleanup_fd int fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%s/status", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, "\nCapPrm:");
+	return line && (strtoull(line + 8, NULL, 16) & FOR_PROGRAMS);
+}
+
+/* Tells every thread that still has them; how many those are, or -errno. */
+static int drop_round(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	int have = 0;
+
+	if (!tasks)
 		return -errno;
-	return 0;
+	for (struct dirent *e; (e = readdir(tasks));) {
+		if (e->d_name[0] == '.' || !has_programs(e->d_name))
+			continue;
+		have++;
+		syscall(SYS_tgkill, getpid(), (pid_t)strtol(e->d_name, NULL, 10), DROP_SIGNAL);
+	}
+	closedir(tasks);
+	return have;
+}
+
+errint_t session_forget_programs(struct fault *f)
+{
+	struct sigaction act = {.sa_handler = on_drop, .sa_flags = SA_RESTART};
+	const struct timespec pause = {.tv_nsec = 1000000};
+	int have = 1;
+
+	if (geteuid() != 0)
+		return 0;
+	sigaction(DROP_SIGNAL, &act, NULL);
+	on_drop(DROP_SIGNAL);
+	for (int i = 0; i < DROP_SECONDS * 1000 && (have = drop_round()) > 0; i++)
+		nanosleep(&pause, NULL);
+	signal(DROP_SIGNAL, SIG_IGN);
+	return have ? fault_set(f, have < 0 ? have : -ETIME, "cannot drop capabilities in all of the daemon's threads") : 0;
 }
 
 errint_t session_confine(const struct session_confinement *c, struct fault *f)
@@ -238,7 +315,7 @@ errint_t session_confine(const struct session_confinement *c, struct fault *f)
 		error = see_only(c);
 	if (error)
 		return fault_set(f, error, "cannot give the daemon a root directory and a network of its own: %s", strerror(-error));
-	error = rights_reduce(c->programs);
+	error = rights_reduce();
 	if (error)
 		return fault_set(f, error, "cannot drop the daemon's capabilities: %s", strerror(-error));
 	error = calls_limit(true);

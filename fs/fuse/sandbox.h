@@ -7,8 +7,10 @@ struct session_confinement {
 	/* Files and directories (with what is mounted below them) that it goes on seeing, by the same paths, and can change; others are gone, but for a few
 	 * that it reads: /proc, time zones, the log's socket. Absolute, NULL-terminated; what does not exist is left out. */
 	const char *const *writable;
-	bool programs; /* rules ask for readers' programs, which only CAP_SYS_PTRACE lets it see */
 };
 /* In the only thread of the process, after helper_start() and session_plan(), before anything of the archive is opened: descriptors that are open lead out
  * of it. Root gets a root directory, a network without interfaces and few capabilities; everybody loses what set-id programs give, core dumps, and being traced. */
 errint_t session_confine(const struct session_confinement *c, struct fault *f);
+/* No rule asks for readers' programs: gives up what lets the daemon see them (CAP_SYS_PTRACE, CAP_CHECKPOINT_RESTORE), with which /proc leads to files and memory of
+ * others. In all threads; once, after the archive was opened and before session_run(). */
+errint_t session_forget_programs(struct fault *f);
