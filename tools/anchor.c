@@ -28,6 +28,7 @@ static void print_state(const struct ctl_line *s)
 		written ? human_when(written, now, text) : "");
 	printf("Keys of all that expired before %s are destroyed (epochs of %s)\n",
 		human_time(ctl_num(s, "next-epoch", 0) * length, text), human_span(length, span));
+	printf("The audit log's first public key, for lapse audit verify --public-key: %s\n", ctl_str(s, "log-first-key"));
 	printf("%" PRId64 " tree%s with %" PRId64 " nodes, %" PRId64 " holds, %" PRId64 " barriers\n\n",
 		ctl_num(s, "trees", 0), ctl_num(s, "trees", 0) == 1 ? "" : "s", ctl_num(s, "cover-nodes", 0),
 		ctl_num(s, "holds", 0), ctl_num(s, "barriers", 0));

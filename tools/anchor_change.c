@@ -251,20 +251,24 @@ static int restore_with(const struct args *a, const char *path, const char *back
 {
 	cleanup_free char (*place)[CTL_PATH_MAX] = calloc(ANCHOR_COPIES_MAX, CTL_PATH_MAX);
 	const char *list[ANCHOR_COPIES_MAX + 1];
-	char when[2 * HUMAN_BYTES];
+	char when[2 * HUMAN_BYTES], public[65];
+	uint8_t log_public[32];
 	int64_t begins;
 	struct fault f = {0};
 	int e = place ? anchors_given(a, place, list) : say_error("out of memory");
 	if (e != EXIT_DONE)
 		return e;
 	struct anchor_restore o = {.path = path, .secret = key->secret, .backup_secret = then->bytes ? &then->secret : NULL, .backup = backup, .anchor = list};
-	errint_t r = archive_anchor_restore(&o, &begins, &f);
+	errint_t r = archive_anchor_restore(&o, &begins, log_public, &f);
 	if (r)
 		return say_fault(&f, r, path);
+	for (size_t i = 0; i < sizeof log_public; i++)
+		snprintf(public + 2 * i, 3, "%02x", log_public[i]);
 	printf("An anchor is made. It opens what expires %s or later; what expires sooner is lost.\n"
 	       "Now: lapse fsck %s --accept-rollback --reason TEXT, and then it can be mounted.\n"
-	       "When the archive is well, destroy the backup: lapse anchor drop %s %s --reason TEXT\n",
-		human_when(begins, time(NULL), when), path, path, backup);
+	       "When the archive is well, destroy the backup: lapse anchor drop %s %s --reason TEXT\n"
+	       "The audit log is sealed with another key from now on; keep its public half beside the first one: %s\n",
+		human_when(begins, time(NULL), when), path, path, backup, public);
 	return EXIT_DONE;
 }
 

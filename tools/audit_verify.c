@@ -6,12 +6,15 @@
 
 #include "store/trail.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define SECOND INT64_C(1000000000)
+#define SECOND       INT64_C(1000000000)
+#define PUBLIC_KEYS_MAX 16
+#define UNSEALED_MAX (3600 * SECOND) /* that records wait for their seal */
 
 /* ---- what was found -------------------------------------------------------------------------------------------------------------------- */
 
@@ -33,6 +36,14 @@ static const struct {
 	{"short", "the log ends before record %" PRIu64 ", and %" PRIu64 " more are known to have been there: cut off"},
 	{"other", "record %" PRIu64 " is not the one that the anchor names: the log was started over, or put back from another time"},
 	{"rollback", "before record %" PRIu64 ", %" PRIu64 " records were lost; that was accepted with lapse fsck, and the reason is in this record"},
+	{"unsealed", "from record %" PRIu64 " on these are not the records that the seal of anchor write %" PRIu64 " is of: changed, removed, put in another order or written anew since"},
+	{"seal-forged", "what seals record %" PRIu64 " and later, that of anchor write %" PRIu64 ", is not signed with the key that was to sign it: forged, or sealed later"},
+	{"seal-gap", "from record %" PRIu64 " on seals are missing, doubled or in another order: that of anchor write %" PRIu64 " does not follow"},
+	{"seal-lost", "from record %" PRIu64 " on seals are missing: the anchor has one more, that of its write %" PRIu64},
+	{"seal-again", "from record %" PRIu64 " on the log was sealed before as another one: it was cut off there and went on (anchor write %" PRIu64 "); lapse fsck --accept-rollback does that"},
+	{"seal-fork", "from record %" PRIu64 " on it is sealed with the key of an earlier time (anchor write %" PRIu64 "): the anchor was put back, or somebody had a copy of it"},
+	{"seal-key", "from record %" PRIu64 " on it is sealed anew with another first key (anchor write %" PRIu64 "): the anchor was restored from a backup, or the log sealed later by somebody else"},
+	{"checkpoint", "the log has not the seal of record %" PRIu64 " and anchor write %" PRIu64 " that a checkpoint has: it is another history"},
 };
 
 #pragma GCC diagnostic push
@@ -46,6 +57,25 @@ void audit_flaw_text(const struct ctl_line *flaw, char out[static AUDIT_FLAW_BYT
 }
 #pragma GCC diagnostic pop
 
+static void print_seals(const struct ctl_line *v, int64_t last)
+{
+	char n[HUMAN_BYTES], at[HUMAN_BYTES];
+	const int64_t seals = ctl_num(v, "seals", 0), sealed = ctl_num(v, "sealed", 0), first_ns = ctl_num(v, "first-sealed-ns", 0);
+	if (!seals) {
+		printf("  Not signed: there are no seals that the public key proves. Who has had the archive's key could have written another log.\n");
+		return;
+	}
+	printf("  %s seal%s, by the line of keys that begins with %s.\n", human_count((uint64_t)seals, n), seals == 1 ? "" : "s", ctl_str(v, "public-key"));
+	if (sealed)
+		printf("  Sealed up to record %" PRId64 ", the last time at %s: who took the machine later could not have changed them.\n", sealed,
+			human_time(ctl_num(v, "sealed-ns", 0) / SECOND, at));
+	if (sealed < last)
+		printf("  Records %" PRId64 " to %" PRId64 " are not sealed: who has the archive's key could have written them.\n", sealed + 1, last);
+	if (first_ns - ctl_num(v, "first-ns", first_ns) > UNSEALED_MAX)
+		printf("  Records 1 to %" PRId64 " were first sealed at %s, long after the first of them: an archive made before lapse wrote seals.\n",
+			ctl_num(v, "first-sealed", 0), human_time(first_ns / SECOND, at));
+}
+
 void audit_print_verdict(const struct ctl_line *v, const char *what)
 {
 	char a[HUMAN_BYTES], b[HUMAN_BYTES], from[HUMAN_BYTES], to[HUMAN_BYTES];
@@ -56,7 +86,7 @@ void audit_print_verdict(const struct ctl_line *v, const char *what)
 		printf("%s: records %" PRId64 " to %" PRId64 " (%s) are proven by their chain, from %s to %s.\n  Head %s\n", what, first, last,
 			human_count((uint64_t)(last - first + 1), a), human_time(ctl_num(v, "first-ns", 0) / SECOND, from),
 			human_time(ctl_num(v, "last-ns", 0) / SECOND, to), ctl_str(v, "head"));
-	printf("  %s segment%s; held against record %" PRId64 ".\n", human_count((uint64_t)ctl_num(v, "segments", 0), b),
+	printf(ctl_num(v, "named", 0) ? "  %s segment%s; held against record %" PRId64 ".\n" : "  %s segment%s.\n", human_count((uint64_t)ctl_num(v, "segments", 0), b),
 		ctl_num(v, "segments", 0) == 1 ? "" : "s", ctl_num(v, "named", 0));
 	if (ctl_num(v, "beyond", 0))
 		printf("  From record %" PRId64 " on nothing is proven; %s records behind it can be read, each segment for itself.\n", last + 1,
@@ -64,8 +94,7 @@ void audit_print_verdict(const struct ctl_line *v, const char *what)
 	if (ctl_num(v, "torn", 0))
 		printf("  %s bytes behind the last record were torn by a crash, as far as can be told: the anchor names nothing there.\n",
 			human_count((uint64_t)ctl_num(v, "torn", 0), a));
-	if (!ctl_num(v, "seals", 0))
-		printf("  Not signed: this version writes no seals. Who has had the archive's key could have written another log.\n");
+	print_seals(v, last);
 }
 
 static int print(const struct args *a, const struct rows *rows, const char *what)
@@ -96,9 +125,15 @@ static int print(const struct args *a, const struct rows *rows, const char *what
 
 /* ---- an archive that nobody has open, even one that could not be mounted ----------------------------------------------------------------- */
 
+static void hex_text(const uint8_t *bytes, size_t len, char *out)
+{
+	for (size_t i = 0; i < len; i++)
+		snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
 static errint_t keep_verdict(struct rows *rows, const struct audit_verdict *v, uint64_t named)
 {
-	char head[2 * DIGEST_BYTES + 1], number[11][24];
+	char head[2 * DIGEST_BYTES + 1], public_key[2 * LOG_PUBLIC_BYTES + 1], number[16][24];
 	errint_t r = 0;
 	for (size_t i = 0; !r && i < v->flaws && i < AUDIT_FLAWS_MAX; i++) {
 		const struct audit_flaw *f = &v->flaw[i];
@@ -111,15 +146,16 @@ static errint_t keep_verdict(struct rows *rows, const struct audit_verdict *v, u
 		r = rows_keep(rows, &l);
 	}
 	const int64_t n[] = {(int64_t)v->flaws, (int64_t)v->first, (int64_t)v->last, v->first_ns, v->last_ns, (int64_t)v->segments, (int64_t)named,
-		(int64_t)v->beyond, (int64_t)v->torn, (int64_t)v->seals};
-	static const char *const key[] = {"flaws", "first", "last", "first-ns", "last-ns", "segments", "named", "beyond", "torn", "seals"};
-	struct ctl_line l = {.word = "verdict", .count = ARRAY_SIZE(n) + 1, .field[ARRAY_SIZE(n)] = {"head", head}};
+		(int64_t)v->beyond, (int64_t)v->torn, (int64_t)v->seals, (int64_t)v->sealed, v->sealed_ns, (int64_t)v->first_sealed, v->first_sealed_ns};
+	static const char *const key[] = {"flaws", "first", "last", "first-ns", "last-ns", "segments", "named", "beyond", "torn", "seals",
+		"sealed", "sealed-ns", "first-sealed", "first-sealed-ns"};
+	struct ctl_line l = {.word = "verdict", .count = ARRAY_SIZE(n) + 2, .field[ARRAY_SIZE(n)] = {"head", head}, .field[ARRAY_SIZE(n) + 1] = {"public-key", public_key}};
 	for (size_t k = 0; k < ARRAY_SIZE(n); k++) {
 		snprintf(number[k], sizeof number[k], "%" PRId64, n[k]);
 		l.field[k] = (struct ctl_field){key[k], number[k]};
 	}
-	for (size_t i = 0; i < DIGEST_BYTES; i++)
-		snprintf(head + 2 * i, 3, "%02x", v->head[i]);
+	hex_text(v->head, DIGEST_BYTES, head);
+	hex_text(v->public_key, LOG_PUBLIC_BYTES, public_key);
 	return r ? r : rows_keep(rows, &l);
 }
 
@@ -141,6 +177,44 @@ static int offline(const struct args *a, const char *path, int log_fd, struct ro
 	if (r)
 		return say_open_fault(&f, r, path);
 	return keep_verdict(rows, v, named) ? say_error("out of memory") : EXIT_DONE;
+}
+
+/* ---- a copy, with the public key alone -------------------------------------------------------------------------------------------------- */
+
+static bool hex_of(const char *text, uint8_t out[static LOG_PUBLIC_BYTES])
+{
+	if (strlen(text) != 2 * LOG_PUBLIC_BYTES)
+		return false;
+	for (size_t i = 0; i < 2 * LOG_PUBLIC_BYTES; i++) {
+		const char *digits = "0123456789abcdef", *d = strchr(digits, tolower((unsigned char)text[i]));
+		if (!d)
+			return false;
+		out[i / 2] = (uint8_t)(out[i / 2] << 4 | (uint8_t)(d - digits));
+	}
+	return true;
+}
+
+static int by_public_key(const struct args *a, const char *path, struct rows *rows)
+{
+	uint8_t key[PUBLIC_KEYS_MAX][LOG_PUBLIC_BYTES] = {{0}};
+	struct audit_proof p = {.public_key = (const uint8_t(*)[LOG_PUBLIC_BYTES])key};
+	for (const char *k; (k = args_nth(a, "public-key", p.public_keys)); p.public_keys++)
+		if (p.public_keys == PUBLIC_KEYS_MAX || !hex_of(k, key[p.public_keys]))
+			return say_usage("--public-key takes the 64 hexadecimal digits of a log key, as lapse init and lapse anchor status print it, at most %d times",
+				PUBLIC_KEYS_MAX);
+	cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int within = fd < 0 ? -1 : openat(fd, ".lapse/audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return say_error("%s: %s", path, strerror(errno));
+	cleanup_free struct audit_verdict *v = malloc(sizeof *v);
+	if (!v)
+		return say_error("out of memory");
+	errint_t r = audit_verify(within >= 0 ? within : fd, &p, v);
+	if (r == -ENOENT)
+		return say_error("%s: there is no file 'seals' in it: this is no copy of an audit log, or one from before its first seal", path);
+	if (r)
+		return say_error("%s: the log cannot be read: %s", path, strerror(-r));
+	return keep_verdict(rows, v, 0) ? say_error("out of memory") : EXIT_DONE;
 }
 
 /* ---- the command --------------------------------------------------------------------------------------------------------------------------- */
@@ -180,15 +254,18 @@ static int verify_run(const struct args *a)
 	cleanup_fd int fd = copy ? open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (copy && fd < 0)
 		return say_error("%s: %s", copy, strerror(errno));
-	int e = served(args_operand(a, 0), path) ? online(a, fd, &rows) : offline(a, path, fd, &rows);
+	if (args_has(a, "public-key") && (copy || !args_operand(a, 0)))
+		return say_usage("with --public-key, say which copy of the log's directory: lapse audit verify --public-key KEY COPY");
+	int e = args_has(a, "public-key") ? by_public_key(a, args_operand(a, 0), &rows) : served(args_operand(a, 0), path) ? online(a, fd, &rows) : offline(a, path, fd, &rows);
 	if (e == EXIT_DONE)
-		e = print(a, &rows, copy ? copy : "The log");
+		e = print(a, &rows, copy ? copy : args_has(a, "public-key") ? args_operand(a, 0) : "The log");
 	rows_free(&rows);
 	return e;
 }
 
 static const struct option_def options[] = {
 	{"log", 'l', "DIR", "a copy of the log's directory (.lapse/audit) instead, with the archive's key and anchor"},
+	{"public-key", 'k', "KEY", "no other key: prove by the log's first public key what it proves, on a copy of the log's directory. Again for each key that it was begun again with"},
 	{"anchor", '\0', "FILE", "the anchor, of an archive that is not mounted, where it is not at its own place"},
 	{"json", 'J', NULL, "print JSON"},
 	OPTIONS_END,
@@ -196,12 +273,13 @@ static const struct option_def options[] = {
 
 const struct command command_audit_verify = {
 	.name = "audit verify",
-	.operands = "[ARCHIVE]",
+	.operands = "[ARCHIVE | COPY]",
 	.max = 1,
 	.summary = "Verify the audit log: its whole chain, held against the record that the anchor names.",
 	.details = "It finds records that were changed, removed, put in another order, doubled or cut off, and a log that was started over, and says from\n"
 		   "which record on nothing is proven. The archive may be mounted, or be one that cannot be mounted because of its log.\n"
-		   "The log is not signed yet: this proves it against everyone who has not had the archive's key.\n\n"
+		   "Every minute, and with each change of the anchor, the log is sealed: signed with a key that is destroyed by it. So who takes the machine, with all its keys,\n"
+		   "cannot change what was sealed before. With --public-key, which lapse init prints and which is no secret, that is checked without any other key, on any machine.\n\n"
 		   "Exit status: 1 if something was found.",
 	.options = {options, unlock_options},
 	.run = verify_run,

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/secret.h"
+#include "crypt/log_seal.h"
 #include "crypt/small.h"
 
 #include <assert.h>
@@ -16,10 +17,12 @@
 #define NODE_BYTES       (1 + 8 + KEY_BYTES)
 #define HOLD_BYTES_MAX   (4 + 8 + KEY_BYTES + 2 + 64)
 #define BARRIER_BYTES    (4 + 4 + 1 + 8)
+#define SEAL_BYTES       (8 + LOG_SEAL_BYTES)
+#define SEAL_FORM        1 /* of what the body ends with; 0: nothing */
 
 /* What an image can hold beside every tree, hold and barrier that there may be, and what advancing every tree may add. */
 #define VARIABLE_BYTES_MAX \
-	(ANCHOR_TREES_MAX * TREE_BYTES + ANCHOR_HOLDS_MAX * HOLD_BYTES_MAX + ANCHOR_BARRIERS_MAX * BARRIER_BYTES)
+	(ANCHOR_TREES_MAX * TREE_BYTES + ANCHOR_HOLDS_MAX * HOLD_BYTES_MAX + ANCHOR_BARRIERS_MAX * BARRIER_BYTES + SEAL_BYTES)
 #define NODES_MAX           ((ANCHOR_SLOT_BYTES - SEALED_OFFSET - BODY_FIXED_BYTES - VARIABLE_BYTES_MAX) / NODE_BYTES)
 #define PUNCTURED_NODES_MAX (NODES_MAX - ANCHOR_TREES_MAX * EPOCH_BITS)
 
@@ -240,6 +243,8 @@ errint_t anchor_horizon(struct anchor_state **ret, const struct anchor_state *a,
 	b->tree_count = b->hold_count = b->barrier_count = 0;
 	secret_wipe(b->sign_seed, sizeof b->sign_seed);
 	memset(b->sign_public, 0, sizeof b->sign_public);
+	b->log_sealed = 0;
+	b->seal = (struct log_seal){0};
 	for (; b->tree_count < a->tree_count; b->tree_count++) {
 		errint_t r = epoch_tree_horizon(&b->tree[b->tree_count], &a->tree[b->tree_count], a->uuid, first);
 		if (r) {
@@ -261,6 +266,8 @@ errint_t anchor_revive(struct anchor_state *a, uint32_t first)
 		return r;
 	a->next_hold += REVIVE_STEP;
 	a->sequence = 1;
+	a->log_sealed = 0;
+	a->seal = (struct log_seal){0};
 	crypt_random(a->sign_seed, sizeof a->sign_seed);
 	crypto_sign_seed_keypair(a->sign_public, secret, a->sign_seed);
 	secret_wipe(secret, sizeof secret);
@@ -337,7 +344,7 @@ static bool barriers_valid(const struct anchor_state *a)
 
 static bool state_valid(const struct anchor_state *a)
 {
-	return a->sequence && a->trusted_ns >= 0 && a->epoch_seconds >= 1 && a->epoch_seconds <= EPOCH_SECONDS_MAX &&
+	return a->sequence && a->seal.anchor <= a->sequence && a->trusted_ns >= 0 && a->epoch_seconds >= 1 && a->epoch_seconds <= EPOCH_SECONDS_MAX &&
 	       trees_valid(a) && holds_valid(a) && barriers_valid(a);
 }
 
@@ -407,6 +414,25 @@ static errint_t get_tree(struct rbuf *r, struct epoch_tree *t)
 	return 0;
 }
 
+static void put_seal(struct wbuf *w, const struct anchor_state *a)
+{
+	uint8_t seal[LOG_SEAL_BYTES];
+	if (!a->seal.anchor)
+		return;
+	log_seal_encode(&a->seal, seal);
+	wbuf_u64(w, a->log_sealed);
+	wbuf_bytes(w, seal, sizeof seal);
+}
+
+static errint_t get_seal(struct rbuf *r, unsigned form, struct anchor_state *a)
+{
+	if (!form)
+		return 0;
+	a->log_sealed = rbuf_u64(r);
+	const uint8_t *seal = rbuf_take(r, LOG_SEAL_BYTES);
+	return seal ? log_seal_decode(seal, &a->seal) : -EBADMSG;
+}
+
 static void put_body(struct wbuf *w, const struct anchor_state *a)
 {
 	wbuf_i64(w, a->trusted_ns);
@@ -416,7 +442,8 @@ static void put_body(struct wbuf *w, const struct anchor_state *a)
 	wbuf_u16(w, (uint16_t)a->tree_count);
 	wbuf_u16(w, (uint16_t)a->hold_count);
 	wbuf_u16(w, (uint16_t)a->barrier_count);
-	wbuf_zeros(w, 6);
+	wbuf_u16(w, a->seal.anchor ? SEAL_FORM : 0);
+	wbuf_zeros(w, 4);
 	wbuf_bytes(w, a->log_id, sizeof a->log_id);
 	wbuf_u64(w, a->log_sequence);
 	wbuf_bytes(w, a->log_head, sizeof a->log_head);
@@ -441,6 +468,7 @@ static void put_body(struct wbuf *w, const struct anchor_state *a)
 		wbuf_u8(w, a->barrier[i].reason);
 		wbuf_i64(w, a->barrier[i].since);
 	}
+	put_seal(w, a);
 }
 
 static errint_t get_body(struct rbuf *r, struct anchor_state *a)
@@ -450,7 +478,8 @@ static errint_t get_body(struct rbuf *r, struct anchor_state *a)
 	a->current_tree = rbuf_u32(r);
 	a->next_hold = rbuf_u32(r);
 	size_t trees = rbuf_u16(r), holds = rbuf_u16(r), barriers = rbuf_u16(r);
-	rbuf_zeros(r, 6);
+	unsigned seal_form = rbuf_u16(r);
+	rbuf_zeros(r, 4);
 	rbuf_bytes(r, a->log_id, sizeof a->log_id);
 	a->log_sequence = rbuf_u64(r);
 	rbuf_bytes(r, a->log_head, sizeof a->log_head);
@@ -462,6 +491,8 @@ static errint_t get_body(struct rbuf *r, struct anchor_state *a)
 	rbuf_bytes(r, a->policy_digest, sizeof a->policy_digest);
 	if (r->bad || trees > ANCHOR_TREES_MAX || holds > ANCHOR_HOLDS_MAX || barriers > ANCHOR_BARRIERS_MAX)
 		return -EBADMSG;
+	if (seal_form > SEAL_FORM)
+		return -EPROTONOSUPPORT;
 	for (; a->tree_count < trees; a->tree_count++) {
 		errint_t failure = get_tree(r, &a->tree[a->tree_count]);
 		if (failure)
@@ -481,7 +512,8 @@ static errint_t get_body(struct rbuf *r, struct anchor_state *a)
 		b->reason = rbuf_u8(r);
 		b->since = rbuf_i64(r);
 	}
-	return rbuf_done(r) && state_valid(a) ? 0 : -EBADMSG;
+	errint_t failure = get_seal(r, seal_form, a);
+	return failure ? failure : rbuf_done(r) && state_valid(a) ? 0 : -EBADMSG;
 }
 
 static errint_t encode(const struct form *form, const struct anchor_state *a, const struct small_key *key, uint8_t *out, size_t *ret_len)

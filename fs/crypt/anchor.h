@@ -22,6 +22,19 @@ struct anchor_barrier {
 	int64_t since;
 };
 
+#define LOG_PUBLIC_BYTES 32
+#define LOG_SEAL_BYTES 168
+
+/* One for each write of the anchor that the log has a seal of. crypt/log_seal.h */
+struct log_seal {
+	uint64_t after, anchor; /* sequences of the anchor: of the seal before (0: none), and of this one */
+	uint64_t first, last;	/* records that it covers; first = last + 1: none */
+	uint8_t head[DIGEST_BYTES];   /* of the chain behind `last` */
+	int64_t trusted_ns;
+	uint8_t next[LOG_PUBLIC_BYTES]; /* public half of the key that signs the seal behind this one */
+	uint8_t signature[64];
+};
+
 /* Owns secret memory. Not thread-safe: the store keeps one under a lock. */
 struct anchor_state {
 	uint8_t uuid[UUID_BYTES];
@@ -43,6 +56,8 @@ struct anchor_state {
 	uint8_t log_head[DIGEST_BYTES];
 	uint8_t sign_seed[32];	       /* Ed25519, of the next seal */
 	uint8_t sign_public[32];
+	uint64_t log_sealed;	       /* the last record that a seal covers */
+	struct log_seal seal;	       /* the last one; `anchor` 0: none yet */
 	/* the others that it names */
 	uint64_t keyring_generation, policy_generation;
 	uint8_t keyring_digest[DIGEST_BYTES], policy_digest[DIGEST_BYTES];

@@ -27,10 +27,9 @@ struct field {
 	{                                                                                                  \
 		tag, form, offsetof(struct audit_record, member), sizeof((struct audit_record *)0)->member \
 	}
-#define TAG_NAME_TREE      14
-#define TAG_NAME_EPOCH     15
-#define TAG_SEAL_FIRST     17
-#define TAG_SEAL_SIGNATURE 21
+#define TAG_NAME_TREE  14
+#define TAG_NAME_EPOCH 15
+#define KIND_UNUSED    17
 
 /* In ascending order of tags, as on disk. FORMAT.md "Audit record" repeats it. */
 static const struct field fields[] = {
@@ -50,11 +49,6 @@ static const struct field fields[] = {
 	FIELD(TAG_NAME_TREE, FORM_U32, name_tree),
 	FIELD(TAG_NAME_EPOCH, FORM_U32, name_epoch),
 	FIELD(16, FORM_NAME, name),
-	FIELD(TAG_SEAL_FIRST, FORM_U64, seal_first),
-	FIELD(18, FORM_U64, seal_anchor_sequence),
-	FIELD(19, FORM_BYTES, seal_head),
-	FIELD(20, FORM_BYTES, seal_public),
-	FIELD(TAG_SEAL_SIGNATURE, FORM_BYTES, seal_signature),
 	FIELD(22, FORM_BYTES, place),
 };
 
@@ -79,22 +73,8 @@ static size_t field_len(const struct field *f, const struct audit_record *r)
 	return is_zero(p, f->size) ? 0 : f->size;
 }
 
-/* A record of kind seal has all five of its fields, any other has none. */
-static bool seal_valid(const struct audit_record *r, unsigned seal_fields)
-{
-	if (r->kind != RECORD_SEAL)
-		return seal_fields == 0;
-	return seal_fields == TAG_SEAL_SIGNATURE - TAG_SEAL_FIRST + 1 && r->seal_first <= r->sequence;
-}
-
-static bool is_seal_field(uint16_t tag)
-{
-	return tag >= TAG_SEAL_FIRST && tag <= TAG_SEAL_SIGNATURE;
-}
-
 static errint_t put_fields(struct wbuf *w, const struct audit_record *r)
 {
-	unsigned seal_fields = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		const struct field *f = &fields[i];
 		const uint8_t *p = (const uint8_t *)r + f->offset;
@@ -103,7 +83,6 @@ static errint_t put_fields(struct wbuf *w, const struct audit_record *r)
 			continue;
 		if (len == SIZE_MAX)
 			return -EMSGSIZE;
-		seal_fields += is_seal_field(f->tag);
 		wbuf_u16(w, f->tag);
 		wbuf_u16(w, (uint16_t)len);
 		if (f->form == FORM_U32)
@@ -113,7 +92,6 @@ static errint_t put_fields(struct wbuf *w, const struct audit_record *r)
 		else
 			wbuf_bytes(w, p, len);
 	}
-	assert(seal_valid(r, seal_fields));
 	return w->bad ? -EMSGSIZE : 0;
 }
 
@@ -150,7 +128,6 @@ static bool get_field(struct rbuf *v, const struct field *f, struct audit_record
 static bool get_fields(struct rbuf *r, struct audit_record *ret)
 {
 	size_t i = 0;
-	unsigned seal_fields = 0;
 	while (r->left && !r->bad) {
 		uint16_t tag = rbuf_u16(r), len = rbuf_u16(r);
 		const uint8_t *p = rbuf_take(r, len);
@@ -162,18 +139,17 @@ static bool get_fields(struct rbuf *r, struct audit_record *ret)
 		rbuf_init(&v, p, len);
 		if (!get_field(&v, &fields[i++], ret))
 			return false;
-		seal_fields += is_seal_field(tag);
 	}
 	if ((ret->name_tree || ret->name_epoch) && !ret->name_len)
 		return false;
-	return rbuf_done(r) && seal_valid(ret, seal_fields);
+	return rbuf_done(r);
 }
 
 /* ---- the fixed part ------------------------------------------------------------------------------------------------------- */
 
 static bool fixed_valid(const struct audit_record *r)
 {
-	return r->kind >= RECORD_OPEN && r->kind <= RECORD_DATED && r->decision >= DECISION_NONE &&
+	return r->kind >= RECORD_OPEN && r->kind <= RECORD_DATED && r->kind != KIND_UNUSED && r->decision >= DECISION_NONE &&
 	       r->decision <= DECISION_ALERT && !(r->flags & ~FLAGS_KNOWN) && r->error <= 0 && r->error >= -ERRNO_MAX;
 }
 
@@ -271,23 +247,44 @@ errint_t audit_frame_seal(
 	return 0;
 }
 
+static errint_t frame_object(const struct audit_chain *c, const uint8_t *in, size_t len, const uint8_t **ret, size_t *ret_len)
+{
+	struct rbuf r;
+	rbuf_init(&r, in, len);
+	*ret_len = rbuf_u32(&r);
+	if (r.bad || *ret_len == 0)
+		return -ENODATA;
+	if (*ret_len < SMALL_TAG_BYTES + FIXED_BYTES || *ret_len > SMALL_TAG_BYTES + PLAIN_MAX || c->next == 0)
+		return -EBADMSG;
+	*ret = rbuf_take(&r, *ret_len);
+	return *ret ? 0 : -ENODATA;
+}
+
+errint_t audit_frame_pass(struct audit_chain *c, const uint8_t *in, size_t len, size_t *ret_used)
+{
+	const uint8_t *object;
+	size_t object_len;
+	errint_t err = frame_object(c, in, len, &object, &object_len);
+	if (err)
+		return err;
+	chain_move(c, in, LENGTH_BYTES + object_len);
+	*ret_used = LENGTH_BYTES + object_len;
+	return 0;
+}
+
 errint_t audit_frame_open(const struct small_key *log_key, struct audit_chain *c, const uint8_t *in, size_t len,
 	size_t *ret_used, struct audit_record *ret)
 {
 	struct rbuf r;
-	rbuf_init(&r, in, len);
-	size_t object_len = rbuf_u32(&r);
-	if (r.bad || object_len == 0)
-		return -ENODATA;
-	if (object_len < SMALL_TAG_BYTES + FIXED_BYTES || object_len > SMALL_TAG_BYTES + PLAIN_MAX || c->next == 0)
-		return -EBADMSG;
-	const uint8_t *object = rbuf_take(&r, object_len);
-	if (!object)
-		return -ENODATA;
+	const uint8_t *object;
+	size_t object_len;
+	errint_t err = frame_object(c, in, len, &object, &object_len);
+	if (err)
+		return err;
 	uint8_t ad[FRAME_AD_BYTES], plain[PLAIN_MAX];
 	size_t plain_len = object_len - SMALL_TAG_BYTES;
 	frame_ad(ad, c);
-	errint_t err = small_open(log_key, LABEL, ad, sizeof ad, object, plain_len, plain);
+	err = small_open(log_key, LABEL, ad, sizeof ad, object, plain_len, plain);
 	if (err)
 		return err;
 	audit_record_clear(ret);

@@ -6,7 +6,7 @@
 enum record_kind {
 	RECORD_OPEN = 1, RECORD_LIST = 2, RECORD_CREATE = 3, RECORD_CLOSE = 4, RECORD_COMMIT = 5, RECORD_RENAME = 6,
 	RECORD_UNLINK = 7, RECORD_EXPIRE = 8, RECORD_DESTROY = 9, RECORD_HOLD = 10, RECORD_POLICY = 11, RECORD_KEY = 12,
-	RECORD_CLOCK = 13, RECORD_GUARD = 14, RECORD_MOUNT = 15, RECORD_UMOUNT = 16, RECORD_SEAL = 17, RECORD_PRUNE = 18,
+	RECORD_CLOCK = 13, RECORD_GUARD = 14, RECORD_MOUNT = 15, RECORD_UMOUNT = 16, RECORD_PRUNE = 18,
 	RECORD_WRITE_OPEN = 19, RECORD_ANCHOR = 20, RECORD_GRANT = 21, RECORD_CANARY = 22, RECORD_FORGED = 23, RECORD_LINK = 24,
 	RECORD_ADMIN = 25, RECORD_DATED = 26,
 };
@@ -48,9 +48,6 @@ struct audit_record {
 	uint32_t name_tree, name_epoch;
 	uint16_t name_len;
 	uint8_t name[RECORD_NAME_MAX];
-	/* of RECORD_SEAL, where none of them may be zero, and of no other; its last record is the one before it */
-	uint64_t seal_first, seal_anchor_sequence;
-	uint8_t seal_head[32], seal_public[32], seal_signature[64];
 };
 void audit_record_clear(struct audit_record *r); /* zero, uids UINT32_MAX, expires_at 0 */
 
@@ -70,12 +67,18 @@ errint_t audit_frame_seal(const struct small_key *log_key, struct audit_chain *c
 errint_t audit_frame_open(const struct small_key *log_key, struct audit_chain *c, const uint8_t *in, size_t len, size_t *ret_used,
 			  struct audit_record *ret);
 
+/* The same without the key: the frame's bytes move the chain on, and what they say is not known. */
+errint_t audit_frame_pass(struct audit_chain *c, const uint8_t *in, size_t len, size_t *ret_used);
+
 #define SEGMENT_HEAD_BYTES 128
 /* Clear head of a segment file: magic, version, uuid, log id, first sequence, the head before it; closed by a tag under the log key. */
 void segment_head_seal(const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES], const struct audit_chain *c,
 		       uint8_t out[static SEGMENT_HEAD_BYTES]);
 errint_t segment_head_open(const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES],
 			   const uint8_t in[static SEGMENT_HEAD_BYTES], struct audit_chain *ret);
+
+/* The same without the key: what it says of itself. */
+errint_t segment_head_peek(const uint8_t uuid[static UUID_BYTES], const uint8_t in[static SEGMENT_HEAD_BYTES], struct audit_chain *ret);
 
 /* A name sealed for the log under a file's leaf (dies with the file) or the archive wrap key. out: SMALL_TAG_BYTES + len. */
 void log_name_seal(const uint8_t under[static KEY_BYTES], const uint8_t file_id[static 16], const char *name, size_t len, uint8_t *out);

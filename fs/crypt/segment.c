@@ -43,6 +43,12 @@ errint_t segment_head_open(const struct small_key *log_key, const uint8_t uuid[s
 	if (err)
 		return err;
 	err = small_open(log_key, LABEL, in, CLEAR_BYTES, in + CLEAR_BYTES, 0, NULL);
+	return err ? err : segment_head_peek(uuid, in, ret);
+}
+
+errint_t segment_head_peek(const uint8_t uuid[static UUID_BYTES], const uint8_t in[static SEGMENT_HEAD_BYTES], struct audit_chain *ret)
+{
+	errint_t err = clear_head_check(in, MAGIC, 0);
 	if (err)
 		return err;
 	struct audit_chain c;

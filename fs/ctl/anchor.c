@@ -42,7 +42,9 @@ static errint_t put_backups(struct ctl_call *c)
 errint_t verb_put_anchor(struct ctl_call *c)
 {
 	struct anchor_status s = {0};
+	uint8_t log_public[32];
 	archive_anchor_status(c->archive, &s);
+	archive_log_public(c->archive, log_public);
 	ctl_begin(&c->out, "anchor");
 	ctl_put_u64(&c->out, "sequence", s.sequence);
 	ctl_put_i64(&c->out, "trusted-ns", s.trusted_ns);
@@ -56,6 +58,7 @@ errint_t verb_put_anchor(struct ctl_call *c)
 	ctl_put_u64(&c->out, "log-sequence", s.log_sequence);
 	ctl_put_hex(&c->out, "log-head", s.log_head, sizeof s.log_head);
 	ctl_put_hex(&c->out, "log-key", s.sign_public, sizeof s.sign_public);
+	ctl_put_hex(&c->out, "log-first-key", log_public, sizeof log_public);
 	ctl_put_u64(&c->out, "keyring-generation", s.keyring_generation);
 	ctl_put_u64(&c->out, "policy-generation", s.policy_generation);
 	errint_t r = verb_row(c);

@@ -218,6 +218,11 @@ errint_t trail_put_verdict(struct ctl_call *c, const struct audit_verdict *v, ui
 	ctl_put_u64(&c->out, "beyond", v->beyond);
 	ctl_put_u64(&c->out, "torn", v->torn);
 	ctl_put_u64(&c->out, "seals", v->seals);
+	ctl_put_u64(&c->out, "sealed", v->sealed);
+	ctl_put_i64(&c->out, "sealed-ns", v->sealed_ns);
+	ctl_put_u64(&c->out, "first-sealed", v->first_sealed);
+	ctl_put_i64(&c->out, "first-sealed-ns", v->first_sealed_ns);
+	ctl_put_hex(&c->out, "public-key", v->public_key, sizeof v->public_key);
 	return r ? r : verb_row(c);
 }
 

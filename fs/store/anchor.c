@@ -139,12 +139,56 @@ static void apply_mark(struct anchor_state *s, const struct anchor_mark *m)
 	}
 }
 
-void anchor_set_mark(struct anchor *a, bool (*mark)(void *ctx, struct anchor_mark *ret), void *ctx)
+void anchor_set_log(struct anchor *a, const struct anchor_log *log)
 {
 	pthread_mutex_lock(&a->write);
-	a->mark = mark;
-	a->mark_ctx = ctx;
+	a->log = *log;
 	pthread_mutex_unlock(&a->write);
+}
+
+void anchor_last_seal(struct anchor *a, struct log_seal *ret)
+{
+	pthread_mutex_lock(&a->lock);
+	*ret = a->state->seal;
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* ---- seals of the log ------------------------------------------------------------------------------------------------- */
+
+/* Both locks held. */
+static void seal(struct anchor *a)
+{
+	struct before_seal *before = &a->secret->before;
+	const struct anchor_state *s = a->state;
+	memcpy(before->seed, s->sign_seed, sizeof before->seed);
+	memcpy(before->public, s->sign_public, sizeof before->public);
+	before->log_sealed = s->log_sealed;
+	before->seal = s->seal;
+	anchor_seal(a->state);
+}
+
+static void unseal(struct anchor *a)
+{
+	const struct before_seal *before = &a->secret->before;
+	pthread_mutex_lock(&a->lock);
+	struct anchor_state *s = a->state;
+	memcpy(s->sign_seed, before->seed, sizeof s->sign_seed);
+	memcpy(s->sign_public, before->public, sizeof s->sign_public);
+	s->log_sealed = before->log_sealed;
+	s->seal = before->seal;
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* `write` held: the seal that the anchor has goes where seals are kept. */
+static void save_seal(struct anchor *a)
+{
+	struct log_seal s;
+	anchor_last_seal(a, &s);
+	errint_t r = a->log.sealed(a->log.ctx, &s);
+	if (r && !a->seal_unsaved)
+		log_line(LOG_LEVEL_ERROR, "audit: the log's seal could not be written: %s; it is kept in the anchor, and none follows before it can be",
+			strerror(-r));
+	a->seal_unsaved = r != 0;
 }
 
 errint_t anchor_update(struct anchor *a, errint_t (*change)(struct anchor_state *s, void *ctx), void *ctx)
@@ -153,19 +197,29 @@ errint_t anchor_update(struct anchor *a, errint_t (*change)(struct anchor_state 
 	if (a->readonly)
 		return -EROFS;
 	pthread_mutex_lock(&a->write);
-	bool marked = a->mark && a->mark(a->mark_ctx, &m);
+	if (a->seal_unsaved)
+		save_seal(a);
+	bool marked = a->log.mark && a->log.mark(a->log.ctx, &m), sealing = false;
 	pthread_mutex_lock(&a->lock);
 	errint_t r = change ? change(a->state, ctx) : 0;
 	if (!r) {
 		if (marked)
 			apply_mark(a->state, &m);
 		a->state->sequence++;
+		sealing = marked && a->log.sealed && !a->seal_unsaved;
+		if (sealing)
+			seal(a);
 		if (change)
 			wipe_cache(a);
 	}
 	pthread_mutex_unlock(&a->lock);
 	if (!r)
 		r = anchor_save(a);
+	if (sealing && r)
+		unseal(a);
+	else if (sealing)
+		save_seal(a);
+	secret_wipe(&a->secret->before, sizeof a->secret->before);
 	pthread_mutex_unlock(&a->write);
 	return r;
 }

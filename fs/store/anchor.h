@@ -1,7 +1,7 @@
 /* anchor.h - the anchor's files: every copy written together, an old state left nowhere. KEYS.md "Anchor". Thread-safe. */
 #pragma once
 
-#include "crypt/anchor.h"
+#include "crypt/log_seal.h"
 #include "crypt/header.h"
 #include "store/fault.h"
 
@@ -31,7 +31,16 @@ struct anchor_mark {
 	uint64_t log_sequence; /* of a record that is on disk */
 	uint8_t log_head[DIGEST_BYTES];
 };
-void anchor_set_mark(struct anchor *a, bool (*mark)(void *ctx, struct anchor_mark *ret), void *ctx);
+/* `sealed` is called after each write that made a seal of the log, and again before the next one while it fails: no seal is made as long as
+ * the last one is not kept. The seal is in the anchor, too. */
+struct anchor_log {
+	bool (*mark)(void *ctx, struct anchor_mark *ret);
+	errint_t (*sealed)(void *ctx, const struct log_seal *s);
+	void *ctx;
+};
+void anchor_set_log(struct anchor *a, const struct anchor_log *log);
+/* The last seal; its `anchor` is 0 if there is none. */
+void anchor_last_seal(struct anchor *a, struct log_seal *ret);
 
 /* The key that wraps the file key of *h: leaf, hold or archive wrap key, as its key kind says. -EKEYEXPIRED if its epoch has passed.
  * `archive_wrap` is the master-derived one. Cached per epoch: at most 16 hashes when warm. */

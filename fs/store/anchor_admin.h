@@ -51,5 +51,6 @@ struct anchor_restore {
 	const char *backup;
 	const char *const *anchor; /* as archive_init */
 };
-/* Makes an anchor from a backup where there is none. `lapse fsck --accept-rollback` has to follow. *ret_begins_at: what expires before is lost. */
-errint_t archive_anchor_restore(const struct anchor_restore *o, int64_t *ret_begins_at, struct fault *f);
+/* Makes an anchor from a backup where there is none. `lapse fsck --accept-rollback` has to follow. *ret_begins_at: what expires before is lost.
+ * ret_log_public: of the key that the log is sealed with from now on. */
+errint_t archive_anchor_restore(const struct anchor_restore *o, int64_t *ret_begins_at, uint8_t ret_log_public[static 32], struct fault *f);

@@ -169,7 +169,7 @@ static errint_t restore(struct restoring *r)
 	return e ? e : write_anchor(r);
 }
 
-errint_t archive_anchor_restore(const struct anchor_restore *o, int64_t *ret_begins_at, struct fault *f)
+errint_t archive_anchor_restore(const struct anchor_restore *o, int64_t *ret_begins_at, uint8_t ret_log_public[static 32], struct fault *f)
 {
 	struct restoring r = {.o = o, .f = f};
 	cleanup_fd int root = open(o->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -180,8 +180,10 @@ errint_t archive_anchor_restore(const struct anchor_restore *o, int64_t *ret_beg
 		return fault_set(f, -EBUSY, "%s is in use", o->path);
 	r.lapse_fd = lapse;
 	errint_t e = restore(&r);
-	if (!e)
+	if (!e) {
 		*ret_begins_at = (int64_t)r.state->tree[0].next * r.state->epoch_seconds;
+		memcpy(ret_log_public, r.state->sign_public, 32);
+	}
 	anchor_state_free(r.state);
 	secret_free(r.secrets, sizeof *r.secrets);
 	secret_free(r.then, sizeof *r.then);

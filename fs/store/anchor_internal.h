@@ -14,10 +14,18 @@ struct cached_node {
 	uint8_t key[KEY_BYTES];
 };
 
+/* What a seal of the log replaces, to be put back if no copy has it: the key on disk is the old one then. */
+struct before_seal {
+	uint8_t seed[32], public[32];
+	uint64_t log_sealed;
+	struct log_seal seal;
+};
+
 /* Both tables hold only what can be derived from the state as it is: they are wiped with each change of it. */
 struct anchor_secrets {
 	struct small_key key;
 	struct cached_node node[CACHE_NODES], middle[CACHE_NODES];
+	struct before_seal before; /* `write` held */
 };
 
 struct anchor {
@@ -39,8 +47,8 @@ struct anchor {
 	int64_t last_write_ns;
 	const struct anchor_leaf *doomed; /* borrowed: no new file is placed there */
 	size_t doomed_count;
-	bool (*mark)(void *ctx, struct anchor_mark *ret);
-	void *mark_ctx;
+	struct anchor_log log;
+	bool seal_unsaved; /* the state's seal is not where seals are kept; `write` held */
 };
 
 /* `write` held: the state in memory to every copy. The image is wiped: with the key it is the state. */

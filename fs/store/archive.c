@@ -92,6 +92,8 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 	if (!r)
 		r = store_open_log(a, f);
 	if (!r)
+		r = store_open_seals(a, f);
+	if (!r)
 		r = gate_open(a, f);
 	if (!r)
 		r = store_open_clock(a, f);
@@ -109,7 +111,7 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 		return r;
 	a->begun = true;
 	a->anchor_named_ns = tclock_trusted_ns(a->clock);
-	anchor_set_mark(a->anchor, take_mark, a);
+	anchor_set_log(a->anchor, &(struct anchor_log){take_mark, store_keep_seal, a});
 	store_empty_staging(a);
 	return 0;
 }
@@ -264,6 +266,11 @@ void archive_uuid(const struct archive *a, uint8_t out[static UUID_BYTES])
 void archive_anchor_status(struct archive *a, struct anchor_status *ret)
 {
 	anchor_get_status(a->anchor, ret);
+}
+
+void archive_log_public(const struct archive *a, uint8_t ret[static 32])
+{
+	memcpy(ret, a->keyring.log_public_key, sizeof a->keyring.log_public_key);
 }
 
 void archive_each_usage(struct archive *a, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx)

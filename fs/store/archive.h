@@ -232,6 +232,8 @@ void archive_provide(void);
 void archive_get_status(struct archive *a, struct archive_status *ret);
 struct anchor_status;
 void archive_anchor_status(struct archive *a, struct anchor_status *ret);
+/* The log's first public key: lapse audit verify --public-key. */
+void archive_log_public(const struct archive *a, uint8_t ret[static 32]);
 /* Guard usage for status. */
 void archive_each_usage(struct archive *a, void (*cb)(void *ctx, const struct guard_usage *u), void *ctx);
 

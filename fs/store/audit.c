@@ -271,6 +271,13 @@ errint_t audit_start(struct audit *l)
 	return -e;
 }
 
+void audit_use_reserve(struct audit *l)
+{
+	pthread_mutex_lock(&l->lock);
+	reserve_release(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
 void audit_fsync_ms(struct audit *l, int64_t fsync_ms)
 {
 	atomic_store(&l->fsync_ms, fsync_ms);

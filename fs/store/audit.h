@@ -1,6 +1,7 @@
 /* audit.h - the log: appended before a reply, chained, encrypted; segments in .lapse/audit. FORMAT.md "Audit log". Thread-safe. */
 #pragma once
 
+#include "crypt/log_seal.h"
 #include "crypt/record.h"
 #include "store/fault.h"
 
@@ -23,6 +24,8 @@ void audit_close(struct audit *l); /* fsyncs */
  * An error is final for reads (the caller answers EIO) until a later append succeeds. */
 errint_t audit_append(struct audit *l, struct audit_record *r);
 errint_t audit_sync(struct audit *l);
+/* Gives up the reserve, so that something else that is to be kept can be written on a full disk. */
+void audit_use_reserve(struct audit *l);
 void audit_fsync_ms(struct audit *l, int64_t fsync_ms);
 
 void audit_head(struct audit *l, uint64_t *ret_sequence, uint8_t ret_head[static DIGEST_BYTES]);
@@ -86,6 +89,15 @@ enum audit_flaw_kind {
 	FLAW_SHORT,	 /* the log ends before the record that is named: `count` records */
 	FLAW_OTHER,	 /* that record is another one */
 	FLAW_ROLLBACK,	 /* `count` records were lost, and accepted as lost, on the record */
+	/* of the seals; `count`: the sequence of the anchor that the seal names */
+	FLAW_UNSEALED,	  /* records from there on are not those that were sealed */
+	FLAW_SEAL_FORGED, /* the seal of them is not signed with the key that the one before named: forged, or made later */
+	FLAW_SEAL_GAP,	  /* seals before it are missing, doubled or in another order */
+	FLAW_SEAL_LOST,	  /* the seals end before the one that the anchor has */
+	FLAW_SEAL_AGAIN,  /* records from there on were sealed before, as others: the log was cut off there, and went on */
+	FLAW_SEAL_FORK,	  /* it follows an earlier seal than the last: the anchor was put back to that time */
+	FLAW_SEAL_KEY,	  /* it begins with another key: the anchor was restored from a backup, or all of it was sealed anew */
+	FLAW_CHECKPOINT,  /* the log has not the seal that a checkpoint has */
 };
 #define AUDIT_FLAWS_MAX 64
 struct audit_flaw {
@@ -100,12 +112,28 @@ struct audit_verdict {
 	int64_t first_ns, last_ns; /* trusted times of those proven */
 	uint8_t head[DIGEST_BYTES]; /* of the chain behind `last` */
 	uint64_t torn;	     /* bytes behind the last record that a crash may have left, and that nothing names */
-	uint64_t seals;	     /* records of that kind */
+	uint64_t seals;	     /* that are there and signed by the line of keys that begins with the public key */
+	uint64_t sealed;     /* the last record that they prove; 0: none */
+	int64_t sealed_ns;   /* when that was sealed */
+	uint64_t first_sealed; /* up to which record the first seal goes; long after its records' time, that was when sealing began */
+	int64_t first_sealed_ns;
+	uint8_t public_key[32]; /* the first of the log, that they were held against */
 	uint64_t flaws;	     /* of which the first are in `flaw` */
 	struct audit_flaw flaw[AUDIT_FLAWS_MAX];
 };
-/* Reads all of it; changes nothing. `upto`: what lies behind that record is not looked at (somebody is writing); 0: to the end. `named`: the record that
- * must be there, with the chain head behind it; 0: none. go_on (NULL: always) is asked before each segment; -EINTR if it says no. A flaw is no error. */
-errint_t audit_verify(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
-		      uint64_t upto, uint64_t named, const uint8_t named_head[static DIGEST_BYTES], bool (*go_on)(void *ctx), void *ctx,
-		      struct audit_verdict *ret);
+struct audit_proof { /* what the log is held against */
+	const struct small_key *log_key;    /* NULL: records are not opened; then `last` is the last one that seals prove, and times are those of seals */
+	const uint8_t *uuid, *log_id;	    /* NULL without log_key: as the file of the seals says */
+	uint64_t upto;			    /* what lies behind that record is not looked at (somebody is writing); 0: to the end */
+	uint64_t named;			    /* the record that must be there, with the chain head behind it; 0: none */
+	const uint8_t *named_head;
+	const uint8_t (*public_key)[32];    /* the log's first, and those that it was begun again with; */
+	size_t public_keys;		    /* 0: that of the file, which proves nothing against whoever could write it */
+	const struct log_seal *last_seal;   /* that there must be; NULL: not known */
+	const struct log_seal *checkpoint;  /* which it must have among its seals */
+	size_t checkpoints;
+	bool (*go_on)(void *ctx); /* NULL: always. Asked before each segment; -EINTR if it says no */
+	void *ctx;
+};
+/* Reads all of it; changes nothing. A flaw is no error. */
+errint_t audit_verify(int dirfd, const struct audit_proof *p, struct audit_verdict *ret);

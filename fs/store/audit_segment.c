@@ -92,7 +92,7 @@ errint_t segment_open(struct segment_reader *r, int dirfd, const struct segment_
 	static const uint8_t zeros[SEGMENT_HEAD_BYTES];
 	if (n < (ssize_t)sizeof head || !memcmp(head, zeros, sizeof head))
 		return -ENODATA;
-	errint_t e = segment_head_open(k->log, k->uuid, head, &r->chain);
+	errint_t e = k->log ? segment_head_open(k->log, k->uuid, head, &r->chain) : segment_head_peek(k->uuid, head, &r->chain);
 	if (e)
 		return e;
 	if (r->chain.next != first || memcmp(r->chain.log_id, k->log_id, sizeof k->log_id))
@@ -125,9 +125,14 @@ errint_t segment_next(struct segment_reader *r, struct audit_record *ret)
 			return e;
 	}
 	size_t len;
-	errint_t e = audit_frame_open(r->keys->log, &r->chain, r->buf + r->used, r->have - r->used, &len, ret);
+	errint_t e = r->keys->log ? audit_frame_open(r->keys->log, &r->chain, r->buf + r->used, r->have - r->used, &len, ret)
+				  : audit_frame_pass(&r->chain, r->buf + r->used, r->have - r->used, &len);
 	if (e)
 		return e;
+	if (!r->keys->log) {
+		audit_record_clear(ret);
+		ret->sequence = r->chain.next - 1;
+	}
 	r->used += len;
 	r->at += (off_t)len;
 	return 0;

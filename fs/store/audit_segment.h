@@ -13,7 +13,7 @@ void segment_name(uint64_t first, char out[static SEGMENT_NAME_BYTES]); /* "0000
 errint_t segment_list(int dirfd, uint64_t **ret, size_t *ret_count);
 
 struct segment_keys {
-	struct small_key *log; /* borrowed */
+	struct small_key *log; /* borrowed; NULL: the chain is followed, and no record opened */
 	uint8_t uuid[UUID_BYTES], log_id[16];
 };
 

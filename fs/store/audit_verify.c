@@ -1,5 +1,5 @@
 /* audit_verify.c - the whole log, for lapse audit verify: what its chain proves, and what was done to it. */
-#include "store/audit_internal.h"
+#include "store/audit_verify_internal.h"
 
 #include "base/io.h"
 
@@ -10,28 +10,20 @@
 #define IN_MEMORY_MAX (256u << 20) /* of a segment that is looked into more closely */
 #define LENGTH_BYTES  4
 
-struct verifying {
-	int dirfd;
-	const struct segment_keys *keys;
-	uint64_t upto, named;
-	const uint8_t *named_head;
-	const uint64_t *segment; /* the first records of all that there are */
-	size_t segments;
-	struct audit_chain chain; /* behind the last record that was read */
-	bool begun;
-	bool broken; /* nothing is proven any more */
-	bool ended;  /* … and what the last segment has further on is not known */
-	struct audit_verdict *v;
-};
+/* The chain of what is there is whole nevertheless. */
+static bool breaks(enum audit_flaw_kind kind)
+{
+	return kind < FLAW_ROLLBACK || kind == FLAW_UNSEALED;
+}
 
-static void flaw(struct verifying *s, enum audit_flaw_kind kind, uint64_t record, uint64_t count, uint64_t segment, uint64_t offset)
+void verify_flaw(struct verifying *s, enum audit_flaw_kind kind, uint64_t record, uint64_t count, uint64_t segment, uint64_t offset)
 {
 	struct audit_verdict *v = s->v;
 	if (v->flaws < AUDIT_FLAWS_MAX)
 		v->flaw[v->flaws] =
 			(struct audit_flaw){.kind = kind, .record = record, .count = count, .segment = segment, .offset = offset};
 	v->flaws++;
-	s->broken = s->broken || kind != FLAW_ROLLBACK;
+	s->broken = s->broken || breaks(kind);
 }
 
 /* ---- records ---------------------------------------------------------------------------------------------------------------- */
@@ -40,10 +32,9 @@ static void flaw(struct verifying *s, enum audit_flaw_kind kind, uint64_t record
 static void see(struct verifying *s, const struct audit_record *r, const struct audit_chain *c, bool proven)
 {
 	struct audit_verdict *v = s->v;
-	v->seals += r->kind == RECORD_SEAL;
 	if (!proven) {
 		v->beyond++;
-	} else {
+	} else if (s->keys->log) {
 		v->first_ns = v->last < v->first ? r->trusted_ns : v->first_ns;
 		v->last_ns = r->trusted_ns;
 		v->last = r->sequence;
@@ -56,10 +47,10 @@ static void see(struct verifying *s, const struct audit_record *r, const struct 
 static void judge(struct verifying *s, const struct audit_record *r, const struct audit_chain *c, uint64_t segment)
 {
 	static const char accepted[] = "rollback accepted: ";
-	if (r->sequence == s->named && !crypt_equal(c->head, s->named_head, DIGEST_BYTES))
-		flaw(s, FLAW_OTHER, r->sequence, 0, segment, 0);
+	if (r->sequence == s->proof->named && !crypt_equal(c->head, s->proof->named_head, DIGEST_BYTES))
+		verify_flaw(s, FLAW_OTHER, r->sequence, 0, segment, 0);
 	if (r->kind == RECORD_ADMIN && !strncmp(r->text, accepted, sizeof accepted - 1) && r->bytes >= r->sequence)
-		flaw(s, FLAW_ROLLBACK, r->sequence, r->bytes - r->sequence + 1, segment, 0);
+		verify_flaw(s, FLAW_ROLLBACK, r->sequence, r->bytes - r->sequence + 1, segment, 0);
 }
 
 /* ---- a frame that does not open ------------------------------------------------------------------------------------------------- */
@@ -154,7 +145,7 @@ static bool lies_behind(const struct verifying *s, const struct frames *f)
 {
 	struct audit_record rec;
 	size_t used;
-	for (size_t i = f->at + 1; i < f->count; i++) {
+	for (size_t i = f->at + 1; s->keys->log && i < f->count; i++) {
 		struct audit_chain c = s->chain;
 		if (!audit_frame_open(s->keys->log, &c, f->bytes + f->offset[i], f->offset[i + 1] - f->offset[i], &used, &rec))
 			return true;
@@ -189,11 +180,12 @@ static errint_t look_closer(struct verifying *s, int fd, off_t at, uint64_t firs
 	if (!r)
 		r = what_happened(s, &f, first, next, &found);
 	if (!r) {
-		bool unnamed = !next && !s->upto && s->chain.next > s->named;
+		const uint64_t sealed = verify_sealed_to(s), known = sealed > s->proof->named ? sealed : s->proof->named;
+		bool unnamed = !next && !s->proof->upto && s->chain.next > known;
 		if (unnamed && (found.kind == FLAW_CUT || found.kind == FLAW_EDITED))
 			s->v->torn = f.len - (size_t)at;
 		else
-			flaw(s, found.kind, s->chain.next, found.count, first, (uint64_t)at);
+			verify_flaw(s, found.kind, s->chain.next, found.count, first, (uint64_t)at);
 		s->ended = !next && s->broken;
 	}
 	frames_free(&f);
@@ -206,11 +198,11 @@ static void link_up(struct verifying *s, const struct audit_chain *c, uint64_t f
 {
 	uint64_t expected = s->begun ? s->chain.next : 1;
 	if (first > expected)
-		flaw(s, FLAW_MISSING, expected, first - expected, first, 0);
+		verify_flaw(s, FLAW_MISSING, expected, first - expected, first, 0);
 	else if (first < expected)
-		flaw(s, FLAW_REPEATED, first, expected - first, first, 0);
+		verify_flaw(s, FLAW_REPEATED, first, expected - first, first, 0);
 	else if (s->begun && !crypt_equal(c->head, s->chain.head, DIGEST_BYTES))
-		flaw(s, FLAW_UNLINKED, first, 0, first, 0);
+		verify_flaw(s, FLAW_UNLINKED, first, 0, first, 0);
 }
 
 static errint_t bad_head(struct verifying *s, uint64_t first, bool last, errint_t e)
@@ -219,18 +211,18 @@ static errint_t bad_head(struct verifying *s, uint64_t first, bool last, errint_
 	uint8_t head[SEGMENT_HEAD_BYTES];
 	struct audit_chain c;
 	if (e == -ENODATA) {
-		if (last && first > s->named)
+		if (last && first > s->proof->named && first > verify_sealed_to(s))
 			s->v->torn++;
 		else
-			flaw(s, FLAW_CUT, first, 0, first, 0);
+			verify_flaw(s, FLAW_CUT, first, 0, first, 0);
 		return 0;
 	}
 	segment_name(first, name);
 	cleanup_fd int fd = openat(s->dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	bool opens = fd >= 0 && io_pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head &&
-		     !segment_head_open(s->keys->log, s->keys->uuid, head, &c);
+		     !(s->keys->log ? segment_head_open(s->keys->log, s->keys->uuid, head, &c) : segment_head_peek(s->keys->uuid, head, &c));
 	bool other_log = opens && memcmp(c.log_id, s->keys->log_id, sizeof c.log_id);
-	flaw(s, !opens ? FLAW_HEAD : other_log ? FLAW_STARTED_OVER : FLAW_MISPLACED, first, opens ? c.next : 0, first, 0);
+	verify_flaw(s, !opens ? FLAW_HEAD : other_log ? FLAW_STARTED_OVER : FLAW_MISPLACED, first, opens ? c.next : 0, first, 0);
 	return 0;
 }
 
@@ -242,11 +234,15 @@ static errint_t verify_segment(struct verifying *s, uint64_t first, uint64_t nex
 	if (e)
 		return e == -EBADMSG || e == -ENODATA || e == -EPROTONOSUPPORT ? bad_head(s, first, !next, e) : e;
 	link_up(s, &r.chain, first);
+	if (!s->begun)
+		verify_point(s, &r.chain, first);
 	s->begun = true;
 	s->chain = r.chain;
-	while (!e && !(s->upto && r.chain.next > s->upto) && !(e = segment_next(&r, &rec))) {
+	const uint64_t upto = s->proof->upto;
+	while (!e && !(upto && r.chain.next > upto) && !(e = segment_next(&r, &rec))) {
 		judge(s, &rec, &r.chain, first);
 		see(s, &rec, &r.chain, !s->broken);
+		verify_point(s, &r.chain, first);
 	}
 	if (e == -EBADMSG || (e == -ENODATA && !segment_at_end(&r)))
 		e = look_closer(s, r.fd, r.at, first, next);
@@ -254,28 +250,50 @@ static errint_t verify_segment(struct verifying *s, uint64_t first, uint64_t nex
 	return e == -ENODATA ? 0 : e;
 }
 
-errint_t audit_verify(int dirfd, const struct small_key *log_key, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
-	uint64_t upto, uint64_t named, const uint8_t named_head[static DIGEST_BYTES], bool (*go_on)(void *ctx), void *ctx, struct audit_verdict *ret)
+static errint_t each_segment(struct verifying *s)
 {
-	struct segment_keys k = {.log = (struct small_key *)log_key};
-	struct verifying s = {.dirfd = dirfd, .keys = &k, .upto = upto, .named = named, .named_head = named_head, .v = ret};
+	const struct audit_proof *p = s->proof;
+	errint_t e = 0;
+	for (size_t i = 0; !e && i < s->segments; i++)
+		e = p->go_on && !p->go_on(p->ctx) ? -EINTR : verify_segment(s, s->segment[i], i + 1 < s->segments ? s->segment[i + 1] : 0);
+	return e;
+}
+
+/* Of what is named by the anchor or covered by a seal. */
+static void look_for_end(struct verifying *s)
+{
+	const uint64_t sealed = verify_sealed_to(s), named = s->proof->named > sealed ? s->proof->named : sealed;
+	const uint64_t last = s->begun ? s->chain.next - 1 : 0;
+	if (last < named && !s->ended)
+		verify_flaw(s, FLAW_SHORT, last + 1, named - last, s->segments ? s->segment[s->segments - 1] : 0, 0);
+	if (!s->keys->log && s->begun && s->v->last < last)
+		s->v->beyond = last - s->v->last;
+}
+
+errint_t audit_verify(int dirfd, const struct audit_proof *p, struct audit_verdict *ret)
+{
+	struct segment_keys k = {.log = (struct small_key *)p->log_key};
+	struct verifying s = {.dirfd = dirfd, .keys = &k, .proof = p, .v = ret};
 	cleanup_free uint64_t *first = NULL;
 	size_t count;
-	memcpy(k.uuid, uuid, UUID_BYTES);
-	memcpy(k.log_id, log_id, sizeof k.log_id);
+	if (p->log_key) {
+		memcpy(k.uuid, p->uuid, UUID_BYTES);
+		memcpy(k.log_id, p->log_id, sizeof k.log_id);
+	}
 	*ret = (struct audit_verdict){.first = 1};
 	errint_t e = segment_list(dirfd, &first, &count);
-	while (!e && upto && count && first[count - 1] > upto)
+	if (!e)
+		e = verify_seals(&s, &k);
+	while (!e && p->upto && count && first[count - 1] > p->upto)
 		count--;
 	s.segment = first;
 	s.segments = count;
-	for (size_t i = 0; !e && i < count; i++)
-		e = go_on && !go_on(ctx) ? -EINTR : verify_segment(&s, first[i], i + 1 < count ? first[i + 1] : 0);
-	if (e)
-		return e;
-	ret->segments = count;
-	uint64_t last = s.begun ? s.chain.next - 1 : 0;
-	if (last < named && !s.ended)
-		flaw(&s, FLAW_SHORT, last + 1, named - last, count ? first[count - 1] : 0, 0);
-	return 0;
+	if (!e)
+		e = each_segment(&s);
+	if (!e) {
+		ret->segments = count;
+		look_for_end(&s);
+	}
+	free(s.point);
+	return e;
 }

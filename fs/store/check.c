@@ -115,6 +115,8 @@ static errint_t look_at_log(struct archive *a)
 	struct fault why = {{0}};
 	anchor_get_status(a->anchor, &s);
 	errint_t r = audit_survey(a->audit_fd, &a->keys->log, a->uuid, s.log_id, s.log_sequence, s.log_head, &v);
+	if (!r)
+		r = store_open_seals(a, NULL);
 	errint_t tried = r ? 0 : try_log(a);
 	if (r == -ENOMEM || tried == -ENOMEM)
 		return -ENOMEM;
@@ -131,8 +133,8 @@ static errint_t look_at_log(struct archive *a)
 	c->log_ns = v.last_ns;
 	c->behind.log = v.last;
 	look_behind(c, &v, tried);
-	c->behind.anchor_named = v.anchor_named;
-	if (v.anchor_named > s.sequence) {
+	c->behind.anchor_named = v.anchor_named > a->sealed_anchor ? v.anchor_named : a->sealed_anchor;
+	if (c->behind.anchor_named > s.sequence) {
 		c->behind.parts |= 1u << PART_ANCHOR;
 		set_state(c, PART_ANCHOR, PART_BEHIND, NULL);
 	}

@@ -295,7 +295,7 @@ static errint_t check_anchor(struct replay *p, struct fault *f)
 errint_t gate_replay(struct archive *a, struct fault *f)
 {
 	struct gate *g = a->gate;
-	struct replay p = {.archive = a};
+	struct replay p = {.archive = a, .anchor_sequence = a->sealed_anchor};
 	int64_t now = tclock_trusted_ns(a->clock), since;
 	struct audit_status log;
 	errint_t r = guard_new(&g->guard);

@@ -12,4 +12,9 @@ errint_t store_unlock(struct archive *a, const struct archive_open *o, struct fa
 /* archive.c: the structure alone, for archive_close; the log and the clock. */
 struct archive *store_new(const struct archive_open *o);
 errint_t store_open_log(struct archive *a, struct fault *f);
+/* Looks whether the log's seals end with the anchor's, and writes that one if a crash kept it from their file. a->sealed_anchor: the anchor's sequence in the last
+ * seal, if the anchor is older than that. */
+errint_t store_open_seals(struct archive *a, struct fault *f);
+/* Adds a seal to the file. For anchor_set_log. */
+errint_t store_keep_seal(void *archive, const struct log_seal *s);
 errint_t store_open_clock(struct archive *a, struct fault *f);

@@ -97,7 +97,7 @@ errint_t rollback_record(struct archive *a)
 
 struct naming {
 	const struct archive_behind *behind;
-	uint64_t log_sequence;
+	uint64_t log_sequence, log_cut;
 	uint8_t log_head[DIGEST_BYTES];
 	int64_t trusted_ns;
 };
@@ -115,6 +115,8 @@ static errint_t name_all(struct anchor_state *s, void *ctx)
 	if (n->behind->anchor_named > s->sequence)
 		s->sequence = n->behind->anchor_named; /* the write goes above it */
 	s->log_sequence = n->log_sequence;
+	if (s->log_sealed > n->log_cut)
+		s->log_sealed = n->log_cut; /* what goes on there is sealed as something else */
 	memcpy(s->log_head, n->log_head, DIGEST_BYTES);
 	return 0;
 }
@@ -124,7 +126,7 @@ errint_t rollback_finish(struct archive *a, struct fault *f)
 	if (!a->accept)
 		return 0;
 	const struct archive_behind *b = a->accept->accept_behind;
-	struct naming n = {.behind = b, .trusted_ns = tclock_trusted_ns(a->clock)};
+	struct naming n = {.behind = b, .trusted_ns = tclock_trusted_ns(a->clock), .log_cut = rollback_accepted(a, PART_LOG) ? b->log : UINT64_MAX};
 	catalogue_scan_begin(a->catalogue); /* it may be of another time than the files */
 	audit_head(a->audit, &n.log_sequence, n.log_head);
 	errint_t r = audit_sync(a->audit);

@@ -53,7 +53,7 @@ const char *trail_kind_word(unsigned kind)
 	static const char *const word[] = {[RECORD_OPEN] = "open", [RECORD_LIST] = "list", [RECORD_CREATE] = "create", [RECORD_CLOSE] = "close",
 		[RECORD_COMMIT] = "commit", [RECORD_RENAME] = "rename", [RECORD_UNLINK] = "unlink", [RECORD_EXPIRE] = "expire", [RECORD_DESTROY] = "destroy",
 		[RECORD_HOLD] = "hold", [RECORD_POLICY] = "policy", [RECORD_KEY] = "key", [RECORD_CLOCK] = "clock", [RECORD_GUARD] = "guard",
-		[RECORD_MOUNT] = "mount", [RECORD_UMOUNT] = "umount", [RECORD_SEAL] = "seal", [RECORD_PRUNE] = "prune", [RECORD_WRITE_OPEN] = "write-open",
+		[RECORD_MOUNT] = "mount", [RECORD_UMOUNT] = "umount", [RECORD_PRUNE] = "prune", [RECORD_WRITE_OPEN] = "write-open",
 		[RECORD_ANCHOR] = "anchor", [RECORD_GRANT] = "grant", [RECORD_CANARY] = "canary", [RECORD_FORGED] = "forged", [RECORD_LINK] = "link",
 		[RECORD_ADMIN] = "admin", [RECORD_DATED] = "dated"};
 	return kind < ARRAY_SIZE(word) && word[kind] ? word[kind] : "?";
@@ -71,7 +71,9 @@ const char *trail_flaw_word(enum audit_flaw_kind kind)
 	static const char *const word[] = {[FLAW_EDITED] = "edited", [FLAW_REMOVED] = "removed", [FLAW_INSERTED] = "inserted", [FLAW_DUPLICATED] = "duplicated",
 		[FLAW_REORDERED] = "reordered", [FLAW_CUT] = "cut", [FLAW_MISSING] = "missing", [FLAW_REPEATED] = "repeated", [FLAW_UNLINKED] = "unlinked",
 		[FLAW_HEAD] = "head", [FLAW_MISPLACED] = "misplaced", [FLAW_STARTED_OVER] = "started-over", [FLAW_SHORT] = "short", [FLAW_OTHER] = "other",
-		[FLAW_ROLLBACK] = "rollback"};
+		[FLAW_ROLLBACK] = "rollback", [FLAW_UNSEALED] = "unsealed", [FLAW_SEAL_FORGED] = "seal-forged", [FLAW_SEAL_GAP] = "seal-gap",
+		[FLAW_SEAL_LOST] = "seal-lost", [FLAW_SEAL_AGAIN] = "seal-again", [FLAW_SEAL_FORK] = "seal-fork", [FLAW_SEAL_KEY] = "seal-key",
+		[FLAW_CHECKPOINT] = "checkpoint"};
 	return word[kind];
 }
 
@@ -172,49 +174,68 @@ void archive_class_name(struct archive *a, const uint8_t fp[static CLASS_FP_BYTE
 
 /* ---- the log's own state -------------------------------------------------------------------------------------------------------- */
 
-struct asking {
-	bool (*go_on)(void *ctx);
-	void *ctx;
+/* What it is held against, as far as the archive knows it: log key, first public key, the record that is named. */
+struct knowing {
+	struct audit_proof proof;
+	struct anchor_status anchor;
+	struct log_seal seal;
+	uint8_t head[DIGEST_BYTES], public_key[1][LOG_PUBLIC_BYTES];
 };
 
-static errint_t verify(struct archive *a, int log_fd, uint64_t upto, uint64_t named, const uint8_t *head, const struct asking *ask, struct audit_verdict *ret,
-	struct fault *f)
+static void know(struct archive *a, struct knowing *k)
 {
-	struct anchor_status s;
-	anchor_get_status(a->anchor, &s);
-	errint_t r = audit_verify(log_fd, &a->keys->log, a->uuid, s.log_id, upto, named, head, ask->go_on, ask->ctx, ret);
+	anchor_get_status(a->anchor, &k->anchor);
+	anchor_last_seal(a->anchor, &k->seal);
+	memcpy(k->head, k->anchor.log_head, sizeof k->head);
+	memcpy(k->public_key[0], a->keyring.log_public_key, sizeof k->public_key[0]);
+	k->proof = (struct audit_proof){.log_key = &a->keys->log,
+		.uuid = a->uuid,
+		.log_id = k->anchor.log_id,
+		.named = k->anchor.log_sequence,
+		.named_head = k->head,
+		.public_key = k->public_key,
+		.public_keys = 1};
+}
+
+static errint_t verify(struct knowing *k, int log_fd, struct audit_verdict *ret, struct fault *f)
+{
+	errint_t r = audit_verify(log_fd, &k->proof, ret);
 	return r && r != -EINTR ? fault_set(f, r, "the audit log's files cannot be read: %s", strerror(-r)) : r;
 }
 
-/* A copy against the anchor on disk; its own against what the daemon itself has written. */
+/* A copy against the anchor on disk; its own against what the daemon itself has written, and sealed to its end. */
 errint_t archive_verify_log(struct archive *a, int log_fd, bool (*go_on)(void *ctx), void *ctx, struct audit_verdict *ret, uint64_t *ret_named,
 	struct fault *f)
 {
-	const struct asking ask = {go_on, ctx};
-	struct anchor_status s;
-	uint8_t head[DIGEST_BYTES];
-	anchor_get_status(a->anchor, &s);
-	*ret_named = s.log_sequence;
-	if (log_fd >= 0)
-		return verify(a, log_fd, 0, s.log_sequence, s.log_head, &ask, ret, f);
-	audit_head(a->audit, ret_named, head);
-	return verify(a, a->audit_fd, *ret_named, *ret_named, head, &ask, ret, f);
+	cleanup_free struct knowing *k = malloc(sizeof *k);
+	if (!k)
+		return -ENOMEM;
+	if (log_fd < 0)
+		anchor_update(a->anchor, NULL, NULL);
+	know(a, k);
+	k->proof.go_on = go_on;
+	k->proof.ctx = ctx;
+	if (log_fd < 0) {
+		audit_head(a->audit, &k->proof.named, k->head);
+		k->proof.upto = k->proof.named;
+	}
+	*ret_named = k->proof.named;
+	return verify(k, log_fd >= 0 ? log_fd : a->audit_fd, ret, f);
 }
 
 errint_t archive_verify_log_offline(const struct archive_open *o, int log_fd, struct audit_verdict *ret, uint64_t *ret_named, struct fault *f)
 {
 	struct archive_open observe = {.path = o->path, .secret = o->secret, .anchor = o->anchor, .observe = true};
-	struct anchor_status s;
 	struct archive *a = store_new(&observe);
-	if (!a)
-		return -ENOMEM;
-	errint_t r = store_open_dirs(a, o->path, f);
+	cleanup_free struct knowing *k = malloc(sizeof *k);
+	errint_t r = a && k ? store_open_dirs(a, o->path, f) : -ENOMEM;
 	if (!r)
 		r = store_unlock(a, &observe, f);
 	if (!r) {
-		anchor_get_status(a->anchor, &s);
-		*ret_named = s.log_sequence;
-		r = verify(a, log_fd >= 0 ? log_fd : a->audit_fd, 0, s.log_sequence, s.log_head, &(struct asking){NULL, NULL}, ret, f);
+		know(a, k);
+		k->proof.last_seal = log_fd < 0 ? &k->seal : NULL;
+		*ret_named = k->proof.named;
+		r = verify(k, log_fd >= 0 ? log_fd : a->audit_fd, ret, f);
 	}
 	archive_close(a);
 	return r;

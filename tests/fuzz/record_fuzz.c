@@ -1,6 +1,7 @@
-/* Audit frames, segment heads and the sealed policy: as raw bytes, and as authentic nonsense. */
+/* Audit frames, segment heads, seals and the sealed policy: as raw bytes, and as authentic nonsense. */
 #include "crypt_fuzz.h"
 
+#include "crypt/log_seal.h"
 #include "crypt/record.h"
 
 static struct audit_chain chain_start(void)
@@ -20,6 +21,7 @@ static void fuzz_raw(const uint8_t *data, size_t size)
 	(void)!audit_frame_open(&keys.log, &c, data, size, &used, &r);
 	memcpy(head, data, min_size(size, sizeof head));
 	(void)!segment_head_open(&keys.log, uuid, head, &got);
+	(void)!audit_frame_pass(&c, data, size, &used);
 	(void)!sealed_policy_decode(
 		&keys, uuid, data, min_size(size, sizeof text), &generation, &applied_at, text, &used, digest);
 }
@@ -46,6 +48,25 @@ static void fuzz_record(const uint8_t *data, size_t size)
 	assert(d.next == c.next && memcmp(d.head, c.head, DIGEST_BYTES) == 0);
 }
 
+/* What is taken is written the same, and nobody has signed it. */
+static void fuzz_seals(const uint8_t *data, size_t size)
+{
+	uint8_t bytes[LOG_SEAL_BYTES] = {0}, again[LOG_SEAL_BYTES], head[SEALS_HEAD_BYTES] = {0}, head_again[SEALS_HEAD_BYTES];
+	struct seals_head h;
+	struct log_seal s;
+	memcpy(bytes, data, min_size(size, sizeof bytes));
+	memcpy(head, data, min_size(size, sizeof head));
+	if (!log_seal_decode(bytes, &s)) {
+		log_seal_encode(&s, again);
+		assert(!memcmp(bytes, again, sizeof again));
+		assert(!log_seal_is_of(&s, uuid, s.head, s.next));
+	}
+	if (!seals_head_decode(head, &h)) {
+		seals_head_encode(&h, head_again);
+		assert(!memcmp(head, head_again, sizeof head));
+	}
+}
+
 static void fuzz_policy(const uint8_t *data, size_t size)
 {
 	static uint8_t file[8192], text[8192];
@@ -67,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_keys();
 	fuzz_raw(data, size);
 	fuzz_record(data, size);
+	fuzz_seals(data, size);
 	fuzz_policy(data, size);
 	return 0;
 }

@@ -146,7 +146,7 @@ says 'Images: 4 distinct ones were read'
 says '1 have expired'
 says 'Gaps: none'
 says "$id_a  class short.*expired"
-says "Not signed"
+says "Sealed up to record"
 ask 0 exposure "$MNT" --during "..$from" --list --json
 told "
 assert d['files'] == 4 and d['denied'] == 2 and d['gaps'] == [] and d['log']['flaws'] == 0

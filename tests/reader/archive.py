@@ -98,11 +98,12 @@ class Archive:
             self.rollback.append(f"policy: generation {policies[0].generation} is not the one that the anchor names")
 
     def read_log(self):
-        """All segments as one chain, with the seals; into self.records."""
+        """All segments as one chain, held against the seals; into self.records."""
         where = self.inner(b"audit")
         names = sorted(n for n in os.listdir(where) if re.fullmatch(rb"[0-9a-f]{16}\.seg", n))
-        self.log_head, self.seals = bytes(32), []
+        self.log_head, self.seals, self.sealed = bytes(32), [], {}
         try:
+            self.read_seals(os.path.join(where, b"seals"))
             for name in names:
                 self.read_segment(name, contents(os.path.join(where, name)), name == names[-1])
         except (Rejected, NotSupported) as e:
@@ -111,6 +112,21 @@ class Archive:
             self.rollback.append(f"log: ends with record {len(self.records)}, and the anchor names {self.anchor.log_sequence}")
         if self.anchor.log_sequence == 0 and any(self.anchor.log_head):
             self.findings.append("anchor: a chain head without a record")
+
+    def read_seals(self, path):
+        """Those that are signed; the head behind the last record of each into self.sealed."""
+        if not os.path.exists(path):
+            return
+        data, public = contents(path), self.keyring.first_seal_key
+        formats.open_seals_head(data, self.keys.uuid, self.anchor.log_id)
+        for at in range(formats.SEALS_HEAD, len(data) - formats.SEAL_BYTES + 1, formats.SEAL_BYTES):
+            seal = formats.parse_seal(data[at:at + formats.SEAL_BYTES])
+            if seal.after not in {0} | {s.anchor for s in self.seals}:
+                return  # seals were lost with an earlier log; whether that was accepted only a person can say
+            before = next((s for s in reversed(self.seals) if s.anchor == seal.after), None)  # not the last: a rollback was accepted
+            formats.check_seal(seal, self.keys.uuid, self.anchor.log_id, before, before.next_key if before else public)
+            self.seals.append(seal)
+            self.sealed = {last: head for last, head in self.sealed.items() if last < seal.first} | {seal.last: seal.head}
 
     def read_segment(self, name, data, last):
         what = f"segment {name.decode()}"
@@ -134,12 +150,10 @@ class Archive:
             at = end
 
     def add_record(self, plain, head):
-        sequence, before, self.log_head = len(self.records) + 1, self.log_head, head
+        sequence, self.log_head = len(self.records) + 1, head
         record = formats.parse_record(plain, sequence)
-        if record["kind"] == "seal":
-            public = self.seals[-1]["seal-next-key"] if self.seals else self.keyring.first_seal_key
-            formats.check_seal(record, self.anchor.log_id, before, self.seals[-1] if self.seals else None, public)
-            self.seals.append(record)
+        if head != self.sealed.get(sequence, head):
+            self.findings.append(f"log: record {sequence} is not the one that was sealed")
         self.records.append(record)
         if record["kind"] in ("mount", "umount", "anchor") and record.get("generation", 0) > self.anchor.sequence:
             self.rollback.append(f"anchor: write {self.anchor.sequence}, and record {sequence} of the log knows {record['generation']}")

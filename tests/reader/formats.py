@@ -293,18 +293,17 @@ def open_xattr(pairs, id_, backing_name, backing_value):
 # ---- Audit log -----------------------------------------------------------------------------------
 
 SEGMENT_HEAD = 128
-KINDS = ("open list create close commit rename unlink expire destroy hold policy key clock guard mount umount seal prune write-open anchor grant "
-         "canary forged link admin").split()
+KINDS = ("open list create close commit rename unlink expire destroy hold policy key clock guard mount umount unused prune write-open anchor grant "
+         "canary forged link admin dated").split()
 DECISIONS = ("none", "permit", "deny", "alert")
-SEAL = 1 + KINDS.index("seal")
+UNUSED = 1 + KINDS.index("unused")
 NUMBER, BYTES, TEXT = "number", "bytes", "text"
 TAGS = {  # tag: name, form, lengths
     1: ("executable-device", NUMBER, 8, 8), 2: ("executable-inode", NUMBER, 8, 8), 3: ("executable-sha256", BYTES, 32, 32), 4: ("unit", TEXT, 1, 127),
     5: ("file-id", BYTES, 16, 16), 6: ("directory-id", BYTES, 16, 16), 7: ("class", BYTES, 16, 16), 8: ("generation", NUMBER, 8, 8),
     9: ("expires-at", NUMBER, 8, 8), 10: ("bytes", NUMBER, 8, 8), 11: ("rule", TEXT, 1, 63), 12: ("budget", TEXT, 1, 63),
     13: ("detail", TEXT, 1, 511), 14: ("name-tree", NUMBER, 4, 4), 15: ("name-epoch", NUMBER, 4, 4), 16: ("sealed-name", BYTES, 1, 320),
-    17: ("seal-first", NUMBER, 8, 8), 18: ("seal-anchor", NUMBER, 8, 8), 19: ("seal-head", BYTES, 32, 32), 20: ("seal-next-key", BYTES, 32, 32),
-    21: ("seal-signature", BYTES, 64, 64), 22: ("place", BYTES, 16, 16),
+    22: ("place", BYTES, 16, 16),
 }
 
 
@@ -337,7 +336,7 @@ def parse_record(plain, sequence):
     kind, decision = f.u8(), f.u8()
     f.reserved(2)
     flags = f.u32()
-    require(1 <= kind <= 26 and decision <= 3 and flags <= 7, f"{f.what}: kind, decision or flags")
+    require(1 <= kind <= 26 and kind != UNUSED and decision <= 3 and flags <= 7, f"{f.what}: kind, decision or flags")
     r = {"sequence": sequence, "kind": KINDS[kind - 1], "decision": DECISIONS[decision], "flags": flags, "trusted-ns": f.i64(), "wall-ns": f.i64(),
          "error": f.i32(), "line": f.u32(), "policy": f.u64()}
     require(-4095 <= r["error"] <= 0, f"{f.what}: error")
@@ -345,9 +344,6 @@ def parse_record(plain, sequence):
         r[who] = f.u32()
     tags = parse_tags(f, r)
     require(16 in tags or not tags & {14, 15}, f"{f.what}: tree or epoch without a sealed name")
-    seal = tags & {17, 18, 19, 20, 21}
-    require(len(seal) == (5 if kind == SEAL else 0), f"{f.what}: fields of a seal")
-    require(kind != SEAL or r["seal-first"] <= sequence, f"{f.what}: seals what is not written yet")
     return r
 
 
@@ -379,19 +375,49 @@ def open_log_name(r, under):
     return name
 
 
-def seal_message(r, log_id):
-    return (b"lapse 1 audit seal" + log_id + u64(r["seal-anchor"]) + u64(r["seal-first"]) + u64(r["sequence"] - 1) + r["seal-head"]
-            + i64(r["trusted-ns"]) + r["seal-next-key"])
+@dataclass
+class Seal:
+    after: int
+    anchor: int
+    first: int
+    last: int
+    head: bytes
+    trusted_ns: int
+    next_key: bytes
+    signature: bytes
+    signed: bytes
 
 
-def check_seal(r, log_id, head, previous, public_key):
-    """`previous` is the seal before this one, or None; head is the chain head before the record."""
-    what = f"seal {r['sequence']}"
-    require(r["seal-head"] == head, f"{what}: another chain head")
-    require(r["seal-first"] == (previous["sequence"] if previous else 1), f"{what}: does not continue the one before")
-    require(not previous or r["seal-anchor"] == previous["seal-anchor"] + 1, f"{what}: anchor sequence does not rise by 1")
+SEALS_HEAD, SEAL_BYTES = 80, 168
+
+
+def open_seals_head(data, uuid, log_id):
+    """The first public key, as the file says it."""
+    clear_head(data, b"LAPSESEA", 0)
+    f = Fields(data[:SEALS_HEAD], "seals")
+    f.take(16)
+    require(f.take(16) == uuid and f.take(16) == log_id, "seals: of another archive or log")
+    return f.take(32)
+
+
+def parse_seal(data):
+    f = Fields(data, "seal")
+    s = Seal(f.u64(), f.u64(), f.u64(), f.u64(), f.take(32), f.i64(), f.take(32), f.take(64), data[:104])
+    require(s.anchor > s.after and s.first >= 1 and s.last >= s.first - 1 and s.last < 2**64 - 1 and s.trusted_ns >= 0, "seal: what it says cannot be")
+    return s
+
+
+def seal_message(s, uuid, log_id):
+    return b"lapse 1 audit seal" + uuid + log_id + s.signed
+
+
+def check_seal(s, uuid, log_id, previous, public_key):
+    """`previous` is the seal before this one, or None."""
+    what = f"seal of anchor write {s.anchor}"
+    require(s.after == (previous.anchor if previous else 0), f"{what}: does not follow the one before")
+    require(s.first <= (previous.last if previous else 0) + 1, f"{what}: leaves records out")
     try:
-        VerifyKey(public_key).verify(seal_message(r, log_id), r["seal-signature"])
+        VerifyKey(public_key).verify(seal_message(s, uuid, log_id), s.signature)
     except BadSignatureError:
         raise Rejected(f"{what}: signature") from None
 

@@ -297,8 +297,10 @@ class Anchor:
 
     def parse_body(self, f, uuid):
         self.trusted_ns, self.epoch_length, self.current_tree, self.next_hold = f.i64(), f.u32(), f.u32(), f.u32()
-        trees, holds, barriers = f.u16(), f.u16(), f.u16()
-        f.reserved(6)
+        trees, holds, barriers, seal = f.u16(), f.u16(), f.u16(), f.u16()
+        f.reserved(4)
+        if seal > 1:
+            raise NotSupported(f"anchor: form {seal} of its seal")
         require(self.trusted_ns >= 0 and 1 <= self.epoch_length <= 86400, "anchor: trusted time or length of an epoch")
         require(1 <= trees <= 64 and holds <= 256 and barriers <= 64, "anchor: number of trees, holds or barriers")
         self.log_id, self.log_sequence, self.log_head = f.take(16), f.u64(), f.take(32)
@@ -321,6 +323,7 @@ class Anchor:
             barrier = (f.u32(), f.u32(), f.u8(), f.i64())
             require(barrier[0] in self.trees, "anchor: a barrier of no tree")
             self.barriers.append(barrier)
+        self.log_sealed, self.seal = (f.u64(), f.take(168)) if seal else (0, None)
         f.end()
 
     @staticmethod

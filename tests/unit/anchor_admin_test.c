@@ -111,6 +111,7 @@ Test(anchor_admin, an_anchor_from_a_backup_needs_a_key_of_its_time)
 	struct slot_secret then = key_file(key_a);
 	const char *const anchors[] = {anchor_path, NULL};
 	int64_t begins;
+	uint8_t log_public[32];
 	uint32_t number;
 	struct archive *a = open_archive();
 	cr_assert_eq(back_up(a, 3600), 0, "%s", fault.text);
@@ -120,12 +121,12 @@ Test(anchor_admin, an_anchor_from_a_backup_needs_a_key_of_its_time)
 	archive_close(a);
 	struct anchor_restore o = {.path = root, .secret = key_file(key_b), .backup = backup, .anchor = anchors};
 	fault.text[0] = 0;
-	cr_assert_eq(archive_anchor_restore(&o, &begins, &fault), -ENOKEY, "it has only keys of its time");
+	cr_assert_eq(archive_anchor_restore(&o, &begins, log_public, &fault), -ENOKEY, "it has only keys of its time");
 	o.backup_secret = &then;
-	cr_assert_eq(archive_anchor_restore(&o, &begins, &fault), -EEXIST, "one that is there is not overwritten");
+	cr_assert_eq(archive_anchor_restore(&o, &begins, log_public, &fault), -EEXIST, "one that is there is not overwritten");
 	unlink(anchor_path);
 	fault.text[0] = 0;
-	cr_assert_eq(archive_anchor_restore(&o, &begins, &fault), 0, "%s", fault.text);
+	cr_assert_eq(archive_anchor_restore(&o, &begins, log_public, &fault), 0, "%s", fault.text);
 	cr_assert_eq(open_error(key_b), -EBADMSG);
 	cr_assert_said("lapse fsck");
 	struct archive_check found;

@@ -741,7 +741,7 @@ Test(anchor_store, every_write_takes_the_mark_along_and_never_back)
 	struct anchor_status st;
 	create(1);
 	struct anchor *a = open_it(1);
-	anchor_set_mark(a, mark, &m);
+	anchor_set_log(a, &(struct anchor_log){mark, NULL, &m});
 	cr_assert_eq(anchor_pass(a, 0, 0), 0);
 	m = (struct anchor_mark){.trusted_ns = NOW * SECOND, .log_sequence = 7, .log_head = {2}};
 	cr_assert_eq(anchor_update(a, NULL, NULL), 0);

@@ -65,10 +65,17 @@ static struct named fill(const struct small_key *k, const uint8_t id[16], int co
 	return n;
 }
 
+static errint_t verify(uint64_t upto, const struct named *n, bool (*go_on)(void *ctx), struct audit_verdict *v)
+{
+	const struct audit_proof p = {
+		.log_key = &key, .uuid = uuid, .log_id = log_id, .upto = upto, .named = n->sequence, .named_head = n->head, .go_on = go_on};
+	return audit_verify(fd, &p, v);
+}
+
 static struct audit_verdict verdict(const struct named *n)
 {
 	struct audit_verdict v;
-	cr_assert_eq(audit_verify(fd, &key, uuid, log_id, 0, n->sequence, n->head, NULL, NULL, &v), 0);
+	cr_assert_eq(verify(0, n, NULL, &v), 0);
 	return v;
 }
 
@@ -126,7 +133,7 @@ Test(audit_verify, what_is_written_meanwhile_is_not_looked_at)
 	struct audit *l = open_log(&key, log_id);
 	for (int i = 0; i < 20; i++)
 		append_kind(l, RECORD_OPEN, 100, "later", 0);
-	cr_assert_eq(audit_verify(fd, &key, uuid, log_id, n.sequence, n.sequence, n.head, NULL, NULL, &v), 0);
+	cr_assert_eq(verify(n.sequence, &n, NULL, &v), 0);
 	audit_close(l);
 	cr_assert_eq(v.flaws, 0);
 	cr_assert_eq(v.last, RECORDS);
@@ -384,7 +391,7 @@ Test(audit_verify, who_hangs_up_ends_it)
 	struct named n = fill(&key, log_id, RECORDS, "x");
 	struct audit *l = open_log(&key, log_id);
 	cr_assert_eq(audit_last_n(l, 5, never, odd, see_odd, &s, &next), -EINTR);
-	cr_assert_eq(audit_verify(fd, &key, uuid, log_id, 0, n.sequence, n.head, never, NULL, &v), -EINTR);
+	cr_assert_eq(verify(0, &n, never, &v), -EINTR);
 	cr_assert_eq(s.n, 0);
 	audit_close(l);
 }

@@ -45,19 +45,6 @@ static struct audit_record sample(void)
 	return r;
 }
 
-static struct audit_record seal_sample(uint64_t first)
-{
-	struct audit_record r;
-	audit_record_clear(&r);
-	r.kind = RECORD_SEAL;
-	r.seal_first = first;
-	r.seal_anchor_sequence = 9;
-	fill(r.seal_head, sizeof r.seal_head, 66);
-	fill(r.seal_public, sizeof r.seal_public, 67);
-	fill(r.seal_signature, sizeof r.seal_signature, 68);
-	return r;
-}
-
 static bool same(const struct audit_record *a, const struct audit_record *b)
 {
 	return a->sequence == b->sequence && a->trusted_ns == b->trusted_ns && a->wall_ns == b->wall_ns &&
@@ -71,9 +58,7 @@ static bool same(const struct audit_record *a, const struct audit_record *b)
 	       a->generation == b->generation && a->expires_at == b->expires_at && a->bytes == b->bytes &&
 	       !strcmp(a->rule, b->rule) && !strcmp(a->budget, b->budget) && !strcmp(a->text, b->text) &&
 	       a->name_tree == b->name_tree && a->name_epoch == b->name_epoch && a->name_len == b->name_len &&
-	       !memcmp(a->name, b->name, sizeof a->name) && a->seal_first == b->seal_first &&
-	       a->seal_anchor_sequence == b->seal_anchor_sequence && !memcmp(a->seal_head, b->seal_head, 32) &&
-	       !memcmp(a->seal_public, b->seal_public, 32) && !memcmp(a->seal_signature, b->seal_signature, 64);
+	       !memcmp(a->name, b->name, sizeof a->name);
 }
 
 static size_t seal(struct audit_chain *c, struct audit_record *r, uint8_t *out)
@@ -90,8 +75,8 @@ Test(record, a_log_opens_as_it_was_written)
 	struct audit_chain c = chain_start(), d = chain_start();
 	size_t len = 0, at = 0, used;
 	for (size_t i = 0; i < ARRAY_SIZE(written); i++) {
-		written[i] = i % 3 ? sample() : seal_sample(i + 1);
-		written[i].bytes = i % 3 ? i : 0;
+		written[i] = sample();
+		written[i].bytes = i;
 		len += seal(&c, &written[i], log + len);
 		cr_assert_eq(written[i].sequence, i + 1);
 	}
@@ -116,13 +101,7 @@ Test(record, smallest_and_largest)
 	cr_assert_eq(seal(&c, &r, out), 4 + 32 + 64);
 	cr_assert_eq(audit_frame_open(&keys.log, &d, out, sizeof out, &used, &got), 0);
 	cr_assert(same(&r, &got));
-	struct audit_record big = seal_sample(2), full = sample();
-	full.kind = RECORD_SEAL;
-	full.seal_first = big.seal_first;
-	full.seal_anchor_sequence = big.seal_anchor_sequence;
-	memcpy(full.seal_head, big.seal_head, sizeof full.seal_head);
-	memcpy(full.seal_public, big.seal_public, sizeof full.seal_public);
-	memcpy(full.seal_signature, big.seal_signature, sizeof full.seal_signature);
+	struct audit_record full = sample();
 	memset(full.unit, 'u', sizeof full.unit - 1);
 	memset(full.rule, 'r', sizeof full.rule - 1);
 	memset(full.budget, 'b', sizeof full.budget - 1);
@@ -279,23 +258,10 @@ Test(record, nonsense_in_tagged_fields_is_refused)
 	cr_assert_eq(open_fields(RECORD_OPEN, rule, sizeof rule), -EBADMSG, "a text beyond its limit");
 }
 
-Test(record, seal_fields_are_of_seals_and_complete)
+Test(record, a_kind_that_is_not_used_is_refused)
 {
-	uint8_t f[12 + 12 + 36 + 36 + 68];
-	memset(f, 1, sizeof f);
-	static const struct {
-		uint8_t tag, len;
-	} parts[] = {{17, 8}, {18, 8}, {19, 32}, {20, 32}, {21, 64}};
-	for (size_t i = 0, at = 0; i < ARRAY_SIZE(parts); at += 4 + parts[i++].len)
-		memcpy(f + at, (uint8_t[]){parts[i].tag, 0, parts[i].len, 0}, 4);
-	memcpy(f + 4, (uint8_t[]){1, 0, 0, 0, 0, 0, 0, 0}, 8);
-	cr_assert_eq(open_fields(RECORD_SEAL, f, sizeof f), 0);
-	cr_assert_eq(open_fields(RECORD_OPEN, f, sizeof f), -EBADMSG, "in another kind");
-	cr_assert_eq(open_fields(RECORD_SEAL, f, sizeof f - 68), -EBADMSG, "without its signature");
-	cr_assert_eq(open_fields(RECORD_SEAL, f + 12, sizeof f - 12), -EBADMSG, "without its first record");
-	cr_assert_eq(open_fields(RECORD_SEAL, f, 0), -EBADMSG, "without anything");
-	f[4] = 2;
-	cr_assert_eq(open_fields(RECORD_SEAL, f, sizeof f), -EBADMSG, "beginning after itself");
+	cr_assert_eq(open_fields(17, NULL, 0), -EBADMSG);
+	cr_assert_eq(open_fields(RECORD_PRUNE, NULL, 0), 0);
 }
 
 /* ---- segments and names ---------------------------------------------------------------------------------------------- */

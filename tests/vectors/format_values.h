@@ -5,6 +5,7 @@
 #include "crypt/hold.h"
 #include "crypt/journal.h"
 #include "crypt/name.h"
+#include "crypt/log_seal.h"
 #include "crypt/record.h"
 
 #include <string.h>

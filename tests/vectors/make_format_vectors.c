@@ -159,42 +159,41 @@ static void make_link_and_xattrs(void)
 	put("xattr.dir.backing_value", value, sizeof value);
 }
 
-/* A seal of the two records before it, as FORMAT.md "Seals" has it. */
-static struct audit_record make_seal(const struct audit_chain *c)
+/* A seal of the two records, as FORMAT.md "Seals" has it, and the file that it begins. */
+static void make_seal(const struct audit_chain *c)
 {
-	struct audit_record r;
-	uint8_t seed[32], public[32], secret[64], message[160];
+	uint8_t seed[32], public[32], secret[64], bytes[LOG_SEAL_BYTES], message[18 + UUID_BYTES + 16 + 104];
+	struct log_seal s = {.anchor = 9, .first = 1, .last = c->next - 1, .trusted_ns = INT64_C(1700000060000000000)};
+	struct seals_head h;
+	uint8_t head[SEALS_HEAD_BYTES];
 	struct wbuf w;
-	audit_record_clear(&r);
-	r.kind = RECORD_SEAL;
-	r.trusted_ns = INT64_C(1700000060000000000);
-	r.seal_first = 1;
-	r.seal_anchor_sequence = 9;
-	memcpy(r.seal_head, c->head, sizeof r.seal_head);
+	memcpy(s.head, c->head, sizeof s.head);
 	count_up(seed, sizeof seed, 0x21);
-	crypto_sign_seed_keypair(r.seal_public, secret, seed);
+	crypto_sign_seed_keypair(s.next, secret, seed);
 	count_up(seed, sizeof seed, 0x20);
 	crypto_sign_seed_keypair(public, secret, seed);
+	log_seal_encode(&s, bytes);
 	wbuf_init(&w, message, sizeof message);
 	wbuf_bytes(&w, "lapse 1 audit seal", 18);
+	wbuf_bytes(&w, uuid, UUID_BYTES);
 	wbuf_bytes(&w, c->log_id, sizeof c->log_id);
-	wbuf_u64(&w, r.seal_anchor_sequence);
-	wbuf_u64(&w, r.seal_first);
-	wbuf_u64(&w, c->next - 1);
-	wbuf_bytes(&w, r.seal_head, sizeof r.seal_head);
-	wbuf_i64(&w, r.trusted_ns);
-	wbuf_bytes(&w, r.seal_public, sizeof r.seal_public);
-	assert(!w.bad);
-	crypto_sign_detached(r.seal_signature, NULL, message, w.len, secret);
+	wbuf_bytes(&w, bytes, 104);
+	assert(!w.bad && w.len == w.cap);
+	crypto_sign_detached(s.signature, NULL, message, w.len, secret);
+	log_seal_encode(&s, bytes);
+	memcpy(h.uuid, uuid, sizeof h.uuid);
+	memcpy(h.log_id, c->log_id, sizeof h.log_id);
+	memcpy(h.public_key, public, sizeof h.public_key);
+	seals_head_encode(&h, head);
 	put("audit.seal.public_key", public, sizeof public);
 	put("audit.seal.message", message, w.len);
-	put("audit.seal.signature", r.seal_signature, sizeof r.seal_signature);
-	return r;
+	put("audit.seal.head", head, sizeof head);
+	put("audit.seal.seal", bytes, sizeof bytes);
 }
 
 static void make_audit(void)
 {
-	static uint8_t frames[3 * RECORD_MAX_BYTES];
+	static uint8_t frames[2 * RECORD_MAX_BYTES];
 	uint8_t head[SEGMENT_HEAD_BYTES], sealed[SMALL_TAG_BYTES + 14];
 	struct file_header h = vector_header();
 	struct audit_chain c = {.next = 1};
@@ -202,14 +201,15 @@ static void make_audit(void)
 	count_up(c.log_id, sizeof c.log_id, 0x70);
 	segment_head_seal(&keys.log, uuid, &c, head);
 	put("audit.segment_head", head, sizeof head);
-	for (int i = 0; i < 3; i++) {
-		struct audit_record r = i < 2 ? vector_record(i) : make_seal(&c);
+	for (int i = 0; i < 2; i++) {
+		struct audit_record r = vector_record(i);
 		errint_t err = audit_frame_seal(&keys.log, &c, &r, frames + len, &used);
 		assert(!err);
 		len += used;
 	}
 	put("audit.frames", frames, len);
 	put("audit.chain_head", c.head, sizeof c.head);
+	make_seal(&c);
 	log_name_seal(leaf_key, h.file_id, "plate-0001.jpg", 14, sealed);
 	put_text("audit.name.plain", "plate-0001.jpg");
 	put("audit.name.sealed", sealed, sizeof sealed);
