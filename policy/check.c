@@ -39,6 +39,29 @@ static void check_required(const struct section *s, struct policy_diags *d)
 				kind->keys[i].key);
 }
 
+#define RESERVE_LEAST (64u << 10)
+#define RESERVE_MOST  (UINT64_C(1) << 30)
+#define CHECKPOINTS_MAX 16
+
+static void link_audit(struct policy_settings *ps, const struct audit_section *a, struct policy_diags *d)
+{
+	const struct section *s = &a->s;
+
+	ps->audit_fsync_ms = section_has(s, "fsync") ? a->fsync_ms : ps->audit_fsync_ms;
+	ps->audit_reserve = section_has(s, "reserve") ? a->reserve : ps->audit_reserve;
+	ps->audit_retain = section_has(s, "retain-for") ? &a->retain.d : NULL;
+	ps->checkpoint = (const char *const *)a->checkpoints.item;
+	ps->checkpoints = a->checkpoints.count;
+	ps->checkpoint_every_s = section_has(s, "checkpoint-every") ? a->checkpoint_every : ps->checkpoint_every_s;
+	ps->checkpoint_syslog = a->syslog;
+	if (ps->audit_reserve < RESERVE_LEAST || ps->audit_reserve > RESERVE_MOST)
+		diag_error(d, section_key_line(s, "reserve"), "reserve is from 64K to 1G");
+	if (ps->checkpoints > CHECKPOINTS_MAX)
+		diag_error(d, section_key_line(s, "checkpoints"), "checkpoints: at most %d files", CHECKPOINTS_MAX);
+	if (section_has(s, "checkpoint-every") && !a->syslog && !a->checkpoints.count)
+		diag_error(d, section_key_line(s, "checkpoint-every"), "checkpoint-every is about checkpoints or syslog = yes");
+}
+
 static void link_settings(struct policy *p, struct policy_diags *d)
 {
 	struct policy_settings *ps = &p->settings;
@@ -50,6 +73,8 @@ static void link_settings(struct policy *p, struct policy_diags *d)
 		.max_offline_seconds = 30 * DAY,
 		.require_sync = true,
 		.audit_fsync_ms = 200,
+		.audit_reserve = 4 << 20,
+		.checkpoint_every_s = 600,
 		.contact = ""};
 	for (size_t i = 0; i < p->section_count; i++) {
 		struct section *s = p->section[i];
@@ -76,8 +101,8 @@ static void link_settings(struct policy *p, struct policy_diags *d)
 			ps->require_sync = section_has(s, "require-sync") ? clock->require_sync : ps->require_sync;
 			if (ps->max_step_seconds > ps->max_offline_seconds)
 				diag_error(d, section_key_line(s, "max-step"), "max-step is above max-offline");
-		} else if (s->kind->id == S_AUDIT && section_has(s, "fsync")) {
-			ps->audit_fsync_ms = ((struct audit_section *)s)->fsync_ms;
+		} else if (s->kind->id == S_AUDIT) {
+			link_audit(ps, (struct audit_section *)s, d);
 		}
 	}
 }

@@ -95,9 +95,9 @@ static const struct keyword audit_keys[] = {
 	{LATER("keep-names", V_KEEP)},
 	{LATER("retain-for", V_DURATION)},
 	{LATER("reserve", V_BYTES)},
-	{LATER("checkpoints", V_PATHS)},
-	{LATER("checkpoint-every", V_SPAN)},
-	{LATER("syslog", V_BOOL)},
+	{"checkpoints", V_PATHS, 0, AT(audit_section, checkpoints), NULL, NULL},
+	{"checkpoint-every", V_SPAN, 0, AT(audit_section, checkpoint_every), NULL, NULL},
+	{"syslog", V_BOOL, 0, AT(audit_section, syslog), NULL, NULL},
 };
 
 static const struct keyword alert_keys[] = {

@@ -219,6 +219,12 @@ struct policy_settings {
 	int64_t max_offline_seconds; /* 30 d */
 	bool require_sync;	    /* yes */
 	int64_t audit_fsync_ms;	    /* 200; 0: always */
+	const struct policy_duration *audit_retain; /* NULL: the log is kept for ever */
+	uint64_t audit_reserve;	    /* 4 MiB: space for acts of administration on a full disk */
+	const char *const *checkpoint; /* absolute paths */
+	size_t checkpoints;
+	int64_t checkpoint_every_s; /* 600 */
+	bool checkpoint_syslog;	    /* no */
 	const char *contact;	    /* "" if none */
 	struct policy_alerting alerting;
 };

@@ -4,6 +4,8 @@
 #include "tools/rows.h"
 #include "tools/say.h"
 
+#include "store/audit_seals.h"
+#include "store/checkpoint.h"
 #include "store/trail.h"
 
 #include <ctype.h>
@@ -194,27 +196,86 @@ static bool hex_of(const char *text, uint8_t out[static LOG_PUBLIC_BYTES])
 	return true;
 }
 
-static int by_public_key(const struct args *a, const char *path, struct rows *rows)
+/* What checkpoint files hold the log against; of another archive or log they say nothing. */
+struct points {
+	struct checkpoint *item;
+	size_t count;
+	struct log_seal *seal;
+};
+
+static int points_read(const struct args *a, struct points *p)
 {
-	uint8_t key[PUBLIC_KEYS_MAX][LOG_PUBLIC_BYTES] = {{0}};
-	struct audit_proof p = {.public_key = (const uint8_t(*)[LOG_PUBLIC_BYTES])key};
-	for (const char *k; (k = args_nth(a, "public-key", p.public_keys)); p.public_keys++)
-		if (p.public_keys == PUBLIC_KEYS_MAX || !hex_of(k, key[p.public_keys]))
+	struct fault f = {0};
+	const char *path;
+	for (size_t i = 0; (path = args_nth(a, "checkpoint", i)); i++) {
+		cleanup_free struct checkpoint *some = NULL;
+		size_t count;
+		errint_t r = checkpoint_read(path, &some, &count, &f);
+		if (r)
+			return say_fault(&f, r, path);
+		struct checkpoint *more = reallocarray(p->item, p->count + count, sizeof *more);
+		if (!more)
+			return say_error("out of memory");
+		memcpy(more + p->count, some, count * sizeof *some);
+		p->item = more;
+		p->count += count;
+	}
+	p->seal = calloc(p->count + 1, sizeof *p->seal);
+	return p->seal ? EXIT_DONE : say_error("out of memory");
+}
+
+static void points_free(struct points *p)
+{
+	free(p->item);
+	free(p->seal);
+}
+
+static int keys_given(const struct args *a, uint8_t (*key)[LOG_PUBLIC_BYTES], struct audit_proof *p)
+{
+	for (const char *k; (k = args_nth(a, "public-key", p->public_keys)); p->public_keys++)
+		if (p->public_keys == PUBLIC_KEYS_MAX || !hex_of(k, key[p->public_keys]))
 			return say_usage("--public-key takes the 64 hexadecimal digits of a log key, as lapse init and lapse anchor status print it, at most %d times",
 				PUBLIC_KEYS_MAX);
+	return EXIT_DONE;
+}
+
+static int verify_copy(struct audit_proof *p, struct points *points, const char *path, struct rows *rows)
+{
 	cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_fd int within = fd < 0 ? -1 : openat(fd, ".lapse/audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const int log = within >= 0 ? within : fd;
+	struct seals_head h;
 	if (fd < 0)
 		return say_error("%s: %s", path, strerror(errno));
 	cleanup_free struct audit_verdict *v = malloc(sizeof *v);
-	if (!v)
-		return say_error("out of memory");
-	errint_t r = audit_verify(within >= 0 ? within : fd, &p, v);
+	errint_t r = v ? audit_seals_head(log, &h) : -ENOMEM;
+	for (size_t i = 0; !r && i < points->count; i++)
+		if (!memcmp(points->item[i].uuid, h.uuid, sizeof h.uuid) && !memcmp(points->item[i].log_id, h.log_id, sizeof h.log_id))
+			points->seal[p->checkpoints++] = points->item[i].seal;
+	if (!r && points->count && !p->checkpoints)
+		return say_error("%s: the checkpoints are of other logs than this one", path);
+	p->checkpoint = points->seal;
+	if (!r)
+		r = audit_verify(log, p, v);
 	if (r == -ENOENT)
 		return say_error("%s: there is no file 'seals' in it: this is no copy of an audit log, or one from before its first seal", path);
 	if (r)
 		return say_error("%s: the log cannot be read: %s", path, strerror(-r));
 	return keep_verdict(rows, v, 0) ? say_error("out of memory") : EXIT_DONE;
+}
+
+static int by_public_key(const struct args *a, const char *path, struct rows *rows)
+{
+	uint8_t key[PUBLIC_KEYS_MAX][LOG_PUBLIC_BYTES] = {{0}};
+	struct audit_proof p = {.public_key = (const uint8_t(*)[LOG_PUBLIC_BYTES])key};
+	struct points points = {0};
+	int e = keys_given(a, key, &p);
+	if (e == EXIT_DONE)
+		e = points_read(a, &points);
+	if (e == EXIT_DONE)
+		e = verify_copy(&p, &points, path, rows);
+	points_free(&points);
+	return e;
 }
 
 /* ---- the command --------------------------------------------------------------------------------------------------------------------------- */
@@ -254,11 +315,12 @@ static int verify_run(const struct args *a)
 	cleanup_fd int fd = copy ? open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (copy && fd < 0)
 		return say_error("%s: %s", copy, strerror(errno));
-	if (args_has(a, "public-key") && (copy || !args_operand(a, 0)))
-		return say_usage("with --public-key, say which copy of the log's directory: lapse audit verify --public-key KEY COPY");
-	int e = args_has(a, "public-key") ? by_public_key(a, args_operand(a, 0), &rows) : served(args_operand(a, 0), path) ? online(a, fd, &rows) : offline(a, path, fd, &rows);
+	const bool keyless = args_has(a, "public-key") || args_has(a, "checkpoint");
+	if (keyless && (copy || !args_operand(a, 0)))
+		return say_usage("with --public-key or --checkpoint, say which copy of the log's directory: lapse audit verify --public-key KEY COPY");
+	int e = keyless ? by_public_key(a, args_operand(a, 0), &rows) : served(args_operand(a, 0), path) ? online(a, fd, &rows) : offline(a, path, fd, &rows);
 	if (e == EXIT_DONE)
-		e = print(a, &rows, copy ? copy : args_has(a, "public-key") ? args_operand(a, 0) : "The log");
+		e = print(a, &rows, copy ? copy : keyless ? args_operand(a, 0) : "The log");
 	rows_free(&rows);
 	return e;
 }
@@ -266,6 +328,7 @@ static int verify_run(const struct args *a)
 static const struct option_def options[] = {
 	{"log", 'l', "DIR", "a copy of the log's directory (.lapse/audit) instead, with the archive's key and anchor"},
 	{"public-key", 'k', "KEY", "no other key: prove by the log's first public key what it proves, on a copy of the log's directory. Again for each key that it was begun again with"},
+	{"checkpoint", 'c', "FILE", "hold the copy against the checkpoints in a file (or a text that the journal gave) as well; without --public-key, against them alone"},
 	{"anchor", '\0', "FILE", "the anchor, of an archive that is not mounted, where it is not at its own place"},
 	{"json", 'J', NULL, "print JSON"},
 	OPTIONS_END,

@@ -7,6 +7,7 @@
 #include "base/team.h"
 #include "exif/reader.h"
 #include "store/alert_internal.h"
+#include "store/checkpoint.h"
 #include "store/core.h"
 #include "store/hold.h"
 #include "store/journal.h"
@@ -159,6 +160,8 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 	if (!r)
 		r = team_start(min_size((size_t)get_nprocs() - 1, TEAM_MAX), &a->team);
 	if (!r)
+		r = checkpoints_start(a);
+	if (!r)
 		r = journal_start(a);
 	if (!r)
 		r = sweeper_start(a);
@@ -216,6 +219,7 @@ void archive_close(struct archive *a)
 	a->closer = NULL;
 	catalogue_close(a->catalogue);
 	end_session(a);
+	checkpoints_stop(a);
 	dir_cache_free(a);
 	orphans_free(a);
 	inode_tables_free(a);

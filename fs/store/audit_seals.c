@@ -54,7 +54,6 @@ static errint_t read_some(int fd, struct audit_seals *s, uint64_t whole, uint8_t
 
 errint_t audit_seals_read(int dirfd, struct audit_seals *ret, uint64_t *ret_rest)
 {
-	uint8_t head[SEALS_HEAD_BYTES];
 	uint64_t whole = 0, rest = 0;
 	struct audit_seals s = {.count = 0};
 	cleanup_fd int fd = open_file(dirfd, O_RDONLY);
@@ -63,9 +62,7 @@ errint_t audit_seals_read(int dirfd, struct audit_seals *ret, uint64_t *ret_rest
 	errint_t r = count_whole(fd, &whole, &rest);
 	if (r)
 		return r;
-	ssize_t n = io_pread(fd, head, sizeof head, 0);
-	r = n < 0 ? (errint_t)n : (size_t)n < sizeof head ? -EBADMSG : seals_head_decode(head, &s.head);
-	if (r)
+	if ((r = audit_seals_head(dirfd, &s.head)))
 		return r;
 	cleanup_free uint8_t *buf = malloc((size_t)READ_SEALS * LOG_SEAL_BYTES);
 	if (whole && whole <= SIZE_MAX / sizeof *s.seal)
@@ -81,6 +78,16 @@ errint_t audit_seals_read(int dirfd, struct audit_seals *ret, uint64_t *ret_rest
 	*ret_rest = rest + (whole - s.count) * LOG_SEAL_BYTES;
 	*ret = s;
 	return 0;
+}
+
+errint_t audit_seals_head(int dirfd, struct seals_head *ret)
+{
+	uint8_t head[SEALS_HEAD_BYTES];
+	cleanup_fd int fd = open_file(dirfd, O_RDONLY);
+	if (fd < 0)
+		return -errno;
+	ssize_t n = io_pread(fd, head, sizeof head, 0);
+	return n < 0 ? (errint_t)n : (size_t)n < sizeof head ? -EBADMSG : seals_head_decode(head, ret);
 }
 
 void audit_seals_free(struct audit_seals *s)

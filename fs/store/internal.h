@@ -31,6 +31,7 @@ struct archive {
 	bool observe;
 	struct archive_check *check;       /* lapse fsck looks: what is behind is noted, not refused */
 	const struct archive_open *accept; /* … accepts it, while the archive is being opened; else NULL */
+	struct checkpoints *_Atomic checkpoints;
 	uint64_t sealed_anchor;  /* the anchor's sequence in the last seal of the log, at the opening */
 	int64_t anchor_named_ns; /* when the log last named the anchor's sequence; under the anchor's write lock */
 	bool begun;	    /* the mount is on the record */

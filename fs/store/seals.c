@@ -1,5 +1,6 @@
 /* seals.c - the seals of an archive's log: each is in the anchor first, then in the file beside the segments. KEYS.md "Writing". */
 #include "store/audit_seals.h"
+#include "store/checkpoint.h"
 #include "store/core.h"
 #include "store/open.h"
 
@@ -22,6 +23,8 @@ errint_t store_keep_seal(void *archive, const struct log_seal *s)
 		audit_use_reserve(a->audit);
 		r = audit_seals_append(a->audit_fd, &h, s);
 	}
+	if (!r)
+		checkpoints_note(a, s);
 	return r;
 }
 

@@ -18,7 +18,10 @@ $1" "$TEST_TMP/said" || die "$1: $(cat "$TEST_TMP/said")"
 }
 log=$ARC/.lapse/audit anchor=$TEST_TMP/anchor
 sealed() { [ $((($(stat -c %s "$log/seals") - 80) / 168)) -ge "$1" ]; }
-archive_new --epoch 1h
+cp "$TEST_TMP/open.ini" "$TEST_TMP/policy.ini"
+printf '\n[audit]\ncheckpoints = %s/points /proc/none/points\ncheckpoint-every = 1min\n' "$TEST_TMP" >>"$TEST_TMP/policy.ini"
+expect_log 'checkpoint could not be written to /proc/none/points'
+archive_new "$TEST_TMP/policy.ini" --epoch 1h
 public=$(sed -n 's/^  Log key *//p' "$TEST_TMP/init.out")
 [ ${#public} = 64 ] || die "init should print the log's first public key: $(cat "$TEST_TMP/init.out")"
 mount_archive
@@ -48,6 +51,16 @@ told "assert what == ['seal-forged'] and d['last'] == 0"
 ask 2 audit verify --public-key 12 "$TEST_TMP/copy"
 ask 2 audit verify --public-key "$public"
 ask 3 audit verify --public-key "$public" "$TEST_TMP/none"
+
+note "checkpoints: kept elsewhere, they know a log that was sealed anew from the first record on"
+wait_until 10 grep -q '^lapse-checkpoint 1 ' "$TEST_TMP/points"
+verify 0 "$TEST_TMP/copy" --checkpoint "$TEST_TMP/points"
+ask 0 audit verify --checkpoint "$TEST_TMP/points" "$TEST_TMP/copy"
+sed 's/head=../head=00/' "$TEST_TMP/points" >"$TEST_TMP/points.bad"
+ask 1 audit verify --checkpoint "$TEST_TMP/points.bad" "$TEST_TMP/copy" --json
+told "assert set(what) == {'checkpoint'}, what"
+echo nothing >"$TEST_TMP/points.none"
+ask 3 audit verify --checkpoint "$TEST_TMP/points.none" "$TEST_TMP/copy"
 
 note "attacks on the copy"
 tamper() { # tamper WHAT FOUND: as somebody who has no key would

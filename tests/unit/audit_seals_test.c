@@ -2,6 +2,7 @@
 #include "place_fixture.h"
 #include "store/audit.h"
 #include "store/audit_seals.h"
+#include "store/checkpoint.h"
 
 #define RECORDS 60
 #define EACH	10 /* records to a seal */
@@ -147,6 +148,29 @@ Test(audit_seals, every_changed_bit_is_seen)
 	cr_assert(log_seal_is_of(&got, uuid, anchor->log_id, first_key[0]));
 	cr_assert_not(log_seal_is_of(&got, (const uint8_t[UUID_BYTES]){9}, anchor->log_id, first_key[0]));
 	cr_assert_not(log_seal_is_of(&got, uuid, (const uint8_t[16]){9}, first_key[0]));
+}
+
+Test(audit_seals, a_checkpoint_comes_back_as_it_was_and_no_other)
+{
+	struct checkpoint c = {.uuid = {1, 2, 0xff}, .log_id = {0xab}}, got;
+	char line[CHECKPOINT_BYTES], around[CHECKPOINT_BYTES + 64];
+	anchor->sequence++;
+	anchor->log_sequence = 7;
+	anchor_seal(anchor);
+	c.seal = anchor->seal;
+	checkpoint_text(&c, line);
+	cr_assert_eq(checkpoint_parse(line, &got), 0);
+	cr_assert_eq(memcmp(&c, &got, sizeof c), 0);
+	snprintf(around, sizeof around, "Nov 27 12:00:00 host lapse[1]: %s\r", line);
+	cr_assert_eq(checkpoint_parse(around, &got), 0);
+	cr_assert_eq(checkpoint_parse("lapse: mounted", &got), -ENOENT);
+	for (size_t len = strlen(line) - 1; len >= 19; len--) {
+		line[len] = 0;
+		cr_assert_eq(checkpoint_parse(line, &got), -EBADMSG, "%zu", len);
+	}
+	checkpoint_text(&c, line);
+	strcat(line, "0");
+	cr_assert_eq(checkpoint_parse(line, &got), -EBADMSG);
 }
 
 /* ---- the file --------------------------------------------------------------------------------------------------------------- */
