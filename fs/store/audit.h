@@ -31,6 +31,17 @@ void audit_fsync_ms(struct audit *l, int64_t fsync_ms);
 void audit_head(struct audit *l, uint64_t *ret_sequence, uint8_t ret_head[static DIGEST_BYTES]);
 /* Every record with trusted time >= since_ns, ascending; a callback result other than 0 ends it. Reads the files; does not block appends. */
 errint_t audit_each(struct audit *l, int64_t since_ns, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);
+struct audit_pick {
+	int64_t since_ns;
+	bool by_user, by_file; /* by_file alone counts if both are; neither: as audit_each */
+	uint32_t uid;
+	uint8_t file_id[16];
+};
+/* As audit_each, those records that may be of that file or, of that reader, and the ends of all files; others among them. Closed segments are read through their
+ * indexes, which are made if they are not there. */
+errint_t audit_pick(struct audit *l, const struct audit_pick *pick, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);
+/* Makes the index of one segment that has none. *ret_more: there may be others. */
+errint_t audit_index_some(struct audit *l, bool *ret_more);
 /* The last record that `wanted` says yes to. -ENOENT if there is none. */
 errint_t audit_last(struct audit *l, bool (*wanted)(void *ctx, const struct audit_record *r), void *ctx, struct audit_record *ret);
 

@@ -46,3 +46,8 @@ struct audit_found {
 /* Walks the log from the segment that the anchor names and checks it against the anchor. Changes nothing. */
 errint_t audit_recover(int dirfd, const struct segment_keys *k, uint64_t anchor_sequence,
 	const uint8_t anchor_head[static DIGEST_BYTES], struct audit_found *ret, struct fault *f);
+
+/* The last segment that begins before since_ns, or the first of all. -EBADMSG: that is not the log's first, and records that are wanted lie before it. */
+errint_t audit_segment_since(struct audit *l, const uint64_t *first, size_t count, int64_t since_ns, size_t *ret);
+/* The records of one segment below `limit`. */
+errint_t audit_each_from(struct audit *l, uint64_t first, uint64_t limit, int64_t since_ns, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);

@@ -148,8 +148,7 @@ static errint_t begins_at(struct audit *l, uint64_t first, int64_t *ret_ns)
 	return e;
 }
 
-/* The last segment that begins before since_ns, or the first of all. -EBADMSG: that is not the log's first, and records that are wanted lie before it. */
-static errint_t segment_since(struct audit *l, const uint64_t *first, size_t count, int64_t since_ns, size_t *ret)
+errint_t audit_segment_since(struct audit *l, const uint64_t *first, size_t count, int64_t since_ns, size_t *ret)
 {
 	int64_t at_ns;
 	for (size_t i = count; i-- > 0 && (i || first[0] > 1);) {
@@ -209,12 +208,19 @@ errint_t audit_each(
 	errint_t r = segment_list(l->dirfd, &first, &count);
 	if (r || !count)
 		return r;
-	r = segment_since(l, first, count, since_ns, &at);
+	r = audit_segment_since(l, first, count, since_ns, &at);
 	for (; !r && at < count && first[at] < e.limit; at++)
 		r = each_in_segment(l, first[at], &e);
 	if (!r && e.begun && e.chain.next < e.limit)
 		r = -EBADMSG;
 	return r;
+}
+
+errint_t audit_each_from(struct audit *l, uint64_t first, uint64_t limit, int64_t since_ns, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx)
+{
+	const uint64_t next = next_sequence(l);
+	struct each e = {.since_ns = since_ns, .limit = next < limit ? next : limit, .cb = cb, .ctx = ctx};
+	return first < e.limit ? each_in_segment(l, first, &e) : 0;
 }
 
 struct last {

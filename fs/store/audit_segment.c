@@ -117,25 +117,58 @@ static errint_t fill(struct segment_reader *r)
 	return 0;
 }
 
-errint_t segment_next(struct segment_reader *r, struct audit_record *ret)
+/* A whole frame, if there is one. */
+static errint_t have_frame(struct segment_reader *r)
 {
-	if (r->have - r->used < RECORD_MAX_BYTES && !r->end_of_file) {
-		errint_t e = fill(r);
-		if (e)
-			return e;
-	}
-	size_t len;
-	errint_t e = r->keys->log ? audit_frame_open(r->keys->log, &r->chain, r->buf + r->used, r->have - r->used, &len, ret)
-				  : audit_frame_pass(&r->chain, r->buf + r->used, r->have - r->used, &len);
-	if (e)
-		return e;
-	if (!r->keys->log) {
-		audit_record_clear(ret);
-		ret->sequence = r->chain.next - 1;
-	}
+	return r->have - r->used < RECORD_MAX_BYTES && !r->end_of_file ? fill(r) : 0;
+}
+
+static void behind_frame(struct segment_reader *r, size_t len)
+{
 	r->used += len;
 	r->at += (off_t)len;
-	return 0;
+}
+
+errint_t segment_pass(struct segment_reader *r)
+{
+	size_t len;
+	errint_t e = have_frame(r);
+	if (!e)
+		e = audit_frame_pass(&r->chain, r->buf + r->used, r->have - r->used, &len);
+	if (!e)
+		behind_frame(r, len);
+	return e;
+}
+
+errint_t segment_next(struct segment_reader *r, struct audit_record *ret)
+{
+	size_t len;
+	if (!r->keys->log) {
+		errint_t e = segment_pass(r);
+		audit_record_clear(ret);
+		ret->sequence = r->chain.next - 1;
+		return e;
+	}
+	errint_t e = have_frame(r);
+	if (!e)
+		e = audit_frame_open(r->keys->log, &r->chain, r->buf + r->used, r->have - r->used, &len, ret);
+	if (!e)
+		behind_frame(r, len);
+	return e;
+}
+
+void segment_seek(struct segment_reader *r, uint64_t next, uint32_t offset, const uint8_t head[static DIGEST_BYTES])
+{
+	const off_t begins = r->at - (off_t)r->used, ends = begins + (off_t)r->have;
+	if ((off_t)offset >= begins && (off_t)offset <= ends) {
+		r->used = (size_t)((off_t)offset - begins);
+	} else {
+		r->have = r->used = 0;
+		r->end_of_file = false;
+	}
+	r->at = (off_t)offset;
+	r->chain.next = next;
+	memcpy(r->chain.head, head, DIGEST_BYTES);
 }
 
 bool segment_at_end(const struct segment_reader *r)

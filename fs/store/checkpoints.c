@@ -1,4 +1,5 @@
-/* checkpoints.c - the log's seals, as lines, to the files that the policy names and to the journal: by a thread of its own, since such a file may lie on another machine. */
+/* checkpoints.c - after each seal of the log: it goes, as a line, to the files that the policy names and to the journal, and a segment that has no index gets one. By a
+ * thread of its own, since such a file may lie on another machine. */
 #include "store/checkpoint.h"
 #include "store/gate_internal.h"
 
@@ -83,7 +84,7 @@ static void *run(void *checkpoints)
 {
 	struct checkpoints *c = checkpoints;
 	uint64_t seen = 0;
-	bool stop;
+	bool stop, more;
 	do {
 		pthread_mutex_lock(&c->lock);
 		while (!c->stop && c->newest.anchor == seen)
@@ -93,6 +94,8 @@ static void *run(void *checkpoints)
 		pthread_mutex_unlock(&c->lock);
 		seen = s.anchor;
 		consider(c, &s, stop);
+		if (!stop)
+			audit_index_some(c->a->audit, &more);
 	} while (!stop);
 	return NULL;
 }

@@ -284,7 +284,10 @@ errint_t archive_trail_reads(struct archive *a, const struct trail_filter *f, bo
 	if (!t)
 		return -ENOMEM;
 	t->now = tclock_trusted(a->clock);
-	errint_t r = audit_each(a->audit, f->since_ns > SLACK_NS ? f->since_ns - SLACK_NS : INT64_MIN, gather, &g);
+	struct audit_pick pick = {
+		.since_ns = f->since_ns > SLACK_NS ? f->since_ns - SLACK_NS : INT64_MIN, .by_user = f->by_user, .by_file = f->by_file, .uid = f->uid};
+	memcpy(pick.file_id, f->file_id, sizeof pick.file_id);
+	errint_t r = audit_pick(a->audit, &pick, gather, &g);
 	if (r && r != -EINTR)
 		fault_set(fault, r, "the audit log could not be read to its end: %s; lapse audit verify says where it ends", strerror(-r));
 	t->complete = catalogue_is_complete(a->catalogue);

@@ -1,0 +1,120 @@
+/* audit_log - what the audit log costs by itself: records appended per second by one thread and by several, and how long reading them all takes, and those of
+ * one file or reader. audit_log DIR [RECORDS [THREADS]]: in an empty directory. Prints CPU seconds too: those do not depend on who else uses the machine. */
+#include "base/secret.h"
+#include "crypt/kdf.h"
+#include "store/audit.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define FILES	184000
+#define READERS 40
+#define SECOND	INT64_C(1000000000)
+#define STEP_NS (SECOND / 2) /* between two records: two a second, 63 million a year */
+
+static struct small_key key;
+static const uint8_t uuid[UUID_BYTES] = {1}, log_id[16] = {2}, zero[DIGEST_BYTES];
+static struct audit *open_log;
+static uint64_t each_writes;
+static _Atomic uint64_t number;
+
+static double now(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void file_of(uint64_t n, uint8_t id[static 16])
+{
+	uint64_t x = n % FILES * UINT64_C(0x9e3779b97f4a7c15);
+	for (int i = 0; i < 16; i++)
+		id[i] = (uint8_t)(x >> (i % 8 * 8)) ^ (uint8_t)(i * 29);
+}
+
+/* A read as the daemon records it. */
+static void *write_some(void *unused)
+{
+	struct audit_record r;
+	for (uint64_t i = 0; i < each_writes; i++) {
+		uint64_t n = number++, spread = n * UINT64_C(0xda942042e4dd58b5) >> 20;
+		audit_record_clear(&r);
+		r.kind = RECORD_OPEN;
+		r.decision = DECISION_PERMIT;
+		r.trusted_ns = r.wall_ns = (int64_t)n * STEP_NS + SECOND;
+		r.uid = r.login_uid = r.real_uid = 1000 + (uint32_t)(spread % READERS);
+		r.gid = r.uid;
+		r.pid = r.session = 4711;
+		r.line = 17;
+		r.policy_generation = 3;
+		file_of(spread / READERS, r.file_id);
+		memset(r.class_fp, 7, sizeof r.class_fp);
+		r.generation = 2;
+		r.expires_at = 1800000000;
+		r.bytes = 60000;
+		strcpy(r.rule, "everyone");
+		if (audit_append(open_log, &r))
+			abort();
+	}
+	return NULL;
+}
+
+static void append(unsigned threads, uint64_t records)
+{
+	pthread_t t[64];
+	each_writes = records / threads;
+	double began = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
+	for (unsigned i = 0; i < threads; i++)
+		if (pthread_create(&t[i], NULL, write_some, NULL))
+			abort();
+	for (unsigned i = 0; i < threads; i++)
+		pthread_join(t[i], NULL);
+	double took = now(CLOCK_MONOTONIC) - began, used = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+	printf("append  %2u threads  %9" PRIu64 " records  %8.0f /s  %6.2f us of CPU each\n", threads, each_writes * threads,
+		(double)(each_writes * threads) / took, 1e6 * used / (double)(each_writes * threads));
+}
+
+static errint_t count(void *ctx, const struct audit_record *r)
+{
+	++*(uint64_t *)ctx;
+	return 0;
+}
+
+static void read_all(const char *what, const struct audit_pick *pick)
+{
+	uint64_t found = 0;
+	double began = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
+	if (audit_pick(open_log, pick, count, &found))
+		abort();
+	printf("%-24s %9" PRIu64 " records  %7.2f s  %7.2f s of CPU\n", what, found, now(CLOCK_MONOTONIC) - began, now(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t records = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
+	unsigned threads = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 8;
+	struct fault f = {{0}};
+	int fd = argc > 1 ? open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	memset(&key, 5, sizeof key);
+	if (fd < 0 || !records || !threads || threads > 64 || secret_init())
+		return fprintf(stderr, "usage: audit_log DIR [RECORDS [THREADS]]\n"), 2;
+	if (audit_open(fd, &key, uuid, log_id, 0, zero, 200, &open_log, &f) || audit_start(open_log))
+		return fprintf(stderr, "%s\n", f.text), 1;
+	append(1, records / 2);
+	append(threads, records - records / 2);
+	int64_t end = (int64_t)number * STEP_NS, month = end - 30 * 86400 * SECOND;
+	struct audit_pick all = {.since_ns = INT64_MIN}, file = all, user = {.since_ns = month, .by_user = true, .uid = 1007};
+	file.by_file = true;
+	file_of(4321, file.file_id);
+	read_all("all", &all);
+	read_all("one file", &file);
+	read_all("one file, again", &file);
+	read_all("one user, last 30 days", &user);
+	audit_close(open_log);
+	return 0;
+}
