@@ -263,6 +263,8 @@ static void link_rule_budgets(struct policy *p, struct rule_section *r, struct p
 
 	if (r->effect == RULE_DENY && section_has(&r->s, "budget"))
 		diag_error(d, line, "[rule %s] denies: it can have no budget", r->s.name);
+	if (r->effect == RULE_DENY && section_has(&r->s, "canaries"))
+		diag_error(d, section_key_line(&r->s, "canaries"), "[rule %s] denies: canaries is about what is read", r->s.name);
 	if (r->effect == RULE_PERMIT && !section_has(&r->s, "budget"))
 		diag_error(d, r->s.line,
 			"[rule %s] permits and has no 'budget'; to permit without limit write budget = none",
@@ -327,7 +329,8 @@ int policy_link(struct policy *p, const struct policy_names *names, struct polic
 	p->budget = gather(p, S_BUDGET, &p->budget_count);
 	p->users = gather(p, S_USERS, &p->users_count);
 	p->programs = gather(p, S_PROGRAMS, &p->programs_count);
-	if (!p->class_ || !p->rule || !p->budget || !p->users || !p->programs)
+	p->canary = gather(p, S_CANARY, &p->canary_count);
+	if (!p->class_ || !p->rule || !p->budget || !p->users || !p->programs || !p->canary)
 		return -ENOMEM;
 	for (size_t i = 0; i < p->section_count; i++)
 		check_required(p->section[i], diags);
@@ -339,6 +342,8 @@ int policy_link(struct policy *p, const struct policy_names *names, struct polic
 	int e = roles_link(p, names, diags);
 	if (!e)
 		e = link_rules(p, names, diags);
+	for (size_t i = 0; i < p->canary_count; i++)
+		canary_link(p, p->canary[i], diags);
 	for (size_t i = 0; i < p->section_count; i++)
 		if (p->section[i]->kind->id == S_BREAK_GLASS)
 			p->break_glass = (struct break_glass_section *)p->section[i];

@@ -39,8 +39,7 @@ static void facts_of(const struct policy *p, const struct guard_request *r, stru
 	facts_classes(ret, p, r->class_);
 }
 
-/* Whom the request is charged to. */
-static size_t judged(const struct guard *g, const struct guard_request *r, uint32_t ret[static PRINCIPALS_MAX])
+size_t guard_judged(const struct guard *g, const struct guard_request *r, uint32_t ret[static PRINCIPALS_MAX])
 {
 	struct rule_facts facts;
 
@@ -59,6 +58,7 @@ static bool judge(const struct guard *g, const struct guard_request *r, struct b
 
 	facts_of(p, r, &facts);
 	n = principals_judged(p, &facts, uid);
+	v->exempt = true;
 	for (size_t i = 0; i < n; i++) {
 		const struct rule_section *rule = rule_for(p, &facts, uid[i]);
 
@@ -67,6 +67,7 @@ static bool judge(const struct guard *g, const struct guard_request *r, struct b
 		if (!rule || rule->effect == RULE_DENY)
 			break;
 		bill_rule(bill, rule, uid[i]);
+		v->exempt &= rule->canaries == CANARIES_EXEMPT;
 		bill->closed |= lockouts_closed(&g->lock, g->now_ms) && !lockouts_excepts(&g->lock, rule->s.name);
 	}
 	bill_shared(bill, p);
@@ -111,7 +112,7 @@ static bool shut_out(struct guard *g, const struct guard_request *r, const struc
 	const struct lockout *l = NULL;
 
 	if (!bill->closed && bill->count && g->lock.count)
-		l = lockouts_find(&g->lock, uid, judged(g, r, uid), g->now_ms);
+		l = lockouts_find(&g->lock, uid, guard_judged(g, r, uid), g->now_ms);
 	if (!bill->closed && !l)
 		return false;
 	v->effect = l ? GUARD_DENY_LOCKOUT : GUARD_DENY_CLOSED;
@@ -221,7 +222,7 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 	v->effect = GUARD_PERMIT;
 	v->error = 0;
 	v->budgeted = bill.count;
-	v->own = bill.count && guard_is_own(g, uid, judged(g, r, uid), r->file_id);
+	v->own = bill.count && guard_is_own(g, uid, guard_judged(g, r, uid), r->file_id);
 	if (v->own)
 		return;
 	weigh(g, r, &bill, v, &threat);
@@ -229,7 +230,7 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 		return;
 	if (threat.budget) {
 		guard_report(v, r->wants_write, threat.budget, &threat.excess);
-		guard_lock_out(g, uid, charging ? judged(g, r, uid) : 0, threat.budget, v);
+		guard_lock_out(g, uid, charging ? guard_judged(g, r, uid) : 0, threat.budget, v);
 		return;
 	}
 	if (!charging || v->effect == GUARD_DENY_BUDGET)

@@ -275,7 +275,7 @@ struct rule_section {
 	struct hours hours;
 	unsigned days; /* 0: every day */
 	uint64_t class_[POLICY_MAX_SECTIONS / 64]; /* by index, if there are `classes` */
-	int effect, identity;
+	int effect, identity, canaries;
 	int origin; /* an enum subject_origin; 0: any */
 	struct programs_section **program; /* of each of `programs`; NULL: that is a path */
 	struct who who;
@@ -304,6 +304,18 @@ struct budget_section {
 	bool used;
 };
 
+enum { CANARIES_ALARM = 1, CANARIES_EXEMPT };
+enum { ON_OPEN_LOCKOUT = 1, ON_OPEN_ALERT };
+
+struct canary_section {
+	struct section s;
+	struct policy_canary pub;
+	struct globlist paths;
+	uint64_t per_directory;
+	int on_open;
+	int64_t lockout_for;
+};
+
 struct break_glass_section {
 	struct section s;
 	int approve;
@@ -326,7 +338,8 @@ struct policy {
 	struct budget_section **budget;
 	struct users_section **users;
 	struct programs_section **programs;
-	size_t class_count, rule_count, budget_count, users_count, programs_count;
+	struct canary_section **canary;
+	size_t class_count, rule_count, budget_count, users_count, programs_count, canary_count;
 	struct class_section *fallback;
 	struct break_glass_section *break_glass; /* NULL: none */
 	struct policy_break_glass glass;
@@ -598,6 +611,7 @@ bool grants_cover(struct guard *g, const struct guard_request *r, const uint32_t
 void grants_count(struct grants *l, uint64_t id, const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
 /* Whether no grant of `uid`, waiting or not, is about the new path (or what may lie below it) and not about the old one. */
 bool grants_let_move(const struct grants *l, uint32_t uid, const char *from, const char *to, bool tree);
+void canary_link(struct policy *p, struct canary_section *c, struct policy_diags *d);
 int break_glass_link(struct policy *p, struct break_glass_section *b, const struct policy_names *names, struct policy_diags *d);
 
 /* ---- the guard (guard.c) ------------------------------------------------------------------------------------------------ */
@@ -642,6 +656,8 @@ void guard_reap(struct guard *g);
 bool guard_is_own(const struct guard *g, const uint32_t *uid, size_t n, const uint8_t *file_id);
 void guard_reap_own(struct guard *g);
 /* guard.c */
+/* Whom the request is charged to. */
+size_t guard_judged(const struct guard *g, const struct guard_request *r, uint32_t ret[static PRINCIPALS_MAX]);
 /* The bill has its subject. */
 void bill_add(struct bill *b, const struct budget_section *budget, uint32_t uid);
 void bill_rule(struct bill *b, const struct rule_section *rule, uint32_t uid);

@@ -62,7 +62,7 @@ static const struct keyword rule_keys[] = {
 	{"services", V_NAMES, 0, AT(rule_section, services), NULL, NULL},
 	{"origin", V_CHOICE, 0, AT(rule_section, origin), "console|ssh|cron|service|other", NULL},
 	{"identity", V_CHOICE, 0, AT(rule_section, identity), "login|uid", NULL},
-	{LATER_CHOICE("canaries", "alarm|exempt")},
+	{"canaries", V_CHOICE, 0, AT(rule_section, canaries), "alarm|exempt", NULL},
 };
 
 static const struct keyword budget_keys[] = {
@@ -78,10 +78,10 @@ static const struct keyword budget_keys[] = {
 };
 
 static const struct keyword canary_keys[] = {
-	{"paths", V_GLOBS, KW_REQUIRED, 0, NULL, NULL},
-	{"per-directory", V_COUNT, 0, 0, NULL, NULL},
-	{"on-open", V_CHOICE, 0, 0, "lockout|alert", NULL},
-	{"lockout-for", V_SPAN, 0, 0, NULL, NULL},
+	{"paths", V_GLOBS, KW_REQUIRED, AT(canary_section, paths), NULL, NULL},
+	{"per-directory", V_COUNT, 0, AT(canary_section, per_directory), NULL, NULL},
+	{"on-open", V_CHOICE, 0, AT(canary_section, on_open), "lockout|alert", NULL},
+	{"lockout-for", V_SPAN, 0, AT(canary_section, lockout_for), NULL, NULL},
 };
 
 static const struct keyword clock_keys[] = {
@@ -126,7 +126,7 @@ static const struct section_kind kinds[S_COUNT] = {
 	[S_PROGRAMS] = {"programs", S_PROGRAMS, true, false, sizeof(struct programs_section), KEYS(programs_keys)},
 	[S_RULE] = {"rule", S_RULE, true, false, sizeof(struct rule_section), KEYS(rule_keys)},
 	[S_BUDGET] = {"budget", S_BUDGET, true, false, sizeof(struct budget_section), KEYS(budget_keys)},
-	[S_CANARY] = {"canary", S_CANARY, true, true, BARE, KEYS(canary_keys)},
+	[S_CANARY] = {"canary", S_CANARY, true, false, sizeof(struct canary_section), KEYS(canary_keys)},
 	[S_CLOCK] = {"clock", S_CLOCK, false, false, sizeof(struct clock_section), KEYS(clock_keys)},
 	[S_AUDIT] = {"audit", S_AUDIT, false, false, sizeof(struct audit_section), KEYS(audit_keys)},
 	[S_ALERT] = {"alert", S_ALERT, false, false, sizeof(struct alert_section), KEYS(alert_keys)},

@@ -404,5 +404,6 @@ void policy_unref(struct policy *p)
 	free(p->budget);
 	free(p->users);
 	free(p->programs);
+	free(p->canary);
 	free(p);
 }

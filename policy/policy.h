@@ -366,6 +366,7 @@ struct guard_verdict {
 	uint64_t used, limit;	  /* of that window */
 	int64_t frees_at_ms;	  /* when a new file would be permitted again, or the lockout or closure ends; 0 if not known */
 	bool budgeted;		  /* there is a budget that it is on, exceeded or not */
+	bool exempt;		  /* from canaries, by the rule of each principal */
 	bool own;		  /* not charged: the reader wrote it within the hour */
 	uint32_t locked[GUARD_PRINCIPALS_MAX]; /* whom this very request locked out, until frees_at_ms: the caller puts it on the record */
 	size_t locked_count;
@@ -546,6 +547,22 @@ enum grant_objection {
 bool guard_is_somebody(const struct subject *who);
 /* Whether `who` may approve it. */
 enum grant_objection guard_may_approve(const struct policy *p, const struct guard_grant *t, const struct subject *who);
+
+/* ---- canaries (canary.c) --------------------------------------------------------------------------------------------- */
+
+#define CANARY_PER_DIRECTORY_MAX 1000u
+
+struct policy_canary {
+	bool alert; /* who opens one is reported only */
+	int64_t lockout_seconds;
+	uint64_t per_directory; /* so many at a time; 0: it does not say */
+};
+/* What the policy says of a decoy at a path (NULL: not known): the first section that matches, else 12 hours of lockout. */
+struct policy_canary policy_canary_for(const struct policy *p, const char *path);
+#define GUARD_TRAPPED "canary" /* stands for the window in such a lockout, and there is no budget */
+/* As guard_check, of a decoy. True if whoever opens it is not exempt, did not make it, and would have been let read it: the read is then refused as one that brings a lockout of every principal, or,
+ * where the policy only reports, permitted; either is an alarm. */
+bool guard_check_decoy(struct guard *g, const struct guard_request *r, struct guard_verdict *ret);
 
 /* ---- trusted time (clock.c) ----------------------------------------------------------------------------------------- */
 

@@ -92,6 +92,8 @@ static void print_images(const struct ctl_line *s)
 	if (ctl_num(s, "unknown", 0))
 		printf("  %s have no name any more, and no record of their end%s\n", count(s, "unknown", a),
 			ctl_num(s, "complete", 0) ? "" : " (the catalogue is being completed: ask again)");
+	if (ctl_num(s, "decoys", 0))
+		printf("  %s times a decoy was read, which is no image of anybody, and counted nowhere else\n", count(s, "decoys", a));
 	printf("  %s times a read was refused", count(s, "denied", a));
 	printf("; %s directories were listed\n", count(s, "listings", a));
 }

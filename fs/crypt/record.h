@@ -22,6 +22,7 @@ enum record_decision { DECISION_NONE = 0, DECISION_PERMIT = 1, DECISION_DENY = 2
 #define RECORD_FLAG_UNIDENTIFIED 0x4u
 #define RECORD_PROGRAM_SHIFT 8	    /* four bits: what is known of the program (enum program_state); 0: it was not looked at */
 #define RECORD_ORIGIN_SHIFT  12	    /* three bits: where the session began (enum subject_origin); 0: not known */
+#define RECORD_FLAG_DECOY 0x8000u /* of a create: the file is a canary. A flag, so that the record is as long as any other */
 
 /* A record in clear. Fields that do not apply are zero. Fixed part, then tagged fields that are left out when empty. */
 struct audit_record {

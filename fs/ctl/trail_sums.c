@@ -123,6 +123,7 @@ static errint_t put_sum(struct ctl_call *c, const char *word, const struct trail
 	ctl_put_u64(&c->out, "reads", t->reads);
 	ctl_put_u64(&c->out, "bytes", t->bytes);
 	ctl_put_u64(&c->out, "denied", t->denied);
+	ctl_put_u64(&c->out, "decoys", t->decoys);
 	ctl_put_u64(&c->out, "listings", t->listings);
 	if (t->reads) {
 		ctl_put_i64(&c->out, "first-ns", t->first_ns);

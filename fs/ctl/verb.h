@@ -34,6 +34,9 @@ errint_t verb_audit_verify(struct ctl_call *c);
 errint_t verb_audit_who(struct ctl_call *c);
 /* A file's id in hexadecimal digits. */
 errint_t verb_file_id(struct ctl_call *c, const char *text, uint8_t ret[static 16]);
+errint_t verb_canary_list(struct ctl_call *c);
+errint_t verb_canary_plant(struct ctl_call *c);
+errint_t verb_canary_remove(struct ctl_call *c);
 errint_t verb_clock_status(struct ctl_call *c);
 errint_t verb_clock_confirm(struct ctl_call *c);
 errint_t verb_denied(struct ctl_call *c);

@@ -7,6 +7,7 @@
 #include "base/team.h"
 #include "exif/reader.h"
 #include "store/alert_internal.h"
+#include "store/canary.h"
 #include "store/checkpoint.h"
 #include "store/core.h"
 #include "store/hold.h"
@@ -101,7 +102,11 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 	if (!r)
 		r = open_core(a, f);
 	if (!r)
+		r = canaries_open(a);
+	if (!r)
 		r = gate_replay(a, f);
+	if (!r && !a->observe && (r = canaries_save(a)))
+		fault_set(f, r, ".lapse/canaries could not be written: %s", strerror(-r));
 	if (!r)
 		r = journal_open(a, a->ended_well, f);
 	if (!r)
@@ -170,6 +175,8 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 	if (!r)
 		r = scan_start(a);
 	if (!r)
+		r = canaries_start(a);
+	if (!r)
 		r = review_start(a);
 	return r ? r : alerts_start(a);
 }
@@ -194,6 +201,7 @@ static void end_session(struct archive *a)
 		return;
 	tclock_tick(a->clock);
 	gate_end(a);
+	canaries_save(a);
 	errint_t r = anchor_update(a->anchor, NULL, NULL);
 	if (r)
 		log_line(LOG_LEVEL_ERROR, "anchor: the last write failed: %s", strerror(-r));
@@ -205,6 +213,7 @@ void archive_close(struct archive *a)
 		return;
 	alerts_stop(a);
 	review_stop(a);
+	canaries_stop(a);
 	if (a->scan)
 		scan_stop(a);
 	holds_stop(a);
@@ -224,6 +233,7 @@ void archive_close(struct archive *a)
 	orphans_free(a);
 	inode_tables_free(a);
 	holds_free(a);
+	canaries_free(a);
 	gate_close(a);
 	alerts_free(a);
 	refusals_free(a);

@@ -17,6 +17,7 @@ struct caller {
 	uint32_t uid, gid;
 	uint32_t umask;
 	const struct subject *subject;
+	bool decoy; /* what is created is a canary */
 };
 
 struct fs_entry {

@@ -1,4 +1,5 @@
 /* gate.c - what stands between a request and a file: its class, the guard's verdict, and the record of it. */
+#include "store/canary.h"
 #include "store/gate_internal.h"
 #include "store/hold.h"
 
@@ -134,6 +135,15 @@ errint_t gate_record_at(struct archive *a, enum record_kind kind, const struct s
 	gate_fill(a, &r, kind, who, h, dir_id, place, text);
 	errint_t e = audit_append(a->audit, &r);
 	return e || !h ? e : track(a, kind, h, place);
+}
+
+errint_t gate_record_create(struct archive *a, const struct subject *who, const struct file_header *h, bool decoy)
+{
+	struct audit_record r;
+	gate_fill(a, &r, RECORD_CREATE, who, h, h->dir_id, h->home[0], NULL);
+	r.flags |= decoy ? RECORD_FLAG_DECOY : 0;
+	errint_t e = audit_append(a->audit, &r);
+	return e ? e : track(a, RECORD_CREATE, h, h->home[0]);
 }
 
 errint_t gate_record(struct archive *a, enum record_kind kind, const struct subject *who, const struct file_header *h,
@@ -278,12 +288,18 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 	r.flags |= wants_write ? RECORD_FLAG_WANTS_WRITE : 0;
 	struct guard_request q = request_for(a, who, path, h, size, r.trusted_ns, class_);
 	q.wants_write = wants_write;
+	bool decoy = canary_is(a, h->file_id);
 	pthread_mutex_lock(&g->guard_lock);
-	guard_check(g->guard, &q, &v);
+	if (decoy)
+		decoy = guard_check_decoy(g->guard, &q, &v);
+	else
+		guard_check(g->guard, &q, &v);
 	fill_verdict(&r, &v); /* its names live as long as the guard's policy */
 	snprintf(window, sizeof window, "%s", v.window);
 	pthread_mutex_unlock(&g->guard_lock);
 
+	if (decoy)
+		canary_opened(a, &r, who);
 	if (v.locked_count)
 		gate_guard_locked(a, &r, &v, window);
 	errint_t e = audit_append(a->audit, &r);

@@ -1,9 +1,8 @@
 /* gate_grant.c - break-glass: the records of grants, from which they are rebuilt, and the acts of people that begin and end them. */
+#include "store/alert.h"
 #include "store/gate_internal.h"
 #include "store/grant_admin.h"
 #include "store/rollback.h"
-
-#include "base/log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,11 +16,18 @@ static const char *const acts[] = {
 
 /* ---- the mark of a read ----------------------------------------------------------------------------------------------------------- */
 
+/* What is there already, the program, goes behind it. */
 void gate_grant_mark(struct audit_record *r, const struct guard_verdict *v)
 {
+	char program[RECORD_TEXT_MAX];
 	size_t n = 0;
+	if (!v->grant_count)
+		return;
+	snprintf(program, sizeof program, "%s", r->text);
 	for (size_t i = 0; i < v->grant_count; i++)
 		n += (size_t)snprintf(r->text + n, sizeof r->text - n, "%s%" PRIu64, i ? " " : MARK, v->grant[i]);
+	if (*program)
+		snprintf(r->text + n, sizeof r->text - n, "; %.400s", program);
 }
 
 size_t grant_ids_of(const struct audit_record *r, uint64_t grant[static GUARD_PRINCIPALS_MAX])
@@ -284,12 +290,12 @@ static errint_t order(struct archive *a, struct audit_record *r, struct fault *f
 	return e ? fault_set(f, e, "it could not be recorded in the audit log, so it is not done: %s", strerror(-e)) : 0;
 }
 
-static void say_in_force(const struct grant_info *t)
+static void say_in_force(struct archive *a, const struct subject *who, const struct grant_info *t)
 {
 	char files[24], bytes[24];
 	amount(files, t->files);
 	amount(bytes, t->bytes);
-	log_line(LOG_LEVEL_WARNING, "break-glass: grant %" PRIu64 " lets uid %" PRIu32 " read beyond the budgets for %" PRId64 " s (files %s, bytes %s), asked for by login uid %" PRId64 ", approved by %" PRId64,
+	archive_tell(a, ALERT_GRANT, who, NULL, "break-glass: grant %" PRIu64 " lets uid %" PRIu32 " read beyond the budgets for %" PRId64 " s (files %s, bytes %s), asked for by login uid %" PRId64 ", approved by %" PRId64,
 		t->id, t->uid, t->seconds, files, bytes, t->asked.login_uid == POLICY_NO_UID ? -1 : (int64_t)t->asked.login_uid,
 		t->approved_by == POLICY_NO_UID ? -1 : (int64_t)t->approved_by);
 }
@@ -376,7 +382,7 @@ errint_t archive_grant_request(struct archive *a, const struct grant_request *as
 	e = put_in(a, ret, &r, f);
 	pthread_mutex_unlock(&a->gate->apply_lock);
 	if (!e && !waits)
-		say_in_force(ret);
+		say_in_force(a, o->who, ret);
 	return e;
 }
 
@@ -451,7 +457,7 @@ errint_t archive_grant_approve(struct archive *a, uint64_t id, const struct anch
 	e = approve(a, &r, id, o->who, ret, f);
 	pthread_mutex_unlock(&a->gate->apply_lock);
 	if (!e)
-		say_in_force(ret);
+		say_in_force(a, o->who, ret);
 	return e;
 }
 

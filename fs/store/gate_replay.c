@@ -1,4 +1,5 @@
 /* gate_replay.c - what the log says when an archive is opened: who has read how much, and which files the last session left open. */
+#include "store/canary.h"
 #include "store/gate_internal.h"
 #include "store/grant_admin.h"
 #include "store/rollback.h"
@@ -192,6 +193,7 @@ static errint_t on_record(void *ctx, const struct audit_record *r)
 {
 	struct replay *p = ctx;
 	count_again(p, r);
+	canary_replay(p->archive, r);
 	if (r->kind == RECORD_GUARD)
 		gate_guard_replay(p->archive, r);
 	if (r->kind == RECORD_GRANT)

@@ -1,5 +1,6 @@
 /* handle.c - opens: deadline, guard and log once, then reads and writes through the inode's open file. */
 #include "store/acl.h"
+#include "store/canary.h"
 #include "store/hold.h"
 #include "store/retain.h"
 #include "store/review.h"
@@ -232,7 +233,7 @@ static errint_t create_named(struct archive *a, struct inode *dir, const char *n
 	file_key_wrap(under, a->uuid, &h, file_key);
 	secret_wipe(under, sizeof under);
 	r = dir_seal(dir, name, strlen(name), &sealed);
-	if (!r && !(r = gate_record_at(a, RECORD_CREATE, c->subject, &h, h.dir_id, h.home[0], NULL)) &&
+	if (!r && !(r = gate_record_create(a, c->subject, &h, c->decoy)) &&
 	    (r = create_entered(a, &u, name, &sealed, &inherited, flags, c, &h, file_key, &st, ret_handle)))
 		gate_record_at(a, RECORD_UNLINK, c->subject, &h, h.dir_id, h.home[0], "could not be created");
 	secret_wipe(file_key, sizeof file_key);
@@ -248,6 +249,10 @@ static errint_t create_named(struct archive *a, struct inode *dir, const char *n
 		return r;
 	if (c->subject)
 		gate_created(a, c->subject, h.file_id);
+	if (c->decoy)
+		canary_made(a, &h);
+	else
+		canary_neighbour(a, h.dir_id, name, c->subject);
 	st.st_size = 0;
 	*ret = (struct fs_entry){.inode = (*ret_handle)->inode, .attr = st};
 	inode_count_lookup(a, ret->inode);

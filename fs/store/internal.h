@@ -61,6 +61,7 @@ struct archive {
 	struct holds *holds;
 	struct alerts *alerts;
 	struct refusals *refusals;
+	struct canaries *canaries;
 	struct archive_hooks hooks;
 
 	pthread_rwlock_t tree; /* read: building paths, reopening directories; write: moving a directory */
@@ -125,6 +126,8 @@ void gate_class_name(struct archive *a, const uint8_t fp[static CLASS_FP_BYTES],
  * (by id and place) among those that a crash leaves unclean; CLOSE, EXPIRE, DESTROY, and UNLINK when h is told (no name is left), take it out. */
 errint_t gate_record(struct archive *a, enum record_kind kind, const struct subject *who, const struct file_header *h,
 		     const uint8_t *dir_id, const char *text);
+/* A create, of a canary if `decoy`. */
+errint_t gate_record_create(struct archive *a, const struct subject *who, const struct file_header *h, bool decoy);
 /* The same with the place (home) of the file. */
 errint_t gate_record_at(struct archive *a, enum record_kind kind, const struct subject *who, const struct file_header *h,
 			const uint8_t *dir_id, const uint8_t *place, const char *text);

@@ -83,6 +83,7 @@ struct trail_reads {
 	struct trail_grant *grant;
 	size_t grants;
 	uint64_t reads, bytes, denied, listings;
+	uint64_t decoys; /* permitted reads of canaries, in none of the other sums: they are pictures of nothing */
 	int64_t first_ns, last_ns; /* of reads that were permitted */
 	bool complete; /* the catalogue has every file: what has no name there is gone */
 	int64_t now;

@@ -1,4 +1,5 @@
 /* trail_reads.c - the reads of a time, summed by file and by reader. */
+#include "store/canary_admin.h"
 #include "store/rowpath.h"
 #include "store/trail_grants.h"
 
@@ -239,6 +240,10 @@ static errint_t gather(void *ctx, const struct audit_record *r)
 	g->t->listings += r->kind == RECORD_LIST && !r->error && r->dir_id[0] | r->dir_id[1] | r->dir_id[2];
 	if (!trail_is_read(r))
 		return 0;
+	if (permitted && !g->filter->by_file && archive_is_canary(g->a, r->file_id)) {
+		g->t->decoys++;
+		return 0;
+	}
 	errint_t e = reader_of(g, r, permitted && !r->decision ? DECISION_PERMIT : r->decision, &k);
 	if (e)
 		return e;

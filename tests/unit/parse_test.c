@@ -300,7 +300,16 @@ Test(parse, not_supported_yet)
 		HEAD "[budget b]\nfiles = 1/1h\non-exceed = alert\n"
 		     "[rule p]\neffect = permit\nbudget = b\n");
 	REFUSED(7, "keep-names is not supported yet", HEAD "[audit]\nkeep-names = none\n" PERMIT);
-	REFUSED(6, "[canary] is not supported yet", HEAD "[canary c]\npaths = **\nper-directory = 2\n" PERMIT);
+}
+
+Test(parse, canaries)
+{
+	cr_expect_eq(parse(HEAD "[canary c]\npaths = in/**\nper-directory = 2\nlockout-for = 1d\n" PERMIT "canaries = exempt\n"), 0);
+	cr_expect_eq(parse(HEAD "[canary c]\npaths = **\non-open = alert\n" PERMIT "canaries = alarm\n"), 0);
+	REFUSED(8, "lockout-for is about on-open = lockout", HEAD "[canary c]\npaths = **\nlockout-for = 1d\non-open = alert\n" PERMIT);
+	REFUSED(8, "at most 1000", HEAD "[canary c]\npaths = **\nper-directory = 1001\n" PERMIT);
+	REFUSED(8, "canaries is about what is read", HEAD "[rule d]\neffect = deny\ncanaries = exempt\n" PERMIT);
+	REFUSED(6, "has no 'paths'", HEAD "[canary c]\nper-directory = 2\n" PERMIT);
 }
 
 Test(parse, break_glass)

@@ -1,0 +1,372 @@
+/* canary.c - which files are decoys, what happens when one is opened, and after which files a decoy is due. */
+#include "store/canary.h"
+
+#include "store/alert.h"
+
+#include "base/io.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#define NAME	   "canaries"
+#define SECOND	   INT64_C(1000000000)
+#define GAPS_MOST  32.0 /* that a mean remembers */
+#define QUIET	   5.0	/* means without a file: nothing comes in any more */
+#define REGULAR	   0.25 /* variance of the gaps by the square of their mean: below it they come by the clock */
+#define ACT_ORDER  "order"
+#define ACT_CANCEL "cancel"
+
+/* ---- the list ------------------------------------------------------------------------------------------------------------------------- */
+
+static void noted(struct canaries *c)
+{
+	atomic_store_explicit(&c->any, c->list->entries > 0, memory_order_relaxed);
+	atomic_store_explicit(&c->watching, c->list->orders > 0, memory_order_relaxed);
+}
+
+/* Room for one more: what expired first is forgotten first. */
+static bool make_room(struct canaries *c, int64_t now)
+{
+	struct canary_list *l = c->list;
+	size_t first = 0;
+	if (l->entries < CANARY_ENTRIES)
+		return true;
+	for (size_t i = 1; i < l->entries; i++)
+		if (l->entry[i].expires_at < l->entry[first].expires_at)
+			first = i;
+	if (l->entry[first].expires_at > now)
+		return false;
+	open_table_remove(c->ids, l->entry[first].file_id);
+	memmove(&l->entry[first], &l->entry[first + 1], (--l->entries - first) * sizeof l->entry[0]);
+	return true;
+}
+
+static void add_entry(struct canaries *c, const uint8_t *file_id, const uint8_t *dir_id, int64_t expires_at, int64_t now)
+{
+	if (open_table_has(c->ids, file_id) || !make_room(c, now) || open_table_add(c->ids, file_id))
+		return;
+	struct canary_entry *e = &c->list->entry[c->list->entries++];
+	memcpy(e->file_id, file_id, FILE_ID_BYTES);
+	memcpy(e->dir_id, dir_id, DIR_ID_BYTES);
+	e->expires_at = expires_at;
+	noted(c);
+}
+
+uint32_t canary_living(const struct canaries *c, const uint8_t dir_id[static DIR_ID_BYTES], int64_t now)
+{
+	uint32_t n = 0;
+	for (size_t i = 0; i < c->list->entries; i++)
+		n += c->list->entry[i].expires_at > now && !memcmp(c->list->entry[i].dir_id, dir_id, DIR_ID_BYTES);
+	return n;
+}
+
+static size_t order_at(const struct canaries *c, const uint8_t *dir_id)
+{
+	size_t i = 0;
+	while (i < c->list->orders && memcmp(c->list->order[i].dir_id, dir_id, DIR_ID_BYTES))
+		i++;
+	return i;
+}
+
+errint_t canary_order_put(struct canaries *c, const struct canary_order *o)
+{
+	struct canary_list *l = c->list;
+	size_t i = order_at(c, o->dir_id);
+	if (!o->per && i < l->orders) {
+		free(c->watch[i]);
+		memmove(&l->order[i], &l->order[i + 1], (l->orders - i - 1) * sizeof l->order[0]);
+		memmove(&c->watch[i], &c->watch[i + 1], (l->orders - i - 1) * sizeof c->watch[0]);
+		c->watch[--l->orders] = NULL;
+	} else if (o->per && i < CANARY_ORDERS) {
+		l->orders += i == l->orders;
+		l->order[i] = *o;
+	}
+	noted(c);
+	return o->per && i == CANARY_ORDERS ? -ENOSPC : 0;
+}
+
+/* ---- disk and log --------------------------------------------------------------------------------------------------------------------- */
+
+errint_t canaries_open(struct archive *a)
+{
+	cleanup_free uint8_t *bytes = NULL;
+	size_t len;
+	struct canaries *c = a->canaries = calloc(1, sizeof *c);
+	if (!c)
+		return -ENOMEM;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	crypt_random(&c->rng.state, sizeof c->rng.state);
+	errint_t r = open_table_new(&c->ids);
+	if (r || !(c->list = calloc(1, sizeof *c->list)))
+		return -ENOMEM;
+	r = io_read_file(a->lapse_fd, NAME, CANARY_FILE_BYTES, &bytes, &len);
+	if (!r)
+		r = canary_list_open(a->keys, a->uuid, bytes, len, c->list);
+	c->complete = !r;
+	if (r)
+		memset(c->list, 0, sizeof *c->list);
+	for (size_t i = 0; !r && i < c->list->entries; i++)
+		r = open_table_add(c->ids, c->list->entry[i].file_id);
+	noted(c);
+	return c->complete ? r : 0;
+}
+
+static errint_t again(void *ctx, const struct audit_record *r)
+{
+	canary_replay(ctx, r);
+	return 0;
+}
+
+errint_t canaries_save(struct archive *a)
+{
+	struct canaries *c = a->canaries;
+	uint8_t head[DIGEST_BYTES];
+	cleanup_free uint8_t *out = malloc(CANARY_FILE_BYTES);
+	if (!c || !out)
+		return -ENOMEM;
+	if (!c->complete && audit_each(a->audit, INT64_MIN, again, a))
+		log_line(LOG_LEVEL_WARNING, "the list of canaries is missing or damaged, and the log cannot be read to make it again");
+	c->complete = true;
+	pthread_mutex_lock(&c->lock);
+	audit_head(a->audit, &c->list->sequence, head);
+	errint_t r = canary_list_seal(a->keys, a->uuid, c->list, out);
+	pthread_mutex_unlock(&c->lock);
+	return r ? r : io_replace_file(a->lapse_fd, NAME, out, CANARY_FILE_BYTES, 0600);
+}
+
+void canary_order_text(char *out, size_t cap, const struct canary_order *o, const char *reason)
+{
+	if (!o->per)
+		snprintf(out, cap, ACT_CANCEL ": %s", reason);
+	else
+		snprintf(out, cap, ACT_ORDER " per=%" PRIu32 " most=%" PRIu32 "%s%s: %s", o->per, o->most, *o->series ? " series=" : "", o->series, reason);
+}
+
+static void replay_order(struct canaries *c, const struct audit_record *r)
+{
+	struct canary_order o = {.per = 0};
+	memcpy(o.dir_id, r->dir_id, DIR_ID_BYTES);
+	if (sscanf(r->text, ACT_ORDER " per=%" SCNu32 " most=%" SCNu32 " series=%23[^:]", &o.per, &o.most, o.series) < 2)
+		o = (struct canary_order){.per = 0};
+	memcpy(o.dir_id, r->dir_id, DIR_ID_BYTES);
+	if (o.per || !strncmp(r->text, ACT_CANCEL ": ", strlen(ACT_CANCEL) + 2))
+		canary_order_put(c, &o);
+}
+
+void canary_replay(struct archive *a, const struct audit_record *r)
+{
+	struct canaries *c = a->canaries;
+	if (r->kind == RECORD_CREATE && (r->flags & RECORD_FLAG_DECOY))
+		add_entry(c, r->file_id, r->dir_id, r->expires_at, r->trusted_ns / SECOND);
+	else if (r->kind == RECORD_CANARY)
+		replay_order(c, r);
+}
+
+/* ---- opened ----------------------------------------------------------------------------------------------------------------------------- */
+
+bool canary_is(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES])
+{
+	struct canaries *c = a->canaries;
+	return c && atomic_load_explicit(&c->any, memory_order_relaxed) && open_table_has(c->ids, file_id);
+}
+
+void canary_opened(struct archive *a, const struct audit_record *open, const struct subject *who)
+{
+	struct audit_record r = *open;
+	r.kind = RECORD_CANARY;
+	r.decision = open->error ? DECISION_DENY : DECISION_ALERT;
+	r.flags &= ~(uint32_t)RECORD_FLAG_OWN;
+	snprintf(r.text, sizeof r.text, "opened");
+	audit_append(a->audit, &r);
+	archive_tell(a, ALERT_CANARY, who, open->file_id, "a decoy was opened%s", open->error ? "; who did is locked out" : "");
+}
+
+/* ---- coming in ---------------------------------------------------------------------------------------------------------------------------- */
+
+void canary_made(struct archive *a, const struct file_header *h)
+{
+	struct canaries *c = a->canaries;
+	pthread_mutex_lock(&c->lock);
+	add_entry(c, h->file_id, h->dir_id, h->expires_at, tclock_trusted(a->clock));
+	pthread_mutex_unlock(&c->lock);
+}
+
+static int64_t monotonic_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+static void measure(struct canary_watch *w, double gap)
+{
+	w->gaps += w->gaps < GAPS_MOST;
+	w->mean += (gap - w->mean) / w->gaps;
+	w->square += (gap * gap - w->square) / w->gaps;
+}
+
+static void see(struct canary_watch *w, const char *name, const struct subject *who, int64_t now_ns, int64_t wall)
+{
+	if (w->count == DECOY_NAMES)
+		memmove(&w->seen[0], &w->seen[1], --w->count * sizeof w->seen[0]);
+	struct decoy_seen *s = &w->seen[w->count++];
+	snprintf(s->name, sizeof s->name, "%s", name);
+	s->at = wall;
+	if (w->last_ns)
+		measure(w, (double)(now_ns - w->last_ns));
+	w->last_ns = now_ns;
+	w->who = *who;
+	w->who.groups = NULL;
+	w->who.group_count = 0;
+	snprintf(w->program, sizeof w->program, "%s", who->program.path ? who->program.path : "");
+	w->who.program.path = NULL;
+	memset(w->who.program.known, 0, sizeof w->who.program.known);
+	snprintf(w->service, sizeof w->service, "%s", who->service ? who->service : "");
+	w->who.service = NULL;
+}
+
+/* After a time that knows nothing of when files come: where these come by chance, the two together are as one stream, in which nothing tells them apart. */
+static void schedule(struct canaries *c, size_t i, int64_t now_ns)
+{
+	struct canary_watch *w = c->watch[i];
+	double u = (double)((decoy_random(&c->rng) >> 11) + 1) / 9007199254740992.0, wait = -log(u) * w->mean * c->list->order[i].per;
+	w->due_ns = now_ns + (int64_t)(wait < 1e17 ? wait : 1e17) + 1;
+}
+
+void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const char *name, const struct subject *who)
+{
+	struct canaries *c = a->canaries;
+	if (!c || !who || !atomic_load_explicit(&c->watching, memory_order_relaxed))
+		return;
+	pthread_mutex_lock(&c->lock);
+	size_t i = order_at(c, dir_id);
+	if (i < c->list->orders && (c->watch[i] || (c->watch[i] = calloc(1, sizeof *c->watch[i])))) {
+		see(c->watch[i], name, who, monotonic_ns(), tclock_wall_ns(a->clock) / SECOND);
+		if (c->watch[i]->count == DECOY_NAMES && !c->watch[i]->due_ns) {
+			schedule(c, i, c->watch[i]->last_ns);
+			pthread_cond_signal(&c->wake);
+		}
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- the thread that plants them --------------------------------------------------------------------------------------------------------------- */
+
+/* Why none can be made now; 0. */
+static errint_t hindered(struct archive *a, size_t i)
+{
+	struct canaries *c = a->canaries;
+	const struct canary_order *o = &c->list->order[i];
+	const struct canary_watch *w = c->watch[i];
+	int64_t now = tclock_trusted(a->clock);
+	if (o->most && canary_living(c, o->dir_id, now) >= o->most)
+		return -EAGAIN;
+	if (w->square / (w->mean * w->mean) - 1 < REGULAR)
+		return -EDOM;
+	return make_room(c, now) ? 0 : -ENOSPC;
+}
+
+/* The lock is held, and dropped meanwhile. */
+static void plant_one(struct archive *a, size_t i)
+{
+	struct canaries *c = a->canaries;
+	int64_t now_ns = monotonic_ns();
+	c->watch[i]->due_ns = 0; /* until another file comes */
+	if ((double)(now_ns - c->watch[i]->last_ns) > QUIET * c->watch[i]->mean)
+		return;
+	schedule(c, i, now_ns);
+	errint_t r = hindered(a, i);
+	if (r) {
+		c->watch[i]->unable = r == -EAGAIN ? 0 : r;
+		return;
+	}
+	struct canary_order o = c->list->order[i];
+	struct canary_watch w = *c->watch[i];
+	struct decoy_rng rng = {.state = decoy_random(&c->rng)};
+	pthread_mutex_unlock(&c->lock);
+	r = canary_plant(a, o.dir_id, &o, &w, &rng, &c->step_ns);
+	pthread_mutex_lock(&c->lock);
+	i = order_at(c, o.dir_id);
+	if (i < c->list->orders && c->watch[i])
+		c->watch[i]->unable = r;
+}
+
+/* The order whose decoy is due first; CANARY_ORDERS: none is. */
+static size_t first_due(const struct canaries *c)
+{
+	size_t first = CANARY_ORDERS;
+	for (size_t i = 0; i < c->list->orders; i++)
+		if (c->watch[i] && c->watch[i]->due_ns && (first == CANARY_ORDERS || c->watch[i]->due_ns < c->watch[first]->due_ns))
+			first = i;
+	return first;
+}
+
+static void *planter(void *arg)
+{
+	struct archive *a = arg;
+	struct canaries *c = a->canaries;
+	prctl(PR_SET_TIMERSLACK, 1);
+	pthread_mutex_lock(&c->lock);
+	while (!c->stop) {
+		size_t i = first_due(c);
+		if (i == CANARY_ORDERS) {
+			pthread_cond_wait(&c->wake, &c->lock);
+			continue;
+		}
+		int64_t due = c->watch[i]->due_ns;
+		if (due > monotonic_ns()) {
+			struct timespec until = {.tv_sec = due / SECOND, .tv_nsec = due % SECOND};
+			pthread_cond_timedwait(&c->wake, &c->lock, &until);
+			continue;
+		}
+		plant_one(a, i);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+errint_t canaries_start(struct archive *a)
+{
+	struct canaries *c = a->canaries;
+	errint_t r = -pthread_create(&c->thread, NULL, planter, a);
+	c->started = !r;
+	return r;
+}
+
+void canaries_stop(struct archive *a)
+{
+	struct canaries *c = a->canaries;
+	if (!c || !c->started)
+		return;
+	pthread_mutex_lock(&c->lock);
+	c->stop = true;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+	pthread_join(c->thread, NULL);
+	c->started = false;
+}
+
+void canaries_free(struct archive *a)
+{
+	struct canaries *c = a->canaries;
+	if (!c)
+		return;
+	for (size_t i = 0; i < CANARY_ORDERS; i++)
+		free(c->watch[i]);
+	open_table_free(c->ids);
+	free(c->list);
+	pthread_mutex_destroy(&c->lock);
+	pthread_cond_destroy(&c->wake);
+	free(c);
+	a->canaries = NULL;
+}

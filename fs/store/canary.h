@@ -1,0 +1,60 @@
+/* canary.h - decoys: which files they are, and how they come among the others. Only the daemon knows: the list is sealed, and of one length. */
+#pragma once
+
+#include "crypt/canary.h"
+#include "store/decoy.h"
+#include "store/internal.h"
+
+/* What is known of the files that came into a directory with an order, in this session. */
+struct canary_watch {
+	struct decoy_seen seen[DECOY_NAMES]; /* ascending */
+	size_t count;
+	struct subject who;	/* that made the last one, as far as it is on the record; its service lies below */
+	char service[128], program[RECORD_TEXT_MAX];
+	int64_t last_ns;	/* CLOCK_MONOTONIC, of the last one */
+	double gaps, mean, square; /* how many; of the times between two of them, ns */
+	int64_t due_ns;		/* the next decoy; 0: none is due */
+	errint_t unable;	/* why the last decoy that was due was not made */
+};
+
+struct canaries {
+	pthread_mutex_t lock; /* leaf; all but the atomics */
+	pthread_cond_t wake;
+	struct canary_list *list;
+	struct open_table *ids;
+	_Atomic bool any, watching; /* there are entries, orders */
+	bool complete;		    /* the list, as it was read, has what the log says up to its sequence */
+	bool stop, started;
+	pthread_t thread;
+	struct canary_watch *watch[CANARY_ORDERS]; /* by place in the list; NULL: nothing seen yet */
+	struct decoy_rng rng;
+	int64_t step_ns; /* the planter's own: how long before its neighbour's time a decoy has to be closed */
+};
+
+/* Before the log is replayed. A list that is missing or damaged is made again from the log. */
+errint_t canaries_open(struct archive *a);
+/* What a record says of canaries. */
+void canary_replay(struct archive *a, const struct audit_record *r);
+/* Once the log was replayed, at each mount, and at each end: always the same bytes on disk, so that neither length nor time tells anything. */
+errint_t canaries_save(struct archive *a);
+errint_t canaries_start(struct archive *a);
+void canaries_stop(struct archive *a);
+void canaries_free(struct archive *a);
+
+bool canary_is(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]);
+/* Of the record of an open that is an alarm: another record, and a line for the journal. */
+void canary_opened(struct archive *a, const struct audit_record *open, const struct subject *who);
+/* A decoy was created. */
+void canary_made(struct archive *a, const struct file_header *h);
+/* A file was: a decoy may follow it. No lock is held. */
+void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const char *name, const struct subject *who);
+
+/* canary_plant.c: one now, in this directory. *step_ns, which it learns, is 0 at first. No lock is held. */
+errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, const struct canary_watch *w, struct decoy_rng *rng,
+	int64_t *step_ns);
+/* How many decoys the directory has that have not expired. The lock is held. */
+uint32_t canary_living(const struct canaries *c, const uint8_t dir_id[static DIR_ID_BYTES], int64_t now);
+/* An order in place of what there was for the directory; per 0: none any more. -ENOSPC. The lock is held. */
+errint_t canary_order_put(struct canaries *c, const struct canary_order *o);
+/* The text of its record. */
+void canary_order_text(char *out, size_t cap, const struct canary_order *o, const char *reason);

@@ -1,0 +1,63 @@
+/* canary.c - decoys: what the policy says of them, and the trap that whoever opens one is in. */
+#include <errno.h>
+#include <string.h>
+
+#include "policy/internal.h"
+
+#define LOCKOUT_SECONDS (INT64_C(12) * 3600)
+
+void canary_link(struct policy *p, struct canary_section *c, struct policy_diags *d)
+{
+	c->pub.lockout_seconds = c->lockout_for ? c->lockout_for : LOCKOUT_SECONDS;
+	c->pub.alert = c->on_open == ON_OPEN_ALERT;
+	c->pub.per_directory = c->per_directory;
+	if (c->pub.alert && section_has(&c->s, "lockout-for"))
+		diag_error(d, section_key_line(&c->s, "lockout-for"), "lockout-for is about on-open = lockout");
+	if (c->per_directory > CANARY_PER_DIRECTORY_MAX)
+		diag_error(d, section_key_line(&c->s, "per-directory"), "per-directory: at most %u", CANARY_PER_DIRECTORY_MAX);
+	p->rule_paths |= c->paths.count && !c->paths.all;
+}
+
+struct policy_canary policy_canary_for(const struct policy *p, const char *path)
+{
+	for (size_t i = 0; i < p->canary_count; i++)
+		if (p->canary[i]->paths.all || (path && globlist_matches(&p->canary[i]->paths, path)))
+			return p->canary[i]->pub;
+	return (struct policy_canary){.lockout_seconds = LOCKOUT_SECONDS};
+}
+
+/* The read is refused as one that brings a lockout of every principal. */
+static void trap(struct guard *g, const struct guard_request *r, int64_t lockout_seconds, struct guard_verdict *v)
+{
+	uint32_t uid[PRINCIPALS_MAX];
+	size_t n = guard_judged(g, r, uid);
+	struct guard_lockout l = {.since_ms = guard_set_now(g, r->now_ms), .budget = "", .window = GUARD_TRAPPED};
+
+	l.until_ms = (g->now_ms / 1000 + 1 + lockout_seconds) * 1000;
+	v->effect = GUARD_DENY_LOCKOUT;
+	v->error = -EACCES;
+	v->budget = "";
+	v->window = GUARD_TRAPPED;
+	v->frees_at_ms = l.until_ms;
+	v->grant_count = v->locked_count = 0;
+	for (size_t i = 0; i < n; i++) {
+		l.uid = uid[i];
+		if (!lockouts_add(&g->lock, &l))
+			v->locked[v->locked_count++] = uid[i];
+	}
+}
+
+bool guard_check_decoy(struct guard *g, const struct guard_request *r, struct guard_verdict *ret)
+{
+	guard_preview(g, r, ret);
+	bool sprung = !ret->error && !ret->own && !ret->exempt;
+	struct policy_canary c = {.alert = true};
+
+	if (sprung)
+		c = policy_canary_for(g->policy, r->path);
+	if (c.alert)
+		guard_check(g, r, ret);
+	else
+		trap(g, r, c.lockout_seconds, ret);
+	return sprung;
+}

@@ -1,0 +1,117 @@
+#!/bin/bash
+# Decoys: they come with a camera's files, are pictures that decode, lock out who opens one as a budget would, and are told of to nobody who looks at the mount; the list stands through
+# kill -9 and is made again from the log.
+. "$(dirname "$0")/lib.sh"
+cat >"$TEST_TMP/policy.ini" <<'E'
+[policy]
+version = 1
+default-class = images
+
+[class images]
+match = **
+expire-after = 1y
+
+[rule indexer]
+users = root
+effect = permit
+budget = none
+canaries = exempt
+
+[rule everyone]
+effect = permit
+budget = reader
+
+[budget reader]
+files = 500/10min
+
+[canary quiet]
+paths = quiet/**
+on-open = alert
+E
+cat >"$TEST_TMP/camera.py" <<'E'
+import random, subprocess, sys, time
+r = random.Random(5)
+for i in range(int(sys.argv[2])):
+    noise = bytes(min(255, 60 + y + r.randrange(40)) for y in range(48) for _ in range(64 * 3))
+    jpeg = subprocess.run(["cjpeg", "-quality", "70"], input=b"P6 64 48 255\n" + noise, stdout=subprocess.PIPE, check=True).stdout
+    name = "".join(r.choice("ABCDEFGH") for _ in range(2)) + f"{r.randrange(1000):03}" + "".join(r.choice("ABCDEFGH") for _ in range(2))
+    with open(f"{sys.argv[1]}/{name}.jpg", "wb") as f:
+        f.write(jpeg)
+    time.sleep(r.expovariate(50))
+E
+for u in t1 t2 t3; do as $u true; done
+expect_log 'canary: uid|refused: uid'
+archive_new "$TEST_TMP/policy.ini"
+mount_archive
+mkdir -m 755 "$MNT/lane" "$MNT/quiet" "$MNT/counted" "$MNT/none"
+chmod 777 "$MNT/lane" "$MNT/quiet"
+
+refuse "--reason" "$LAPSE" canary plant "$MNT/lane"
+refuse "a series has" "$LAPSE" canary plant --series "A B" --reason x "$MNT/lane"
+check "plates" "$LAPSE" canary plant --per 2 --series "QX##QX" --reason "after the incident" "$MNT/lane"
+check "more" "$LAPSE" canary plant --per 1 --reason "after the incident" "$MNT/quiet" "$MNT/counted"
+as t2 python3 "$TEST_TMP/camera.py" "$MNT/lane" 60
+as t2 python3 "$TEST_TMP/camera.py" "$MNT/quiet" 30
+cp "$(ls "$MNT"/lane/*.jpg | head -n 1)" "$TEST_TMP/one.jpg"
+for i in $(seq 12); do cp "$TEST_TMP/one.jpg" "$MNT/counted/IMG_00$((10 + i)).jpg"; sleep 0.0$((i % 4)); done
+decoys() { "$LAPSE" canary list --files --json "$MNT" | python3 -c 'import json,sys; print(*(c["path"] for c in json.load(sys.stdin)["canaries"] if (c["path"] or "").startswith(sys.argv[1])))' "$1"; }
+some() { [ -n "$(decoys "$1")" ]; }
+wait_until 20 some lane/
+wait_until 20 some quiet/
+[ -z "$(decoys counted/)" ] || die "among numbers that rise"
+kill_daemon
+mount_archive # nothing comes in any more
+mapfile -t lane < <(decoys lane/ | tr ' ' '\n')
+note "${#lane[@]} decoys among $(ls "$MNT/lane" | wc -l) files: ${lane[0]}"
+[[ ${lane[0]} =~ ^lane/QX[0-9][0-9]QX\.jpg$ ]] || die "of the series: ${lane[0]}"
+for f in "${lane[@]}"; do
+	check "$f decodes" djpeg "$MNT/$f" >/dev/null
+	[ "$(stat -c '%U %a' "$MNT/$f")" = "$(stat -c '%U %a' "$(ls -d "$MNT"/lane/[A-H]*.jpg | head -n 1)")" ] || die "owner and mode of $f"
+done
+
+note "who opens one is locked out; what explain, status and the mount say tells nothing"
+"$LAPSE" explain --as lapse-t1 "$MNT/${lane[0]}" | grep -qi canar && die "explain"
+"$LAPSE" status "$MNT" | grep -qi canar && die "status"
+image=$(ls -d "$MNT"/lane/[A-H]*.jpg | head -n 1)
+check "an image" as t1 cat "$image" >/dev/null
+refuse "Permission denied" as t1 cat "$MNT/${lane[0]}"
+refuse "Permission denied" as t1 cat "$image"
+check "another reads on" as t3 cat "$image" >/dev/null
+check "who is exempt" cat "$MNT/${lane[0]}" >/dev/null
+"$LAPSE" guard status "$MNT" --json >"$TEST_TMP/guard" || true
+grep -q '"locked out"' "$TEST_TMP/guard" || { cat "$TEST_TMP/guard"; die "guard status"; }
+[ "$("$LAPSE" audit tail --kind canary --decision deny -n 9 "$MNT" --json | grep -c '"opened"')" = 1 ] || die "the alarm is on the record"
+mapfile -t quiet < <(decoys quiet/ | tr ' ' '\n')
+check "reported only" as t3 cat "$MNT/${quiet[0]}" >/dev/null
+check "and on" as t3 cat "$image" >/dev/null
+[ "$("$LAPSE" audit tail --kind canary --decision alert -n 9 "$MNT" --json | grep -c '"opened"')" = 1 ] || die "that, too"
+kill_daemon
+mount_archive
+refuse "Permission denied" as t1 cat "$image"
+check "let in" "$LAPSE" guard unlock --user lapse-t1 --reason "it was the virus scanner" "$MNT"
+check "again" as t1 cat "$image" >/dev/null
+
+note "no exposure says that a decoy was an image of somebody"
+"$LAPSE" audit exposure --user lapse-t3 --list --json "$MNT" >"$TEST_TMP/exposure"
+python3 - "$TEST_TMP/exposure" "${quiet[0]}" <<'P' || { cat "$TEST_TMP/exposure"; die "exposure"; }
+import json, sys
+d = json.load(open(sys.argv[1]))
+assert d["files"] == 1 and d["decoys"] == 1, d
+assert sys.argv[2] not in [i["path"] for i in d["images"]]
+P
+
+note "the list: the same after a clean end, and made again from the log when it is damaged or gone"
+"$LAPSE" canary list --files --json "$MNT" >"$TEST_TMP/before"
+umount_archive
+printf x | dd of="$ARC/.lapse/canaries" bs=1 seek=5000 conv=notrunc status=none
+mount_archive
+"$LAPSE" canary list --files --json "$MNT" | diff "$TEST_TMP/before" - || die "after damage"
+umount_archive
+rm "${ARC:?}/.lapse/canaries"
+mount_archive
+"$LAPSE" canary list --files --json "$MNT" | diff "$TEST_TMP/before" - || die "after it was gone"
+"$LAPSE" canary list --json "$MNT" | grep -q '"per": 2' || die "orders, too"
+check "cancelled" "$LAPSE" canary remove --reason "enough" "$MNT/lane"
+refuse "gets no decoys" "$LAPSE" canary remove --reason "enough" "$MNT/lane"
+refuse "Permission denied" as t1 cat "$MNT/${lane[0]}"
+umount_archive
