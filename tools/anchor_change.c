@@ -6,23 +6,44 @@
 #include "policy/policy.h"
 #include "store/anchor_admin.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 struct change {
-	char path[CTL_PATH_MAX];
+	char path[CTL_PATH_MAX], dir[CTL_PATH_MAX];
+	int dir_fd; /* 0: not open */
 	int64_t horizon;
 	bool retire;
 	int64_t now;
 };
 
+/* The directory in which the path lies, or the nearest one above it that there is: the daemon sees only what it is shown. */
+static void show_dir(struct ctl_request *q, struct change *c)
+{
+	char dir[CTL_PATH_MAX];
+	strcpy(dir, c->path);
+	while (c->dir_fd <= 0 && strrchr(dir, '/') > dir) {
+		*strrchr(dir, '/') = '\0';
+		c->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (c->dir_fd <= 0)
+		return;
+	q->dir_fd = c->dir_fd;
+	if (!c->dir[0])
+		strcpy(c->dir, dir);
+	ctl_put(&q->line, "dir", c->dir);
+}
+
 static void build(struct ctl_request *q, void *ctx)
 {
-	const struct change *c = ctx;
-	if (c->path[0])
+	struct change *c = ctx;
+	if (c->path[0]) {
 		ctl_put(&q->line, "path", c->path);
+		show_dir(q, c);
+	}
 	if (c->horizon)
 		ctl_put_i64(&q->line, "horizon", c->horizon);
 	if (c->retire)

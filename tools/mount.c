@@ -77,6 +77,11 @@ static void hook_latency(void *ctx, void (*put)(void *put_ctx, const char *op, c
 		put(put_ctx, session_op_name((enum session_op)op), s.latency[op], SESSION_LATENCY_BUCKETS, s.latency_ns[op]);
 }
 
+static errint_t hook_show(void *ctx, const char *path, int dir_fd)
+{
+	return session_show(path, dir_fd);
+}
+
 static void hook_umount(void *ctx)
 {
 	struct daemon *d = ctx;
@@ -228,6 +233,7 @@ static errint_t prepare(struct daemon *d, struct fault *f)
 		.transport = hook_transport,
 		.stats = hook_stats,
 		.latency = hook_latency,
+		.show = hook_show,
 		.umount = hook_umount,
 		.ctx = d,
 	};

@@ -81,6 +81,19 @@ struct ordered {
 	const char *path;
 };
 
+/* The daemon sees what it was mounted with; where `path` lies, or will lie, the one who asks shows it. */
+static errint_t show(struct ctl_call *c, const char *path)
+{
+	const char *dir = ctl_str(c->args, "dir");
+	size_t len = strlen(dir);
+	if (c->dir_fd < 0 || !c->hooks || !c->hooks->show)
+		return 0;
+	if (dir[0] != '/' || !dir[1] || strncmp(dir, path, len) || path[len] != '/')
+		return verb_fail(c, -EINVAL, "The argument 'dir' is no directory above %s", path);
+	errint_t r = c->hooks->show(c->hooks->ctx, dir, c->dir_fd);
+	return r ? verb_fail(c, r, "%s cannot be shown to the daemon: %s", dir, strerror(-r)) : 0;
+}
+
 static errint_t order_parse(struct ctl_call *c, bool path, struct ordered *ret)
 {
 	verb_subject(c, &ret->who, ret->groups);
@@ -93,7 +106,7 @@ static errint_t order_parse(struct ctl_call *c, bool path, struct ordered *ret)
 		return verb_fail(c, -EINVAL, "An absolute path is needed");
 	if (path && len && !strncmp(ret->path, c->hooks->mountpoint, len) && (!ret->path[len] || ret->path[len] == '/'))
 		return verb_fail(c, -EINVAL, "%s lies in the mounted archive: the anchor has to be kept apart from it", ret->path);
-	return 0;
+	return path ? show(c, ret->path) : 0;
 }
 
 errint_t verb_anchor_add(struct ctl_call *c)

@@ -64,6 +64,15 @@ static errint_t send_all(int fd, const void *bytes, size_t len)
 	return 0;
 }
 
+/* The descriptor goes with the first byte. */
+static errint_t send_line(int fd, const struct ctl_request *q)
+{
+	if (q->dir_fd <= 0)
+		return send_all(fd, q->line.p, q->line.len);
+	ssize_t n = ctl_stream_send(fd, q->line.p, 1, &q->dir_fd, 1);
+	return n < 0 ? (errint_t)n : send_all(fd, q->line.p + 1, q->line.len - 1);
+}
+
 /* Lines as they come, until the last. */
 static errint_t receive(int fd, ctl_row_cb row, void *ctx, struct fault *f)
 {
@@ -100,7 +109,7 @@ errint_t ctl_ask(int fd, struct ctl_request *q, ctl_row_cb row, void *ctx, struc
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 	errint_t r = request_end(q);
 	if (!r)
-		r = send_all(fd, q->line.p, q->line.len);
+		r = send_line(fd, q);
 	if (!r && q->payload_len)
 		r = send_all(fd, q->payload, q->payload_len);
 	/* A daemon that refuses a request may hang up before it has read all of it; its sentence is waiting. */
@@ -147,6 +156,7 @@ errint_t ctl_ask_local(struct archive *a, struct ctl_request *q, ctl_row_cb row,
 		.archive = a,
 		.peer = {.uid = geteuid(), .gid = getegid(), .pid = (uint32_t)getpid(), .owner = geteuid(), .has_key = true},
 		.args = &args,
+		.dir_fd = -1,
 		.payload = q->payload,
 		.payload_len = q->payload_len,
 		.flush = local_flush,

@@ -9,6 +9,7 @@ struct ctl_request {
 	struct ctl_text line;
 	const void *payload;
 	size_t payload_len;
+	int dir_fd; /* a directory that goes with it, for the daemon to see; the caller's. 0: none */
 };
 void ctl_request_begin(struct ctl_request *q, const char *verb);
 void ctl_request_free(struct ctl_request *q);

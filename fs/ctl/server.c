@@ -29,6 +29,7 @@ struct client {
 	size_t in_len;
 	char *line; /* while a payload is received: the parsed line's own memory */
 	struct ctl_line args;
+	int dir_fd; /* that came with it; -1: none */
 	uint8_t *payload; /* secret memory: it may hold passphrases */
 	size_t payload_len, payload_have;
 	int64_t stall_left_ms;
@@ -68,6 +69,8 @@ static void request_drop(struct client *c)
 {
 	secret_free(c->payload, c->payload_len);
 	free(c->line);
+	cleanup_closep(&c->dir_fd);
+	c->dir_fd = -1;
 	c->payload = NULL;
 	c->line = NULL;
 	c->payload_len = c->payload_have = 0;
@@ -81,7 +84,7 @@ static void client_drop(struct client *c)
 	free(c->in);
 	if (c->fd >= 0)
 		close(c->fd);
-	*c = (struct client){.fd = -1};
+	*c = (struct client){.fd = -1, .dir_fd = -1};
 }
 
 /* ---- replies ------------------------------------------------------------------------------------------------------ */
@@ -140,6 +143,7 @@ static errint_t call_run(struct ctl_server *s, struct client *c, struct ctl_stre
 		.args = &c->args,
 		.payload = c->payload,
 		.payload_len = c->payload_len,
+		.dir_fd = c->dir_fd,
 		.flush = call_flush,
 		.flush_ctx = c,
 		.stream = stream,
@@ -194,11 +198,11 @@ static errint_t stream_start(struct ctl_server *s, struct client *c)
 	t->client.in_len = 0;
 	atomic_store(&t->ended, false);
 	if (pthread_create(&t->thread, NULL, stream_main, t)) {
-		t->client = (struct client){.fd = -1};
+		t->client = (struct client){.fd = -1, .dir_fd = -1};
 		return refuse(c, -ENOMEM, "No thread could be started for it");
 	}
 	t->used = true;
-	*c = (struct client){.fd = -1};
+	*c = (struct client){.fd = -1, .dir_fd = -1};
 	return -EPIPE; /* out of the loop's hands */
 }
 
@@ -274,10 +278,28 @@ static errint_t client_advance(struct ctl_server *s, struct client *c)
 	}
 }
 
+/* As recv; keeps one descriptor, the last. */
+static ssize_t receive(struct client *c)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {c->in + c->in_len, CTL_LINE_MAX - c->in_len};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+	ssize_t n = recvmsg(c->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *h = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
+	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int))) {
+		cleanup_closep(&c->dir_fd);
+		memcpy(&c->dir_fd, CMSG_DATA(h), sizeof(int));
+	}
+	return n;
+}
+
 static errint_t client_read(struct ctl_server *s, struct client *c)
 {
 	bool waiting = c->in_len > 0 || c->line;
-	ssize_t n = recv(c->fd, c->in + c->in_len, CTL_LINE_MAX - c->in_len, MSG_DONTWAIT);
+	ssize_t n = receive(c);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
 	if (n == 0)
@@ -329,13 +351,13 @@ static void client_accept(struct ctl_server *s)
 		char *in = malloc(CTL_LINE_MAX);
 		if (!in)
 			return;
-		*c = (struct client){.fd = steal_fd(&fd), .in = in, .deadline_ms = now_ms() + IDLE_MS};
+		*c = (struct client){.fd = steal_fd(&fd), .dir_fd = -1, .in = in, .deadline_ms = now_ms() + IDLE_MS};
 		c->peer = (struct ctl_peer){
 			.uid = cred.uid, .gid = cred.gid, .pid = (uint32_t)cred.pid, .owner = s->owner, .socket = c->fd};
 		peer_groups(c->fd, &c->peer);
 		return;
 	}
-	struct client refused = {.fd = fd};
+	struct client refused = {.fd = fd, .dir_fd = -1};
 	refuse(&refused, -EBUSY, "Too many programs are asking this daemon at once; try again");
 }
 
@@ -390,9 +412,9 @@ errint_t ctl_server_new(
 		return r;
 	}
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
-		s->client[i].fd = -1;
+		s->client[i] = (struct client){.fd = -1, .dir_fd = -1};
 	for (size_t i = 0; i < STREAMS_MAX; i++)
-		s->stream[i].client.fd = -1;
+		s->stream[i].client = (struct client){.fd = -1, .dir_fd = -1};
 	s->archive = a;
 	s->hooks = hooks;
 	s->owner = geteuid();

@@ -43,6 +43,7 @@ static void *server_main(void *arg)
 			.archive = s->archive,
 			.peer = {.uid = geteuid(), .gid = getegid(), .pid = (uint32_t)getpid(), .owner = geteuid(), .has_key = true},
 			.args = &args,
+			.dir_fd = -1,
 			.flush = server_flush,
 			.flush_ctx = s,
 			.stream = in,

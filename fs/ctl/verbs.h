@@ -15,6 +15,8 @@ struct ctl_hooks {
 	void (*stats)(void *ctx, void (*put)(void *put_ctx, const char *name, uint64_t value), void *put_ctx);
 	/* How long its requests took, by operation: how many in each bucket (the i-th goes up to 4^i us, the last has no bound), and all of it in ns. */
 	void (*latency)(void *ctx, void (*put)(void *put_ctx, const char *op, const uint64_t *bucket, size_t count, uint64_t sum_ns), void *put_ctx);
+	/* Has the daemon see a directory, which is at `path`. */
+	errint_t (*show)(void *ctx, const char *path, int dir_fd);
 	void (*umount)(void *ctx); /* begin to end the session; returns at once */
 	void *ctx;
 };
@@ -39,6 +41,7 @@ struct ctl_call {
 	const struct ctl_line *args; /* its word is the verb */
 	const uint8_t *payload;
 	size_t payload_len;
+	int dir_fd; /* a directory that came with it; -1: none */
 	/* Takes what is in `out` and empties it; -EPIPE ends the verb. */
 	errint_t (*flush)(struct ctl_call *c);
 	void *flush_ctx;

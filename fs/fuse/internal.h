@@ -137,7 +137,7 @@ void store_detach(const char *name);
 
 /* ---- mounter.c: the same, by the helper --------------------------------------------------------- */
 
-enum place_act { PLACE_RELEASE = 1, PLACE_ABORT, PLACE_READ_AHEAD, PLACE_ATTACH_STORE, PLACE_DETACH_STORE };
+enum place_act { PLACE_RELEASE = 1, PLACE_ABORT, PLACE_READ_AHEAD, PLACE_ATTACH_STORE, PLACE_DETACH_STORE, PLACE_SHOW };
 /* What was planned by session_plan(). */
 const char *planned_mountpoint(void);
 bool planned_uring(void); /* the kernel has it enabled */

@@ -2,17 +2,22 @@
  * daemon says what is to be done, never to what. */
 #include "fuse/internal.h"
 #include "fuse/ops.h"
+#include "fuse/sandbox.h"
 
 #include "base/helper.h"
 #include "base/log.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 
 static struct {
 	char archive[PATH_MAX], mountpoint[PATH_MAX], name[NAME_MAX + 1];
 	bool allow_other, uring;
+	pid_t daemon;
 	dev_t device; /* in the helper: of what it has mounted */
 } plan;
 
@@ -81,8 +86,29 @@ static errint_t attach_store(void)
 	return plan.device || !plan.name[0] ? -EINVAL : fd < 0 ? -errno : store_attach(plan.name, fd);
 }
 
+/* What the daemon holds in its hand it is shown, and nothing else: who asked it for something there has given it that. */
+static errint_t show(const char *path, int dir_fd)
+{
+	char name[64];
+	struct stat held, named;
+	cleanup_fd int tree = -1, space = -1;
+
+	if (geteuid() != 0 || path[0] != '/' || dir_fd < 0 || fstat(dir_fd, &held) < 0 || stat(path, &named) < 0)
+		return -EINVAL;
+	if (!S_ISDIR(held.st_mode) || held.st_dev != named.st_dev || held.st_ino != named.st_ino)
+		return -ESTALE;
+	snprintf(name, sizeof(name), "/proc/%d/ns/mnt", (int)plan.daemon);
+	space = open(name, O_RDONLY | O_CLOEXEC);
+	tree = open_tree(dir_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+	if (space < 0 || tree < 0 || setns(space, CLONE_NEWNS) < 0)
+		return -errno;
+	return sandbox_show(path, tree);
+}
+
 static errint_t act_place(struct helper_call *c)
 {
+	if (c->len > 1 && c->args[0] == PLACE_SHOW)
+		return show((char *)c->args + 1, c->fd[0]);
 	switch (c->len == 1 ? c->args[0] : 0) {
 	case PLACE_RELEASE:
 		return plan.device ? mountpoint_release(plan.mountpoint, plan.device) : -EINVAL;
@@ -114,6 +140,7 @@ errint_t session_plan(const struct session_place *p, struct fault *f)
 	snprintf(plan.archive, sizeof(plan.archive), "%s", p->archive);
 	plan.allow_other = p->allow_other;
 	plan.uring = uring_enabled();
+	plan.daemon = getpid();
 	helper_provide(HELPER_MOUNT, act_mount);
 	helper_provide(HELPER_PLACE, act_place);
 	return 0;
@@ -149,6 +176,25 @@ errint_t mounter_mount(int *ret_fd, dev_t *ret_device, struct fault *f)
 		memcpy(ret_device, a.out, sizeof(*ret_device));
 	free(a.out);
 	*ret_fd = a.fd;
+	return error;
+}
+
+errint_t session_show(const char *path, int dir_fd)
+{
+	char args[PATH_MAX + 1] = {PLACE_SHOW};
+	struct helper_answer a;
+	struct stat held, seen;
+	size_t len = strlen(path);
+	errint_t error;
+
+	if (len >= PATH_MAX)
+		return -ENAMETOOLONG;
+	if (geteuid() != 0 || (!fstat(dir_fd, &held) && !stat(path, &seen) && held.st_dev == seen.st_dev && held.st_ino == seen.st_ino))
+		return 0;
+	memcpy(args + 1, path, len);
+	error = helper_ask(HELPER_PLACE, args, len + 1, (int[HELPER_FDS_MAX]){dir_fd, -1}, &a);
+	free(a.out);
+	cleanup_closep(&a.fd);
 	return error;
 }
 

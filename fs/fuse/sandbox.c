@@ -172,6 +172,14 @@ static errint_t places_find(struct places *p, const struct session_confinement *
 	return place_add(p, dir, 0);
 }
 
+/* Whether anything can be made in the root itself: what is made there is in no filesystem that stays. */
+static errint_t root_writable(bool writable)
+{
+	struct mount_attr attr = {.attr_set = writable ? 0 : MOUNT_ATTR_RDONLY, .attr_clr = writable ? MOUNT_ATTR_RDONLY : 0};
+
+	return mount_setattr(AT_FDCWD, "/", 0, &attr, sizeof(attr)) < 0 ? -errno : 0;
+}
+
 static errint_t enter(struct places *p, const struct session_confinement *c)
 {
 	char log_socket[PATH_MAX];
@@ -188,7 +196,24 @@ static errint_t enter(struct places *p, const struct session_confinement *c)
 	log_link(root, log_socket);
 	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return -errno;
-	return 0;
+	return root_writable(false);
+}
+
+errint_t sandbox_show(const char *path, int tree)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, .propagation = MS_PRIVATE};
+	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	errint_t error, end;
+
+	if (root < 0 || mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+		return -errno;
+	error = root_writable(true);
+	if (!error)
+		error = make_node(root, path, true);
+	if (!error && move_mount(tree, "", root, path + 1, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		error = -errno;
+	end = root_writable(false);
+	return error ? error : end;
 }
 
 static errint_t see_only(const struct session_confinement *c)

@@ -11,6 +11,8 @@ struct session_confinement {
 /* In the only thread of the process, after helper_start() and session_plan(), before anything of the archive is opened: descriptors that are open lead out
  * of it. Root gets a root directory, a network without interfaces and few capabilities; everybody loses what set-id programs give, core dumps, and being traced. */
 errint_t session_confine(const struct session_confinement *c, struct fault *f);
+/* In the daemon's mount namespace, which the calling process has turned to: puts the detached mount at that path, if nothing is there yet. */
+errint_t sandbox_show(const char *path, int tree);
 /* No rule asks for readers' programs: gives up what lets the daemon see them (CAP_SYS_PTRACE, CAP_CHECKPOINT_RESTORE), with which /proc leads to files and memory of
  * others. In all threads; once, after the archive was opened and before session_run(). */
 errint_t session_forget_programs(struct fault *f);

@@ -31,6 +31,9 @@ errint_t session_plan(const struct session_place *p, struct fault *f);
 /* … and under which name below /run/lapse the store is attached. */
 void session_plan_name(const char *name);
 
+/* Has a confined daemon see the directory that the descriptor is of, at its path. */
+errint_t session_show(const char *path, int dir_fd);
+
 struct session_options {
 	struct archive *archive; /* taken over by session_run() */
 	/* As root: the store is attached at /run/lapse/NAME/store, for backups; one path component. NULL: it is not. */
