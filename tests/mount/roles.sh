@@ -1,0 +1,126 @@
+#!/bin/bash
+# Who may do what by the control socket: groups that the policy names have its roles, root then only where it is a member; and a change that loosens the policy
+# waits for another person, whatever uid either has become.
+. "$(dirname "$0")/lib.sh"
+for u in t1 t2 t3; do as $u true; done
+for g in officers approvers auditors; do
+	getent group "lapse-$g" >/dev/null || groupadd --system "lapse-$g"
+done
+gpasswd -a lapse-t1 lapse-officers >/dev/null
+gpasswd -a lapse-t2 lapse-approvers >/dev/null
+gpasswd -a lapse-t3 lapse-auditors >/dev/null
+
+policy() { # policy FILES EXTRA-KEYS
+	cat <<E
+[policy]
+version = 1
+default-class = images
+$2
+
+[class images]
+match = **
+expire-after = 30d
+
+[rule everyone]
+effect = permit
+budget = small
+
+[budget small]
+files = $1/24h
+E
+}
+roles=$'officers = lapse-officers\napprovers = lapse-approvers\nauditors = lapse-auditors\napprove = loosen'
+policy 10 "" >"$TEST_TMP/first.ini"
+policy 10 "$roles" >"$TEST_TMP/roles.ini"
+policy 9 "$roles" >"$TEST_TMP/stricter.ini"
+policy 20 "$roles" >"$TEST_TMP/looser.ini"
+policy 9 "" >"$TEST_TMP/dropped.ini"
+chmod 644 "$TEST_TMP"/*.ini
+archive_new "$TEST_TMP/first.ini"
+mount_archive
+
+# A user who has logged in; login_as USER COMMAND…, root_of USER: who has become root.
+login_as() { local u=$1; shift; sh -c 'echo "$1" >/proc/self/loginuid && shift && exec "$@"' - "$(id -u "lapse-$u")" setpriv --reuid "lapse-$u" --regid "$(id -g "lapse-$u")" --init-groups -- timeout 60 "$@"; }
+root_of() { local u=$1; shift; sh -c 'echo "$1" >/proc/self/loginuid && shift && exec "$@"' - "$(id -u "lapse-$u")" timeout 60 "$@"; }
+generation() { timeout 20 "$LAPSE" policy show "$MNT" --history --json 2>/dev/null | python3 -c 'import json,sys; d=json.load(sys.stdin); print(max(r["generation"] for r in next(v for v in d.values() if isinstance(v, list))))'; }
+
+note "until the policy names groups, root is all of them, and nobody else is anything"
+refuse "Only root" login_as t1 "$LAPSE" policy show "$MNT"
+refuse "Only root" login_as t3 "$LAPSE" audit tail "$MNT"
+check "root applies" "$LAPSE" policy apply "$TEST_TMP/roles.ini" "$MNT" >/dev/null
+
+note "from then on their members are, and root is what nobody was named for"
+check "status by any of them" login_as t3 "$LAPSE" status "$MNT" >/dev/null
+check "root is the operator still" "$LAPSE" scrub "$MNT" >/dev/null
+check "the auditor asks the log" login_as t3 "$LAPSE" audit tail "$MNT" >/dev/null
+refuse "auditors" "$LAPSE" audit tail "$MNT"
+refuse "auditors" login_as t1 "$LAPSE" audit tail "$MNT"
+refuse "officers" "$LAPSE" guard close "$MNT" --until 1h --reason test
+refuse "Only root" login_as t1 "$LAPSE" umount "$MNT"
+refuse "officers" login_as t2 "$LAPSE" policy apply "$TEST_TMP/stricter.ini" "$MNT"
+check "the officer closes" login_as t1 "$LAPSE" guard close "$MNT" --until 1h --reason test >/dev/null
+check "and opens" login_as t1 "$LAPSE" guard open "$MNT" --reason test >/dev/null
+check "root as a member" setpriv --groups "$(getent group lapse-officers | cut -d: -f3)" -- timeout 20 "$LAPSE" policy plan "$TEST_TMP/roles.ini" "$MNT" >/dev/null
+
+note "what does not loosen it is in force at once"
+before=$(generation)
+check "stricter" login_as t1 "$LAPSE" policy apply "$TEST_TMP/stricter.ini" "$MNT" >/dev/null
+[ "$(generation)" = $((before + 1)) ] || die "the stricter one is not in force"
+
+note "what does waits for an approver: another person"
+status=0
+login_as t1 "$LAPSE" policy apply "$TEST_TMP/looser.ini" "$MNT" --reason 'a busy week' >"$TEST_TMP/said" || status=$?
+[ $status = 1 ] || die "exit status $status: $(cat "$TEST_TMP/said")"
+grep -q 'waits for approval' "$TEST_TMP/said" || die "does not say that it waits: $(cat "$TEST_TMP/said")"
+id=$(grep -o 'id [0-9a-f]*' "$TEST_TMP/said" | cut -d' ' -f2)
+[ "$(generation)" = $((before + 1)) ] || die "it is in force already"
+login_as t2 "$LAPSE" policy pending "$MNT" >"$TEST_TMP/pending"
+grep -q "$id.*lapse-t1.*more may be read.*a busy week" "$TEST_TMP/pending" || die "pending: $(cat "$TEST_TMP/pending")"
+login_as t2 "$LAPSE" policy pending "$MNT" --id "$id" | cmp - "$TEST_TMP/looser.ini" || die "the text that waits"
+refuse "approvers" login_as t1 "$LAPSE" policy approve "$id" "$MNT" --reason me
+gpasswd -a lapse-t1 lapse-approvers >/dev/null
+refuse "another person" login_as t1 "$LAPSE" policy approve "$id" "$MNT" --reason me
+approvers=$(getent group lapse-approvers | cut -d: -f3)
+refuse "another person" root_of t1 setpriv --groups "$approvers" -- "$LAPSE" policy approve "$id" "$MNT" --reason me
+refuse "another person" root_of t1 setpriv --reuid lapse-t2 --groups "$approvers" -- "$LAPSE" policy approve "$id" "$MNT" --reason me
+gpasswd -d lapse-t1 lapse-approvers >/dev/null
+if [ "$(cat /proc/self/loginuid)" = 4294967295 ]; then
+	refuse "log in as yourself" setpriv --groups "$approvers" -- "$LAPSE" policy approve "$id" "$MNT" --reason me
+fi
+refuse "no change" login_as t2 "$LAPSE" policy approve 0123456789abcdef "$MNT" --reason test
+check "the other approves" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reason 'seen' >/dev/null
+[ "$(generation)" = $((before + 2)) ] || die "approved, and not in force"
+refuse "no change" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reason again
+login_as t3 "$LAPSE" audit export --reason test "$MNT" >"$TEST_TMP/log" 2>/dev/null
+grep -q "approved and applied.*asked for by login uid $(id -u lapse-t1): a busy week; seen" "$TEST_TMP/log" || die "the record of the approval"
+grep -q "policy change waits for an approver.*$id" "$TEST_TMP/log" || die "the record of the request"
+
+note "neither undoing a stricter one nor dropping the approval goes around it; it can be turned down"
+check "stricter again" login_as t1 "$LAPSE" policy apply "$TEST_TMP/stricter.ini" "$MNT" >/dev/null
+status=0
+login_as t1 "$LAPSE" policy undo "$MNT" --reason test >"$TEST_TMP/said" || status=$?
+grep -q 'waits for approval' "$TEST_TMP/said" || die "undo: $(cat "$TEST_TMP/said")"
+status=0
+login_as t1 "$LAPSE" policy apply "$TEST_TMP/dropped.ini" "$MNT" --reason test >"$TEST_TMP/said" || status=$?
+[ $status = 1 ] || die "dropping the approval: exit status $status"
+id=$(grep -o 'id [0-9a-f]*' "$TEST_TMP/said" | cut -d' ' -f2)
+check "turned down" login_as t1 "$LAPSE" policy approve "$id" "$MNT" --reject --reason 'a mistake' >/dev/null
+refuse "no change" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reason test
+umount_archive
+
+note "nor does a mount with another policy, nor who applies it to an archive that is not mounted"
+expect_log 'was not applied.*approver'
+mount_archive --policy "$TEST_TMP/dropped.ini"
+refuse "auditors" "$LAPSE" audit tail "$MNT"
+umount_archive
+refuse "approver" "$LAPSE" policy apply "$TEST_TMP/looser.ini" "$ARC" --key-file "$KEY"
+
+note "groups that nobody is in, or that do not exist, are warned of"
+groupadd --system -f lapse-empty
+policy 10 "officers = lapse-empty" >"$TEST_TMP/empty.ini"
+policy 10 "officers = lapse-nosuch" >"$TEST_TMP/nosuch.ini"
+"$LAPSE" policy check "$TEST_TMP/empty.ini" >"$TEST_TMP/said" 2>&1 || true
+grep -q 'nobody is a member' "$TEST_TMP/said" || die "policy check: $(cat "$TEST_TMP/said")"
+"$LAPSE" policy check "$TEST_TMP/nosuch.ini" >"$TEST_TMP/said" 2>&1 || true
+grep -q 'root goes on having that role' "$TEST_TMP/said" || die "policy check: $(cat "$TEST_TMP/said")"
+groupdel lapse-empty
