@@ -12,6 +12,7 @@
 #include "base/helper.h"
 #include "base/log.h"
 #include "ctl/server.h"
+#include "fuse/look.h"
 #include "fuse/sandbox.h"
 #include "fuse/session.h"
 #include "store/anchor.h"
@@ -254,6 +255,7 @@ static errint_t begin(struct daemon *d, struct fault *f)
 	if (geteuid() == 0)
 		session_plan_name(d->place.name);
 	archive_provide();
+	look_provide();
 	helper_provide(HELPER_ALERTS, alert_act);
 	r = helper_start(!d->request->foreground);
 	return r ? fault_set(f, r, "cannot fork: %s", strerror(-r)) : 0;

@@ -10,11 +10,11 @@
 enum helper_act {
 	HELPER_EXEC,    /* a program with something to read (helper_exec) */
 	HELPER_ACCOUNT, /* users and groups (base/accounts.h) */
-	HELPER_PROGRAM, /* which file a path of the policy is (fs/store) */
 	HELPER_EXIF,    /* a reader of EXIF data (fs/exif) */
 	HELPER_ALERTS,  /* what delivers alerts (tools/alert) */
 	HELPER_MOUNT,   /* mounting (fs/fuse); the only one that the helper does itself, so that it knows what it has mounted */
 	HELPER_PLACE,   /* everything else about places in the tree (fs/fuse) */
+	HELPER_LOOK,    /* at files and processes that the daemon does not see (fs/fuse/look.h) */
 	HELPER_ACTS
 };
 

@@ -25,7 +25,6 @@ errint_t subjects_new(struct subjects **ret)
 		free(s);
 		return -errno;
 	}
-	s->sessions_fd = open("/run/systemd/sessions", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	s->has_login_uid = faccessat(s->proc_fd, "self/loginuid", R_OK, 0) == 0;
 	s->sees_namespace = !program_file_stat(s->proc_fd, "self/ns/user", &s->namespace);
 	pthread_mutex_init(&s->lock, NULL);
@@ -56,8 +55,8 @@ void subjects_free(struct subjects *s)
 	for (size_t i = 0; i < RETIRED; i++)
 		policy_unref(s->retired[i]);
 	policy_unref(s->policy);
+	known_unref(s->known);
 	pthread_mutex_destroy(&s->lock);
-	cleanup_closep(&s->sessions_fd);
 	close(s->proc_fd);
 	free(s);
 }
@@ -147,7 +146,32 @@ bool subject_ready(struct subjects *s, uint32_t uid)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static void remember(struct shard *sh, uint32_t pid, const struct program *p)
+/* What of it has to be looked at. */
+#define LOOK_PROGRAM 1u
+#define LOOK_ORIGIN  2u
+
+static unsigned ask_thread(struct subjects *s, const struct subject_query *q, struct who *ret)
+{
+	struct shard *sh = &s->shard[q->pid % SHARDS];
+	unsigned look = 0;
+	ssize_t k;
+
+	pthread_mutex_lock(&sh->lock);
+	k = task_ask(s, sh, q->pid, &ret->subject);
+	ret->subject.unidentified = k < 0;
+	if (k >= 0) {
+		if (q->needs & NEED_SERVICE)
+			unit_tell(s, &sh->task[k], q->pid, ret);
+		if ((q->needs & (NEED_SESSION | NEED_ORIGIN)) && !session_tell(s, &sh->task[k], q->pid, q->needs, ret))
+			look |= LOOK_ORIGIN;
+		if ((q->needs & NEED_PROGRAM) && !program_recall(s, &sh->task[k], q->pid, q->needs, ret))
+			look |= LOOK_PROGRAM;
+	}
+	pthread_mutex_unlock(&sh->lock);
+	return look;
+}
+
+static void remember_program(struct shard *sh, uint32_t pid, const struct program *p)
 {
 	ssize_t k;
 
@@ -160,32 +184,42 @@ static void remember(struct shard *sh, uint32_t pid, const struct program *p)
 	pthread_mutex_unlock(&sh->lock);
 }
 
-/* False: the program has to be looked at. */
-static bool ask_thread(struct subjects *s, const struct subject_query *q, struct who *ret)
+static void remember_origin(struct shard *sh, uint32_t pid, const struct subject *who)
 {
-	struct shard *sh = &s->shard[q->pid % SHARDS];
-	bool all = true;
 	ssize_t k;
 
 	pthread_mutex_lock(&sh->lock);
-	k = task_ask(s, sh, q->pid, &ret->subject);
-	ret->subject.unidentified = k < 0;
-	if (k >= 0) {
-		if (q->needs & NEED_SERVICE)
-			unit_tell(s, &sh->task[k], q->pid, ret);
-		if (q->needs & (NEED_SESSION | NEED_ORIGIN))
-			session_tell(s, &sh->task[k], q->pid, q->needs, ret);
-		if (q->needs & NEED_PROGRAM)
-			all = program_recall(s, &sh->task[k], q->pid, q->needs, ret);
+	k = task_find(sh, pid);
+	if (k >= 0 && sh->task[k].session == who->session) {
+		sh->task[k].origin = who->origin;
+		sh->task[k].origin_at = subject_now();
 	}
 	pthread_mutex_unlock(&sh->lock);
-	return all;
+}
+
+/* Without a lock. False: it would have to wait. */
+static bool look_further(struct subjects *s, const struct subject_query *q, unsigned look, struct who *ret)
+{
+	struct shard *sh = &s->shard[q->pid % SHARDS];
+	struct program p;
+
+	if (look & LOOK_ORIGIN) {
+		if (q->at_once)
+			return false;
+		ret->subject.origin = session_look(ret->subject.session, ret->subject.login_uid);
+		remember_origin(sh, q->pid, &ret->subject);
+	}
+	if (look & LOOK_PROGRAM) {
+		if (!program_look(s, q, &p))
+			return false;
+		remember_program(sh, q->pid, &p);
+		program_tell(&p, program_traced(s, q->pid), ret);
+	}
+	return true;
 }
 
 bool subject_get(struct subjects *s, const struct subject_query *q, struct who *ret)
 {
-	struct program p;
-
 	/* Not all of it: the texts are long, and stand where something points to them. */
 	memset(&ret->subject, 0, sizeof(ret->subject));
 	ret->subject.uid = q->uid;
@@ -194,12 +228,8 @@ bool subject_get(struct subjects *s, const struct subject_query *q, struct who *
 	ret->subject.pid = q->pid;
 	ret->subject.unidentified = true;
 	ret->groups = NULL;
-	if (q->pid != 0 && !ask_thread(s, q, ret)) {
-		if (!program_look(s, q, &p))
-			return false;
-		remember(&s->shard[q->pid % SHARDS], q->pid, &p);
-		program_tell(&p, program_traced(s, q->pid), ret);
-	}
+	if (q->pid != 0 && !look_further(s, q, ask_thread(s, q, ret), ret))
+		return false;
 	ret->groups = groups_get(&s->shard[q->uid % SHARDS], q->uid);
 	if (ret->groups) {
 		ret->subject.groups = ret->groups->gid;

@@ -32,7 +32,8 @@ struct task {
 	int dir_fd, status_fd, cgroup_fd;
 	uint32_t uid, real_uid; /* the real uid as it was when the thread first asked as `uid` */
 	uint32_t session, session_login;
-	enum subject_origin origin; /* of `session`; ORIGIN_UNKNOWN: not found yet */
+	enum subject_origin origin; /* of `session` */
+	int64_t origin_at;	    /* when it was looked for last; 0: never */
 	bool kernel;
 	struct program *program; /* NULL: never looked at */
 	/* What is long to read, as it was in this second, which is subject_now(). */
@@ -63,8 +64,8 @@ struct digest {
 };
 
 struct subjects {
-	int proc_fd, sessions_fd; /* -1: there is no login manager */
-	bool has_login_uid;	  /* the kernel keeps login uids */
+	int proc_fd;
+	bool has_login_uid; /* the kernel keeps login uids */
 	bool sees_namespace;
 	struct program_file namespace; /* of users, our own */
 	struct shard shard[SHARDS];
@@ -74,6 +75,7 @@ struct subjects {
 	struct policy *policy;
 	struct policy *retired[RETIRED]; /* whose paths were told */
 	unsigned retire_at;
+	struct known *known; /* NULL: not looked at yet */
 	struct digest digest[DIGESTS];
 	unsigned next_digest;
 	_Atomic unsigned looking; /* threads that read the mappings of a process */
@@ -98,7 +100,16 @@ bool program_look(struct subjects *s, const struct subject_query *q, struct prog
 bool program_traced(struct subjects *s, uint32_t pid);
 void program_tell(const struct program *p, bool traced, struct who *ret);
 
+/* known.c */
+/* Fills in p->known and p->generation. False: it would have to wait. */
+bool known_find(struct subjects *s, struct program *p, bool may_wait);
+struct known;
+void known_unref(struct known *k); /* under s->lock */
+
 /* unit.c */
 /* Under the shard's lock. */
 void unit_tell(struct subjects *s, struct task *t, uint32_t pid, struct who *ret);
-void session_tell(struct subjects *s, struct task *t, uint32_t pid, unsigned needs, struct who *ret);
+/* False: the origin has to be looked up. */
+bool session_tell(struct subjects *s, struct task *t, uint32_t pid, unsigned needs, struct who *ret);
+/* Without a lock; it may wait. */
+enum subject_origin session_look(uint32_t session, uint32_t login_uid);

@@ -3,13 +3,14 @@
  *
  * A user has a tree of units of his own below user.slice, and may name them as he likes; what lies below system.slice, the machine's service manager alone
  * has put there. */
+#include "fuse/look.h"
 #include "fuse/subject_internal.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #define CGROUP_BYTES  4096
+#define OTHER_SECONDS 10
 #define SESSION_BYTES 4096
 
 static bool ends_with(const char *text, size_t len, const char *end)
@@ -117,23 +118,18 @@ enum subject_origin origin_parse(const char *text, uint32_t session, uint32_t lo
 	return value_of(text, "SEAT", &len) && value_is(text, "REMOTE", "0") && value_is(text, "CLASS", "user") ? ORIGIN_CONSOLE : ORIGIN_OTHER;
 }
 
-/* ORIGIN_UNKNOWN: the login manager has not written it yet, or never will. */
-static enum subject_origin session_look(struct subjects *s, uint32_t session, uint32_t login_uid)
+enum subject_origin session_look(uint32_t session, uint32_t login_uid)
 {
-	char name[16], text[SESSION_BYTES];
-	cleanup_fd int fd = -1;
-	ssize_t n;
+	char text[SESSION_BYTES];
+	ssize_t n = look_session(session, text, sizeof(text) - 1);
 
-	snprintf(name, sizeof(name), "%u", session);
-	fd = s->sessions_fd < 0 ? -1 : openat(s->sessions_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 	if (n <= 0)
-		return ORIGIN_UNKNOWN;
+		return ORIGIN_OTHER;
 	text[n] = '\0';
 	return origin_parse(text, session, login_uid);
 }
 
-void session_tell(struct subjects *s, struct task *t, uint32_t pid, unsigned needs, struct who *ret)
+bool session_tell(struct subjects *s, struct task *t, uint32_t pid, unsigned needs, struct who *ret)
 {
 	struct subject *who = &ret->subject;
 	cleanup_fd int fd = -1;
@@ -143,16 +139,16 @@ void session_tell(struct subjects *s, struct task *t, uint32_t pid, unsigned nee
 	if (t->session == 0 || t->session_login != who->login_uid) {
 		t->session = task_read(s, pid, "sessionid", &fd, text, sizeof(text)) ? (uint32_t)strtoul(text, NULL, 10) : 0;
 		t->session_login = who->login_uid;
-		t->origin = ORIGIN_UNKNOWN;
+		t->origin_at = 0;
 	}
 	who->session = t->session;
 	if (!(needs & NEED_ORIGIN) || !who->session)
-		return;
+		return true;
 	if (who->session == POLICY_NO_UID) {
 		who->origin = who->service ? who->service[0] ? ORIGIN_SERVICE : ORIGIN_OTHER : ORIGIN_UNKNOWN;
-		return;
+		return true;
 	}
-	if (t->origin == ORIGIN_UNKNOWN)
-		t->origin = session_look(s, who->session, who->login_uid);
-	who->origin = t->origin ? t->origin : ORIGIN_OTHER;
+	who->origin = t->origin;
+	/* The login manager may write it a moment after the session has begun; what it has written stays. */
+	return t->origin_at && (t->origin != ORIGIN_OTHER || subject_now() - t->origin_at <= OTHER_SECONDS);
 }

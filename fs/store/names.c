@@ -3,12 +3,10 @@
 
 #include "base/accounts.h"
 #include "exif/reader.h"
-#include "store/program_file.h"
 
 void archive_provide(void)
 {
 	exif_provide();
-	program_file_provide();
 }
 
 static int find_user(void *ctx, const char *name, uint32_t *ret_uid)

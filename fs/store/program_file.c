@@ -1,10 +1,8 @@
 #include "store/program_file.h"
 
-#include "base/helper.h"
 #include "crypt/sha256.h"
 
 #include <fcntl.h>
-#include <string.h>
 #include <sys/sysmacros.h>
 
 #define PIECE 65536
@@ -27,36 +25,9 @@ static errint_t file_stat(int dir_fd, const char *path, int flags, struct progra
 	return 0;
 }
 
-/* In the helper. */
-static errint_t act_program(struct helper_call *c)
-{
-	struct program_file f;
-	errint_t r = c->args[0] == '/' ? file_stat(AT_FDCWD, (char *)c->args, 0, &f) : -EINVAL;
-	return r ? r : helper_reply(c, 0, &f, sizeof f, -1);
-}
-
-void program_file_provide(void)
-{
-	helper_provide(HELPER_PROGRAM, act_program);
-}
-
-/* A confined daemon does not see other people's programs. */
-static errint_t ask(const char *path, struct program_file *ret)
-{
-	struct helper_answer a;
-	errint_t r = helper_ask(HELPER_PROGRAM, path, strlen(path), NULL, &a);
-	if (!r && a.len != sizeof *ret)
-		r = -EPROTO;
-	if (!r)
-		memcpy(ret, a.out, sizeof *ret);
-	free(a.out);
-	cleanup_closep(&a.fd);
-	return r;
-}
-
 errint_t program_file_stat(int dir_fd, const char *path, struct program_file *ret)
 {
-	return dir_fd == AT_FDCWD && helper_started() ? ask(path, ret) : file_stat(dir_fd, path, 0, ret);
+	return file_stat(dir_fd, path, 0, ret);
 }
 
 enum program_state program_file_state(const struct program_file *f)

@@ -11,8 +11,6 @@ struct program_file {
 	int64_t changed_ns;
 	uint32_t mode, uid, links;
 };
-/* Paths are looked at by the helper, where there is one: to be called before it is. */
-void program_file_provide(void);
 /* Of the file at `path`, links followed, without asking a server of files about it. -errno. */
 errint_t program_file_stat(int dir_fd, const char *path, struct program_file *ret);
 static inline bool program_file_same(const struct program_file *a, const struct program_file *b)
