@@ -38,6 +38,12 @@ services = lapse-idx.service
 users = root
 effect = permit
 budget = none
+
+[rule console]
+users = lapse-t2
+origin = console
+effect = permit
+budget = none
 E
 expect_log 'refused: uid'
 archive_new "$TEST_TMP/policy.ini"
@@ -54,6 +60,21 @@ assert last.get("exe-state") == sys.argv[1], last' "$1" || die "the record does 
 
 OURS=system.slice/system-lapse.slice/lapse-idx.service
 for group in $OURS user.slice/system.slice/lapse-idx.service system.slice/lapse-idx.service.d/lapse-idx.service; do service_new $group; done
+SESSIONS=/run/systemd/sessions
+mkdir -p "$SESSIONS"
+forget_sessions() { rm -f "$TEST_TMP"/session.* $(cat "$TEST_TMP"/sessions 2>/dev/null); }
+at_end forget_sessions
+# in_session UID LINES COMMAND…: in a new session of that login uid, of which the login manager has written these lines.
+in_session() {
+	# shellcheck disable=SC2016
+	bash -c 'echo "$0" >/proc/self/loginuid
+		id=$(cat /proc/self/sessionid)
+		echo "$2/$id" >>"$3/sessions"
+		printf "UID=%s\nAUDIT=%s\n$1" "$0" "$id" >"$2/$id"
+		shift 3
+		exec timeout 20 setpriv --reuid lapse-t2 --regid lapse-t2 --clear-groups -- "$@"' "$1" "$2" "$SESSIONS" "$TEST_TMP" "${@:3}"
+}
+T2=$(id -u lapse-t2)
 for transport in $(transports); do
 	note "$transport: the program itself, as its user; its digest where the rule has one"
 	mount_by "$transport"
@@ -73,6 +94,17 @@ for transport in $(transports); do
 	refuse "Permission denied" service user.slice/system.slice/lapse-idx.service cat "$MNT/in/1"
 	refuse "Permission denied" service system.slice/lapse-idx.service.d/lapse-idx.service cat "$MNT/in/1"
 	refuse "Permission denied" cat "$MNT/in/1"
+
+	note "$transport: where a session began, as the login manager has it"
+	if [ "$(cat /proc/self/loginuid)" = 4294967295 ]; then
+		[ "$(in_session "$T2" 'SERVICE=login\nSEAT=seat0\nREMOTE=0\nCLASS=user\n' cat "$MNT/in/1")" = "image 1" ] || die "a session at the console"
+		for lines in 'SERVICE=sshd\nREMOTE=1\nCLASS=user\n' 'SERVICE=login\nSEAT=seat0\nREMOTE=1\nCLASS=user\n' 'SERVICE=cron\nREMOTE=0\nCLASS=user\n' ''; do
+			refuse "Permission denied" in_session "$T2" "$lines" cat "$MNT/in/1"
+		done
+		refuse "Permission denied" in_session 4711 'SERVICE=login\nSEAT=seat0\nREMOTE=0\nCLASS=user\n' cat "$MNT/in/1"
+		forget_sessions
+	fi
+	refuse "Permission denied" as t2 cat "$MNT/in/1"
 	umount_archive
 done
 
