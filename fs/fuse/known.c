@@ -3,10 +3,11 @@
 #include "fuse/subject_internal.h"
 
 #include <string.h>
+#include <time.h>
 
-/* Immutable, but for its references, which are under the subjects' lock. */
+#define AWAIT_SECONDS 1
+
 struct known {
-	unsigned refs;
 	uint64_t generation;
 	int64_t looked_at;
 	size_t count;
@@ -14,19 +15,13 @@ struct known {
 	struct program_file *file;
 };
 
-static void known_free(struct known *k)
+void known_free(struct known *k)
 {
 	if (!k)
 		return;
 	free(k->path);
 	free(k->file);
 	free(k);
-}
-
-void known_unref(struct known *k)
-{
-	if (k && --k->refs == 0)
-		known_free(k);
 }
 
 void subjects_follow(struct subjects *s, struct policy *p, uint64_t generation)
@@ -67,7 +62,7 @@ static struct known *known_look(const struct policy *p, uint64_t generation)
 		count++;
 	if (!k)
 		return NULL;
-	*k = (struct known){.refs = 1, .generation = generation, .looked_at = subject_now()};
+	*k = (struct known){.generation = generation, .looked_at = subject_now()};
 	k->path = calloc(count + 1, sizeof(*k->path));
 	k->file = calloc(count + 1, sizeof(*k->file));
 	for (size_t i = 0; k->path && i < count && policy_program_at(p, i, &named); i++)
@@ -82,49 +77,42 @@ static struct known *known_look(const struct policy *p, uint64_t generation)
 	return k;
 }
 
-/* Looks anew. NULL without memory; a reference. */
-static struct known *known_renew(struct subjects *s)
+/* Looks anew, as the only one. */
+static void known_renew(struct subjects *s)
 {
-	struct known *k, *old;
-	struct policy *p;
-	uint64_t generation;
+	struct known *k;
+	struct policy *p = s->policy ? policy_ref(s->policy) : NULL;
+	uint64_t generation = subjects_generation(s);
 
-	pthread_mutex_lock(&s->lock);
-	p = s->policy ? policy_ref(s->policy) : NULL;
-	generation = subjects_generation(s);
+	s->renewing = true;
 	pthread_mutex_unlock(&s->lock);
 	k = known_look(p, generation);
 	policy_unref(p);
-	if (!k)
-		return NULL;
 	pthread_mutex_lock(&s->lock);
-	old = s->known;
-	s->known = k;
-	k->refs++;
-	known_unref(old);
-	pthread_mutex_unlock(&s->lock);
-	return k;
+	if (k) {
+		known_free(s->known);
+		s->known = k;
+	}
+	s->renewing = false;
+	pthread_cond_broadcast(&s->renewed);
 }
 
-static struct known *known_get(struct subjects *s)
+/* Whoever waits may be the one whom the other waits for: a path may lead through this very mount. */
+static void known_await(struct subjects *s)
 {
-	struct known *k;
+	struct timespec until;
+	int e = 0;
 
-	pthread_mutex_lock(&s->lock);
-	k = s->known;
-	if (k && k->generation == subjects_generation(s) && subject_now() - k->looked_at <= 1)
-		k->refs++;
-	else
-		k = NULL;
-	pthread_mutex_unlock(&s->lock);
-	return k;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += AWAIT_SECONDS;
+	while (s->renewing && !e)
+		e = pthread_cond_timedwait(&s->renewed, &s->lock, &until);
 }
 
-static void known_put(struct subjects *s, struct known *k)
+/* Under the lock. */
+static bool is_current(struct subjects *s)
 {
-	pthread_mutex_lock(&s->lock);
-	known_unref(k);
-	pthread_mutex_unlock(&s->lock);
+	return s->known && s->known->generation == subjects_generation(s);
 }
 
 static size_t find(const struct known *k, struct program *p)
@@ -138,24 +126,30 @@ static size_t find(const struct known *k, struct program *p)
 	return count;
 }
 
+/* Whether it is to be looked at again where the paths lead. */
+static bool is_stale(struct subjects *s, struct program *p)
+{
+	if (!is_current(s))
+		return true;
+	if (subject_now() - s->known->looked_at > 1)
+		return !s->renewing; /* what was a moment ago will do meanwhile */
+	return !find(s->known, p) && has_path(s->known, p->path); /* is it there since a moment ago, or does it only say so? */
+}
+
 bool known_find(struct subjects *s, struct program *p, bool may_wait)
 {
-	struct known *k = known_get(s);
-	bool anew = !k;
+	bool waits;
 
-	if (k && !find(k, p) && has_path(k, p->path)) {
-		/* Is it there since a moment ago, or does it only say so? */
-		known_put(s, k);
-		anew = true;
-	} else if (k) {
-		known_put(s, k);
+	pthread_mutex_lock(&s->lock);
+	waits = is_stale(s, p);
+	if (waits && may_wait) {
+		if (s->renewing)
+			known_await(s);
+		else
+			known_renew(s);
 	}
-	if (!anew)
-		return true;
-	k = may_wait ? known_renew(s) : NULL;
-	if (k) {
-		find(k, p);
-		known_put(s, k);
-	}
-	return may_wait;
+	if (is_current(s))
+		find(s->known, p);
+	pthread_mutex_unlock(&s->lock);
+	return !waits || may_wait;
 }

@@ -17,6 +17,7 @@ struct group_list {
 errint_t subjects_new(struct subjects **ret)
 {
 	struct subjects *s = calloc(1, sizeof(*s));
+	pthread_condattr_t monotonic;
 
 	if (!s)
 		return -ENOMEM;
@@ -28,6 +29,10 @@ errint_t subjects_new(struct subjects **ret)
 	s->has_login_uid = faccessat(s->proc_fd, "self/loginuid", R_OK, 0) == 0;
 	s->sees_namespace = !program_file_stat(s->proc_fd, "self/ns/user", &s->namespace);
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->renewed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	for (size_t i = 0; i < SHARDS; i++) {
 		pthread_mutex_init(&s->shard[i].lock, NULL);
 		task_init(&s->shard[i]);
@@ -55,7 +60,8 @@ void subjects_free(struct subjects *s)
 	for (size_t i = 0; i < RETIRED; i++)
 		policy_unref(s->retired[i]);
 	policy_unref(s->policy);
-	known_unref(s->known);
+	known_free(s->known);
+	pthread_cond_destroy(&s->renewed);
 	pthread_mutex_destroy(&s->lock);
 	close(s->proc_fd);
 	free(s);

@@ -76,6 +76,8 @@ struct subjects {
 	struct policy *retired[RETIRED]; /* whose paths were told */
 	unsigned retire_at;
 	struct known *known; /* NULL: not looked at yet */
+	bool renewing;	     /* somebody looks at it; then `renewed` */
+	pthread_cond_t renewed;
 	struct digest digest[DIGESTS];
 	unsigned next_digest;
 	_Atomic unsigned looking; /* threads that read the mappings of a process */
@@ -104,7 +106,7 @@ void program_tell(const struct program *p, bool traced, struct who *ret);
 /* Fills in p->known and p->generation. False: it would have to wait. */
 bool known_find(struct subjects *s, struct program *p, bool may_wait);
 struct known;
-void known_unref(struct known *k); /* under s->lock */
+void known_free(struct known *k); /* NULL is fine */
 
 /* unit.c */
 /* Under the shard's lock. */

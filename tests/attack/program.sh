@@ -321,4 +321,17 @@ mkdir "$MNT/in"
 echo "image 1" >"$F"
 chmod -R a+rX "$MNT"
 attack
+
+note "a path that leads through this very mount, where lookups ask who is asking: nothing waits for itself"
+sed "s|^programs = |&$TEST_TMP/home/by_link |; s|^budget = none|budget = wide|" "$TEST_TMP/policy.ini" >"$TEST_TMP/through.ini"
+printf '[budget wide]\nnames = 1M/1h\nfiles = 1M/1h\n' >>"$TEST_TMP/through.ini"
+ln -s "$MNT/in/viewer" "$HOME_/by_link"
+check "apply" "$LAPSE" policy apply --reason attack "$TEST_TMP/through.ini" "$MNT" >/dev/null
+jobs=()
+for i in $(seq 8); do
+	CHECK_TIMEOUT=20 as t1 "$BIN/viewer" "$F" >/dev/null &
+	jobs+=($!)
+done
+for j in "${jobs[@]}"; do wait "$j" || die "a reader waits, or is refused"; done
+may "$BIN/viewer" "$F"
 umount_archive
