@@ -1,6 +1,7 @@
 #include "tools/command.h"
 #include "tools/denied.h"
 #include "tools/human.h"
+#include "tools/program.h"
 #include "tools/json.h"
 #include "tools/rows.h"
 #include "tools/say.h"
@@ -269,6 +270,26 @@ static int put_user(const struct args *a, struct ctl_request *q)
 	return EXIT_DONE;
 }
 
+/* … and in what: for rules on programs and services. */
+static int put_asker(const struct args *a, struct ctl_request *q)
+{
+	const char *program = args_value(a, "program"), *service = args_value(a, "service");
+	uint8_t digest[POLICY_DIGEST_BYTES];
+	char text[2 * POLICY_DIGEST_BYTES + 1];
+	if (service)
+		ctl_put(&q->line, "service", service);
+	if (!program)
+		return EXIT_DONE;
+	int e = program_digest(program, digest);
+	if (e != EXIT_DONE)
+		return e;
+	for (size_t i = 0; i < sizeof digest; i++)
+		snprintf(text + 2 * i, 3, "%02x", digest[i]);
+	ctl_put(&q->line, "program", program);
+	ctl_put(&q->line, "sha256", text);
+	return EXIT_DONE;
+}
+
 static int explain_run(const struct args *a)
 {
 	const char *operand = args_operand(a, 0), *below;
@@ -286,6 +307,8 @@ static int explain_run(const struct args *a)
 	ctl_request_begin(&q, "explain");
 	ctl_put(&q.line, "path", below);
 	e = put_user(a, &q);
+	if (e == EXIT_DONE)
+		e = put_asker(a, &q);
 	if (e != EXIT_DONE) {
 		ctl_request_free(&q);
 		target_close(&t);
@@ -307,6 +330,8 @@ static int explain_run(const struct args *a)
 static const struct option_def options[] = {
 	{"json", 'J', NULL, "print JSON"},
 	{"as", '\0', "USER", "what this user may read, or with --denied was refused (root only)"},
+	{"program", '\0', "PROGRAM", "in this program, an absolute path, for rules that name programs"},
+	{"service", '\0', "UNIT", "in this service, for rules that name services"},
 	{"denied", 'd', NULL, "why you were refused the last time, at all or at PATH, and until when"},
 	{"archive", 'a', "DIR", "PATH is below the root of this archive, which need not be mounted"},
 	OPTIONS_END,

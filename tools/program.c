@@ -174,11 +174,14 @@ static void print_fragment(const struct policy *p, const char *path, const uint8
 	printf("\n");
 }
 
-static int trust_file(const char *path, uint8_t digest[static POLICY_DIGEST_BYTES])
+int program_digest(const char *path, uint8_t digest[static POLICY_DIGEST_BYTES])
 {
 	struct program_file f;
-	errint_t r = program_file_stat(AT_FDCWD, path, &f);
+	errint_t r;
 
+	if (path[0] != '/')
+		return say_usage("a program is named by its absolute path, not '%s'", path);
+	r = program_file_stat(AT_FDCWD, path, &f);
 	if (!r && !S_ISREG(f.mode))
 		return say_error("%s is no file", path);
 	if (!r)
@@ -200,9 +203,7 @@ static int trust_run(const struct args *a)
 	struct target t;
 	int e;
 
-	if (path[0] != '/')
-		return say_usage("a program is named by its absolute path, not '%s'", path);
-	e = trust_file(path, digest);
+	e = program_digest(path, digest);
 	if (e == EXIT_DONE)
 		e = target_open(a, args_operand(a, 1), "policy-show", &t);
 	if (e != EXIT_DONE)

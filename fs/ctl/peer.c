@@ -89,3 +89,26 @@ void verb_subject(const struct ctl_call *c, struct subject *ret, uint32_t groups
 	ret->group_count = 0;
 	ret->unidentified = true;
 }
+
+static bool digest_of(const char *text, uint8_t ret[static POLICY_DIGEST_BYTES])
+{
+	for (size_t i = 0; i < POLICY_DIGEST_BYTES; i++)
+		if (sscanf(text + 2 * i, "%2hhx", &ret[i]) != 1)
+			return false;
+	return true;
+}
+
+errint_t verb_asker(struct ctl_call *c, struct subject *who)
+{
+	const char *program = ctl_str(c->args, "program"), *digest = ctl_str(c->args, "sha256");
+	who->service = ctl_str(c->args, "service");
+	who->origin = who->service[0] ? ORIGIN_SERVICE : ORIGIN_OTHER;
+	who->program = (struct subject_program){.state = PROGRAM_VALID, .inode = 1, .hashed = digest[0] != '\0'};
+	if (policy_program_interprets(program))
+		who->program.state = PROGRAM_SCRIPT;
+	if (program[0])
+		who->program.known[0] = program;
+	if (who->program.hashed && (strspn(digest, "0123456789abcdef") != 2 * POLICY_DIGEST_BYTES || digest[2 * POLICY_DIGEST_BYTES] || !digest_of(digest, who->program.sha256)))
+		return verb_fail(c, -EINVAL, "That is no SHA-256");
+	return 0;
+}

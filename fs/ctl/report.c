@@ -102,7 +102,9 @@ static errint_t explain_subject(struct ctl_call *c, struct subject *who, uint32_
 {
 	int64_t uid = -1, gid = 0;
 	verb_subject(c, who, groups);
-	errint_t r = verb_number(c, "uid", &uid);
+	errint_t r = verb_asker(c, who);
+	if (!r)
+		r = verb_number(c, "uid", &uid);
 	if (!r)
 		r = verb_number(c, "gid", &gid);
 	if (r || uid < 0)

@@ -18,6 +18,10 @@ const char *verb_key_word(unsigned kind);
 /* The subject that the peer is, as the kernel tells it; its groups lie in `groups`. */
 void verb_subject(const struct ctl_call *c, struct subject *ret, uint32_t groups[static CTL_GROUPS_MAX]);
 
+/* What it would run in, for the rules: the arguments program, sha256, service of the request; of what is not given, nothing that a rule names. They live as long
+ * as the request. */
+errint_t verb_asker(struct ctl_call *c, struct subject *who);
+
 errint_t verb_status(struct ctl_call *c);
 errint_t verb_put_anchor(struct ctl_call *c); /* the rows of anchor-status */
 errint_t verb_anchor_status(struct ctl_call *c);

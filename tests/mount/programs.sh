@@ -58,6 +58,18 @@ last = [r for r in map(json.loads, filter(str.strip, sys.stdin)) if r.get("kind"
 assert last.get("exe-state") == sys.argv[1], last' "$1" || die "the record does not say $1"
 }
 
+explains() {
+	local want=$1
+	shift
+	timeout 20 "$LAPSE" explain --json "$@" "$MNT/in/1" | python3 -c '
+import json, sys
+def guard(x):
+    if isinstance(x, dict):
+        return x.get("guard") or next(filter(None, map(guard, x.values())), None)
+    return next(filter(None, map(guard, x)), None) if isinstance(x, list) else None
+got = guard(json.load(sys.stdin))
+assert got == sys.argv[1], got' "$want" || die "explain $*: not $want"
+}
 OURS=system.slice/system-lapse.slice/lapse-idx.service
 for group in $OURS user.slice/system.slice/lapse-idx.service system.slice/lapse-idx.service.d/lapse-idx.service; do service_new $group; done
 SESSIONS=/run/systemd/sessions
@@ -86,6 +98,12 @@ for transport in $(transports); do
 	reads "$BIN/lister" -n1 "$MNT/in/1"
 	for i in 1 2 3; do reads "$BIN/viewer" "$MNT/in/1"; done
 	refuse "Permission denied" as t2 "$BIN/viewer" "$MNT/in/1"
+	explains permit --as lapse-t1 --program "$BIN/viewer"
+	explains permit --as lapse-t1 --program "$BIN/lister"
+	explains deny-rule --as lapse-t1 --program "$BIN/other"
+	explains deny-rule --as lapse-t1
+	explains permit --service lapse-idx.service
+	explains deny-rule
 	refused "$BIN/other" "$MNT/in/1"
 	refused cat "$MNT/in/1"
 
