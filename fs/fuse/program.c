@@ -103,7 +103,8 @@ bool program_look(struct subjects *s, const struct subject_query *q, struct prog
 		return true;
 	n = readlinkat(dir, "exe", ret->path, sizeof(ret->path) - 1);
 	ret->path[n > 0 ? n : 0] = '\0';
-	if (!known_find(s, ret, !q->at_once))
+	/* The helper may be looking where the paths lead, through this mount: it cannot be asked that meanwhile. */
+	if (!program_file_same(&ret->file, &s->own) && !known_find(s, ret, !q->at_once))
 		return false;
 	ret->state = state_of(s, dir, ret);
 	if (ret->state != PROGRAM_VALID || !ret->known[0])

@@ -27,6 +27,8 @@ errint_t subjects_new(struct subjects **ret)
 		return -errno;
 	}
 	s->has_login_uid = faccessat(s->proc_fd, "self/loginuid", R_OK, 0) == 0;
+	if (program_file_stat(s->proc_fd, "self/exe", &s->own))
+		s->own = (struct program_file){.inode = 0};
 	s->sees_namespace = !program_file_stat(s->proc_fd, "self/ns/user", &s->namespace);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&monotonic);

@@ -68,6 +68,7 @@ struct subjects {
 	bool has_login_uid; /* the kernel keeps login uids */
 	bool sees_namespace;
 	struct program_file namespace; /* of users, our own */
+	struct program_file own;       /* what we run, and the helper */
 	struct shard shard[SHARDS];
 
 	pthread_mutex_t lock; /* the rest; a leaf */
