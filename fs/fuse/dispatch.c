@@ -89,6 +89,7 @@ static void *work(void *arg)
 	struct pool *p = arg;
 	struct job *j;
 
+	pthread_setname_np(pthread_self(), "lapse-work"); /* others' names are files in /proc, which is read-only by now */
 	while ((j = queue_take(&p->todo))) {
 		j->may_wait = true;
 		op_table[j->op].run(j);
@@ -102,6 +103,7 @@ static void *reply_all(void *arg)
 	struct pool *p = arg;
 	struct job *j;
 
+	pthread_setname_np(pthread_self(), "lapse-reply");
 	while ((j = queue_take(&p->done))) {
 		answer(j);
 		pthread_mutex_lock(&p->free_lock);
@@ -143,13 +145,8 @@ errint_t pool_start(unsigned workers, size_t entries, struct pool **ret)
 		pool_free(p);
 		return -EAGAIN;
 	}
-	pthread_setname_np(p->replier, "lapse-reply");
-	while (p->workers < workers && !pthread_create(&p->worker[p->workers], NULL, work, p)) {
-		char name[16];
-
-		snprintf(name, sizeof(name), "lapse-work-%u", p->workers);
-		pthread_setname_np(p->worker[p->workers++], name);
-	}
+	while (p->workers < workers && !pthread_create(&p->worker[p->workers], NULL, work, p))
+		p->workers++;
 	if (p->workers == 0) {
 		pool_stop(p);
 		return -EAGAIN;
