@@ -302,14 +302,20 @@ attack() {
 	[ "$(as t1 "$BIN/viewer" then "$BIN/other" "$F" 2>/dev/null)" = "image 1" ] || die "what came after the viewer read as well, or the viewer did not"
 	said valid
 	[ "$(as t1 "$BIN/viewer" then "$BIN/exact" "$F" 2>/dev/null)" = $'image 1\nimage 1' ] || die "one trusted program after another"
-	for program in other viewer; do
-		setpriv --reuid lapse-t1 --regid lapse-t1 --clear-groups -- "$BIN/viewer" "$F" >"$TEST_TMP/out" &
-		pid=$!
-		wait $pid || die "the viewer"
-		got=$("$BIN/hide" pid "$BIN/$program" "$F" $pid "$(id -u lapse-t1)" 2>"$SEEN") || true
-		! grep clone3 "$SEEN" || die "the number $pid cannot be had again"
-		if [ $program = other ]; then [ "$got" = "" ] || die "another program under the viewer's number"; else [ "$got" = "image 1" ] || die "the viewer under its old number"; fi
-	done
+	# under_its_number PROGRAM: what it shows under the number of a viewer that has just read; another process may be quicker to have that.
+	under_its_number() {
+		local n
+		for ((n = 0; n < 50; n++)); do
+			setpriv --reuid lapse-t1 --regid lapse-t1 --clear-groups -- "$BIN/viewer" "$F" >"$TEST_TMP/out" &
+			pid=$!
+			wait $pid || die "the viewer"
+			"$BIN/hide" pid "$BIN/$1" "$F" $pid "$(id -u lapse-t1)" >"$TEST_TMP/out" 2>"$SEEN" || true
+			grep -q clone3 "$SEEN" || { cat "$TEST_TMP/out"; return 0; }
+		done
+		die "no number can be had again"
+	}
+	[ "$(under_its_number other)" = "" ] || die "another program under the viewer's number"
+	[ "$(under_its_number viewer)" = "image 1" ] || die "the viewer under its old number"
 
 	note "41: into somebody's service: only who may write its control group; a name of one's own is no service"
 	[ "$(service system.slice/lapse-svc.service setpriv --reuid lapse-t1 --regid lapse-t1 --clear-groups -- cat "$F")" = "image 1" ] || die "the service itself"

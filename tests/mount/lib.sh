@@ -203,14 +203,18 @@ group_top() {
 	[ -e "$top/cgroup.procs" ] || die "no control groups are mounted"
 	echo "$top"
 }
+# What others use as well, such as system.slice, stays as long as they do.
+service_end() {
+	local group=$1 n
+	for ((n = 0; n < 100; n++)); do ! rmdir "$group" 2>/dev/null || break; sleep 0.1; done
+	while group=$(dirname "$group") && [ "$group" != "$(group_top)" ] && rmdir "$group" 2>/dev/null; do :; done
+}
 service_new() {
-	local top parts part
-	top=$(group_top)
-	IFS=/ read -ra parts <<<"$1"
-	for part in "${parts[@]}"; do
-		top=$top/$part
-		[ -d "$top" ] || { mkdir "$top" && at_end wait_until 10 rmdir "$top"; }
-	done
+	local group n
+	group=$(group_top)/$1
+	for ((n = 0; n < 20; n++)); do ! mkdir -p "$group" 2>/dev/null || break; done
+	[ -d "$group" ] || die "the control group $group cannot be made"
+	at_end service_end "$group"
 }
 service() {
 	local group
