@@ -144,7 +144,7 @@ def strangers(clock):
         u.end()
 
 
-KINDS = {"visit": visit, "day": lambda c: days(c, 1, 20 * MINUTE), "month": lambda c: days(c, 29, 2 * HOUR), "thirty": lambda c: days(c, 30, 2 * HOUR),
+KINDS = {"visit": visit, "day": lambda c: days(c, 1, 20 * MINUTE), "month": lambda c: days(c, 28, 2 * HOUR), "thirty": lambda c: days(c, 30, 2 * HOUR),
          "jump": jump, "at-once": at_once, "strangers": strangers, "settle": lambda c: c.go(4000)}
 
 if __name__ == "__main__":
