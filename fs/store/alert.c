@@ -67,12 +67,14 @@ void alerts_free(struct archive *a)
 
 /* ---- raising ------------------------------------------------------------------------------------------------------------------ */
 
-/* Refusals as they have always been said; conditions under a word of their own; what people have done is on the record and in their hands. */
+/* What a reader or a grant brings about is said as it is; conditions are, under a word of their own; what people have done is on the record and in their hands. */
 static const char *line_prefix(enum alert_event e)
 {
 	switch (e) {
 	case ALERT_REFUSED:
 	case ALERT_OVER_BUDGET:
+	case ALERT_CANARY:
+	case ALERT_GRANT:
 		return "";
 	case ALERT_LOCKOUT:
 	case ALERT_UNLOCKED:

@@ -383,6 +383,8 @@ errint_t archive_grant_request(struct archive *a, const struct grant_request *as
 	pthread_mutex_unlock(&a->gate->apply_lock);
 	if (!e && !waits)
 		say_in_force(a, o->who, ret);
+	else if (!e)
+		archive_tell(a, ALERT_GRANT, o->who, NULL, "break-glass: grant %" PRIu64 " for uid %" PRIu32 " waits for approval: %s", ret->id, ret->uid, ret->reason);
 	return e;
 }
 
@@ -482,5 +484,7 @@ errint_t archive_grant_revoke(struct archive *a, uint64_t id, const struct ancho
 		pthread_mutex_unlock(&g->guard_lock);
 	}
 	pthread_mutex_unlock(&g->apply_lock);
+	if (!e)
+		archive_tell(a, ALERT_GRANT, o->who, NULL, "break-glass: grant %" PRIu64 " was revoked: %s", id, o->reason);
 	return e;
 }

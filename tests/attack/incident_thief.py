@@ -12,10 +12,6 @@ GIVES_UP = 12  # refusals in a row
 HURRY = 16  # processes, when he tries many
 
 
-def listing(mount):
-    return sorted(os.path.join(d, n) for d, _, names in os.walk(mount) for n in names if n.endswith(".jpg"))
-
-
 def is_it(name, data):
     number = os.path.basename(name)[:-4]
     return b" image " + number.encode() + b" " in data and data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")
@@ -23,11 +19,35 @@ def is_it(name, data):
 
 class Thief:
     def __init__(self, mount, loot):
-        self.mount, self.loot, self.seen = mount, os.path.join(loot, "names"), 0
-        self.left = [os.path.relpath(n, mount) for n in listing(mount)]
+        self.mount, self.loot, self.seen, self.left = mount, os.path.join(loot, "names"), 0, []
+        self.lists, self.listed = os.path.join(loot, "lists"), set()
+        os.makedirs(self.lists, mode=0o777, exist_ok=True)
+
+    def look_around(self):
+        """Lists what none of his identities has listed yet, as far as he is let; what was listed once is in a file."""
+        for lane in [""] + sorted(open(self.list_of("")).read().split() if os.path.exists(self.list_of("")) else []):
+            if not os.path.exists(self.list_of(lane)):
+                try:
+                    names = os.listdir(os.path.join(self.mount, lane))
+                except OSError:
+                    return
+                with open(self.list_of(lane) + f".{os.getpid()}", "w") as f:
+                    f.write("\n".join(sorted(names)))
+                os.rename(f.name, self.list_of(lane))
+                if not lane:
+                    return self.look_around()
+            if lane not in self.listed and lane:
+                self.listed.add(lane)
+                self.left += [lane + "/" + n for n in open(self.list_of(lane)).read().split()]
+
+    def list_of(self, lane):
+        return os.path.join(self.lists, lane or "lanes")
 
     def catch_up(self):
         """What his other identities have got meanwhile is not wanted any more."""
+        if len(self.left) < 2000:
+            self.look_around()
+            self.seen = 0
         if not os.path.exists(self.loot):
             return
         with open(self.loot) as f:
@@ -87,8 +107,8 @@ class Thief:
 
 
 def main():
-    thief = Thief(*sys.argv[1:])
     os.umask(0)
+    thief = Thief(*sys.argv[1:])
     print("ready", flush=True)
     for line in sys.stdin:
         word, *rest = line.split()
