@@ -21,8 +21,9 @@ mkdir -p "$MNT"
 check "init" "$LAPSE" init "$ARC" --key-file "$KEY" --no-recovery-key --expire-after 1y --anchor "$TEST_TMP/anchor" >/dev/null 2>"$TEST_TMP/init.err"
 mount_archive
 CHECK_TIMEOUT=400 check "$IMAGES images" python3 -B "$DIR/incident_images.py" "$MNT" "$IMAGES"
-[ "$(find "$MNT" -name '*.jpg' | wc -l)" = "$IMAGES" ] || die "images"
-[ "$(find "$MNT" -name '000042.jpg' -exec file -b --mime-type {} +)" = image/jpeg ] || note "(no file(1) to look at one)"
+catalogued() { [ "$("$LAPSE" status --metrics "$MNT" | sed -n 's/^lapse_files{.*} //p')" = "$IMAGES" ]; }
+wait_until 60 catalogued
+[ "$(file -b --mime-type "$MNT/lane-000/000042.jpg")" = image/jpeg ] || note "(no file(1) to look at one)"
 echo "0 0" >"$TEST_TMP/incident-clock"
 happens() { CHECK_TIMEOUT=900 check "$*" python3 -B "$DIR/incident_months.py" "$@"; }
 happens settle # what root has made is root's own for an hour

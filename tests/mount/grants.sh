@@ -91,7 +91,7 @@ refuse "asked for themselves" login_as t2 "$LAPSE" grant approve "$one" --reason
 refuse "asked for themselves" login_as t1 "$LAPSE" grant approve "$one" --reason "for me" "$MNT"
 refuse "asked for themselves" login_as t3 setpriv --ruid lapse-t2 --euid 0 -- "$LAPSE" grant approve "$one" --reason "really me" "$MNT"
 refuse "logged in as themselves" "$LAPSE" grant approve "$one" --reason seen "$MNT"
-refuse "only root" as t3 "$LAPSE" grant approve "$one" --reason "no role" "$MNT"
+refuse "Only root" as t3 "$LAPSE" grant approve "$one" --reason "no role" "$MNT"
 refuse "no grant" login_as t3 "$LAPSE" grant approve 999999 --reason x "$MNT"
 refuse "Disk quota exceeded" read_as t1 in/1.jpg
 umount_archive
