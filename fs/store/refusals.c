@@ -138,8 +138,10 @@ static void why(const struct audit_record *r, const struct guard_verdict *v, con
 		snprintf(out, cap, ", the archive is closed for %" PRId64 " s", left_s);
 	else if (v->effect == GUARD_DENY_LOCKOUT)
 		snprintf(out, cap, ", %slocked out by budget %s for %" PRId64 " s", v->locked_count ? "now " : "", r->budget, left_s);
-	else if (r->budget[0])
+	else if (r->budget[0] && left_s)
 		snprintf(out, cap, ", budget %s (%s) at its limit, next free in %" PRId64 " s", r->budget, window, left_s);
+	else if (r->budget[0])
+		snprintf(out, cap, ", budget %s (%s) at its limit", r->budget, window);
 	else
 		*out = '\0';
 }
