@@ -67,14 +67,12 @@ void alerts_free(struct archive *a)
 
 /* ---- raising ------------------------------------------------------------------------------------------------------------------ */
 
-/* What a reader or a grant brings about is said as it is; conditions are, under a word of their own; what people have done is on the record and in their hands. */
+/* Refusals as they have always been said; the rest under a word of its own, but for what people have done, which is on the record and in their hands. */
 static const char *line_prefix(enum alert_event e)
 {
 	switch (e) {
 	case ALERT_REFUSED:
 	case ALERT_OVER_BUDGET:
-	case ALERT_CANARY:
-	case ALERT_GRANT:
 		return "";
 	case ALERT_LOCKOUT:
 	case ALERT_UNLOCKED:
