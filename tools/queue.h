@@ -9,7 +9,7 @@ struct queue_table {
 	const struct column *column;
 	size_t columns;
 	int sort; /* column to sort by; -1: as they come */
-	bool reverse, complete;
+	bool reverse, complete, degraded;
 	int64_t now, epoch_seconds;
 	size_t limit;      /* of rows that are sorted here; 0: none */
 	struct rows rows;  /* kept until they are sorted */

@@ -60,6 +60,8 @@ void queue_now(struct queue_table *q, const struct ctl_line *row)
 	q->complete = ctl_num(row, "complete", 1);
 	table_note(q->table, "now", q->now);
 	table_note(q->table, "complete", q->complete);
+	q->degraded = ctl_num(row, "degraded", 0);
+	table_note(q->table, "degraded", q->degraded);
 }
 
 void queue_time_cell(struct table *t, size_t column, int64_t when)
@@ -144,7 +146,10 @@ static void print_row(struct queue_table *q, const struct ctl_line *row)
 	queue_time_cell(t, C_BASIS, ctl_num(row, "basis", 0));
 	optional_time_cell(t, C_COMMITS, ctl_num(row, "commits", 0));
 	optional_time_cell(t, C_RETAIN, ctl_num(row, "retain-until", INT64_MIN));
-	queue_time_cell(t, C_SHREDDED, shredded_at(q, row));
+	if (q->degraded && shredded_at(q, row) != INT64_MAX)
+		table_text(t, C_SHREDDED, table_for_programs(t) ? NULL : "not while an anchor is degraded");
+	else
+		queue_time_cell(t, C_SHREDDED, shredded_at(q, row));
 	table_number(t, C_EPOCH, ctl_num(row, "epoch", 0), NULL);
 	table_text(t, C_ID, ctl_str(row, "id"));
 	table_text(t, C_PATH, ctl_str(row, "path")[0] ? ctl_str(row, "path") : NULL);

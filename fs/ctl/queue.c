@@ -14,6 +14,7 @@ static errint_t put_now(struct ctl_call *c, const struct archive_status *s)
 	ctl_put_u64(&c->out, "epoch-seconds", s->epoch_seconds);
 	ctl_put_u64(&c->out, "files", s->files);
 	ctl_put_i64(&c->out, "complete", s->catalogue_complete);
+	ctl_put_i64(&c->out, "degraded", s->anchor_error != 0);
 	return verb_row(c);
 }
 

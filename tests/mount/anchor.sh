@@ -75,10 +75,13 @@ wait_until 10 degraded "$B"
 status_says "degraded: not shredded on $B"
 lag() { [ "$({ "$LAPSE" status "$MNT" --json || true; } | python3 -c 'import json,sys; print(json.load(sys.stdin)["shred-lag"])')" -"$1" "$2" ]; }
 echo short >"$MNT/short/a"
+shredded() { "$LAPSE" queue "$MNT" --all -o SHREDDED,PATH; }
+shredded | grep -q 'not while an anchor is degraded' || die "queue tells a date at which keys are destroyed: $(shredded)"
 wait_until 20 test ! -e "$MNT/short/a"
 wait_until 10 lag ge 3
 mv "$B.away" "$B"
 wait_until 10 fine "$B"
+! shredded | grep -q degraded || die "queue: $(shredded)"
 wait_until 10 lag eq 0
 
 note "an unreachable copy is dropped with a reason; the last one never; a dropped file is overwritten"
