@@ -2,18 +2,9 @@
 # Files of a class that counts from the date of capture: real JPEGs, whose EXIF data says when; what is believed of it, what is not, and what the process that
 # reads it may do. With the build whose clock is injected.
 . "$(dirname "$0")/lib.sh"
-LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
-export LAPSE_TEST_CLOCK=$TEST_TMP/clock
-ahead=0
-pass() { # pass SECONDS: so much later, by every clock
-	ahead=$((ahead + $1))
-	python3 - "$LAPSE_TEST_CLOCK" $ahead <<'P'
-import os, struct, sys
-fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
-os.pwrite(fd, struct.pack("<qqI4x", int(sys.argv[2]) * 10**9, int(sys.argv[2]) * 10**9, 1), 0)
-P
-}
-now() { echo $(($(date +%s) + ahead)); }
+with_test_clock
+pass() { clock $((now + $1)); } # so many seconds later
+now() { echo $(($(date +%s) + now)); }
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]
 version = 1
@@ -42,7 +33,6 @@ expire-after = 1d
 effect = permit
 budget = none
 E
-pass 0
 archive_new "$TEST_TMP/policy.ini" --epoch 1min
 mount_archive
 mkdir "$MNT/photos" "$MNT/kept" "$MNT/plain"
