@@ -94,7 +94,7 @@ static const struct keyword audit_keys[] = {
 	{"fsync", V_FSYNC, 0, AT(audit_section, fsync_ms), NULL, NULL},
 	{LATER("keep-names", V_KEEP)},
 	{LATER("retain-for", V_DURATION)},
-	{LATER("reserve", V_BYTES)},
+	{"reserve", V_BYTES, 0, AT(audit_section, reserve), NULL, NULL},
 	{"checkpoints", V_PATHS, 0, AT(audit_section, checkpoints), NULL, NULL},
 	{"checkpoint-every", V_SPAN, 0, AT(audit_section, checkpoint_every), NULL, NULL},
 	{"syslog", V_BOOL, 0, AT(audit_section, syslog), NULL, NULL},

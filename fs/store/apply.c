@@ -92,6 +92,7 @@ static void swap_in(struct archive *a, struct in_force *next)
 	pthread_mutex_unlock(&g->guard_lock);
 	tclock_settings(a->clock, ps);
 	audit_fsync_ms(a->audit, ps->audit_fsync_ms);
+	audit_reserve_bytes(a->audit, ps->audit_reserve);
 	pthread_mutex_lock(&g->policy_lock);
 	struct in_force old = g->now;
 	g->undo_until = next->applied_at + policy_settings(old.policy)->undo_seconds;

@@ -64,6 +64,7 @@ errint_t store_open_clock(struct archive *a, struct fault *f)
 	const struct policy_settings *ps = policy_settings(p);
 	errint_t r = tclock_open(&a->clock, s.trusted_ns > l.last_trusted_ns ? s.trusted_ns : l.last_trusted_ns, ps);
 	audit_fsync_ms(a->audit, ps->audit_fsync_ms);
+	audit_reserve_bytes(a->audit, ps->audit_reserve);
 	a->acl = ps->acl;
 	policy_unref(p);
 	return r ? fault_set(f, r, "the trusted clock could not be started: %s", strerror(-r)) : 0;

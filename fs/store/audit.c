@@ -32,7 +32,7 @@ static void reserve_make(struct audit *l)
 	cleanup_fd int fd = openat(l->dirfd, RESERVE_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return;
-	l->has_reserve = posix_fallocate(fd, 0, RESERVE_BYTES) == 0;
+	l->has_reserve = !ftruncate(fd, (off_t)l->reserve_bytes) && posix_fallocate(fd, 0, (off_t)l->reserve_bytes) == 0;
 	if (!l->has_reserve)
 		unlinkat(l->dirfd, RESERVE_NAME, 0);
 }
@@ -271,6 +271,16 @@ errint_t audit_start(struct audit *l)
 	return -e;
 }
 
+void audit_reserve_bytes(struct audit *l, uint64_t bytes)
+{
+	pthread_mutex_lock(&l->lock);
+	if (!l->readonly && bytes != l->reserve_bytes) {
+		l->reserve_bytes = bytes;
+		reserve_make(l);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
 void audit_use_reserve(struct audit *l)
 {
 	pthread_mutex_lock(&l->lock);
@@ -332,6 +342,7 @@ static errint_t open_log(int dirfd, const struct segment_keys *k, uint64_t ancho
 	l->readonly = readonly;
 	l->keys = *k;
 	l->segment_max = SEGMENT_BYTES;
+	l->reserve_bytes = RESERVE_BYTES;
 	atomic_init(&l->fsync_ms, fsync_ms);
 	l->keys.log = secret_alloc(sizeof *l->keys.log);
 	errint_t r = l->keys.log ? 0 : -ENOMEM;

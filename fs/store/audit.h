@@ -26,6 +26,8 @@ errint_t audit_append(struct audit *l, struct audit_record *r);
 errint_t audit_sync(struct audit *l);
 /* Gives up the reserve, so that something else that is to be kept can be written on a full disk. */
 void audit_use_reserve(struct audit *l);
+/* How much space is kept for acts of administration; 4 MiB before the first call. Without room for it there is less, and it is tried again. */
+void audit_reserve_bytes(struct audit *l, uint64_t bytes);
 void audit_fsync_ms(struct audit *l, int64_t fsync_ms);
 
 void audit_head(struct audit *l, uint64_t *ret_sequence, uint8_t ret_head[static DIGEST_BYTES]);

@@ -24,6 +24,7 @@ struct audit {
 	uint64_t synced; /* records up to this one are on disk */
 	uint64_t first, segments, closed_bytes, segment_max;
 	bool has_reserve;
+	uint64_t reserve_bytes;
 	time_t reserve_tried; /* monotonic seconds */
 	errint_t error;
 	int64_t last_trusted_ns;

@@ -24,5 +24,25 @@ umount_archive
 mount_archive
 cmp "$TEST_TMP/image" "$MNT/first.jpg" || die "after a remount"
 cmp "$TEST_TMP/image" "$MNT/again.jpg" || die "after a remount"
+
+note "not a byte is left: reads and new files are refused, what an administrator does is done and on the record, from the reserve"
+expect_log 'the log uses its reserve|could not be written|cannot be written|audit'
+{ cat "$TEST_TMP/open.ini"; printf '\n[audit]\nreserve = 1M\n'; } >"$TEST_TMP/reserve.ini"
+check "policy apply" "$LAPSE" policy apply "$TEST_TMP/reserve.ini" "$MNT" >/dev/null
+reserve=$ARC/.lapse/audit/reserve
+wait_until 10 sh -c "[ \"\$(stat -c %s '$reserve')\" = 1048576 ]"
+dd if=/dev/zero of="$TEST_TMP/small/filler" bs=64k 2>/dev/null || true
+dd if=/dev/zero of="$TEST_TMP/small/filler" bs=1 count=4096 oflag=append conv=notrunc 2>/dev/null || true
+refused_read() { ! timeout 10 cat "$MNT/first.jpg" >/dev/null 2>"$TEST_TMP/err"; }
+wait_until 30 refused_read # the log's last page had room for some
+grep -qE 'Input/output error|No space' "$TEST_TMP/err" || die "a read that cannot be recorded: $(cat "$TEST_TMP/err")"
+check "an administrator's act" "$LAPSE" guard close "$MNT" --until 1h --reason "disk full" >"$TEST_TMP/out"
+[ ! -e "$reserve" ] || die "the reserve was not needed"
+rm "${TEST_TMP:?}/small/filler"
+"$LAPSE" audit tail "$MNT" -n 3 --kind guard --json >"$TEST_TMP/said"
+grep -q 'disk full' "$TEST_TMP/said" || die "the act is not on the record: $(cat "$TEST_TMP/said")"
+check "open again" "$LAPSE" guard open "$MNT" --reason "room again" >"$TEST_TMP/out"
+cmp "$TEST_TMP/image" "$MNT/first.jpg" || die "after room was made"
+check "the log is whole" "$LAPSE" audit verify "$MNT" >"$TEST_TMP/said"
 umount_archive
 umount "$TEST_TMP/small"
