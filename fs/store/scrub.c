@@ -225,7 +225,7 @@ static errint_t scrub_into(struct scrub *s, const struct at *at, const char *aft
 	return r;
 }
 
-/* ---- what is missing ------------------------------------------------------------------------------------------------------- */
+/* ---- what is missing, or of an earlier time ------------------------------------------------------------------------------------------------------- */
 
 struct missing {
 	struct scrub *s;
@@ -233,26 +233,39 @@ struct missing {
 	size_t count, cap, again;
 };
 
-static bool row_there(struct archive *a, const struct catalogue_row *row, struct inode **ret_dir)
+/* The same file of a lower generation than the catalogue has seen: a header is written before its row. */
+static bool is_older(struct archive *a, struct dir_use *u, const struct catalogue_row *row)
+{
+	char name[NAME_PLAIN_MAX + 1];
+	struct file_header h;
+	size_t len;
+	int slot;
+	if (backing_name_open(a, u, row->backing, name, &len) || file_header_at(a, u, row->backing, name, len, &h, &slot))
+		return false;
+	return !memcmp(h.file_id, row->file_id, FILE_ID_BYTES) && h.generation < row->generation;
+}
+
+enum row_state { ROW_THERE, ROW_MISSING, ROW_OLDER };
+
+static enum row_state row_state(struct archive *a, const struct catalogue_row *row, struct inode **ret_dir)
 {
 	struct dir_use u;
 	struct stat st;
 	*ret_dir = NULL;
-	if (dir_by_id(a, row->dir_id, ret_dir))
-		return false;
-	bool there = dir_pin(a, *ret_dir, &u) == 0;
-	if (there) {
-		there = !fstatat(u.fd, row->backing, &st, AT_SYMLINK_NOFOLLOW);
-		dir_leave(a, &u);
-	}
-	return there;
+	if (dir_by_id(a, row->dir_id, ret_dir) || dir_pin(a, *ret_dir, &u))
+		return ROW_MISSING;
+	enum row_state state = fstatat(u.fd, row->backing, &st, AT_SYMLINK_NOFOLLOW) ? ROW_MISSING
+			       : S_ISREG(st.st_mode) && is_older(a, &u, row)	   ? ROW_OLDER
+										   : ROW_THERE;
+	dir_leave(a, &u);
+	return state;
 }
 
 static errint_t look_for(void *ctx, const struct catalogue_row *row)
 {
 	struct missing *m = ctx;
 	struct inode *dir;
-	bool there = row_there(m->s->a, row, &dir);
+	bool there = row_state(m->s->a, row, &dir) == ROW_THERE;
 	if (dir)
 		inode_unref(m->s->a, dir);
 	if (there)
@@ -269,7 +282,7 @@ static errint_t look_for(void *ctx, const struct catalogue_row *row)
 	return 0;
 }
 
-/* Still in the catalogue, when all that was done has reached it, and still not there: nobody of lapse's has removed it. */
+/* Still in the catalogue, when all that was done has reached it, and still not as it says: nobody of lapse's has done that. */
 static errint_t look_again(void *ctx, const struct catalogue_row *row)
 {
 	struct missing *m = ctx;
@@ -278,12 +291,17 @@ static errint_t look_again(void *ctx, const struct catalogue_row *row)
 	bool known = false;
 	for (size_t i = 0; !known && i < m->count; i++)
 		known = !memcmp(m->row[i].place, row->place, HOME_BYTES);
-	if (!known || row_there(m->s->a, row, &dir))
+	const enum row_state state = known ? row_state(m->s->a, row, &dir) : ROW_THERE;
+	if (state == ROW_THERE) {
+		if (known && dir)
+			inode_unref(m->s->a, dir);
 		return 0;
+	}
 	size_t len;
 	if (dir && !name_open(dir->dir->keys, row->backing, name, &len) && inode_path(m->s->a, dir, name, &path))
 		path = NULL;
-	finding(m->s, path ? path : row->backing, row->dir_id, row->backing, row->file_id, "missing: removed in the store, past lapse");
+	finding(m->s, path ? path : row->backing, row->dir_id, row->backing, row->file_id,
+		state == ROW_OLDER ? "older than it was: an earlier version of it was put back in the store, past lapse" : "missing: removed in the store, past lapse");
 	free(path);
 	if (dir)
 		inode_unref(m->s->a, dir);

@@ -121,3 +121,32 @@ scrub 1 "$MNT"
 every
 said "victim9: missing"
 umount_archive
+
+note "an earlier version of a whole file, put back"
+archive=$TEST_TMP/older
+mkdir "$archive"
+ARC=$archive/archive MNT=$archive/mnt
+rm "${TEST_TMP:?}/anchor"
+archive_new
+mount_archive
+echo first >"$MNT/older.txt"
+echo same >"$MNT/same.txt"
+umount_archive
+cp -a "$ARC" "$archive/then"
+mount_archive
+echo second >>"$MNT/older.txt"
+umount_archive
+python3 - "$archive/then" "$ARC" <<'P'
+import os, shutil, sys
+then, now = sys.argv[1:3]
+put = [n for n in os.listdir(now) if not n.startswith(".lapse") and open(f"{then}/{n}", "rb").read() != open(f"{now}/{n}", "rb").read()]
+assert len(put) == 1, put
+shutil.copy2(f"{then}/{put[0]}", f"{now}/{put[0]}")
+P
+scrub 1 "$ARC" --key-file "$KEY"
+said "older.txt: older than it was"
+said " 1 finding"
+mount_archive
+scrub 1 "$MNT"
+said "older.txt: older than it was"
+umount_archive
