@@ -5,7 +5,7 @@ judge: with listings, stat, the store and even every content, tries to tell the 
 directories: none may do better than chance."""
 import collections, datetime, heapq, json, math, os, random, struct, subprocess, sys, time
 
-WARM = 8  # before any decoy can come: these files are deleted again, as if they had expired
+WARM = 8  # until decoys come: what is older than this file is deleted again, as if it had expired
 LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 
@@ -40,9 +40,8 @@ class Camera:
         base, slope = r.randrange(40, 200), r.uniform(-1, 1)
         rows = bytearray()
         for y in range(h):
-            for x in range(w):
-                v = base + slope * y + noise * (r.random() - 0.5)
-                rows += bytes(0 if c < 0 else 255 if c > 255 else int(c) for c in (v, v + noise * 0.3 * (r.random() - 0.5), v + 9 + noise * 0.3 * (r.random() - 0.5)))
+            level = base + slope * y - noise / 2
+            rows += r.randbytes(3 * w).translate(bytes(min(255, max(0, int(level + noise * b / 255))) for b in range(256)))
         jpeg = subprocess.run(["cjpeg", "-quality", str(self.quality)], input=b"P6 %d %d 255\n" % (w, h) + bytes(rows), stdout=subprocess.PIPE, check=True).stdout
         return jpeg[:20] + exif(self.make, r) + jpeg[20:]
 
@@ -51,7 +50,7 @@ def fill(mnt, directories, seconds, seed):
     rnd = random.Random(seed)
     cameras = [Camera(n, random.Random(rnd.random())) for n in range(directories)]
     mean = seconds / (WARM + 28)
-    stock = [[c.image() for _ in range(WARM + 56)] for c in cameras]
+    stock = [[c.image() for _ in range(WARM + 44)] for c in cameras]
     queue = [(c.rnd.expovariate(1 / mean), n) for n, c in enumerate(cameras)]
     heapq.heapify(queue)
     begun, made = time.monotonic(), collections.defaultdict(list)
@@ -66,9 +65,11 @@ def fill(mnt, directories, seconds, seed):
         made[n].append(path)
         if stock[n]:
             heapq.heappush(queue, (at + cameras[n].rnd.expovariate(1 / mean), n))
-    for paths in made.values():
-        for path in paths[:WARM]:
-            os.unlink(path)
+    for n, paths in made.items():
+        until = os.stat(paths[WARM - 1]).st_mtime_ns if len(paths) >= WARM else time.time_ns()
+        for entry in list(os.scandir(f"{mnt}/{n}")):
+            if entry.stat().st_mtime_ns <= until:
+                os.unlink(entry.path)
 
 
 # ---- the thief ------------------------------------------------------------------------------------------------------------------------
