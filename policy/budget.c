@@ -21,6 +21,7 @@ bool policy_month_at(const struct policy *p, size_t i, struct policy_month *ret)
 		.everyone = b->per == PER_EVERYONE,
 		.per = b->per == PER_SESSION ? "session" : b->per == PER_PROGRAM ? "program" : b->per == PER_SERVICE ? "service" : "reader",
 		.alert = b->mode == MODE_ALERT,
+		.learn_until = b->mode == MODE_LEARN ? b->learn_until : 0,
 		.files = UINT64_MAX,
 		.bytes = UINT64_MAX,
 		.names = UINT64_MAX};
@@ -34,6 +35,11 @@ bool policy_month_at(const struct policy *p, size_t i, struct policy_month *ret)
 		*least = most < *least ? most : *least;
 	}
 	return true;
+}
+
+bool budget_enforces(const struct budget_section *b, int64_t now_ms)
+{
+	return b->mode == MODE_ENFORCE || (b->mode == MODE_LEARN && now_ms / 1000 >= b->learn_until);
 }
 
 struct counter *counter_new(const struct budget_section *b, uint64_t payer, uint32_t uid, const char *label)
@@ -162,21 +168,21 @@ struct excess counter_excess(const struct counter *c, const struct budget_sectio
 		if (!add || (add <= w->limit && used <= w->limit - add))
 			continue;
 		/* one that only warns may be far over its limit: do not walk there */
-		int64_t frees = c && b->mode == MODE_ENFORCE ? counter_frees_at(c, k, add) : 0;
+		int64_t frees = c && budget_enforces(b, now_ms) ? counter_frees_at(c, k, add) : 0;
 		if (!worst.window || (worst.frees_at_ms && (!frees || frees > worst.frees_at_ms)))
 			worst = (struct excess){.window = w, .used = used, .frees_at_ms = frees};
 	}
 	return worst;
 }
 
-int counter_reserve(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES])
+int counter_reserve(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], int64_t now_ms)
 {
 	uint64_t most = c->budget->max_files > ENTRIES_MAX ? c->budget->max_files : ENTRIES_MAX;
 
 	if (recent_find(&c->recent, id) != RECENT_NONE)
 		return 0;
 	if (c->recent.count >= most) {
-		if (c->budget->mode == MODE_ENFORCE)
+		if (budget_enforces(c->budget, now_ms))
 			return -ENOMEM;
 		drop_oldest(c);
 	}

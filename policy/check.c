@@ -213,6 +213,10 @@ static void link_budget(struct budget_section *b, size_t index, struct policy_di
 	b->on_exceed = b->on_exceed ? b->on_exceed : EXCEED_DENY;
 	if (b->on_exceed != EXCEED_LOCKOUT && section_has(&b->s, "lockout-for"))
 		diag_error(d, section_key_line(&b->s, "lockout-for"), "lockout-for is about on-exceed = lockout");
+	if (b->mode == MODE_LEARN && !section_has(&b->s, "learn-until"))
+		diag_error(d, section_key_line(&b->s, "mode"), "[budget %s]: mode = learn needs learn-until, the date from which on it is enforced", b->s.name);
+	if (b->mode != MODE_LEARN && section_has(&b->s, "learn-until"))
+		diag_error(d, section_key_line(&b->s, "learn-until"), "learn-until is about mode = learn");
 	b->lockout_for = b->lockout_for ? b->lockout_for : LOCKOUT_SECONDS;
 	for (size_t k = 0; k < 2; k++)
 		for (size_t i = 0; i < rates[k]->count; i++) {

@@ -80,12 +80,14 @@ static bool judge(const struct guard *g, const struct guard_request *r, struct b
 
 /* ---- the decision --------------------------------------------------------------------------------------------------- */
 
-void guard_report(struct guard_verdict *v, bool wants_write, const struct budget_section *b, const struct excess *e)
+void guard_report(const struct guard *g, struct guard_verdict *v, bool wants_write, const struct budget_section *b, const struct excess *e)
 {
 	bool access = wants_write || b->error == ERROR_ACCESS || b->on_exceed == EXCEED_LOCKOUT;
 
-	v->effect = b->mode == MODE_ALERT ? GUARD_ALERT : GUARD_DENY_BUDGET;
-	v->error = b->mode == MODE_ALERT ? 0 : access ? -EACCES : -EDQUOT;
+	bool enforces = budget_enforces(b, g->now_ms);
+
+	v->effect = enforces ? GUARD_DENY_BUDGET : GUARD_ALERT;
+	v->error = !enforces ? 0 : access ? -EACCES : -EDQUOT;
 	v->line = b->s.line;
 	v->budget = b->s.name;
 	v->window = e->window->text;
@@ -94,11 +96,11 @@ void guard_report(struct guard_verdict *v, bool wants_write, const struct budget
 	v->frees_at_ms = e->frees_at_ms;
 }
 
-bool guard_weightier(const struct guard_verdict *v, const struct budget_section *b, const struct excess *e)
+bool guard_weightier(const struct guard *g, const struct guard_verdict *v, const struct budget_section *b, const struct excess *e)
 {
 	if (v->effect == GUARD_PERMIT)
 		return true;
-	if (b->mode == MODE_ALERT)
+	if (!budget_enforces(b, g->now_ms))
 		return false;
 	if (v->effect == GUARD_ALERT)
 		return true;
@@ -147,9 +149,9 @@ static void weigh(struct guard *g, const struct guard_request *r, struct bill *b
 		if (c)
 			counter_advance(c, g->now_ms);
 		struct excess e = counter_excess(c, b, r->file_id, r->bytes, g->now_ms);
-		if (e.window && guard_weightier(v, b, &e))
-			guard_report(v, r->wants_write, b, &e);
-		bill->item[i].over = e.window && b->mode == MODE_ENFORCE;
+		if (e.window && guard_weightier(g, v, b, &e))
+			guard_report(g, v, r->wants_write, b, &e);
+		bill->item[i].over = e.window && budget_enforces(b, g->now_ms);
 		if (bill->item[i].over && b->on_exceed == EXCEED_LOCKOUT &&
 			(!t->budget || b->lockout_for > t->budget->lockout_for))
 			*t = (struct threat){.budget = b, .excess = e};
@@ -165,7 +167,7 @@ int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uin
 		if (c)
 			counter_advance(c, g->now_ms); /* before: what is too old gives its room back */
 		if (c && c->budget->window_count)
-			e = counter_reserve(c, file_id);
+			e = counter_reserve(c, file_id, g->now_ms);
 		if (e)
 			return e;
 		bill->item[i].counter = c;
@@ -176,12 +178,12 @@ int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uin
 	return 0;
 }
 
-void bill_keep_reporting(struct bill *bill)
+void bill_keep_reporting(const struct guard *g, struct bill *bill)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < bill->count; i++)
-		if (bill->item[i].budget->mode == MODE_ALERT)
+		if (!budget_enforces(bill->item[i].budget, g->now_ms))
 			bill->item[kept++] = bill->item[i];
 	bill->count = kept;
 }
@@ -197,7 +199,7 @@ static bool granted(struct guard *g, const struct guard_request *r, struct bill 
 			uid[n++] = bill->item[i].uid;
 	if (!n || !grants_cover(g, r, uid, n, charging, v))
 		return false;
-	bill_keep_reporting(bill);
+	bill_keep_reporting(g, bill);
 	v->error = charging ? guard_charge(g, bill, r->file_id, r->bytes) : 0;
 	v->effect = v->error ? GUARD_DENY_BUDGET : GUARD_PERMIT;
 	if (v->error)
@@ -229,7 +231,7 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 	if (granted(g, r, &bill, charging, v))
 		return;
 	if (threat.budget) {
-		guard_report(v, r->wants_write, threat.budget, &threat.excess);
+		guard_report(g, v, r->wants_write, threat.budget, &threat.excess);
 		guard_lock_out(g, uid, charging ? guard_judged(g, r, uid) : 0, threat.budget, v);
 		return;
 	}

@@ -88,14 +88,14 @@ static void weigh_names(struct guard *g, const struct guard_names *r, struct bil
 		const struct budget_section *b = bill->item[i].budget;
 		struct excess e = counter_names_excess(bill->item[i].counter, b, r->count);
 
-		if (e.window && guard_weightier(v, b, &e))
-			guard_report(v, false, b, &e);
-		if (e.window && b->mode == MODE_ENFORCE && b->on_exceed == EXCEED_LOCKOUT && (!t->budget || b->lockout_for > t->budget->lockout_for))
+		if (e.window && guard_weightier(g, v, b, &e))
+			guard_report(g, v, false, b, &e);
+		if (e.window && budget_enforces(b, g->now_ms) && b->on_exceed == EXCEED_LOCKOUT && (!t->budget || b->lockout_for > t->budget->lockout_for))
 			*t = (struct threat){.budget = b, .excess = e};
 	}
 	if (!t->budget)
 		return;
-	guard_report(v, false, t->budget, &t->excess);
+	guard_report(g, v, false, t->budget, &t->excess);
 	guard_lock_out(g, uid, principals_making(g->policy, r->who, uid), t->budget, v);
 }
 
@@ -244,31 +244,38 @@ static bool among(const char *names, const char *name)
 	return false;
 }
 
-void guard_replay_names(struct guard *g, const struct subject *who, const char *rule, const char *budgets, uint64_t names, int64_t when_ms)
+void guard_replay_names_bill(struct guard *g, struct bill *bill, const char *rule, const char *budgets, uint64_t names, int64_t when_ms)
 {
 	const struct policy *p = g->policy;
 	uint32_t uid[PRINCIPALS_MAX];
-	struct bill bill = {.who = who};
 	size_t n;
 
 	guard_set_now(g, when_ms);
 	guard_reap(g);
 	if (!p || !p->counts_names)
 		return;
-	n = principals_recorded(p, who, rule, uid);
+	n = principals_recorded(p, bill->who, rule, uid);
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < p->rule_count; k++)
 			for (size_t j = 0; j < p->rule[k]->budget_count; j++) {
 				const struct budget_section *b = p->rule[k]->budget[j];
 
-				if (b->names.count && among(budgets, b->s.name) && who_matches(&p->rule[k]->who, who, uid[i], false))
-					bill_add(&bill, b, uid[i]);
+				if (b->names.count && among(budgets, b->s.name) && who_matches(&p->rule[k]->who, bill->who, uid[i], false))
+					bill_add(bill, b, uid[i]);
 			}
 	for (size_t k = 0; k < p->budget_count; k++)
 		if (p->budget[k]->per == PER_EVERYONE && p->budget[k]->names.count && among(budgets, p->budget[k]->s.name))
-			bill_add(&bill, p->budget[k], POLICY_NO_UID);
-	if (open_bill(g, &bill))
+			bill_add(bill, p->budget[k], POLICY_NO_UID);
+	if (open_bill(g, bill))
 		return;
-	for (size_t i = 0; i < bill.count; i++)
-		counter_names_charge(bill.item[i].counter, names, g->now_ms);
+	for (size_t i = 0; i < bill->count; i++)
+		counter_names_charge(bill->item[i].counter, names, g->now_ms);
+}
+
+void guard_replay_names(
+	struct guard *g, const struct subject *who, const char *rule, const char *budgets, uint64_t names, int64_t when_ms)
+{
+	struct bill bill = {.who = who};
+
+	guard_replay_names_bill(g, &bill, rule, budgets, names, when_ms);
 }

@@ -22,40 +22,48 @@ static const struct rule_section *replay_rule(
 	return first;
 }
 
-static void replay(struct guard *g, const struct subject *who, const char *rule, bool granted,
-	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms)
+static void replay_bill(
+	struct guard *g, struct bill *bill, const char *rule, bool granted, const uint8_t *file_id, uint64_t bytes, int64_t when_ms)
 {
 	uint32_t uid[PRINCIPALS_MAX];
-	struct bill bill = {.who = who};
 	size_t n;
 
 	guard_set_now(g, when_ms);
 	guard_reap(g);
 	if (!g->policy)
 		return;
-	n = principals_recorded(g->policy, who, rule, uid);
+	n = principals_recorded(g->policy, bill->who, rule, uid);
 	for (size_t i = 0; i < n; i++) {
-		const struct rule_section *found = replay_rule(g->policy, who, uid[i], rule);
+		const struct rule_section *found = replay_rule(g->policy, bill->who, uid[i], rule);
 
 		if (found)
-			bill_rule(&bill, found, uid[i]);
+			bill_rule(bill, found, uid[i]);
 	}
-	bill_shared(&bill, g->policy);
+	bill_shared(bill, g->policy);
 	if (granted)
-		bill_keep_reporting(&bill);
-	guard_charge(g, &bill, file_id, bytes);
+		bill_keep_reporting(g, bill);
+	guard_charge(g, bill, file_id, bytes);
+}
+
+void guard_replay_bill(struct guard *g, struct bill *bill, const char *rule, const uint8_t *file_id, uint64_t bytes, int64_t when_ms)
+{
+	replay_bill(g, bill, rule, false, file_id, bytes, when_ms);
 }
 
 void guard_replay(struct guard *g, const struct subject *who, const char *rule,
 	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms)
 {
-	replay(g, who, rule, false, file_id, bytes, when_ms);
+	struct bill bill = {.who = who};
+
+	replay_bill(g, &bill, rule, false, file_id, bytes, when_ms);
 }
 
 void guard_replay_granted(struct guard *g, const struct subject *who, const char *rule, const uint64_t *grant, size_t count,
 	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms)
 {
-	replay(g, who, rule, true, file_id, bytes, when_ms);
+	struct bill bill = {.who = who};
+
+	replay_bill(g, &bill, rule, true, file_id, bytes, when_ms);
 	for (size_t i = 0; i < count; i++)
 		grants_count(&g->grants, grant[i], file_id, bytes, g->now_ms);
 }

@@ -54,9 +54,9 @@ enum value_type {
 	V_PATHS,      /* struct strlist of absolute paths */
 	V_COMMAND,    /* struct strlist: an absolute path and arguments */
 	V_SHA256,     /* struct strlist of 64 hexadecimal digits each */
+	V_DATE,       /* int64_t: 2027-01-31 or 2027-01-31T12:00, UTC, in seconds since 1970 */
 	/* what only later versions store: checked, then refused as not supported yet */
 	V_KEEP,     /* a duration or `none` */
-	V_DATE, /* 2027-01-31 or 2027-01-31T12:00 */
 };
 
 struct lifetime {
@@ -126,6 +126,7 @@ void strlist_free(struct strlist *l);
 bool name_valid(const char *name);
 /* The minute of the day that "18:00" begins with, 1440 for 24:00; -1 if it does not. */
 int time_of_day(const char *text);
+int date_parse(const char *text, int64_t *ret, struct complaint *why);
 /* The checks of what is not stored yet (later.c): 0 or -EINVAL. */
 int later_check(enum value_type type, const char *text, struct complaint *why);
 
@@ -286,7 +287,7 @@ struct rule_section {
 enum { PER_USER = 1, PER_EVERYONE, PER_SESSION, PER_PROGRAM, PER_SERVICE };
 enum { EXCEED_DENY = 1, EXCEED_LOCKOUT };
 enum { ERROR_QUOTA = 1, ERROR_ACCESS };
-enum { MODE_ENFORCE = 1, MODE_ALERT };
+enum { MODE_ENFORCE = 1, MODE_ALERT, MODE_LEARN };
 enum { NAMES_NORMAL = 1, NAMES_STRICT };
 enum { APPROVE_NONE = 1, APPROVE_SECOND_PERSON };
 
@@ -295,6 +296,7 @@ struct budget_section {
 	struct rates files, bytes, names;
 	int per, on_exceed, error, mode;
 	int64_t lockout_for; /* seconds */
+	int64_t learn_until; /* seconds since 1970; of mode = learn */
 	const struct rate *window[POLICY_MAX_WINDOWS];
 	size_t window_count;
 	size_t index; /* among the policy's budgets */
@@ -469,6 +471,9 @@ void recent_touch(struct recent *r, uint32_t i, int64_t at_ms);
 void recent_drop_oldest(struct recent *r);
 void recent_clear(struct recent *r);
 
+/* Whether what exceeds it is refused at this time, and not only reported (budget.c). */
+bool budget_enforces(const struct budget_section *b, int64_t now_ms);
+
 /* ---- counters (budget.c) --------------------------------------------------------------------------------------------- */
 
 struct cursor {
@@ -530,7 +535,7 @@ void counter_rebind(struct counter *c, const struct budget_section *b);
 struct excess counter_excess(const struct counter *c, const struct budget_section *b,
 	const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
 /* Makes room to charge `id`: 0, -ENOMEM also when an enforced budget holds all it may. */
-int counter_reserve(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES]);
+int counter_reserve(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], int64_t now_ms);
 void counter_charge(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
 int64_t counter_frees_at(const struct counter *c, size_t window, uint64_t add);
 
@@ -655,6 +660,10 @@ void guard_reap(struct guard *g);
 /* guard_own.c: whether all of these uids made the file within the hour. */
 bool guard_is_own(const struct guard *g, const uint32_t *uid, size_t n, const uint8_t *file_id);
 void guard_reap_own(struct guard *g);
+/* guard_replay.c: what a read on the record, and names, were charged to, charged again. */
+void guard_replay_bill(struct guard *g, struct bill *bill, const char *rule, const uint8_t *file_id, uint64_t bytes, int64_t when_ms);
+/* guard_names.c */
+void guard_replay_names_bill(struct guard *g, struct bill *bill, const char *rule, const char *budgets, uint64_t names, int64_t when_ms);
 /* guard.c */
 /* Whom the request is charged to. */
 size_t guard_judged(const struct guard *g, const struct guard_request *r, uint32_t ret[static PRINCIPALS_MAX]);
@@ -664,7 +673,7 @@ void bill_rule(struct bill *b, const struct rule_section *rule, uint32_t uid);
 /* What everyone shares is charged for every read that any budget is charged for. */
 void bill_shared(struct bill *b, const struct policy *p);
 /* What is read under grants is charged to them, and to the budgets that only report. */
-void bill_keep_reporting(struct bill *b);
+void bill_keep_reporting(const struct guard *g, struct bill *b);
 /* All charges or none: 0, -ENOMEM. */
 int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uint64_t bytes);
 /* The longest lockout that a request is threatened with, and its excess. */
@@ -673,8 +682,8 @@ struct threat {
 	struct excess excess;
 };
 /* Puts the excess `e` of budget `b` into the verdict. */
-void guard_report(struct guard_verdict *v, bool wants_write, const struct budget_section *b, const struct excess *e);
+void guard_report(const struct guard *g, struct guard_verdict *v, bool wants_write, const struct budget_section *b, const struct excess *e);
 /* Whether `e` of budget `b` says more than what the verdict holds: a denial before an alert, then what frees last. */
-bool guard_weightier(const struct guard_verdict *v, const struct budget_section *b, const struct excess *e);
+bool guard_weightier(const struct guard *g, const struct guard_verdict *v, const struct budget_section *b, const struct excess *e);
 /* What exceeding `b` brings: not this budget, but every one is shut until then. */
 void guard_lock_out(struct guard *g, const uint32_t *uid, size_t n, const struct budget_section *b, struct guard_verdict *v);

@@ -72,8 +72,8 @@ static const struct keyword budget_keys[] = {
 	{"per", V_CHOICE, 0, AT(budget_section, per), "user|everyone|session|program|service", NULL},
 	{"on-exceed", V_CHOICE, 0, AT(budget_section, on_exceed), "deny|lockout", "throttle"},
 	{"error", V_CHOICE, 0, AT(budget_section, error), "quota|access", NULL},
-	{"mode", V_CHOICE, 0, AT(budget_section, mode), "enforce|alert", "learn"},
-	{LATER("learn-until", V_DATE)},
+	{"mode", V_CHOICE, 0, AT(budget_section, mode), "enforce|alert|learn", NULL},
+	{"learn-until", V_DATE, 0, AT(budget_section, learn_until), NULL, NULL},
 	{"lockout-for", V_SPAN, 0, AT(budget_section, lockout_for), NULL, NULL},
 };
 

@@ -42,7 +42,20 @@ static int duration_check(const char *text, const char *word, struct complaint *
 	return d.never ? complain(why, "expected a length of time or %s", word) : 0;
 }
 
-static int date_check(const char *text, struct complaint *why)
+static int two(const char *digits)
+{
+	return (digits[0] - '0') * 10 + digits[1] - '0';
+}
+
+/* Days since 1970 of a day of the calendar. */
+static int64_t days_of(int64_t year, int month, int day)
+{
+	int64_t y = month <= 2 ? year - 1 : year, m = month <= 2 ? month + 9 : month - 3;
+
+	return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
+}
+
+int date_parse(const char *text, int64_t *ret, struct complaint *why)
 {
 	static const char form[] = "dddd-dd-ddTdd:dd";
 	size_t len = strlen(text);
@@ -51,9 +64,11 @@ static int date_check(const char *text, struct complaint *why)
 	for (size_t i = 0; fits && i < len; i++)
 		fits = form[i] == 'd' ? isdigit((unsigned char)text[i]) != 0 : text[i] == form[i];
 	if (fits) {
-		int month = (text[5] - '0') * 10 + text[6] - '0', mday = (text[8] - '0') * 10 + text[9] - '0';
+		int year = two(text) * 100 + two(text + 2), month = two(text + 5), day = two(text + 8), minute = len == 10 ? 0 : time_of_day(text + 11);
 
-		fits = month >= 1 && month <= 12 && mday >= 1 && mday <= 31 && (len == 10 || time_of_day(text + 11) >= 0);
+		fits = year >= 1970 && month >= 1 && month <= 12 && day >= 1 && minute >= 0 &&
+		       days_of(year, month, day) < days_of(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1);
+		*ret = fits ? days_of(year, month, day) * 86400 + minute * 60 : 0;
 	}
 	return fits ? 0 : complain(why, "expected a date: 2027-01-31 or 2027-01-31T12:00");
 }
@@ -67,8 +82,6 @@ int later_check(enum value_type type, const char *text, struct complaint *why)
 		return each(text, path_check, why);
 	case V_SHA256:
 		return each(text, sha256_check, why);
-	case V_DATE:
-		return date_check(text, why);
 	default:
 		return -EINVAL;
 	}

@@ -378,6 +378,7 @@ struct guard_verdict {
 struct policy_month {
 	const char *budget;
 	bool everyone, alert; /* all readers together; it only reports */
+	int64_t learn_until;  /* it only reports before; 0: it does not learn */
 	const char *per;      /* "reader", "session", "program", "service" */
 	uint64_t files, bytes, names; /* distinct files; UINT64_MAX: no window says */
 };

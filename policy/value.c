@@ -388,6 +388,8 @@ int value_parse(const struct keyword *k, const char *text, void *field, struct c
 		return checked_parse(k->type, text, k->offset ? field : NULL, why);
 	case V_COMMAND:
 		return command_parse(text, field, why);
+	case V_DATE:
+		return date_parse(text, field, why);
 	case V_GLOBS:
 		return globs_parse(text, field, why);
 	case V_FILE_RATES:

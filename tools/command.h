@@ -97,6 +97,7 @@ extern const struct command command_grant_list;
 extern const struct command command_grant_request;
 extern const struct command command_grant_revoke;
 extern const struct command command_guard_close;
+extern const struct command command_guard_learn;
 extern const struct command command_guard_open;
 extern const struct command command_guard_status;
 extern const struct command command_guard_trust;

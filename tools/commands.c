@@ -50,6 +50,7 @@ const struct command *const commands[] = {
 	&command_guard_unlock,
 	&command_guard_close,
 	&command_guard_open,
+	&command_guard_learn,
 	&command_guard_trust,
 	&command_hold_add,
 	&command_hold_list,

@@ -41,7 +41,7 @@ static void print_budgets(const struct policy *p)
 		printf("  budget %-19s at most %s%s%s%s%s%s%s in 30 days, %s%s%s\n", m.budget, files, *files ? (m.files == 1 ? " file" : " files") : "",
 		       *files && *bytes ? " and " : "", bytes, *names && (*files || *bytes) ? " and " : "", names,
 		       *names ? (m.names == 1 ? " name" : " names") : "", m.everyone ? "all readers together" : "each ", m.everyone ? "" : m.per,
-		       m.alert ? "; beyond that they are reported, not refused" : "");
+		       m.alert ? "; beyond that they are reported, not refused" : m.learn_until ? "; beyond that they are reported, until learn-until" : "");
 	}
 }
 

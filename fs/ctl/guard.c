@@ -1,4 +1,5 @@
 /* guard.c - how much of each budget is used, who is locked out, the archive closed: shown and changed. */
+#include "ctl/trail.h"
 #include "ctl/verb.h"
 
 #include "store/guard_admin.h"
@@ -254,4 +255,22 @@ errint_t verb_guard_open(struct ctl_call *c)
 	verb_subject(c, &who, groups);
 	struct anchor_order o = {.who = &who, .reason = ctl_str(c->args, "reason")};
 	return archive_reopen(c->archive, &o, &c->fault);
+}
+
+/* ---- limits from what was read ------------------------------------------------------------------------------------------------------- */
+
+errint_t verb_guard_learn(struct ctl_call *c)
+{
+	cleanup_free char *text = NULL;
+	struct fault f = {.text = ""};
+	int64_t seconds = 0;
+	errint_t r = verb_number(c, "seconds", &seconds);
+	if (r)
+		return r;
+	if (seconds < 0 || seconds > INT64_MAX / 2000000000)
+		return verb_fail(c, -EINVAL, "The argument 'seconds' is no length of time");
+	r = archive_learn(c->archive, seconds, ctl_get(c->args, "budget"), trail_listens, c, &text, &f);
+	if (r && f.text[0])
+		return verb_fail(c, r, "%s", f.text);
+	return r ? r : verb_put_text(c, text, strlen(text));
 }

@@ -53,6 +53,7 @@ errint_t verb_grant_list(struct ctl_call *c);
 errint_t verb_grant_request(struct ctl_call *c);
 errint_t verb_grant_revoke(struct ctl_call *c);
 errint_t verb_guard_close(struct ctl_call *c);
+errint_t verb_guard_learn(struct ctl_call *c);
 errint_t verb_guard_open(struct ctl_call *c);
 errint_t verb_guard_status(struct ctl_call *c);
 errint_t verb_guard_unlock(struct ctl_call *c);

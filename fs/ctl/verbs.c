@@ -74,6 +74,7 @@ static const struct verb {
 	{"grant-request", OFFICER, 0, verb_grant_request},
 	{"grant-revoke", OFFICER, 0, verb_grant_revoke},
 	{"guard-close", OFFICER, 0, verb_guard_close},
+	{"guard-learn", OFFICER | AUDITOR, OBSERVES, verb_guard_learn},
 	{"guard-open", OFFICER, 0, verb_guard_open},
 	{"guard-status", OFFICER | AUDITOR, OBSERVES, verb_guard_status},
 	{"guard-unlock", OFFICER, 0, verb_guard_unlock},

@@ -85,8 +85,16 @@ void gate_asks(struct gate *g, const struct policy *p);
 bool gate_asks_names(const struct archive *a, unsigned what);
 /* The decision on a listing of so many names (`name` 0), or on a lookup (names 1, `dir_id` NULL): 0 or the errno for the program. */
 errint_t gate_names(struct archive *a, const struct subject *who, const char *path, const uint8_t *dir_id, uint64_t names, uint64_t name);
-/* Counts it again, if there is anybody to count it for. False: it is no record of names that were charged. */
-bool gate_names_replay(struct archive *a, const struct audit_record *r, const struct subject *who);
+/* The budgets that the names on this record were charged to; NULL: it is no such record. */
+const char *gate_names_charged(const struct audit_record *r);
+
+/* gate_replay.c: the log has uids, rules may ask for groups, which are those of now */
+struct log_users {
+	struct user_groups **item;
+	size_t count, last;
+};
+void log_users_free(struct log_users *u);
+void log_subject(struct log_users *u, const struct audit_record *r, struct subject *ret); /* its groups live as long as `u` */
 
 /* gate.c */
 int32_t gate_local_offset(struct gate *g, int64_t now_ns);

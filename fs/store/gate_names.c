@@ -92,13 +92,10 @@ errint_t gate_names(struct archive *a, const struct subject *who, const char *pa
 	return 0;
 }
 
-bool gate_names_replay(struct archive *a, const struct audit_record *r, const struct subject *who)
+const char *gate_names_charged(const struct audit_record *r)
 {
 	const char *colon = strstr(r->text, ": ");
-	bool counted = r->kind == RECORD_LIST && !r->error && r->bytes && colon;
-	if (counted && who)
-		guard_replay_names(a->gate->guard, who, r->rule, colon + 2, r->bytes, r->trusted_ns / 1000000);
-	return counted;
+	return r->kind == RECORD_LIST && !r->error && r->bytes && colon ? colon + 2 : NULL;
 }
 
 /* ---- for the room above -------------------------------------------------------------------------------------------------------- */

@@ -25,12 +25,7 @@ struct user_groups {
 	uint32_t group[GROUPS_MAX];
 };
 
-struct users {
-	struct user_groups **item;
-	size_t count, last;
-};
-
-static void users_free(struct users *u)
+void log_users_free(struct log_users *u)
 {
 	for (size_t i = 0; i < u->count; i++)
 		free(u->item[i]);
@@ -47,7 +42,7 @@ static void ask_groups(struct user_groups *g)
 	memcpy(g->group, group, g->count * sizeof *group);
 }
 
-static const struct user_groups *groups_of(struct users *u, uint32_t uid)
+static const struct user_groups *groups_of(struct log_users *u, uint32_t uid)
 {
 	if (u->last < u->count && u->item[u->last]->uid == uid)
 		return u->item[u->last];
@@ -80,7 +75,7 @@ static int by_id(const void *a, const void *b)
 
 struct replay {
 	struct archive *archive;
-	struct users users;
+	struct log_users users;
 	int64_t charged_since_ns, created_since_ns;
 	uint64_t anchor_sequence; /* the highest that the log names */
 	uint64_t open_since;      /* sequence from which files open for writing are followed */
@@ -144,7 +139,7 @@ static errint_t follow_open(struct replay *p, const struct audit_record *r)
 
 /* ---- reading the log ------------------------------------------------------------------------------------------------------------- */
 
-static void subject_of(struct replay *p, const struct audit_record *r, struct subject *ret)
+void log_subject(struct log_users *u, const struct audit_record *r, struct subject *ret)
 {
 	*ret = (struct subject){
 		.uid = r->uid,
@@ -158,7 +153,7 @@ static void subject_of(struct replay *p, const struct audit_record *r, struct su
 		.origin = (enum subject_origin)(r->flags >> RECORD_ORIGIN_SHIFT & 7),
 		.program = {.state = (enum program_state)(r->flags >> RECORD_PROGRAM_SHIFT & 15), .device = r->exe_dev, .inode = r->exe_ino},
 	};
-	const struct user_groups *g = ret->unidentified ? NULL : groups_of(&p->users, r->uid);
+	const struct user_groups *g = ret->unidentified ? NULL : groups_of(u, r->uid);
 	if (g) {
 		ret->groups = g->group;
 		ret->group_count = g->count;
@@ -174,13 +169,13 @@ static void count_again(struct replay *p, const struct audit_record *r)
 		       (r->decision == DECISION_PERMIT || r->decision == DECISION_ALERT) &&
 		       (r->trusted_ns >= p->charged_since_ns || granted);
 	bool created = r->kind == RECORD_CREATE && r->trusted_ns >= p->created_since_ns;
-	bool names = r->trusted_ns >= p->charged_since_ns && gate_names_replay(p->archive, r, NULL);
+	const char *names = r->trusted_ns >= p->charged_since_ns ? gate_names_charged(r) : NULL;
 	struct subject who;
 	if (!charged && !created && !names)
 		return;
-	subject_of(p, r, &who);
+	log_subject(&p->users, r, &who);
 	if (names)
-		gate_names_replay(p->archive, r, &who);
+		guard_replay_names(guard, &who, r->rule, names, r->bytes, r->trusted_ns / 1000000);
 	else if (charged && granted)
 		guard_replay_granted(guard, &who, r->rule, grant, granted, r->file_id, r->bytes, r->trusted_ns / 1000000);
 	else if (charged)
@@ -331,7 +326,7 @@ errint_t gate_replay(struct archive *a, struct fault *f)
 			fault_set(f, r, "the mount could not be recorded in the audit log: %s", strerror(-r));
 	}
 	tdestroy(p.open, free);
-	users_free(&p.users);
+	log_users_free(&p.users);
 	return r;
 }
 

@@ -15,6 +15,10 @@ struct closure_info {
 /* False: it is not closed. *ret_now: trusted seconds. */
 bool archive_closed(struct archive *a, int64_t *ret_now, struct closure_info *ret);
 
+/* Sections [budget N] with limits from what was read in the last `seconds` (0: ever). go_on is asked now and then; -EINTR. The caller frees the text. */
+errint_t archive_learn(struct archive *a, int64_t seconds, const char *budget /* NULL: those that learn, or all */, bool (*go_on)(void *ctx), void *ctx,
+		       char **ret, struct fault *f);
+
 /* Each is on the record before it is done, and durably when 0 is returned. */
 
 /* -EACCES: whoever asks is the one that is locked out, by any of its uids, or cannot be told. -ENOENT: the uid is not locked out. */

@@ -287,9 +287,6 @@ Test(parse, capture_dates)
 
 Test(parse, not_supported_yet)
 {
-	REFUSED(7, "learn-until is not supported yet",
-		HEAD "[budget b]\nlearn-until = 2027-01-31\nfiles = 1/1h\n"
-		     "[rule p]\neffect = permit\nbudget = b\n");
 	REFUSED(8, "lockout-for is about on-exceed = lockout",
 		HEAD "[budget b]\nfiles = 1/1h\nlockout-for = 1h\n"
 		     "[rule p]\neffect = permit\nbudget = b\n");
