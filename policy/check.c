@@ -289,6 +289,7 @@ static void link_rule_budgets(struct policy *p, struct rule_section *r, struct p
 			return;
 		} else {
 			b->used = true;
+			p->throttles |= b->on_exceed == EXCEED_THROTTLE;
 			p->counts_names |= b->names.count > 0;
 			r->budget[r->budget_count++] = b;
 		}

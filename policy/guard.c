@@ -152,6 +152,7 @@ static void weigh(struct guard *g, const struct guard_request *r, struct bill *b
 		if (e.window && guard_weightier(g, v, b, &e))
 			guard_report(g, v, r->wants_write, b, &e);
 		bill->item[i].over = e.window && budget_enforces(b, g->now_ms);
+		bill->final |= bill->item[i].over && b->on_exceed != EXCEED_THROTTLE;
 		if (bill->item[i].over && b->on_exceed == EXCEED_LOCKOUT &&
 			(!t->budget || b->lockout_for > t->budget->lockout_for))
 			*t = (struct threat){.budget = b, .excess = e};
@@ -235,6 +236,7 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 		guard_lock_out(g, uid, charging ? guard_judged(g, r, uid) : 0, threat.budget, v);
 		return;
 	}
+	v->go_on_at_ms = v->effect == GUARD_DENY_BUDGET && !bill.final ? v->frees_at_ms : 0;
 	if (!charging || v->effect == GUARD_DENY_BUDGET)
 		return;
 	v->error = guard_charge(g, &bill, r->file_id, r->bytes);
@@ -267,4 +269,9 @@ bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *f
 		if (!grants_let_move(&g->grants, uid[i], from, to, !file_id))
 			return false;
 	return policy_may_move(g->policy, who, class_, from, to, !file_id);
+}
+
+bool policy_throttles(const struct policy *p)
+{
+	return p->throttles;
 }

@@ -285,7 +285,7 @@ struct rule_section {
 };
 
 enum { PER_USER = 1, PER_EVERYONE, PER_SESSION, PER_PROGRAM, PER_SERVICE };
-enum { EXCEED_DENY = 1, EXCEED_LOCKOUT };
+enum { EXCEED_DENY = 1, EXCEED_LOCKOUT, EXCEED_THROTTLE };
 enum { ERROR_QUOTA = 1, ERROR_ACCESS };
 enum { MODE_ENFORCE = 1, MODE_ALERT, MODE_LEARN };
 enum { NAMES_NORMAL = 1, NAMES_STRICT };
@@ -347,6 +347,7 @@ struct policy {
 	struct policy_break_glass glass;
 	bool class_paths, rule_paths, rule_classes, rule_times, rule_identity;
 	unsigned needs; /* of the rules */
+	bool throttles;	   /* a budget that is used has `on-exceed = throttle` */
 	bool counts_names; /* a budget that is used has `names` */
 	bool strict_names; /* a class has `names = strict` */
 	struct hours turns; /* the minutes at which the hours of some rule begin or end, and midnight */
@@ -648,6 +649,7 @@ struct bill {
 	size_t count;
 	const struct subject *who;
 	bool closed; /* a rule that the closure does not except */
+	bool final;  /* a budget that does not throttle is exceeded, too */
 };
 
 /* The latest time seen. */

@@ -70,7 +70,7 @@ static const struct keyword budget_keys[] = {
 	{"bytes", V_BYTE_RATES, 0, AT(budget_section, bytes), NULL, NULL},
 	{"names", V_FILE_RATES, 0, AT(budget_section, names), NULL, NULL},
 	{"per", V_CHOICE, 0, AT(budget_section, per), "user|everyone|session|program|service", NULL},
-	{"on-exceed", V_CHOICE, 0, AT(budget_section, on_exceed), "deny|lockout", "throttle"},
+	{"on-exceed", V_CHOICE, 0, AT(budget_section, on_exceed), "deny|lockout|throttle", NULL},
 	{"error", V_CHOICE, 0, AT(budget_section, error), "quota|access", NULL},
 	{"mode", V_CHOICE, 0, AT(budget_section, mode), "enforce|alert|learn", NULL},
 	{"learn-until", V_DATE, 0, AT(budget_section, learn_until), NULL, NULL},

@@ -365,6 +365,7 @@ struct guard_verdict {
 	const char *window;	  /* as written, "500/10min"; else "" */
 	uint64_t used, limit;	  /* of that window */
 	int64_t frees_at_ms;	  /* when a new file would be permitted again, or the lockout or closure ends; 0 if not known */
+	int64_t go_on_at_ms;	  /* only budgets that throttle refuse it: when it would be permitted if nothing else were read until then; else 0 */
 	bool budgeted;		  /* there is a budget that it is on, exceeded or not */
 	bool exempt;		  /* from canaries, by the rule of each principal */
 	bool own;		  /* not charged: the reader wrote it within the hour */
@@ -385,6 +386,8 @@ struct policy_month {
 bool policy_month_at(const struct policy *p, size_t i, struct policy_month *ret); /* false past the last budget */
 
 bool policy_rules_need_path(const struct policy *p);
+/* Whether a budget that some rule names throttles. */
+bool policy_throttles(const struct policy *p);
 bool policy_rules_need_class(const struct policy *p);
 
 /* Decides and, if permitted, charges. Never fails to decide: out of memory denies with -ENOMEM. */

@@ -45,6 +45,7 @@ void session_end(struct session *s)
 {
 	if (atomic_exchange(&s->ending, true))
 		return;
+	throttle_end(s);
 	mounter_do(PLACE_RELEASE);
 	fuse_session_exit(s->se);
 }

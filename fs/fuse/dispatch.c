@@ -84,6 +84,14 @@ static void answer(struct job *j)
 		buffer_put(j->session->buffers, j->buf);
 }
 
+static void put_back(struct pool *p, struct job *j)
+{
+	pthread_mutex_lock(&p->free_lock);
+	j->next = p->spare;
+	p->spare = j;
+	pthread_mutex_unlock(&p->free_lock);
+}
+
 static void *work(void *arg)
 {
 	struct pool *p = arg;
@@ -93,7 +101,10 @@ static void *work(void *arg)
 	while ((j = queue_take(&p->todo))) {
 		j->may_wait = true;
 		op_table[j->op].run(j);
-		queue_put(&p->done, j);
+		if (j->held)
+			put_back(p, j);
+		else
+			queue_put(&p->done, j);
 	}
 	return NULL;
 }
@@ -106,10 +117,7 @@ static void *reply_all(void *arg)
 	pthread_setname_np(pthread_self(), "lapse-reply");
 	while ((j = queue_take(&p->done))) {
 		answer(j);
-		pthread_mutex_lock(&p->free_lock);
-		j->next = p->spare;
-		p->spare = j;
-		pthread_mutex_unlock(&p->free_lock);
+		put_back(p, j);
 	}
 	return NULL;
 }
@@ -178,7 +186,8 @@ void pool_depth(struct pool *p, uint64_t *ret_workers, uint64_t *ret_waiting)
 	pthread_mutex_unlock(&p->todo.lock);
 }
 
-static void hand_off(struct pool *p, const struct job *j)
+/* A job of the pool's own with what is in this one. */
+static struct job *keep(struct pool *p, const struct job *j)
 {
 	struct job *own;
 
@@ -188,7 +197,17 @@ static void hand_off(struct pool *p, const struct job *j)
 	p->spare = own->next;
 	pthread_mutex_unlock(&p->free_lock);
 	*own = *j;
-	queue_put(&p->todo, own);
+	return own;
+}
+
+void dispatch_answer(struct job *j)
+{
+	struct pool *p = j->session->pool;
+
+	if (j->uring && p)
+		queue_put(&p->done, keep(p, j));
+	else
+		answer(j);
 }
 
 /* A thread of /dev/fuse may wait, there are enough of them; a ring thread serves a processor and may not. */
@@ -226,10 +245,11 @@ void dispatch(fuse_req_t req, enum session_op op, struct job *j)
 	if (j->put_off) {
 		atomic_fetch_add_explicit(&c->handed_off, 1, memory_order_relaxed);
 		j->put_off = false;
-		hand_off(s->pool, j);
+		queue_put(&s->pool->todo, keep(s->pool, j));
 		return;
 	}
-	answer(j);
+	if (!j->held)
+		answer(j);
 }
 
 errint_t job_space(struct job *j, size_t size)

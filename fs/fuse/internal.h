@@ -35,6 +35,8 @@ struct job {
 	bool light, heavy; /* set by the handler: this one waits for nothing; takes long whatever the store lies on */
 	bool may_wait;	   /* it runs on a thread that may */
 	bool put_off;	   /* run() has done nothing: it would have to wait where it may not, and runs again on a worker */
+	bool held;	   /* it is answered later: see throttle.c */
+	int64_t held_since_ns; /* CLOCK_MONOTONIC; 0: it never was */
 	errint_t error;
 
 	/* The request. Names and data lie in the request's memory: with /dev/fuse it is gone when the handler
@@ -113,6 +115,18 @@ extern const struct archive_hooks notify_hooks; /* ctx: the session */
 errint_t notifier_start(struct session *s);
 /* After the archive is closed. False: it waits for the kernel still, and goes on using s->se. */
 bool notifier_stop(struct session *s);
+
+/* ---- throttle.c: opens that are put off ------------------------------------------------------- */
+
+errint_t throttle_start(struct session *s);
+void throttle_end(struct session *s);  /* those that are put off are answered, and no more are */
+void throttle_stop(struct session *s); /* and its thread has ended */
+/* How many ms this one may still be put off. */
+int64_t throttle_patience(const struct job *j);
+/* Runs it again after so long; it is not answered until then. False: it cannot be put off. */
+bool throttle_hold(struct job *j, const struct subject *who, int64_t wait_ms);
+/* dispatch.c: answers a job that has run elsewhere. */
+void dispatch_answer(struct job *j);
 
 /* ---- lockout.c: what a reader has open when it is locked out ---------------------------------- */
 
@@ -228,6 +242,7 @@ struct session {
 	struct archive_hooks hooks;
 	struct notifier *notifier;
 	struct lockout_sweeper *lockouts;
+	struct throttle *throttle;
 	_Atomic uint64_t lockouts_begun;
 	struct counters counters[COUNTER_SHARDS];
 };

@@ -145,6 +145,22 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	dispatch(req, SESSION_OPEN, &j);
 }
 
+/* Puts it off if a budget says so. */
+static errint_t open_patiently(struct job *j, struct caller *c, struct handle **ret)
+{
+	struct patience p = {.left_ms = c->subject && fs_throttles(j->session->archive) ? throttle_patience(j) : 0};
+	errint_t r;
+
+	c->patience = p.left_ms ? &p : NULL;
+	r = fs_open(j->session->archive, j->inode, j->flags, c, ret);
+	c->patience = NULL;
+	if (r != -EINPROGRESS)
+		return r;
+	if (throttle_hold(j, c->subject, p.wait_ms))
+		return 0;
+	return fs_open(j->session->archive, j->inode, j->flags, c, ret);
+}
+
 void run_open(struct job *j)
 {
 	struct caller c = job_caller(j);
@@ -165,14 +181,14 @@ void run_open(struct job *j)
 		begun = atomic_load(&j->session->lockouts_begun);
 		if (j->file)
 			fileref_take(j->session, j->file);
-		j->error = fs_open(j->session->archive, j->inode, j->flags, &c, &h);
-		if (j->error)
+		j->error = open_patiently(j, &c, &h);
+		if (j->error || j->held)
 			break;
 		fileref_add(j->session, r, h);
 		j->file = r;
 	} while (begun != atomic_load(&j->session->lockouts_begun));
 	subject_put(&who);
-	if (j->error) {
+	if (j->error || j->held) {
 		j->file = NULL;
 		return;
 	}

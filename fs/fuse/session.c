@@ -58,6 +58,8 @@ static errint_t serve(struct session *s, struct fault *f)
 	error = notifier_start(s);
 	if (!error)
 		error = lockout_start(s);
+	if (!error)
+		error = throttle_start(s);
 	if (error)
 		return fault_set(f, error, "cannot start a thread: %s", strerror(-error));
 	atomic_store(&s->notify, true);
@@ -80,6 +82,7 @@ static void take_down(struct session *s)
 		session_end(s);
 		mounter_do(PLACE_ABORT);
 	}
+	throttle_stop(s);
 	pool_stop(s->pool);
 	lockout_stop(s);
 	if (s->options.stopping)

@@ -13,11 +13,18 @@ struct handle; /* one open */
 struct dirhandle;
 
 /* On whose behalf. `subject` is needed by open, create, opendir only, may be NULL elsewhere. */
+/* How long an open may be put off because a budget throttles; if it is to be, it answers -EINPROGRESS, and nothing has been decided. */
+struct patience {
+	int64_t left_ms;
+	int64_t wait_ms; /* until when it is to be tried again */
+};
+
 struct caller {
 	uint32_t uid, gid;
 	uint32_t umask;
 	const struct subject *subject;
 	bool decoy; /* what is created is a canary */
+	struct patience *patience; /* of fs_open; NULL: none */
 };
 
 struct fs_entry {
@@ -92,6 +99,8 @@ bool fs_charges_more(struct dirhandle *d, off_t off);
 errint_t fs_charge_more(struct archive *a, struct dirhandle *d, off_t off, const struct caller *c);
 /* Whether lookups have to be asked for. Then each is, before it is done; and what is made by a name that was not there takes its charge back. */
 bool fs_counts_names(const struct archive *a);
+/* Whether any budget throttles. */
+bool fs_throttles(const struct archive *a);
 errint_t fs_may_look_up(struct archive *a, struct inode *dir, const char *name, const struct subject *who);
 void fs_name_made(struct archive *a, struct inode *dir, const char *name, const struct subject *who);
 /* A name that is to be kept in no cache; NULL: whether there may be some below this directory. */

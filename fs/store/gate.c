@@ -275,7 +275,7 @@ static void fill_verdict(struct audit_record *r, const struct guard_verdict *v)
 }
 
 errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h,
-	uint64_t size, int flags, bool *ret_budgeted)
+	uint64_t size, int flags, bool *ret_budgeted, struct patience *patience)
 {
 	struct gate *g = a->gate;
 	struct guard_verdict v;
@@ -300,6 +300,10 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 
 	if (decoy)
 		canary_opened(a, &r, who);
+	if (!decoy && patience && v.go_on_at_ms && v.go_on_at_ms - q.now_ms <= patience->left_ms) {
+		patience->wait_ms = v.go_on_at_ms - q.now_ms;
+		return -EINPROGRESS;
+	}
 	if (v.locked_count)
 		gate_guard_locked(a, &r, &v, window);
 	errint_t e = audit_append(a->audit, &r);

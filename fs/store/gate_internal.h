@@ -80,6 +80,7 @@ struct gate {
 #define NAMES_COUNTED	       1u
 #define NAMES_BY_PATH	       2u /* … and the path decides how */
 #define NAMES_STRICT_SOMEWHERE 4u
+#define BUDGETS_THROTTLE       8u
 /* Takes from a policy what of this, and of caches, it asks for. */
 void gate_asks(struct gate *g, const struct policy *p);
 bool gate_asks_names(const struct archive *a, unsigned what);

@@ -15,6 +15,8 @@ void gate_asks(struct gate *g, const struct policy *p)
 		asks |= NAMES_COUNTED | (policy_rules_need_path(p) ? NAMES_BY_PATH : 0);
 	if (policy_names_strict(p, NULL, NULL))
 		asks |= NAMES_STRICT_SOMEWHERE;
+	if (policy_throttles(p))
+		asks |= BUDGETS_THROTTLE;
 	atomic_store(&g->names, asks);
 	bool uncached = false;
 	const struct policy_class *c;
@@ -103,6 +105,11 @@ const char *gate_names_charged(const struct audit_record *r)
 bool fs_counts_names(const struct archive *a)
 {
 	return gate_asks_names(a, NAMES_COUNTED);
+}
+
+bool fs_throttles(const struct archive *a)
+{
+	return gate_asks_names(a, BUDGETS_THROTTLE);
 }
 
 errint_t fs_may_look_up(struct archive *a, struct inode *dir, const char *name, const struct subject *who)

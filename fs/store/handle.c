@@ -66,7 +66,7 @@ static errint_t open_checks(
 		return 0;
 	if (gate_needs_path(a) && (r = inode_path(a, i, NULL, &path)) && r != -ESTALE)
 		return r;
-	return gate_read(a, c->subject, path ? path : "", &h, size, flags, ret_budgeted);
+	return gate_read(a, c->subject, path ? path : "", &h, size, flags, ret_budgeted, c->patience);
 }
 
 static void opened_by(struct handle *h, bool keeper, bool budgeted, const struct subject *who)

@@ -40,7 +40,7 @@ static struct file_header file(uint32_t number)
 static errint_t read_file(struct archive *a, const struct subject *who, uint32_t number)
 {
 	struct file_header h = file(number);
-	return gate_read(a, who, "x.jpg", &h, 1000, O_RDONLY, &(bool){false});
+	return gate_read(a, who, "x.jpg", &h, 1000, O_RDONLY, &(bool){false}, NULL);
 }
 
 static uint32_t read_until_refused(struct archive *a, const struct subject *who, uint32_t from)
@@ -60,7 +60,7 @@ Test(gate, a_budget_ends_and_what_was_read_may_be_read_again)
 	cr_assert_eq(read_until_refused(a, &alice, 0), BUDGET);
 	cr_assert_eq(read_file(a, &alice, BUDGET), -EDQUOT);
 	struct file_header h = file(BUDGET);
-	cr_assert_eq(gate_read(a, &alice, "x.jpg", &h, 1000, O_RDWR, &(bool){false}), -EACCES);
+	cr_assert_eq(gate_read(a, &alice, "x.jpg", &h, 1000, O_RDWR, &(bool){false}, NULL), -EACCES);
 	cr_assert_eq(read_file(a, &alice, 5), 0);
 	cr_assert_eq(read_file(a, &bob, BUDGET), 0, "another reader");
 	cr_assert_eq(read_file(a, &barred, 0), -EACCES);

@@ -290,9 +290,6 @@ Test(parse, not_supported_yet)
 	REFUSED(8, "lockout-for is about on-exceed = lockout",
 		HEAD "[budget b]\nfiles = 1/1h\nlockout-for = 1h\n"
 		     "[rule p]\neffect = permit\nbudget = b\n");
-	REFUSED(8, "throttle is not supported yet",
-		HEAD "[budget b]\nfiles = 1/1h\non-exceed = throttle\n"
-		     "[rule p]\neffect = permit\nbudget = b\n");
 	REFUSED(8, "write mode = alert",
 		HEAD "[budget b]\nfiles = 1/1h\non-exceed = alert\n"
 		     "[rule p]\neffect = permit\nbudget = b\n");

@@ -1,0 +1,187 @@
+#include "fuse/internal.h"
+#include "fuse/ops.h"
+
+#include <string.h>
+#include <time.h>
+
+/* Opens that are put off because a budget throttles. Nobody waits for them: they lie here, and a thread of their own tries each again when its time has come. Each keeps
+ * an entry of a ring from other requests, so there are few of them: a quarter of one processor's, and one for each reader. Beyond that the budget refuses. */
+
+#define THROTTLE_NAME "lapse-throttle"
+#define WAITING_MAX   (RING_DEPTH / 4)
+#define WAIT_MS	      5000
+#define MS	      INT64_C(1000000)
+
+struct waiting {
+	struct job job;
+	int64_t at_ns; /* CLOCK_MONOTONIC; 0: free */
+	uint32_t uid, login_uid;
+};
+
+struct throttle {
+	struct session *session;
+	pthread_t thread;
+	pthread_mutex_t lock; /* all below */
+	pthread_cond_t changed;
+	struct waiting slot[WAITING_MAX];
+	bool stop;
+};
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * (1000 * MS) + t.tv_nsec;
+}
+
+static bool is_same(const struct waiting *w, const struct subject *who)
+{
+	if (w->login_uid != POLICY_NO_UID && w->login_uid == who->login_uid)
+		return true;
+	return w->uid == who->uid;
+}
+
+int64_t throttle_patience(const struct job *j)
+{
+	int64_t left = j->held_since_ns ? WAIT_MS - (now_ns() - j->held_since_ns) / MS : WAIT_MS;
+
+	return left > 0 ? left : 0;
+}
+
+bool throttle_hold(struct job *j, const struct subject *who, int64_t wait_ms)
+{
+	struct throttle *t = j->session->throttle;
+	struct waiting *free_slot = NULL;
+	bool taken = false;
+
+	if (!t)
+		return false;
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < WAITING_MAX; i++) {
+		struct waiting *w = &t->slot[i];
+
+		if (!w->at_ns)
+			free_slot = w;
+		else
+			taken |= is_same(w, who);
+	}
+	bool held = free_slot && !taken && !t->stop;
+	if (held) {
+		int64_t now = now_ns();
+
+		j->held_since_ns = j->held_since_ns ? j->held_since_ns : now;
+		*free_slot = (struct waiting){.job = *j, .at_ns = now + wait_ms * MS, .uid = who->uid, .login_uid = who->login_uid};
+		pthread_cond_signal(&t->changed);
+	}
+	pthread_mutex_unlock(&t->lock);
+	j->held = held;
+	return held;
+}
+
+/* The slot whose time comes first. */
+static struct waiting *first(struct throttle *t)
+{
+	struct waiting *f = NULL;
+
+	for (size_t i = 0; i < WAITING_MAX; i++)
+		if (t->slot[i].at_ns && (!f || t->slot[i].at_ns < f->at_ns))
+			f = &t->slot[i];
+	return f;
+}
+
+/* Takes out the one whose time has come, at the end all of them one after another. False: it is to end. */
+static bool take(struct throttle *t, struct job *ret, bool *ret_stopped)
+{
+	struct waiting *f;
+
+	pthread_mutex_lock(&t->lock);
+	for (;;) {
+		f = first(t);
+		if (t->stop || (f && f->at_ns <= now_ns()))
+			break;
+		if (f) {
+			struct timespec until = {.tv_sec = f->at_ns / (1000 * MS), .tv_nsec = f->at_ns % (1000 * MS)};
+
+			pthread_cond_timedwait(&t->changed, &t->lock, &until);
+		} else {
+			pthread_cond_wait(&t->changed, &t->lock);
+		}
+	}
+	if (f) {
+		*ret = f->job;
+		f->at_ns = 0;
+	}
+	*ret_stopped = t->stop;
+	pthread_mutex_unlock(&t->lock);
+	return f;
+}
+
+static void *try_again(void *arg)
+{
+	struct throttle *t = arg;
+	struct job j;
+	bool stopped;
+
+	while (take(t, &j, &stopped)) {
+		j.held = false;
+		j.may_wait = true;
+		if (stopped)
+			j.error = -EINTR;
+		else
+			op_table[j.op].run(&j);
+		if (!j.held)
+			dispatch_answer(&j);
+	}
+	return NULL;
+}
+
+errint_t throttle_start(struct session *s)
+{
+	struct throttle *t = calloc(1, sizeof(*t));
+	pthread_condattr_t monotonic;
+	int error;
+
+	if (!t)
+		return -ENOMEM;
+	t->session = s;
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&t->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	error = pthread_create(&t->thread, NULL, try_again, t);
+	if (error) {
+		free(t);
+		return -error;
+	}
+	pthread_setname_np(t->thread, THROTTLE_NAME);
+	s->throttle = t;
+	return 0;
+}
+
+void throttle_end(struct session *s)
+{
+	struct throttle *t = s->throttle;
+
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	t->stop = true;
+	pthread_cond_signal(&t->changed);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void throttle_stop(struct session *s)
+{
+	struct throttle *t = s->throttle;
+
+	if (!t)
+		return;
+	throttle_end(s);
+	pthread_join(t->thread, NULL);
+	s->throttle = NULL;
+	pthread_mutex_destroy(&t->lock);
+	pthread_cond_destroy(&t->changed);
+	free(t);
+}
