@@ -106,8 +106,8 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 		r = canaries_open(a);
 	if (!r)
 		r = gate_replay(a, f);
-	if (!r && !a->observe && (r = canaries_save(a)))
-		fault_set(f, r, ".lapse/canaries could not be written: %s", strerror(-r));
+	if (!r && !a->observe && canaries_save(a))
+		log_line(LOG_LEVEL_WARNING, "the list of canaries could not be written: it is in the log, and is written at the next mount");
 	if (!r)
 		r = journal_open(a, a->ended_well, f);
 	if (!r)

@@ -294,7 +294,7 @@ static void plant_one(struct archive *a, size_t i)
 	struct canary_watch w = *c->watch[i];
 	struct decoy_rng rng = {.state = decoy_random(&c->rng)};
 	pthread_mutex_unlock(&c->lock);
-	r = canary_plant(a, o.dir_id, &o, &w, &rng, &c->step_ns);
+	r = canary_plant(a, o.dir_id, &o, &w, &rng, &c->stop, &c->step_ns);
 	pthread_mutex_lock(&c->lock);
 	i = order_at(c, o.dir_id);
 	if (i < c->list->orders && c->watch[i])

@@ -24,7 +24,8 @@ struct canaries {
 	struct open_table *ids;
 	_Atomic bool any, watching; /* there are entries, orders */
 	bool complete;		    /* the list, as it was read, has what the log says up to its sequence */
-	bool stop, started;
+	atomic_bool stop; /* set under the lock */
+	bool started;
 	pthread_t thread;
 	struct canary_watch *watch[CANARY_ORDERS]; /* by place in the list; NULL: nothing seen yet */
 	struct decoy_rng rng;
@@ -51,7 +52,7 @@ void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTE
 
 /* canary_plant.c: one now, in this directory. *step_ns, which it learns, is 0 at first. No lock is held. */
 errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, const struct canary_watch *w, struct decoy_rng *rng,
-	int64_t *step_ns);
+	const atomic_bool *stop, int64_t *step_ns);
 /* How many decoys the directory has that have not expired. The lock is held. */
 uint32_t canary_living(const struct canaries *c, const uint8_t dir_id[static DIR_ID_BYTES], int64_t now);
 /* An order in place of what there was for the directory; per 0: none any more. -ENOSPC. The lock is held. */

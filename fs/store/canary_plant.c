@@ -14,7 +14,7 @@
 #define TAKES_MOST  5000000000 /* ns, from making to closing: what took longer was changed later */
 #define SECOND	    INT64_C(1000000000)
 #define TICK	    1000000 /* ns: the kernel's are whole numbers of these */
-#define STEP_LEARNS 20000
+#define STEP_LEARNS 100000
 #define STEP_MOST   20000000
 #define SMOOTH	    0.4	       /* how much of the spread of sizes is by chance, and how much by the neighbour's */
 
@@ -131,14 +131,15 @@ static void wait_until_closed(struct archive *a, struct inode *i, struct handle 
 		clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &t, NULL);
 }
 
-/* The next one sets out so much earlier or later as this one came late or early: half of them are each. */
+/* The next one sets out earlier, or later, if this one came late, or early; by little, since what keeps one up is chance. */
 static void learn_step(int fd, const struct neighbour *n, int64_t born_ns, int64_t *step_ns)
 {
 	struct statx x;
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_CTIME, &x))
 		return;
 	int64_t late = x.stx_ctime.tv_sec * SECOND + (int64_t)x.stx_ctime.tv_nsec - born_ns - n->wrote_ns - n->closed_ns;
-	*step_ns += late > 0 ? STEP_LEARNS : -STEP_LEARNS;
+	late /= 8;
+	*step_ns += late > STEP_LEARNS ? STEP_LEARNS : late < -STEP_LEARNS ? -STEP_LEARNS : late;
 	*step_ns = *step_ns < 0 ? 0 : *step_ns > STEP_MOST ? STEP_MOST : *step_ns;
 }
 
@@ -209,7 +210,8 @@ static errint_t make_named(struct archive *a, struct inode *dir, const struct ca
 	return r;
 }
 
-errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, const struct canary_watch *w, struct decoy_rng *rng, int64_t *step_ns)
+errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, const struct canary_watch *w, struct decoy_rng *rng,
+	const atomic_bool *stop, int64_t *step_ns)
 {
 	struct neighbour n = {.head = malloc(HEAD_BYTES)};
 	struct inode *dir = NULL;
@@ -221,7 +223,7 @@ errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTE
 	if (!r)
 		r = read_head(a, &n);
 	if (!r)
-		r = decoy_jpeg(n.head, n.head_len, size_like(&n, rng), tclock_wall_ns(a->clock) / SECOND - n.at, rng, &picture, &len);
+		r = decoy_jpeg(n.head, n.head_len, size_like(&n, rng), tclock_wall_ns(a->clock) / SECOND - n.at, rng, stop, &picture, &len);
 	if (!r)
 		r = make_named(a, dir, o, w, rng, &n, picture, len, step_ns);
 	if (n.inode)

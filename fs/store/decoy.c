@@ -6,6 +6,8 @@
 
 #define COMPONENTS_MAX 3
 #define SIDE_MAX       16384
+#define PIXELS_MAX     (64u << 20)
+#define SAMPLED	       2048u /* blocks of pixels by which the noise is found in a large picture */
 #define SHAPES         7
 #define TRIES	       14
 #define NOISE_MOST     96.0F
@@ -161,7 +163,7 @@ static bool take_frame(struct model *m, const uint8_t *p, size_t len)
 	}
 	if (m->components == 1) /* its one component is not interleaved: factors mean nothing */
 		m->c[0].h = m->c[0].v = 1, m->h_most = m->v_most = 1;
-	return m->width >= 8 && m->height >= 8 && m->width <= SIDE_MAX && m->height <= SIDE_MAX && (!m->c[1].h || m->components == 3);
+	return m->width >= 8 && m->height >= 8 && m->width <= SIDE_MAX && m->height <= SIDE_MAX && m->width * m->height <= PIXELS_MAX && (!m->c[1].h || m->components == 3);
 }
 
 static void put_scan_head(struct model *m)
@@ -330,6 +332,7 @@ struct encoder {
 	const struct scene *s;
 	float noise, detail, cosine[8][8];
 	struct code dc[2], ac[2];
+	const atomic_bool *stop;
 	struct bytes *out;
 	uint32_t acc;
 	unsigned bits;
@@ -426,25 +429,41 @@ static void block(struct encoder *e, unsigned c, unsigned x0, unsigned y0)
 	put_block(e, c, q);
 }
 
-static void encode(struct encoder *e)
+/* Of every so many rows of blocks. */
+static void encode(struct encoder *e, unsigned every)
 {
 	const struct model *m = e->m;
 	unsigned across = (m->width + 8 * m->h_most - 1) / (8 * m->h_most), down = (m->height + 8 * m->v_most - 1) / (8 * m->v_most);
-	for (unsigned my = 0; my < down && !e->out->bad; my++)
+	for (unsigned my = 0; my < down && !e->out->bad; my += every) {
+		e->out->bad = e->stop && atomic_load_explicit(e->stop, memory_order_relaxed);
 		for (unsigned mx = 0; mx < across; mx++)
 			for (unsigned c = 0; c < m->components; c++)
 				for (unsigned v = 0; v < m->c[c].v; v++)
 					for (unsigned h = 0; h < m->c[c].h; h++)
 						block(e, c, (mx * m->c[c].h + h) * 8, (my * m->c[c].v + v) * 8);
+	}
 	if (e->bits)
 		put_bits(e, 0x7f, 8 - e->bits);
 	put(e->out, (const uint8_t[]){0xff, M_EOI}, 2);
 }
 
-/* With so much noise, or, below 0, so much less of the scene down to nothing at -1. SIZE_MAX: larger than `most`. */
-static size_t picture(const struct model *m, const struct scene *s, float noise, size_t most, struct bytes *out)
+static unsigned rows_of(const struct model *m)
 {
-	struct encoder e = {.m = m, .s = s, .noise = noise < 0 ? 0 : noise, .detail = noise < 0 ? 1 + noise : 1, .out = out};
+	return (m->height + 8 * m->v_most - 1) / (8 * m->v_most);
+}
+
+struct drawing {
+	const struct model *m;
+	const struct scene *s;
+	const atomic_bool *stop;
+	size_t most;
+	struct bytes *out;
+};
+
+/* With so much noise, or, below 0, so much less of the scene down to nothing at -1. Its size, which for `every` above 1 is an estimate; SIZE_MAX: larger than `most`, or stopped. */
+static size_t picture(const struct drawing *d, float noise, unsigned every)
+{
+	struct encoder e = {.m = d->m, .s = d->s, .noise = noise < 0 ? 0 : noise, .detail = noise < 0 ? 1 + noise : 1, .stop = d->stop, .out = d->out};
 	for (unsigned u = 0; u < 8; u++)
 		for (unsigned x = 0; x < 8; x++)
 			e.cosine[u][x] = (u ? 0.5F : 0.35355339F) * cosf((float)(2 * x + 1) * (float)u * (float)M_PI / 16);
@@ -452,44 +471,69 @@ static size_t picture(const struct model *m, const struct scene *s, float noise,
 		code_make(&e.dc[i], dc_counts[i], dc_values);
 		code_make(&e.ac[i], ac_counts[i], ac_values[i]);
 	}
-	out->len = 0;
-	out->bad = false;
-	out->most = most;
-	put(out, m->head.p, m->head.len);
-	encode(&e);
-	return out->bad ? SIZE_MAX : out->len;
+	d->out->len = 0;
+	d->out->bad = false;
+	d->out->most = d->most;
+	put(d->out, d->m->head.p, d->m->head.len);
+	encode(&e, every);
+	if (d->out->bad)
+		return SIZE_MAX;
+	unsigned rows = rows_of(d->m), drawn = (rows + every - 1) / every;
+	return d->m->head.len + (d->out->len - d->m->head.len) * rows / drawn;
 }
 
-/* More noise takes more bytes: looked for until it is within half a percent. */
-static errint_t of_size(const struct model *m, const struct scene *s, size_t target, struct bytes *out)
+/* More noise takes more bytes: looked for until it is within half a percent, or as near as it comes. */
+static float noise_for(const struct drawing *d, size_t target, unsigned every)
 {
 	float least = -1, most = NOISE_MOST, noise = 6;
 	for (unsigned i = 0; i < TRIES; i++) {
-		size_t n = picture(m, s, noise, target + target / 16 + 64, out);
-		size_t off = n > target ? n - target : target - n;
-		if (n != SIZE_MAX && (off <= target / 200 + 8 || (i == TRIES - 1 && off <= target / 16)))
-			return 0;
+		size_t n = picture(d, noise, every), off = n > target ? n - target : target - n;
+		if (off <= target / 200 + 8 || (d->stop && atomic_load(d->stop)))
+			break;
 		if (n > target)
 			most = noise;
 		else
 			least = noise;
 		noise = least < 0 && most > 0 ? 0 : (least + most) / 2;
 	}
+	return noise;
+}
+
+static errint_t of_size(struct drawing *d, size_t target)
+{
+	unsigned rows = rows_of(d->m), blocks = rows * ((d->m->width + 8 * d->m->h_most - 1) / (8 * d->m->h_most)), every = blocks / SAMPLED;
+	size_t wanted = target;
+	every = every > rows / 8 ? rows / 8 : every;
+	every = every ? every : 1;
+	d->most = 2 * target + 4096;
+	for (unsigned i = 0; i < 3; i++) {
+		float noise = noise_for(d, wanted, every);
+		size_t n = picture(d, noise, 1);
+		if (d->stop && atomic_load(d->stop))
+			return -EINTR;
+		if (n == SIZE_MAX)
+			return -ERANGE;
+		if ((n > target ? n - target : target - n) <= target / 50 + 16)
+			return 0;
+		wanted = (size_t)((double)wanted * (double)target / (double)n);
+	}
 	return -ERANGE;
 }
 
-errint_t decoy_jpeg(const uint8_t *neighbour, size_t len, size_t target, int64_t later, struct decoy_rng *rng, uint8_t **ret, size_t *ret_len)
+errint_t decoy_jpeg(const uint8_t *neighbour, size_t len, size_t target, int64_t later, struct decoy_rng *rng, const atomic_bool *stop, uint8_t **ret, size_t *ret_len)
 {
 	struct bytes out = {.p = NULL};
 	struct model m;
 	struct scene s;
-	errint_t r = target > (size_t)64 << 20 ? -ERANGE : model_read(&m, neighbour, len, later) ? 0 : -EOPNOTSUPP;
+	struct drawing d = {.m = &m, .s = &s, .stop = stop, .out = &out};
+	if (target > (size_t)64 << 20)
+		return -ERANGE;
+	errint_t r = model_read(&m, neighbour, len, later) ? 0 : -EOPNOTSUPP;
 	if (!r) {
 		scene_make(&s, rng);
-		r = of_size(&m, &s, target, &out);
+		r = of_size(&d, target);
 	}
-	if (target <= (size_t)64 << 20)
-		free(m.head.p);
+	free(m.head.p);
 	if (r) {
 		free(out.p);
 		return r;

@@ -3,6 +3,8 @@
 
 #include "base/base.h"
 
+#include <stdatomic.h>
+
 struct decoy_rng {
 	uint64_t state;
 };
@@ -12,8 +14,9 @@ uint64_t decoy_below(struct decoy_rng *r, uint64_t n);
 
 /* A baseline JPEG of `target` bytes or nearly so, by the beginning of a neighbour's: its segments in their order, its quantisation tables, sampling and dimensions, and of its EXIF data what says
  * which camera it was and how it was set (no thumbnail, no place, no maker's notes, no text). Dates in it are `later` seconds after the neighbour's. What is seen is drawn by chance and has
- * nothing of the neighbour. *ret: malloc'd. -EOPNOTSUPP: the neighbour is no JPEG that this can be done for. -ERANGE: no picture of these dimensions and tables has that size. */
-errint_t decoy_jpeg(const uint8_t *neighbour, size_t len, size_t target, int64_t later, struct decoy_rng *rng, uint8_t **ret, size_t *ret_len);
+ * nothing of the neighbour. *ret: malloc'd. -EOPNOTSUPP: the neighbour is no JPEG that this can be done for. -ERANGE: no picture of these dimensions and tables has that size. -EINTR: *stop
+ * (may be NULL) has become true. */
+errint_t decoy_jpeg(const uint8_t *neighbour, size_t len, size_t target, int64_t later, struct decoy_rng *rng, const atomic_bool *stop, uint8_t **ret, size_t *ret_len);
 /* EXIF data of that kind, into out: its length, or 0 if the neighbour's cannot be read. `in` and `out` begin with the TIFF header. */
 size_t decoy_exif(const uint8_t *in, size_t len, int64_t later, uint8_t *out, size_t cap);
 

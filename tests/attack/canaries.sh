@@ -37,7 +37,7 @@ for ((i = 0; i < directories; i += 50)); do
 	check "order" "$LAPSE" canary plant --per 8 --reason "a test" "${dirs[@]}" >/dev/null
 done
 CHECK_TIMEOUT=$((120 + 8 * seconds)) check "cameras" python3 "$SRC/tests/attack/canaries.py" fill "$MNT" "$directories" "$seconds" 11
-kill_daemon
+umount_archive
 mount_archive
 listed() { "$LAPSE" canary list --files --json "$MNT" >"$TEST_TMP/$1" && grep '"id"' "$TEST_TMP/$1" | sort >"$TEST_TMP/$1.ids"; }
 complete() { "$LAPSE" status "$MNT" --json | grep -q '"catalogue-complete": true'; }
