@@ -48,7 +48,7 @@ unsigned policy_roles(const struct policy *p, bool owner, uint32_t gid, const ui
 	unsigned roles = 0;
 
 	for (size_t i = 0; i < POLICY_ROLES; i++) {
-		const struct ids *gids = p->top ? &p->top->role_gids[i] : NULL;
+		const struct ids *gids = p && p->top ? &p->top->role_gids[i] : NULL;
 		bool has = gids && gids->count ? ids_have(gids, gid) : owner;
 
 		for (size_t k = 0; gids && gids->count && !has && k < count; k++)

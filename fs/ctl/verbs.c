@@ -127,7 +127,7 @@ bool ctl_verb_streams(const char *name)
 
 unsigned ctl_peer_roles(struct archive *a, const struct ctl_peer *p)
 {
-	struct policy *policy = archive_policy(a);
+	struct policy *policy = a ? archive_policy(a) : NULL;
 	unsigned roles = policy_roles(policy, p->uid == 0 || p->uid == p->owner, p->gid, p->groups, p->group_count);
 	policy_unref(policy);
 	return roles;

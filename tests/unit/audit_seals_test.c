@@ -195,19 +195,28 @@ Test(audit_seals, a_crash_at_any_byte_of_an_append_is_made_good)
 	cr_assert_eq(look(&last), SEALS_FINE);
 	cr_assert_eq(last, anchor->sequence);
 	const off_t whole = SEALS_HEAD_BYTES + 3 * LOG_SEAL_BYTES, before = whole - LOG_SEAL_BYTES;
+	uint8_t bytes[LOG_SEAL_BYTES];
+	int f = openat(fd, "seals", O_RDONLY);
+	cr_assert_eq(pread(f, bytes, sizeof bytes, before), LOG_SEAL_BYTES);
+	close(f);
+	off_t told = whole; /* the end without the zeros that it may have */
+	while (!bytes[told - before - 1])
+		told--;
 	for (int zeros = 0; zeros < 2; zeros++)
 		for (off_t size = before; size < whole; size++) {
-			int f = openat(fd, "seals", O_RDWR);
+			f = openat(fd, "seals", O_RDWR);
 			cr_assert_eq(ftruncate(f, size), 0);
 			if (zeros)
 				cr_assert_eq(ftruncate(f, whole), 0);
 			close(f);
+			if (zeros && size >= told) /* what is lost was zeros */
+				continue;
 			cr_assert_eq(look(&last), SEALS_LACK, "%d of %d", (int)size, (int)whole);
 			cr_assert_eq(audit_seals_append(fd, &head, &anchor->seal), 0);
 			cr_assert_eq(look(&last), SEALS_FINE);
 			cr_assert_eq(verdict().flaws, 0);
 		}
-	int f = openat(fd, "seals", O_RDWR);
+	f = openat(fd, "seals", O_RDWR);
 	cr_assert_eq(ftruncate(f, before - LOG_SEAL_BYTES), 0);
 	close(f);
 	cr_assert_eq(look(&last), SEALS_BEHIND);

@@ -6,6 +6,7 @@
 #include <ftw.h>
 
 #define SEGMENT ".lapse/audit/0000000000000001.seg"
+#define SEALS   ".lapse/audit/seals"
 
 static char saved[PATH_MAX], saved_anchor[PATH_MAX];
 static struct archive_check found;
@@ -303,12 +304,14 @@ Test(fsck, the_whole_store)
 Test(fsck, another_history_of_the_log)
 {
 	live_on();
+	char ours[PATH_MAX], seals[PATH_MAX];
 	copy_file(below(SEGMENT), saved);
+	copy_file(below(SEALS), in_dir(seals, "seals"));
 	copy_file(anchor_path, saved_anchor);
 	live_on();
-	char ours[PATH_MAX];
 	copy_file(anchor_path, in_dir(ours, "ours"));
 	copy_file(saved, below(SEGMENT));
+	copy_file(seals, below(SEALS));
 	copy_file(saved_anchor, anchor_path);
 	live_on();
 	live_on();
