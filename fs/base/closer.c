@@ -31,6 +31,7 @@ static void *closer_main(void *arg)
 {
 	struct closer *c = arg;
 	int fd[WAITING_MAX];
+	pthread_setname_np(pthread_self(), "lapse-close");
 	pthread_mutex_lock(&c->lock);
 	for (;;) {
 		while (!c->count && !c->stop) {
@@ -72,7 +73,6 @@ errint_t closer_start(struct closer **ret)
 		free(c);
 		return -e;
 	}
-	pthread_setname_np(c->thread, "lapse-close");
 	*ret = c;
 	return 0;
 }

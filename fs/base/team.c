@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 
 struct job {
 	const struct team_work *w;
@@ -59,6 +58,7 @@ static void help(struct team *t, struct job *j)
 static void *team_main(void *arg)
 {
 	struct team *t = arg;
+	pthread_setname_np(pthread_self(), "lapse-team");
 	pthread_mutex_lock(&t->lock);
 	while (!t->stop) {
 		if (t->job)
@@ -80,13 +80,11 @@ errint_t team_start(unsigned threads, struct team **ret)
 	pthread_cond_init(&t->progress, NULL);
 	while (t->threads < threads) {
 		int e = pthread_create(&t->thread[t->threads], NULL, team_main, t);
-		char name[16];
 		if (e) {
 			team_stop(t);
 			return -e;
 		}
-		snprintf(name, sizeof name, "lapse-team-%u", t->threads % 1000);
-		pthread_setname_np(t->thread[t->threads++], name);
+		t->threads++;
 	}
 	*ret = t;
 	return 0;

@@ -74,6 +74,7 @@ static void *control(void *arg)
 	struct session *s = arg;
 	unsigned events = 0;
 
+	pthread_setname_np(pthread_self(), "lapse-control");
 	while (!(events & EVENT_END)) {
 		uint64_t count;
 
@@ -110,7 +111,6 @@ errint_t control_start(struct session *s)
 	if (error)
 		return -error;
 	s->controlled = true;
-	pthread_setname_np(s->control, "lapse-control");
 	atomic_store(&signalled, s);
 	sigaction(SIGTERM, &act, NULL);
 	sigaction(SIGINT, &act, NULL);

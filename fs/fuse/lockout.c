@@ -96,6 +96,7 @@ static void *sweep_all(void *arg)
 {
 	struct lockout_sweeper *l = arg;
 
+	pthread_setname_np(pthread_self(), LOCKOUT_NAME);
 	while (wait_for_one(l))
 		sweep(l->session);
 	return NULL;
@@ -116,7 +117,6 @@ errint_t lockout_start(struct session *s)
 		free(l);
 		return -error;
 	}
-	pthread_setname_np(l->thread, LOCKOUT_NAME);
 	s->lockouts = l;
 	return 0;
 }

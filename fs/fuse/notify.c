@@ -63,6 +63,7 @@ static void *notify_all(void *arg)
 	struct notifier *n = arg;
 	struct gone *g;
 
+	pthread_setname_np(pthread_self(), NOTIFIER_NAME);
 	while ((g = take(n))) {
 		tell(n, g);
 		free(g);
@@ -86,7 +87,6 @@ errint_t notifier_start(struct session *s)
 		free(n);
 		return -error;
 	}
-	pthread_setname_np(n->thread, NOTIFIER_NAME);
 	s->notifier = n;
 	return 0;
 }

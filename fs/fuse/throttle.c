@@ -123,6 +123,7 @@ static void *try_again(void *arg)
 	struct job j;
 	bool stopped;
 
+	pthread_setname_np(pthread_self(), THROTTLE_NAME);
 	while (take(t, &j, &stopped)) {
 		j.held = false;
 		j.may_wait = true;
@@ -155,7 +156,6 @@ errint_t throttle_start(struct session *s)
 		free(t);
 		return -error;
 	}
-	pthread_setname_np(t->thread, THROTTLE_NAME);
 	s->throttle = t;
 	return 0;
 }

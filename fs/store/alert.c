@@ -240,6 +240,7 @@ static void *alerts_main(void *arg)
 	struct alert al;
 	int64_t watched_ms = 0;
 	bool stop = false;
+	pthread_setname_np(pthread_self(), "lapse-alerts");
 	while (!stop) {
 		bool some = take(q, &al);
 		struct policy *p = gate_policy(a);
@@ -265,8 +266,6 @@ errint_t alerts_start(struct archive *a)
 {
 	errint_t r = -pthread_create(&a->alerts->thread, NULL, alerts_main, a);
 	a->alerts->running = !r;
-	if (!r)
-		pthread_setname_np(a->alerts->thread, "lapse-alerts");
 	return r;
 }
 
