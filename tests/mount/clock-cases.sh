@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
 export LAPSE_TEST_CLOCK=$TEST_TMP/clock TZ=UTC
-expect_log '[cC]lock|wall|behind|ahead|budget few at its limit'
+expect_log '[cC]lock|wall|behind|ahead|budget few \(3/1h\) at its limit'
 WALL=0 BOOT=0 SYNC=1
 put() {
 	python3 - "$LAPSE_TEST_CLOCK" $WALL $BOOT $SYNC <<'P'
