@@ -181,6 +181,7 @@ void run_open(struct job *j)
 		begun = atomic_load(&j->session->lockouts_begun);
 		if (j->file)
 			fileref_take(j->session, j->file);
+		j->file = NULL; /* an open that is put off keeps a copy of the job */
 		j->error = open_patiently(j, &c, &h);
 		if (j->error || j->held)
 			break;

@@ -261,14 +261,12 @@ static bool join(const struct split *s, const struct word *w, char *out)
 {
 	size_t n = 0, at = 0;
 	for (const char *b = s->between; *b; b++) {
-		if (*b != 1) {
-			out[n++] = *b;
-			continue;
-		}
-		memcpy(out + n, w[at].text, w[at].len);
-		n += w[at++].len;
-		if (n > DECOY_NAME_MAX - WORDS_MAX)
+		const char *part = *b == 1 ? w[at].text : b;
+		size_t len = *b == 1 ? w[at++].len : 1;
+		if (len > DECOY_NAME_MAX - n)
 			return false;
+		memcpy(out + n, part, len);
+		n += len;
 	}
 	out[n] = '\0';
 	return true;

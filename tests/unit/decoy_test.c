@@ -53,6 +53,30 @@ Test(decoy, plates_by_chance_or_of_a_series)
 	}
 }
 
+/* Words of different names, which together are longer than any name may be. */
+Test(decoy, names_that_do_not_fit)
+{
+	char name[6][DECOY_NAME_MAX + 1];
+	const char *names[6];
+	char out[DECOY_NAME_MAX + 1 + 64], *end = out + DECOY_NAME_MAX + 1;
+
+	for (int i = 0; i < 6; i++) {
+		char *p = name[i];
+
+		memset(p, 'a' + i, 62);
+		p[i % 2 ? 1 : 60] = '_';
+		memset(p + 62, '_', 190);
+		p[252] = '\0';
+		names[i] = p;
+	}
+	for (int i = 0; i < 50; i++) {
+		memset(out, '?', sizeof out);
+		if (next(names, 6, 61, T0 + 400, "", out))
+			cr_expect_leq(strlen(out), DECOY_NAME_MAX);
+		cr_assert(memchr(end, '?', 1) && !memcmp(end, end + 1, 63), "nothing is written behind the end");
+	}
+}
+
 Test(decoy, names_that_leave_no_room)
 {
 	static const char *const tight[] = {"IMG_0001.jpg", "IMG_0002.jpg", "IMG_0003.jpg"}, *const gaps[] = {"IMG_0001.jpg", "IMG_0012.jpg", "IMG_0053.jpg"};
