@@ -14,6 +14,7 @@
 #define TAKES_MOST  5000000000 /* ns, from making to closing: what took longer was changed later */
 #define SECOND	    INT64_C(1000000000)
 #define TICK	    1000000 /* ns: the kernel's are whole numbers of these */
+#define SPIN	    400000 /* ns before the moment in which it is not slept */
 #define STEP_LEARNS 100000
 #define STEP_MOST   20000000
 #define SMOOTH	    0.4	       /* how much of the spread of sizes is by chance, and how much by the neighbour's */
@@ -110,25 +111,34 @@ static int64_t realtime_ns(void)
 }
 
 /* Its time is as long after it was made as the neighbour's, or, where a program has set that, as much older than its last change. */
-static errint_t set_time(struct archive *a, struct inode *i, struct handle *h, const struct neighbour *n, const struct caller *c, int64_t born_ns)
+static struct timespec time_like(const struct neighbour *n, int64_t born_ns)
 {
 	int64_t lag = n->st.st_ctim.tv_sec - n->st.st_mtim.tv_sec, at = born_ns + n->wrote_ns;
-	struct stat in = {.st_mtim = {.tv_sec = at / SECOND, .tv_nsec = at % SECOND}}, out;
-	if (lag >= LAG_LEAST)
-		in.st_mtim = (struct timespec){.tv_sec = born_ns / SECOND - lag, .tv_nsec = n->st.st_mtim.tv_nsec ? (long)(n->st.st_mtim.tv_nsec ^ 0x15a5a) % SECOND : 0};
+	if (lag < LAG_LEAST)
+		return (struct timespec){.tv_sec = at / SECOND, .tv_nsec = at % SECOND};
+	return (struct timespec){.tv_sec = born_ns / SECOND - lag, .tv_nsec = n->st.st_mtim.tv_nsec ? (long)(n->st.st_mtim.tv_nsec ^ 0x15a5a) % SECOND : 0};
+}
+
+static errint_t set_time(struct archive *a, struct inode *i, struct handle *h, const struct caller *c, struct timespec at)
+{
+	struct stat in = {.st_mtim = at}, out;
 	return fs_setattr(a, i, h, &in, FS_SET_MTIME, c, &out);
 }
 
-/* Where the neighbour's times have more than the kernel's ticks, somebody had asked for them between, and it is asked here. `step`: what is on the way to the last change of the file. */
-static void wait_until_closed(struct archive *a, struct inode *i, struct handle *h, const struct neighbour *n, int64_t born_ns, int64_t step_ns)
+/* The last change of the file, which is closed and has that time already, as long after its birth as the neighbour's; `step`: what a change takes. Where the neighbour's times have
+ * more than the kernel's ticks, somebody had asked for them between, and it is asked here. */
+static void change_like(int fd, const struct neighbour *n, int64_t born_ns, struct timespec at, int64_t step_ns)
 {
 	struct stat st;
-	int64_t until = born_ns + n->wrote_ns + n->closed_ns - step_ns;
-	struct timespec t = {.tv_sec = until / SECOND, .tv_nsec = until % SECOND};
+	int64_t until = born_ns + n->wrote_ns + n->closed_ns - step_ns, sleep_until = until - SPIN;
+	struct timespec t = {.tv_sec = sleep_until / SECOND, .tv_nsec = sleep_until % SECOND}, times[2] = {{.tv_nsec = UTIME_OMIT}, at};
 	if (n->closed_ns % TICK)
-		fs_getattr(a, i, h, &st);
-	if (until > realtime_ns())
+		fstat(fd, &st);
+	if (sleep_until > realtime_ns())
 		clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &t, NULL);
+	while (realtime_ns() < until)
+		;
+	futimens(fd, times);
 }
 
 /* The next one sets out earlier, or later, if this one came late, or early; by little, since what keeps one up is chance. */
@@ -180,13 +190,13 @@ static errint_t make(struct archive *a, struct inode *dir, const char *name, con
 	if (r)
 		return r;
 	int64_t born = born_ns(h);
+	struct timespec at = time_like(n, born);
 	if (!(r = write_all(a, h, picture, len)))
-		r = set_time(a, e.inode, h, n, &c, born);
-	if (!r)
-		wait_until_closed(a, e.inode, h, n, born, *step_ns);
+		r = set_time(a, e.inode, h, &c, at);
 	int fd = dup(h->of->fd);
 	fs_release(a, h);
 	if (fd >= 0) {
+		change_like(fd, n, born, at, *step_ns);
 		learn_step(fd, n, born, step_ns);
 		close(fd);
 	}

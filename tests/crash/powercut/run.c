@@ -298,7 +298,7 @@ struct importing {
 	uint8_t **data;
 	uint32_t *file, *step; /* of the story, once it is in its place */
 	size_t len, promised;
-	uint32_t begin; /* nothing of the next one has been done before that */
+	uint32_t *begin; /* nothing of it has been done before that: it was handed over then, and is placed by another thread, before that says so */
 };
 
 /* In its place it is whole, whatever is cut: it was on the disk before. */
@@ -310,18 +310,17 @@ static void import_placed(void *ctx, uint64_t item, enum import_outcome outcome,
 	must(im->path[i], outcome == IMPORT_PLACED ? 0 : error ? error : -EEXIST);
 	struct step s = step_begin(r, STEP_ENTRY, im->path[i], NULL);
 	struct file file = {.type = S_IFREG, .expires_ns = INT64_MAX};
-	struct change c = {.when = {im->begin, here(r)}, .len = im->len, .data = im->data[i]};
-	s.when.begin = im->begin;
+	struct change c = {.when = {im->begin[i], here(r)}, .len = im->len, .data = im->data[i]};
+	s.when.begin = im->begin[i];
 	s.file = story_file(&r->story, &file);
 	if (im->len)
 		story_change(&r->story.file[s.file], &c);
-	look_now(r, s.file, im->begin, 0600, "");
+	look_now(r, s.file, im->begin[i], 0600, "");
 	im->file[i] = s.file;
 	im->step[i] = r->story.steps;
 	step_end(r, &s);
 	struct promise p = {.since = here(r), .file = s.file, .changes = im->len ? 1 : 0};
 	story_promise(&r->story, &p);
-	im->begin = here(r);
 }
 
 static void import_durable(void *ctx, uint64_t item)
@@ -342,16 +341,18 @@ static void import_source(struct importing *im, struct import *import, size_t i)
 		im->data[i][k] = (uint8_t)(world_random(&im->run->chance) % 255 + 1);
 	if (fd < 0 || fchmod(fd, 0600) || pwrite(fd, im->data[i], im->len, 0) != (ssize_t)im->len)
 		err(3, "memfd");
+	im->begin[i] = here(im->run);
 	must(im->path[i], import_file(import, &it));
 	close(fd);
 }
 
 void do_import(struct run *r, const char *const *path, size_t count, size_t len, size_t batch)
 {
-	struct importing im = {.run = r, .path = path, .len = len, .begin = here(r)};
+	struct importing im = {.run = r, .path = path, .len = len};
 	struct import_options o = {.planned_at = INT64_MIN, .outcome = import_placed, .durable = import_durable, .ctx = &im};
 	struct import *import;
 	im.data = calloc(count, sizeof *im.data);
+	im.begin = calloc(count, sizeof *im.begin);
 	im.file = calloc(count, sizeof *im.file);
 	im.step = calloc(count, sizeof *im.step);
 	must("import", import_new(r->archive, &o, &import));
@@ -364,6 +365,7 @@ void do_import(struct run *r, const char *const *path, size_t count, size_t len,
 	must("commit", import_commit(import));
 	import_free(import);
 	free(im.data); /* what they name is the story's */
+	free(im.begin);
 	free(im.file);
 	free(im.step);
 }
