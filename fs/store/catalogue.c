@@ -314,17 +314,17 @@ void catalogue_put(struct catalogue *c, const struct catalogue_row *row)
 	memcpy(op->body, body, len);
 	op->len = (uint16_t)len;
 	op->due = due;
-	op_ready(c, op);
 
 	bool kick = false;
 	pthread_mutex_lock(&c->near_lock);
 	if (!before_horizon(c, due, row->place))
 		near_remove(&c->near, row->place);
-	else if (near_put(&c->near, row->place, due, false, body, len))
+	else if (near_put(&c->near, row->place, due, NEAR_PUT, body, len))
 		atomic_store(&c->lost, true);
 	else
 		kick = catalogue_head_moved(c);
 	pthread_mutex_unlock(&c->near_lock);
+	op_ready(c, op);
 	if (kick)
 		catalogue_kick(c);
 }

@@ -27,10 +27,11 @@ int64_t catalogue_next(struct catalogue *c, int64_t now)
 	return top;
 }
 
-/* There may be overdue rows in the table that are not in memory, and there is room for them. */
+/* There may be overdue rows in the table that are not in memory, and they are being loaded, or there is room for them. */
 static bool must_load(const struct catalogue *c, int64_t now)
 {
-	return near_top(&c->near) > now && c->ready <= now && c->near.count < c->near_max / 2;
+	bool loading = c->ready < c->horizon.at;
+	return near_top(&c->near) > now && c->ready <= now && (loading || c->near.count < c->near_max / 2);
 }
 
 size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max)
@@ -76,8 +77,8 @@ void catalogue_retry(struct catalogue *c, const struct catalogue_row *row, int64
 	bool kick = false;
 	pthread_mutex_lock(&c->near_lock);
 	/* What was put meanwhile is newer. */
-	if (!near_has(&c->near, row->place)) {
-		if (near_put(&c->near, row->place, when, true, body, len))
+	if (!near_find(&c->near, row->place)) {
+		if (near_put(&c->near, row->place, when, NEAR_RETRY, body, len))
 			atomic_store(&c->lost, true);
 		else
 			kick = catalogue_head_moved(c);

@@ -3,7 +3,9 @@
  * A put goes into the ring, which the writer empties into the table in batches, and then, if its next act is due before the horizon, into the near queue. The
  * horizon moves on by a load, in this order: it is published, the ring is emptied of what was put before that, the table is read. So every row
  * before the horizon is in the near queue, whichever way it came. What a load adds may be stale (removed or replaced meanwhile): whoever takes a row
- * looks at the file before acting. Locks: all leaves, never two at a time, but for `turn`; the listener is called under its own. */
+ * looks at the file before acting, and a load that comes to the new row puts it in the stale one's place. A put does both under `lock`: else the writer, which
+ * notes the slices of rows beyond the horizon, could write the row while it is before it, and bring the horizon nearer before the put has
+ * looked. Locks: all leaves, never two at a time, but for `turn`, and `near_lock` under `lock` in a put; the listener is called under its own. */
 #pragma once
 
 #include "store/catalogue_db.h"

@@ -74,7 +74,9 @@ static void load_row(void *ctx, const struct pack_row *packed)
 	}
 	size_t len = row_encode(&row, body);
 	pthread_mutex_lock(&c->near_lock);
-	if (!near_has(&c->near, row.place) && near_put(&c->near, row.place, due, false, body, len))
+	/* What was put is no older than this; what was loaded before is no newer. */
+	const struct near_entry *had = near_find(&c->near, row.place);
+	if ((!had || had->kind == NEAR_LOADED) && near_put(&c->near, row.place, due, NEAR_LOADED, body, len))
 		atomic_store(&c->lost, true);
 	catalogue_head_moved(c);
 	pthread_mutex_unlock(&c->near_lock);

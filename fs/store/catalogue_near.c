@@ -121,15 +121,15 @@ void near_free(struct near *n)
 	*n = (struct near){0};
 }
 
-errint_t near_put(struct near *n, const uint8_t place[static HOME_BYTES], int64_t due, bool retry, const uint8_t *body,
-	size_t len)
+errint_t near_put(struct near *n, const uint8_t place[static HOME_BYTES], int64_t due, enum near_kind kind,
+	const uint8_t *body, size_t len)
 {
 	near_remove(n, place);
 	errint_t r = grow(n);
 	struct near_entry *e = r ? NULL : malloc(sizeof *e + len);
 	if (!e)
 		return -ENOMEM;
-	*e = (struct near_entry){.due = due, .retry = retry, .len = (uint16_t)len};
+	*e = (struct near_entry){.due = due, .kind = kind, .len = (uint16_t)len};
 	memcpy(e->place, place, HOME_BYTES);
 	memcpy(e->body, body, len);
 	struct near_entry **p = &n->bucket[hash_of(place) & (n->buckets - 1)];
@@ -139,9 +139,10 @@ errint_t near_put(struct near *n, const uint8_t place[static HOME_BYTES], int64_
 	return 0;
 }
 
-bool near_has(const struct near *n, const uint8_t place[static HOME_BYTES])
+const struct near_entry *near_find(const struct near *n, const uint8_t place[static HOME_BYTES])
 {
-	return find(n, place);
+	struct near_entry **p = find(n, place);
+	return p ? *p : NULL;
 }
 
 void near_remove(struct near *n, const uint8_t place[static HOME_BYTES])
@@ -176,7 +177,7 @@ size_t near_overdue(const struct near *n, int64_t now)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < n->count; i++)
-		count += n->heap[i]->retry || n->heap[i]->due <= now;
+		count += n->heap[i]->kind == NEAR_RETRY || n->heap[i]->due <= now;
 	return count;
 }
 
@@ -193,7 +194,7 @@ bool near_prune(struct near *n, size_t keep, struct near_key *ret, void (*droppe
 	qsort(n->heap, n->count, sizeof *n->heap, sort_compare);
 	for (size_t i = 0; i < n->count; i++) {
 		struct near_entry *e = n->heap[i];
-		if (i < keep || e->retry) {
+		if (i < keep || e->kind == NEAR_RETRY) {
 			heap_set(n, kept++, e);
 			continue;
 		}

@@ -3,11 +3,17 @@
 
 #include "store/catalogue_rows.h"
 
+enum near_kind {
+	NEAR_PUT,    /* as it was put */
+	NEAR_LOADED, /* as the table had it: what was put while it was read may be newer */
+	NEAR_RETRY   /* it waits for another attempt */
+};
+
 struct near_entry {
 	struct near_entry *next; /* in its hash bucket */
 	size_t pos;              /* in the heap */
 	int64_t due;             /* row_due, or when it is to be looked at again */
-	bool retry;
+	enum near_kind kind;
 	uint8_t place[HOME_BYTES];
 	uint16_t len;
 	uint8_t body[]; /* row_encode */
@@ -26,9 +32,9 @@ struct near_key {
 
 void near_free(struct near *n);
 /* Adds, or replaces what has this place. -ENOMEM: then nothing has this place. */
-errint_t near_put(struct near *n, const uint8_t place[static HOME_BYTES], int64_t due, bool retry, const uint8_t *body,
-	size_t len);
-bool near_has(const struct near *n, const uint8_t place[static HOME_BYTES]);
+errint_t near_put(struct near *n, const uint8_t place[static HOME_BYTES], int64_t due, enum near_kind kind,
+	const uint8_t *body, size_t len);
+const struct near_entry *near_find(const struct near *n, const uint8_t place[static HOME_BYTES]); /* NULL if none */
 void near_remove(struct near *n, const uint8_t place[static HOME_BYTES]);
 int64_t near_top(const struct near *n); /* POLICY_NEVER if empty */
 /* The earliest if it is due at `now`, else NULL; the caller frees it. */

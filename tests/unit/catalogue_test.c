@@ -400,6 +400,59 @@ Test(catalogue, commits_come_between_deadlines)
 	catalogue_close(c);
 }
 
+/* The load still finds the old row in the table; that must not keep the new one, beyond its horizon, from being loaded later. */
+Test(catalogue, what_is_put_off_during_a_load_comes)
+{
+	const int64_t old = NOW + 2 * CATALOGUE_SLICE_SECONDS + 100, new = old + CATALOGUE_SLICE_SECONDS;
+	struct catalogue *c = open_without_writer();
+	struct catalogue_row out[8];
+	put(c, 1, NOW + 10);
+	put(c, 2, old);
+	cr_assert_eq(catalogue_flush(c), 0);
+	catalogue_load_all(c);
+	cr_assert_lt(c->horizon.at, old);
+	/* The load waits for a whole batch; what is put then is not in it. */
+	cr_assert_eq(catalogue_next(c, NOW + CATALOGUE_SLICE_SECONDS), NOW + 10);
+	for (int i = 0; i < BATCH; i++)
+		take_away(c, 3);
+	catalogue_load_step(c);
+	cr_assert(c->load.active && !c->load.drained);
+	put(c, 2, new);
+	catalogue_turn(c);
+	catalogue_load_all(c);
+	cr_assert_eq(c->head, c->done + 1);
+	cr_assert_eq(c->near.count, 2, "the old row was in the table");
+	cr_assert_eq(catalogue_flush(c), 0);
+	/* The load that comes to the new one. */
+	cr_assert_eq(catalogue_next(c, NOW + 2 * CATALOGUE_SLICE_SECONDS), NOW + 10);
+	catalogue_load_all(c);
+	cr_assert_gt(c->ready, new);
+	cr_assert_eq(take_due(c, new, out, ARRAY_SIZE(out)), 2);
+	cr_assert_eq(out[1].generation, 2);
+	cr_assert_eq(out[1].expires_at, new);
+	catalogue_close(c);
+}
+
+/* What is committed later is read first, and is as much as may be in memory for a load to begin. */
+Test(catalogue, what_is_due_is_waited_for_until_the_load_ends)
+{
+	const int64_t slice = NOW + 3 * CATALOGUE_SLICE_SECONDS;
+	struct catalogue *c = open_without_writer();
+	struct catalogue_row out[8];
+	catalogue_limit_near(c, 8);
+	put(c, 1, NOW + 10);
+	put(c, 2, slice + 10);
+	for (uint32_t n = 3; n < 8; n++)
+		put_waiting(c, n, slice + 500, NOW + 70 * DAY);
+	cr_assert_eq(catalogue_flush(c), 0);
+	catalogue_load_all(c);
+	cr_assert_lt(c->horizon.at, slice);
+	cr_assert_eq(catalogue_due(c, NOW + 10, out, ARRAY_SIZE(out)), 1);
+	cr_assert_eq(catalogue_due(c, slice + 10, out, ARRAY_SIZE(out)), 1);
+	cr_assert_eq(out[0].generation, 2);
+	catalogue_close(c);
+}
+
 /* A small memory, so that the horizon moves both ways; a model says what must come and when. */
 Test(catalogue, model)
 {
