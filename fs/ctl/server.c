@@ -278,8 +278,22 @@ static errint_t client_advance(struct ctl_server *s, struct client *c)
 	}
 }
 
-/* As recv; keeps one descriptor, the last. */
-static ssize_t receive(struct client *c)
+/* Keeps one descriptor, the last. However many the kernel has installed, the others are closed. */
+static void keep_fd(struct client *c, struct msghdr *m)
+{
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < count; i++) {
+			cleanup_closep(&c->dir_fd);
+			memcpy(&c->dir_fd, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
+		}
+	}
+}
+
+/* As recv. *ret_cut: more descriptors came than a request can have. */
+static ssize_t receive(struct client *c, bool *ret_cut)
 {
 	union {
 		struct cmsghdr align;
@@ -288,22 +302,22 @@ static ssize_t receive(struct client *c)
 	struct iovec iov = {c->in + c->in_len, CTL_LINE_MAX - c->in_len};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
 	ssize_t n = recvmsg(c->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *h = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
-	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int))) {
-		cleanup_closep(&c->dir_fd);
-		memcpy(&c->dir_fd, CMSG_DATA(h), sizeof(int));
-	}
+	*ret_cut = n >= 0 && (m.msg_flags & MSG_CTRUNC);
+	if (n >= 0)
+		keep_fd(c, &m);
 	return n;
 }
 
 static errint_t client_read(struct ctl_server *s, struct client *c)
 {
-	bool waiting = c->in_len > 0 || c->line;
-	ssize_t n = receive(c);
+	bool waiting = c->in_len > 0 || c->line, cut;
+	ssize_t n = receive(c, &cut);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
 	if (n == 0)
 		return -EPIPE;
+	if (cut)
+		return refuse(c, -EBADMSG, "More descriptors came than a request can have");
 	c->in_len += (size_t)n;
 	if (!waiting)
 		c->deadline_ms = now_ms() + REQUEST_MS;

@@ -177,6 +177,41 @@ Test(server, others_are_refused_with_a_sentence)
 	cr_assert_eq(umounts, 0);
 }
 
+static void put_fds(int fd, const int *fds, size_t count)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(8 * sizeof(int))];
+	} control = {.bytes = {0}};
+	struct iovec iov = {(char[]){"lapse"}, 5};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(count * sizeof(int));
+	memcpy(CMSG_DATA(h), fds, count * sizeof(int));
+	cr_assert_eq(sendmsg(fd, &m, MSG_NOSIGNAL), 5);
+}
+
+Test(server, no_descriptor_outlives_its_connection)
+{
+	for (size_t count = 1; count <= 8; count++) {
+		int end[2], same[8], fd = connected();
+		cr_assert_eq(pipe(end), 0);
+		for (size_t i = 0; i < 8; i++)
+			same[i] = end[1];
+		put_fds(fd, same, count);
+		close(end[1]);
+		if (count > 2) /* than the kernel could install */
+			cr_assert_not_null(strstr(answer(fd, NULL), "errno=74"));
+		close(fd);
+		struct pollfd p = {.fd = end[0]};
+		cr_assert_eq(poll(&p, 1, 10000), 1, "%zu: a descriptor is still open", count);
+		cr_assert(p.revents & POLLHUP);
+		close(end[0]);
+	}
+}
+
 static errint_t no_row(void *ctx, const struct ctl_line *row)
 {
 	return 0;
