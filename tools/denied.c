@@ -20,7 +20,7 @@ static void print_reason(const struct ctl_line *r, const char *whom, int64_t now
 	if (closed)
 		printf("  Because    the archive is closed to readers\n");
 	else if (locked)
-		printf("  Because    %s locked out, for exceeding budget %s\n", strcmp(whom, "You") ? "the user is" : "you are", budget);
+		printf("  Because    %s locked out%s%s\n", strcmp(whom, "You") ? "the user is" : "you are", budget[0] ? ", for exceeding budget " : "", budget);
 	else if (budget[0])
 		printf("  Because    budget %s is used up%s%s\n", budget, window[0] ? ", window " : "", window);
 	else if (rule[0])
@@ -29,8 +29,10 @@ static void print_reason(const struct ctl_line *r, const char *whom, int64_t now
 		printf("  Because    no rule permits it\n");
 	if (ctl_num(r, "limit", 0))
 		printf("  Used       %s of %s\n", human_count((uint64_t)ctl_num(r, "used", 0), count), human_count((uint64_t)ctl_num(r, "limit", 0), limit));
-	if (rule[0])
+	if (rule[0] && ctl_num(r, "line", 0))
 		printf("  Policy     rule %s; line %" PRId64 " decided\n", rule, ctl_num(r, "line", 0));
+	else if (rule[0])
+		printf("  Policy     rule %s\n", rule);
 	if (frees)
 		printf("  %s  %s\n", closed || locked ? "Ends     " : "Frees    ", human_when(frees, now, when));
 	else if (budget[0] && !ctl_num(r, "from-log", 0))

@@ -8,29 +8,42 @@
 #define ROWS_DEFAULT 1
 #define ROWS_MAX     100
 
-static errint_t put_refusal(void *ctx, const struct refusal *r)
+static bool may_see_others(const struct ctl_call *c)
 {
-	struct ctl_call *c = ctx;
-	struct ctl_text *t = &c->out;
-	ctl_begin(t, "refusal");
-	ctl_put_i64(t, "at", r->trusted_ns / 1000000000);
-	ctl_put_hex(t, "file", r->file_id, sizeof r->file_id);
-	ctl_put(t, "reason", guard_effect_name(r->effect));
-	ctl_put_i64(t, "errno", -r->error);
-	ctl_put(t, "rule", r->rule);
+	return c->peer.has_key || (ctl_peer_roles(c->archive, &c->peer) & (ROLE_OFFICER | ROLE_AUDITOR));
+}
+
+/* What a decoy brought must look like what a budget did to who is locked out. The log does not tell a lockout from what else is answered EACCES. */
+static bool may_be_lockout(const struct refusal *r)
+{
+	return r->effect == GUARD_DENY_LOCKOUT || (r->from_log && r->error == -EACCES);
+}
+
+static void put_cause(struct ctl_text *t, const struct refusal *r)
+{
 	ctl_put_u64(t, "line", r->line);
 	ctl_put(t, "budget", r->budget);
 	ctl_put(t, "window", r->window);
 	ctl_put_u64(t, "used", r->used);
 	ctl_put_u64(t, "limit", r->limit);
+}
+
+static errint_t put_refusal(void *ctx, const struct refusal *r)
+{
+	struct ctl_call *c = ctx;
+	struct ctl_text *t = &c->out;
+	bool hides = may_be_lockout(r) && !may_see_others(c);
+	ctl_begin(t, "refusal");
+	ctl_put_i64(t, "at", r->trusted_ns / 1000000000);
+	ctl_put_hex(t, "file", r->file_id, sizeof r->file_id);
+	ctl_put(t, "reason", guard_effect_name(hides && r->from_log ? GUARD_DENY_RULE : r->effect));
+	ctl_put_i64(t, "errno", -r->error);
+	ctl_put(t, "rule", r->rule);
+	if (!hides)
+		put_cause(t, r);
 	ctl_put_i64(t, "frees-at", r->frees_at);
 	ctl_put_i64(t, "from-log", r->from_log);
 	return verb_row(c);
-}
-
-static bool may_see_others(const struct ctl_call *c)
-{
-	return c->peer.has_key || (ctl_peer_roles(c->archive, &c->peer) & (ROLE_OFFICER | ROLE_AUDITOR));
 }
 
 /* Whose refusals: the peer's own, as the kernel names it. */

@@ -78,6 +78,14 @@ image=$(ls -d "$MNT"/lane/[A-H]*.jpg | head -n 1)
 check "an image" as t1 cat "$image" >/dev/null
 refuse "Permission denied" as t1 cat "$MNT/${lane[0]}"
 refuse "Permission denied" as t1 cat "$image"
+told() { as t1 "$LAPSE" explain --denied "$@" >"$TEST_TMP/said" && die "nothing was refused"; true; }
+for f in "${lane[0]}" "${image#"$MNT/"}"; do
+	told "$MNT/$f"
+	grep -q "you are locked out$" "$TEST_TMP/said" || { cat "$TEST_TMP/said"; die "what he is told"; }
+	told --json "$MNT/$f"
+	tells <"$TEST_TMP/said" && die "he is told that it was a decoy"
+	grep -Eq '"(line|budget|window|used|limit)"' "$TEST_TMP/said" && die "what only a budget's lockout has"
+done
 check "another reads on" as t3 cat "$image" >/dev/null
 check "who is exempt" cat "$MNT/${lane[0]}" >/dev/null
 "$LAPSE" guard status "$MNT" --json >"$TEST_TMP/guard" || true

@@ -100,6 +100,14 @@ check "old handles" as t1 python3 "$TEST_TMP/reader.py" "$MNT" exceeds
 echo >&7
 wait $other || die "the other one does not read on"
 refuse "Permission denied" as t1 cat "$MNT/in/1.jpg"
+note "he is told of it as of a decoy's; an officer hears which budget it was"
+for f in 5 1; do
+	as t1 "$LAPSE" explain --denied --json "$MNT/in/$f.jpg" >"$TEST_TMP/said" && die "no finding"
+	grep -q '"deny-lockout"' "$TEST_TMP/said" || { cat "$TEST_TMP/said"; die "no lockout"; }
+	grep -Eq '"(line|budget|window|used|limit)"' "$TEST_TMP/said" && { cat "$TEST_TMP/said"; die "what only a budget's lockout has"; }
+done
+"$LAPSE" explain --denied --as lapse-t1 "$MNT/in/5.jpg" >"$TEST_TMP/said" && die "no finding"
+grep -q 'for exceeding budget small' "$TEST_TMP/said" || { cat "$TEST_TMP/said"; die "the budget"; }
 note "cache = no"
 reads() { requests read; }
 twice() { before=$(reads); cat "$MNT/$1" >/dev/null; cat "$MNT/$1" >/dev/null; echo $(($(reads) - before)); }
