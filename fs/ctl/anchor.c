@@ -81,6 +81,16 @@ struct ordered {
 	const char *path;
 };
 
+/* Below a directory of the peer's own there may be others', in which it must not have the daemon write. */
+static errint_t may_show(struct ctl_call *c, const char *dir, const char *path)
+{
+	if (c->peer.has_key || c->peer.uid == 0)
+		return 0;
+	if (strchr(path + strlen(dir) + 1, '/'))
+		return verb_fail(c, -EACCES, "Only root may name a file whose own directory is not there: %s is above it", dir);
+	return verb_own_directory(c, c->dir_fd);
+}
+
 /* The daemon sees what it was mounted with; where `path` lies, or will lie, the one who asks shows it. */
 static errint_t show(struct ctl_call *c, const char *path)
 {
@@ -90,7 +100,10 @@ static errint_t show(struct ctl_call *c, const char *path)
 		return 0;
 	if (dir[0] != '/' || !dir[1] || strncmp(dir, path, len) || path[len] != '/')
 		return verb_fail(c, -EINVAL, "The argument 'dir' is no directory above %s", path);
-	errint_t r = c->hooks->show(c->hooks->ctx, dir, c->dir_fd);
+	errint_t r = may_show(c, dir, path);
+	if (r)
+		return r;
+	r = c->hooks->show(c->hooks->ctx, dir, c->dir_fd);
 	return r ? verb_fail(c, r, "%s cannot be shown to the daemon: %s", dir, strerror(-r)) : 0;
 }
 

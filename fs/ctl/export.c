@@ -52,8 +52,11 @@ static errint_t run(struct ctl_call *c, int dest, const char *reason)
 		.file = put_file,
 		.left = put_left,
 		.ctx = c};
+	errint_t r = verb_own_directory(c, dest);
+	if (r)
+		return r;
 	verb_subject(c, &who, groups);
-	errint_t r = archive_export(c->archive, &o, &n);
+	r = archive_export(c->archive, &o, &n);
 	if (r)
 		return explain(c, r);
 	ctl_begin(&c->out, "done");

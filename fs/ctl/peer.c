@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5 */
@@ -88,6 +89,18 @@ void verb_subject(const struct ctl_call *c, struct subject *ret, uint32_t groups
 	ret->login_uid = ret->real_uid = POLICY_NO_UID;
 	ret->group_count = 0;
 	ret->unidentified = true;
+}
+
+errint_t verb_own_directory(struct ctl_call *c, int fd)
+{
+	struct stat st;
+	if (c->peer.has_key || c->peer.uid == 0)
+		return 0;
+	if (fstat(fd, &st))
+		return -errno;
+	if (!S_ISDIR(st.st_mode) || st.st_uid != c->peer.uid)
+		return verb_fail(c, -EACCES, "Only root may have the daemon write in a directory that belongs to somebody else; give one of your own");
+	return 0;
 }
 
 static bool digest_of(const char *text, uint8_t ret[static POLICY_DIGEST_BYTES])

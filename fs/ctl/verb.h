@@ -10,6 +10,8 @@ errint_t verb_row(struct ctl_call *c);
 /* A number argument: 0 with *ret unchanged if it was not given; -EINVAL with a sentence if it is malformed. */
 errint_t verb_number(struct ctl_call *c, const char *key, int64_t *ret);
 bool verb_flag(const struct ctl_call *c, const char *key);
+/* A directory that came from the peer, for the daemon to write in: with the daemon's rights only if it is the peer's own, or root asks. */
+errint_t verb_own_directory(struct ctl_call *c, int fd);
 
 /* What people call a header's state and the kind of its key. */
 const char *verb_state_word(unsigned state);

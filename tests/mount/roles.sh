@@ -3,7 +3,7 @@
 # waits for another person, whatever uid either has become.
 . "$(dirname "$0")/lib.sh"
 for u in t1 t2 t3; do as $u true; done
-for g in officers approvers auditors; do
+for g in officers approvers auditors operators; do
 	getent group "lapse-$g" >/dev/null || groupadd --system "lapse-$g"
 done
 gpasswd -a lapse-t1 lapse-officers >/dev/null
@@ -29,7 +29,7 @@ budget = small
 files = $1/24h
 E
 }
-roles=$'officers = lapse-officers\napprovers = lapse-approvers\nauditors = lapse-auditors\napprove = loosen'
+roles=$'operators = root lapse-operators\nofficers = lapse-officers\napprovers = lapse-approvers\nauditors = lapse-auditors\napprove = loosen'
 policy 10 "" >"$TEST_TMP/first.ini"
 policy 10 "$roles" >"$TEST_TMP/roles.ini"
 policy 9 "$roles" >"$TEST_TMP/stricter.ini"
@@ -51,7 +51,7 @@ check "root applies" "$LAPSE" policy apply "$TEST_TMP/roles.ini" "$MNT" >/dev/nu
 
 note "from then on their members are, and root is what nobody was named for"
 check "status by any of them" login_as t3 "$LAPSE" status "$MNT" >/dev/null
-check "root is the operator still" "$LAPSE" scrub "$MNT" >/dev/null
+check "root's group is the operators' still" "$LAPSE" scrub "$MNT" >/dev/null
 check "the auditor asks the log" login_as t3 "$LAPSE" audit tail "$MNT" >/dev/null
 refuse "auditors" "$LAPSE" audit tail "$MNT"
 refuse "auditors" login_as t1 "$LAPSE" audit tail "$MNT"
@@ -61,6 +61,34 @@ refuse "officers" login_as t2 "$LAPSE" policy apply "$TEST_TMP/stricter.ini" "$M
 check "the officer closes" login_as t1 "$LAPSE" guard close "$MNT" --until 1h --reason test >/dev/null
 check "and opens" login_as t1 "$LAPSE" guard open "$MNT" --reason test >/dev/null
 check "root as a member" setpriv --groups "$(getent group lapse-officers | cut -d: -f3)" -- timeout 20 "$LAPSE" policy plan "$TEST_TMP/roles.ini" "$MNT" >/dev/null
+
+note "who is not root has the daemon write in directories of his own only"
+mkdir -m 755 "$TEST_TMP/roots"
+mkdir -m 777 "$TEST_TMP/theirs"
+cat >"$TEST_TMP/ask.py" <<'P'
+import os, socket, sys
+sys.path.insert(0, os.environ["LAPSE_SOURCE"] + "/tests/mount")
+sys.dont_write_bytecode = True
+import stats
+dest = os.open(sys.argv[2], os.O_RDONLY | os.O_DIRECTORY)
+s = socket.socket(socket.AF_UNIX)
+s.connect(stats.socket_of(sys.argv[1]))
+s.sendall(b"lapse 1 export\treason=test\n")
+assert s.recv(100) == b"ready\n"
+socket.send_fds(s, [b"dest\tfd=1\n"], [dest])
+s.shutdown(socket.SHUT_WR)
+sys.stdout.buffer.write(s.makefile("rb").read())
+P
+login_as t1 python3 "$TEST_TMP/ask.py" "$MNT" "$TEST_TMP/roots" >"$TEST_TMP/said"
+grep -q 'errno=13.text=Only root may' "$TEST_TMP/said" || die "root's directory: $(cat "$TEST_TMP/said")"
+check "his own" login_as t1 "$LAPSE" export "$MNT" "$TEST_TMP/theirs/out" --reason test >/dev/null
+login_as t1 mkdir "$TEST_TMP/theirs/own"
+mkdir "$TEST_TMP/theirs/own/roots"
+gpasswd -a lapse-t1 lapse-operators >/dev/null
+refuse "Only root may have" login_as t1 "$LAPSE" anchor add "$MNT" "$TEST_TMP/theirs/own/roots/copy" --reason test
+refuse "Only root may name" login_as t1 "$LAPSE" anchor add "$MNT" "$TEST_TMP/theirs/own/none/copy" --reason test
+check "a copy in his own" login_as t1 "$LAPSE" anchor add "$MNT" "$TEST_TMP/theirs/own/copy" --reason test >/dev/null
+gpasswd -d lapse-t1 lapse-operators >/dev/null
 
 note "what does not loosen it is in force at once"
 before=$(generation)
