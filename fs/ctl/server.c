@@ -14,16 +14,19 @@
 #include <time.h>
 
 #define CLIENTS_MAX    16
-#define OTHERS_MAX     8 /* of them who are neither root nor the daemon's owner … */
-#define OTHERS_OF_ONE  4 /* … and of each such user */
+#define OTHERS_MAX     8 /* of them who have no role */
+#define OTHERS_OF_ONE  4 /* of each user who is neither root nor the daemon's owner */
 #define STREAMS_MAX    8 /* connections that a verb has to itself, each with a thread */
 #define IDLE_MS        60000 /* between two requests */
 #define REQUEST_MS     10000 /* from a request's first byte to its last */
-#define REPLY_STALL_MS 10000 /* in sum over one reply, spent waiting for the client to read */
+#define REPLY_STALL_MS 10000 /* in sum over one reply, spent waiting for a client that has a role to read; no other is waited for */
 
 struct client {
 	int fd;
+	int stop_fd; /* the server's */
 	struct ctl_peer peer;
+	bool has_role; /* when it connected */
+	bool more; /* behind the request that was run something has come already */
 	int64_t deadline_ms;
 	char *in; /* CTL_LINE_MAX bytes: the line being received, and what came behind it */
 	size_t in_len;
@@ -89,6 +92,15 @@ static void client_drop(struct client *c)
 
 /* ---- replies ------------------------------------------------------------------------------------------------------ */
 
+static errint_t client_wait(struct client *c)
+{
+	struct pollfd p[2] = {{.fd = c->fd, .events = POLLOUT}, {.fd = c->stop_fd, .events = POLLIN}};
+	int64_t before = now_ms();
+	poll(p, 2, c->stall_left_ms > INT_MAX ? -1 : (int)c->stall_left_ms);
+	c->stall_left_ms -= now_ms() - before;
+	return p[1].revents || c->stall_left_ms <= 0 ? -EPIPE : 0;
+}
+
 static errint_t client_write(struct client *c, const char *bytes, size_t len)
 {
 	while (len > 0) {
@@ -100,19 +112,24 @@ static errint_t client_write(struct client *c, const char *bytes, size_t len)
 		}
 		if (n == 0 || (errno != EAGAIN && errno != EINTR))
 			return -EPIPE;
-		struct pollfd p = {.fd = c->fd, .events = POLLOUT};
-		int64_t before = now_ms();
-		poll(&p, 1, c->stall_left_ms > INT_MAX ? -1 : (int)c->stall_left_ms);
-		c->stall_left_ms -= now_ms() - before;
-		if (c->stall_left_ms <= 0)
-			return -EPIPE;
+		errint_t r = client_wait(c);
+		if (r)
+			return r;
 	}
 	return 0;
 }
 
+static int64_t stall_of(const struct client *c)
+{
+	return c->has_role ? REPLY_STALL_MS : 0;
+}
+
 static errint_t call_flush(struct ctl_call *call)
 {
-	errint_t r = client_write(call->flush_ctx, call->out.p, call->out.len);
+	struct client *c = call->flush_ctx;
+	if (call->failed && c->stall_left_ms > REPLY_STALL_MS)
+		c->stall_left_ms = REPLY_STALL_MS;
+	errint_t r = client_write(c, call->out.p, call->out.len);
 	call->out.len = 0;
 	return r;
 }
@@ -125,7 +142,7 @@ static errint_t refuse(struct client *c, errint_t error, const char *text)
 	ctl_put_i64(&t, "errno", -error);
 	ctl_put(&t, "text", text);
 	ctl_end(&t);
-	c->stall_left_ms = REPLY_STALL_MS;
+	c->stall_left_ms = stall_of(c);
 	if (!t.bad)
 		client_write(c, t.p, t.len);
 	ctl_text_free(&t);
@@ -148,7 +165,7 @@ static errint_t call_run(struct ctl_server *s, struct client *c, struct ctl_stre
 		.flush_ctx = c,
 		.stream = stream,
 	};
-	c->stall_left_ms = stream ? INT64_MAX : REPLY_STALL_MS;
+	c->stall_left_ms = stream ? INT64_MAX : stall_of(c);
 	errint_t r = ctl_run(&call);
 	ctl_text_free(&call.out);
 	request_drop(c);
@@ -208,7 +225,7 @@ static errint_t stream_start(struct ctl_server *s, struct client *c)
 
 static errint_t request_run(struct ctl_server *s, struct client *c)
 {
-	if (ctl_verb_streams(c->args.word))
+	if (ctl_verb_streams(c->args.word) && ctl_verb_permits(c->args.word, s->archive, &c->peer))
 		return stream_start(s, c);
 	errint_t r = call_run(s, c, NULL);
 	c->deadline_ms = now_ms() + IDLE_MS;
@@ -259,23 +276,20 @@ static void payload_take(struct client *c)
 	secret_wipe(c->in + c->in_len, n);
 }
 
-/* Runs every request that is complete. -EPIPE: the client is to be dropped. */
+/* Runs one request, if it is complete: the next one waits until the other clients have been looked at. -EPIPE: the client is to be dropped. */
 static errint_t client_advance(struct ctl_server *s, struct client *c)
 {
-	for (;;) {
-		bool taken;
-		if (!c->line) {
-			errint_t r = line_take(c, &taken);
-			if (r || !taken)
-				return r;
-		}
-		payload_take(c);
-		if (c->payload_have < c->payload_len)
-			return 0;
-		errint_t r = request_run(s, c);
-		if (r)
-			return r;
-	}
+	bool taken = true;
+	errint_t r = c->line ? 0 : line_take(c, &taken);
+	c->more = false;
+	if (r || !taken)
+		return r;
+	payload_take(c);
+	if (c->payload_have < c->payload_len)
+		return 0;
+	r = request_run(s, c);
+	c->more = c->in_len > 0;
+	return r;
 }
 
 /* Keeps one descriptor, the last. However many the kernel has installed, the others are closed. */
@@ -324,20 +338,27 @@ static errint_t client_read(struct ctl_server *s, struct client *c)
 	return client_advance(s, c);
 }
 
+static void client_serve(struct ctl_server *s, struct client *c, bool readable)
+{
+	errint_t r = c->more ? client_advance(s, c) : readable ? client_read(s, c) : 0;
+	if (r)
+		client_drop(c);
+}
+
 /* ---- the loop ------------------------------------------------------------------------------------------------------- */
 
-/* Whether there is a place for this one: nobody keeps root from being heard. */
-static bool has_place(const struct ctl_server *s, uint32_t uid)
+/* Whether there is a place for this one: nobody keeps root from being heard, and who has no role nobody that has one. */
+static bool has_place(const struct ctl_server *s, const struct client *one)
 {
 	size_t others = 0, same = 0;
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
 		const struct client *c = &s->client[i];
-		if (c->fd < 0 || c->peer.uid == 0 || c->peer.uid == s->owner)
-			continue;
-		others++;
-		same += c->peer.uid == uid;
+		others += c->fd >= 0 && !c->has_role;
+		same += c->fd >= 0 && c->peer.uid == one->peer.uid;
 	}
-	return uid == 0 || uid == s->owner || (others < OTHERS_MAX && same < OTHERS_OF_ONE);
+	if (one->peer.uid == 0 || one->peer.uid == s->owner)
+		return true;
+	return same < OTHERS_OF_ONE && (one->has_role || others < OTHERS_MAX);
 }
 
 /* As they were when it connected. Where they are more than are kept, it has only those: fewer roles. */
@@ -351,28 +372,34 @@ static void peer_groups(int fd, struct ctl_peer *p)
 	memcpy(p->groups, group, p->group_count * sizeof *group);
 }
 
+static bool client_place(struct ctl_server *s, const struct client *new)
+{
+	for (size_t i = 0; i < CLIENTS_MAX && has_place(s, new); i++) {
+		if (s->client[i].fd >= 0)
+			continue;
+		s->client[i] = *new;
+		return true;
+	}
+	return false;
+}
+
 static void client_accept(struct ctl_server *s)
 {
-	cleanup_fd int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client c = {.fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), .dir_fd = -1, .stop_fd = s->stop_fd};
 	struct ucred cred;
 	socklen_t len = sizeof cred;
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
-		return;
-	for (size_t i = 0; i < CLIENTS_MAX && has_place(s, cred.uid); i++) {
-		struct client *c = &s->client[i];
-		if (c->fd >= 0)
-			continue;
-		char *in = malloc(CTL_LINE_MAX);
-		if (!in)
-			return;
-		*c = (struct client){.fd = steal_fd(&fd), .dir_fd = -1, .in = in, .deadline_ms = now_ms() + IDLE_MS};
-		c->peer = (struct ctl_peer){
-			.uid = cred.uid, .gid = cred.gid, .pid = (uint32_t)cred.pid, .owner = s->owner, .socket = c->fd};
-		peer_groups(c->fd, &c->peer);
+	if (c.fd < 0 || getsockopt(c.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) || !(c.in = malloc(CTL_LINE_MAX))) {
+		client_drop(&c);
 		return;
 	}
-	struct client refused = {.fd = fd, .dir_fd = -1};
-	refuse(&refused, -EBUSY, "Too many programs are asking this daemon at once; try again");
+	c.deadline_ms = now_ms() + IDLE_MS;
+	c.peer = (struct ctl_peer){.uid = cred.uid, .gid = cred.gid, .pid = (uint32_t)cred.pid, .owner = s->owner, .socket = c.fd};
+	peer_groups(c.fd, &c.peer);
+	c.has_role = ctl_peer_roles(s->archive, &c.peer) != 0;
+	if (client_place(s, &c))
+		return;
+	refuse(&c, -EBUSY, "Too many programs are asking this daemon at once; try again");
+	client_drop(&c);
 }
 
 /* Fills the poll set: stop, listen, then the clients in their places. Returns the time to wait, -1 for ever. */
@@ -387,6 +414,8 @@ static int poll_prepare(struct ctl_server *s, struct pollfd p[static CLIENTS_MAX
 			client_drop(c);
 		if (c->fd >= 0 && c->deadline_ms < first)
 			first = c->deadline_ms;
+		if (c->fd >= 0 && c->more)
+			first = now;
 		p[i + 2] = (struct pollfd){.fd = c->fd, .events = POLLIN};
 	}
 	return first == INT64_MAX ? -1 : (int)(first - now);
@@ -406,8 +435,8 @@ static void *server_main(void *arg)
 		if (p[0].revents)
 			return NULL;
 		for (size_t i = 0; i < CLIENTS_MAX; i++)
-			if (p[i + 2].fd >= 0 && p[i + 2].revents && client_read(s, &s->client[i]))
-				client_drop(&s->client[i]);
+			if (p[i + 2].fd >= 0)
+				client_serve(s, &s->client[i], p[i + 2].revents);
 		if (p[1].revents)
 			client_accept(s);
 	}

@@ -133,11 +133,22 @@ unsigned ctl_peer_roles(struct archive *a, const struct ctl_peer *p)
 	return roles;
 }
 
+static bool permits(const struct verb *v, struct archive *a, const struct ctl_peer *p)
+{
+	return !v->roles || p->has_key || (ctl_peer_roles(a, p) & v->roles);
+}
+
+bool ctl_verb_permits(const char *name, struct archive *a, const struct ctl_peer *p)
+{
+	const struct verb *v = verb_find(name);
+	return v && permits(v, a, p);
+}
+
 static errint_t permit(struct ctl_call *c, const struct verb *v)
 {
 	static const struct ctl_peer root = {.pid = 1};
 	char who[128] = "";
-	if (!v->roles || c->peer.has_key || (ctl_peer_roles(c->archive, &c->peer) & v->roles))
+	if (permits(v, c->archive, &c->peer))
 		return 0;
 	if (ctl_peer_roles(c->archive, &root) & v->roles)
 		return verb_fail(c, -EACCES, "Only root and the user who mounted the archive may do this (%s)", v->name);
@@ -171,6 +182,7 @@ errint_t ctl_run(struct ctl_call *c)
 	if (c->out.bad) /* what was gathered may end inside a line */
 		return -EPIPE;
 	if (r) {
+		c->failed = true;
 		ctl_begin(&c->out, "error");
 		ctl_put_i64(&c->out, "errno", -r);
 		ctl_put(&c->out, "text", c->fault.text[0] ? c->fault.text : strerror(-r));

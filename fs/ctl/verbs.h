@@ -46,6 +46,7 @@ struct ctl_call {
 	errint_t (*flush)(struct ctl_call *c);
 	void *flush_ctx;
 	struct ctl_stream *stream; /* what follows the request, for the verbs that have their connection to themselves; else NULL */
+	bool failed; /* what flush takes ends with `error` */
 	struct ctl_text out;
 	struct fault fault;
 };
@@ -58,3 +59,5 @@ unsigned ctl_peer_roles(struct archive *a, const struct ctl_peer *p);
 bool ctl_verb_observes(const char *verb);
 /* Does it go on for long, with a connection and a thread of its own? */
 bool ctl_verb_streams(const char *verb);
+/* Has the peer one of the roles that it asks for? False for unknown verbs. */
+bool ctl_verb_permits(const char *verb, struct archive *a, const struct ctl_peer *p);

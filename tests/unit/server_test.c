@@ -177,6 +177,62 @@ Test(server, others_are_refused_with_a_sentence)
 	cr_assert_eq(umounts, 0);
 }
 
+/* Asks and asks, and reads nothing; until it is hung up on, or, if it does not wait, until no more can be sent. */
+static int flood(int fd, int flags)
+{
+	while (send(fd, "lapse 1 nothing\n", 16, MSG_NOSIGNAL | flags) == 16)
+		;
+	return errno;
+}
+
+Test(server, who_has_no_role_and_does_not_read_is_dropped_at_once)
+{
+	if (geteuid() != 0) /* needs a second user */
+		return;
+	pid_t child = fork();
+	if (child == 0) {
+		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		alarm(5);
+		if (setuid(65534) || connect(fd, (struct sockaddr *)&address, sizeof address))
+			_exit(1);
+		int r = flood(fd, 0);
+		_exit(r == EPIPE || r == ECONNRESET ? 0 : 2);
+	}
+	int status;
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert_eq(status, 0);
+}
+
+Test(server, who_may_not_gets_no_stream)
+{
+	if (geteuid() != 0) /* needs a second user */
+		return;
+	pid_t child = fork();
+	if (child == 0) {
+		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		if (setuid(65534) || connect(fd, (struct sockaddr *)&address, sizeof address))
+			_exit(1);
+		put(fd, "lapse 1 audit-tail\nlapse 1 nothing\n");
+		const char *text = answer(fd, "errno=95"); /* the connection goes on in the loop */
+		_exit(strstr(text, "errno=13") && strstr(text, "errno=95") ? 0 : 2);
+	}
+	int status;
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert_eq(status, 0);
+}
+
+Test(server, the_end_waits_for_nobody_who_does_not_read, .timeout = 8)
+{
+	int fd = connected();
+	struct pollfd full = {.fd = fd, .events = POLLOUT};
+	do
+		flood(fd, MSG_DONTWAIT);
+	while (poll(&full, 1, 500) == 1);
+	ctl_server_stop(server);
+	server = NULL;
+	close(fd);
+}
+
 static void put_fds(int fd, const int *fds, size_t count)
 {
 	union {
