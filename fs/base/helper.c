@@ -197,7 +197,7 @@ errint_t helper_start(bool detached)
 	pid_t pid = fork();
 	if (!pid) {
 		leave(detached);
-		if (dup2(pair[1], STDERR_FILENO + 1) < 0 || syscall(SYS_close_range, STDERR_FILENO + 2, ~0U, 0))
+		if (chdir("/") || dup2(pair[1], STDERR_FILENO + 1) < 0 || syscall(SYS_close_range, STDERR_FILENO + 2, ~0U, 0))
 			_exit(1);
 		fcntl(STDERR_FILENO + 1, F_SETFD, FD_CLOEXEC);
 		helper_main(STDERR_FILENO + 1);

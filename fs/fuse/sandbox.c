@@ -338,6 +338,8 @@ errint_t session_confine(const struct session_confinement *c, struct fault *f)
 		return fault_set(f, -ENOENT, "cannot confine the daemon: libgcc_s.so.1 is missing");
 	if (geteuid() == 0)
 		error = see_only(c);
+	else if (chdir("/") < 0)
+		error = -errno;
 	if (error)
 		return fault_set(f, error, "cannot give the daemon a root directory and a network of its own: %s", strerror(-error));
 	error = rights_reduce();

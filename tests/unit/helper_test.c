@@ -40,6 +40,23 @@ Test(helper, answers_with_bytes_and_descriptors)
 	free(a.out);
 }
 
+static errint_t act_where(struct helper_call *c)
+{
+	char dir[64];
+	return getcwd(dir, sizeof dir) ? helper_reply(c, 0, dir, strlen(dir), -1) : -errno;
+}
+
+Test(helper_place, keeps_no_directory_of_the_caller, .fini = helper_stop)
+{
+	struct helper_answer a;
+	cr_assert_eq(chdir("/tmp"), 0);
+	helper_provide(HELPER_PLACE, act_where);
+	cr_assert_eq(helper_start(false), 0);
+	cr_assert_eq(helper_ask(HELPER_PLACE, "", 0, NULL, &a), 0);
+	cr_assert_str_eq((char *)a.out, "/");
+	free(a.out);
+}
+
 Test(helper, errors_are_told)
 {
 	struct helper_answer a;
