@@ -93,13 +93,12 @@ static bool join(const char *const *exec, char out[static WIRE_COMMAND], uint32_
 }
 
 /* An ordinary user's archive runs the command as that user: nobody else can be had. */
-static bool whose(const char *name, uint32_t *ret_uid, uint32_t *ret_gid)
+static bool whose(const char *name, uint32_t *ret_uid)
 {
 	*ret_uid = getuid();
-	*ret_gid = getgid();
 	if (geteuid() != 0)
 		return true;
-	return !account_user_group(name, ret_uid, ret_gid) && *ret_uid != 0;
+	return !account_user(name, ret_uid) && *ret_uid != 0;
 }
 
 static bool send_packet(struct alert_out *o, const void *packet, size_t len)
@@ -128,7 +127,7 @@ static void set_up(struct alert_out *o, struct archive *a)
 	if (!join(how->exec, o->setup.command, &o->setup.arguments)) {
 		log_line(LOG_LEVEL_WARNING, "alert: the policy's command is too long, and is not run");
 		o->setup.arguments = 0;
-	} else if (o->setup.arguments && !whose(how->user, &o->setup.uid, &o->setup.gid)) {
+	} else if (o->setup.arguments && !whose(how->user, &o->setup.uid)) {
 		log_line(LOG_LEVEL_WARNING, "alert: there is no user '%s' here: the policy's command is not run", how->user);
 		o->setup.arguments = 0;
 	}

@@ -2,7 +2,9 @@
  * and flags. */
 #include "tools/alert_wire.h"
 
+#include "base/accounts.h"
 #include "base/base.h"
+#include "store/program_file.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -38,6 +40,7 @@ struct deliverer {
 	bool set_up, closing;
 	int64_t end_ms;
 	struct wire_setup setup;
+	gid_t gid; /* of its user; root's only */
 	const char *argument[WIRE_ARGUMENTS];
 	struct running running[RUNNING_MAX];
 	char (*waiting)[ALERT_BYTES_MAX]; /* a ring of JSON texts */
@@ -75,7 +78,7 @@ static void write_logs(const struct wire_alert *w)
 
 /* ---- the command --------------------------------------------------------------------------------------------------------------------- */
 
-static bool drop_privileges(const struct wire_setup *s)
+static bool drop_privileges(const struct deliverer *d)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {{0}};
@@ -83,7 +86,8 @@ static bool drop_privileges(const struct wire_setup *s)
 		for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
 			if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0))
 				return false;
-		if (s->uid == 0 || setgroups(0, NULL) || setresgid(s->gid, s->gid, s->gid) || setresuid(s->uid, s->uid, s->uid))
+		const uid_t uid = d->setup.uid;
+		if (uid == 0 || setgroups(0, NULL) || setresgid(d->gid, d->gid, d->gid) || setresuid(uid, uid, uid))
 			return false;
 	}
 	return !syscall(SYS_capset, &head, none) && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -102,7 +106,7 @@ static void become_command(const struct deliverer *d, int in)
 		signal(s, SIG_DFL);
 	umask(077);
 	setrlimit(RLIMIT_CORE, &none);
-	if (null < 0 || dup2(in, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || syscall(SYS_close_range, 3u, ~0u, 0u) || !drop_privileges(&d->setup))
+	if (null < 0 || dup2(in, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || syscall(SYS_close_range, 3u, ~0u, 0u) || !drop_privileges(d))
 		_exit(126);
 	execve(d->argument[0], (char *const *)d->argument, no_environment);
 	_exit(127);
@@ -186,6 +190,20 @@ static void tell_dropped(struct deliverer *d)
 
 /* ---- what comes ------------------------------------------------------------------------------------------------------------------------- */
 
+/* As root: a user of this machine, with no group but their own, and a program that nobody but root can have put there. */
+static bool may_be_run(struct deliverer *d)
+{
+	cleanup_free uint32_t *group = NULL;
+	struct program_file f;
+	size_t count;
+	if (geteuid() != 0)
+		return true;
+	if (d->setup.uid == 0 || account_groups(d->setup.uid, &group, &count) || program_file_stat(AT_FDCWD, d->argument[0], &f))
+		return false;
+	d->gid = group[0];
+	return program_file_state(&f) == PROGRAM_VALID;
+}
+
 static void take_setup(struct deliverer *d, const struct wire_setup *s)
 {
 	d->setup = *s;
@@ -199,7 +217,7 @@ static void take_setup(struct deliverer *d, const struct wire_setup *s)
 		d->argument[n] = d->setup.command + at;
 		at += len + 1;
 	}
-	if (n < s->arguments || !n || d->argument[0][0] != '/')
+	if (n < s->arguments || !n || d->argument[0][0] != '/' || !may_be_run(d))
 		d->argument[0] = NULL;
 	d->set_up = true;
 }

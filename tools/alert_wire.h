@@ -12,7 +12,7 @@ enum wire_kind { WIRE_SETUP = 1, WIRE_ALERT };
 
 /* Once, first. */
 struct wire_setup {
-	uint32_t kind, uid, gid, arguments; /* 0: no command */
+	uint32_t kind, uid, arguments; /* 0: no command */
 	char archive[256], uuid[37];
 	char command[WIRE_COMMAND]; /* the arguments, each with its NUL */
 };

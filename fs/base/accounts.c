@@ -125,18 +125,6 @@ errint_t account_user(const char *name, uint32_t *ret_uid)
 	return helper_started() ? ask_id(ASK_USER, name, strlen(name), ret_uid) : nss_user(name, ret_uid);
 }
 
-errint_t account_user_group(const char *name, uint32_t *ret_uid, uint32_t *ret_gid)
-{
-	cleanup_free uint32_t *group = NULL;
-	size_t count;
-	errint_t r = account_user(name, ret_uid);
-	if (!r)
-		r = account_groups(*ret_uid, &group, &count);
-	if (!r)
-		*ret_gid = group[0]; /* getgrouplist begins with it */
-	return r;
-}
-
 errint_t account_group(const char *name, uint32_t *ret_gid)
 {
 	return helper_started() ? ask_id(ASK_GROUP, name, strlen(name), ret_gid) : nss_group(name, ret_gid);

@@ -6,8 +6,6 @@
 
 /* -ENOENT: there is none of that name. */
 errint_t account_user(const char *name, uint32_t *ret_uid);
-/* … and its primary group. */
-errint_t account_user_group(const char *name, uint32_t *ret_uid, uint32_t *ret_gid);
 errint_t account_group(const char *name, uint32_t *ret_gid);
 /* Whether nobody is a member of it, by name or as whose primary group. False if it cannot be told. */
 bool account_group_empty(uint32_t gid);

@@ -19,7 +19,7 @@ union control {
 	char bytes[CMSG_SPACE(sizeof(int) * (HELPER_FDS_MAX + 1))];
 };
 
-static helper_function *acts[HELPER_ACTS] = {[HELPER_EXEC] = helper_act_exec, [HELPER_ACCOUNT] = helper_act_account};
+static helper_function *acts[HELPER_ACTS] = {[HELPER_ACCOUNT] = helper_act_account};
 static const int no_fds[HELPER_FDS_MAX] = {-1, -1};
 static int helper_fd = -1;
 static pid_t helper_pid;
@@ -148,6 +148,20 @@ static void act_here(helper_function *f, struct helper_call *c)
 	call_close(c);
 }
 
+static void act_begin(int socket, int32_t act, struct helper_call *c)
+{
+	static bool alerts; /* given away */
+	if (act == HELPER_MOUNT) {
+		act_here(acts[act], c);
+	} else if (act == HELPER_ALERTS && alerts) {
+		helper_reply(c, -EPERM, NULL, 0, -1);
+		call_close(c);
+	} else {
+		alerts |= act == HELPER_ALERTS;
+		act_fork(socket, act, c);
+	}
+}
+
 static _Noreturn void helper_main(int socket)
 {
 	static uint8_t args[HELPER_ARGS_MAX + 1];
@@ -160,10 +174,8 @@ static _Noreturn void helper_main(int socket)
 		if (n < 0)
 			_exit(0);
 		struct helper_call c = {.args = args, .len = (size_t)n, .reply_fd = fd[0], .fd = {fd[1], fd[2]}};
-		if (fd[0] >= 0 && act == HELPER_MOUNT)
-			act_here(acts[act], &c);
-		else if (fd[0] >= 0)
-			act_fork(socket, act, &c);
+		if (fd[0] >= 0)
+			act_begin(socket, act, &c);
 	}
 }
 

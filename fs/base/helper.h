@@ -1,5 +1,5 @@
 /* helper.h - a small process without keys, forked before any key is read, that keeps the rights and the view of the machine which the daemon gives
- * up: it runs programs, asks the name service, mounts and unmounts. What it does for each request is in one function, chosen here and not by who asks. */
+ * up: it delivers alerts, asks the name service, mounts and unmounts. What it does for each request is in one function, chosen here and not by who asks. */
 #pragma once
 
 #include "base/base.h"
@@ -8,10 +8,9 @@
 #define HELPER_FDS_MAX  2u
 
 enum helper_act {
-	HELPER_EXEC,    /* a program with something to read (helper_exec) */
 	HELPER_ACCOUNT, /* users and groups (base/accounts.h) */
 	HELPER_EXIF,    /* a reader of EXIF data (fs/exif) */
-	HELPER_ALERTS,  /* what delivers alerts (tools/alert) */
+	HELPER_ALERTS,  /* what delivers alerts (tools/alert); once, so that who takes the daemon over gets no second one to tell what to run */
 	HELPER_MOUNT,   /* mounting (fs/fuse); the only one that the helper does itself, so that it knows what it has mounted */
 	HELPER_PLACE,   /* everything else about places in the tree (fs/fuse) */
 	HELPER_LOOK,    /* at files and processes that the daemon does not see (fs/fuse/look.h) */
@@ -50,8 +49,3 @@ struct helper_answer {
 errint_t helper_ask(enum helper_act act, const void *args, size_t len, const int fd[HELPER_FDS_MAX], struct helper_answer *ret);
 /* The same for an act that goes on after its answer: until the descriptor *ret_life is closed. */
 errint_t helper_begin(enum helper_act act, const void *args, size_t len, struct helper_answer *ret, int *ret_life);
-
-/* Runs a program, without rights: root's helper runs it as nobody, without groups, capabilities and new privileges, with an empty environment but for PATH, its
- * output to /dev/null. argv[0] is an absolute path; root's has to belong to root and be writable by nobody else. It reads `in` as its standard input. From any
- * thread; waits until it has ended, at most `seconds`: then it is killed, -ETIMEDOUT. *ret_status as of waitpid. -EACCES: it may not be run so. */
-errint_t helper_exec(const char *const argv[], const void *in, size_t len, unsigned seconds, int *ret_status);

@@ -3,5 +3,4 @@
 
 #include "base/helper.h"
 
-helper_function helper_act_exec;
 helper_function helper_act_account;

@@ -75,6 +75,10 @@ write beside the archive|open 257 -100 '/made' 0x42 0x180|$EROFS
 a device|mknod 259 -100 '$ARC/dev' 0x21b6 0x101|$EPERM
 E
 
+note "its helper gives nobody a second process to tell what to run"
+alerts=2 # HELPER_ALERTS, fs/base/helper.h
+[ "$(python3 "$SRC/tests/attack/ask_helper.py" "$DAEMON" $alerts)" = $EPERM ] || die "it did"
+
 note "no descriptor of it leads out of what it sees"
 dirs=0
 for fd in "/proc/$DAEMON/fd"/*; do

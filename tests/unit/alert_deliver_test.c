@@ -47,7 +47,7 @@ TestSuite(deliver, .init = start, .fini = stop, .timeout = 60);
 
 static void set_up(uint32_t uid, const char *script)
 {
-	struct wire_setup s = {.kind = WIRE_SETUP, .uid = uid, .gid = uid, .arguments = 4};
+	struct wire_setup s = {.kind = WIRE_SETUP, .uid = uid, .arguments = 4};
 	size_t at = 0;
 	const char *const argument[] = {"/bin/sh", "-c", script, dir};
 
@@ -121,6 +121,16 @@ Test(deliver, never_as_root)
 	cr_expect_eq(lines("got"), 0);
 }
 
+Test(deliver, never_as_somebody_unknown)
+{
+	if (geteuid())
+		cr_skip_test("needs root");
+	set_up(3000000000u, "cat >>$0/got");
+	tell("{}\n");
+	end();
+	cr_expect_eq(lines("got"), 0);
+}
+
 /* Four at a time, 64 wait; of the rest the command is told how many they were. */
 Test(deliver, what_finds_no_room_is_counted)
 {
@@ -138,7 +148,7 @@ static void send_bytes(const void *bytes, size_t len) { cr_assert_eq(send(sock, 
 Test(deliver, malformed_packets_are_nothing)
 {
 	struct wire_alert w = {.kind = WIRE_ALERT, .flags = WIRE_RUN, .json = 4};
-	struct wire_setup s = {.kind = WIRE_SETUP, .uid = NOBODY, .gid = NOBODY};
+	struct wire_setup s = {.kind = WIRE_SETUP, .uid = NOBODY};
 	const size_t head = offsetof(struct wire_alert, text);
 
 	send_bytes("x", 1);

@@ -3,9 +3,7 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <string.h>
-#include <sys/wait.h>
 
 static errint_t act_echo(struct helper_call *c)
 {
@@ -91,51 +89,18 @@ Test(helper, many_ask_at_once)
 		pthread_join(t[i], NULL);
 }
 
-Test(helper, a_program_reads_what_it_is_given)
+Test(helper_alerts, are_given_away_once, .fini = helper_stop)
 {
-	const char *const same[] = {"/bin/sh", "-c", "read x; test \"$x\" = '{\"event\": 1}'", NULL};
-	const char *const other[] = {"/bin/sh", "-c", "exit 3", NULL};
-	int status;
-	cr_assert_eq(helper_exec(same, "{\"event\": 1}\n", 13, 20, &status), 0);
-	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	cr_assert_eq(helper_exec(other, NULL, 0, 20, &status), 0);
-	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 3);
-}
-
-Test(helper, a_program_has_no_rights)
-{
-	const char *const who[] = {"/bin/sh", "-c", "grep -q '^CapBnd' /proc/self/status && grep -q '^CapEff:.0000000000000000$' /proc/self/status "
-		"&& grep -q '^NoNewPrivs:.1$' /proc/self/status && test $(id -u) != 0 && ! test -e /proc/self/fd/3", NULL};
-	int status;
-	if (geteuid())
-		cr_skip_test("needs root");
-	cr_assert_eq(helper_exec(who, NULL, 0, 20, &status), 0);
-	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
-}
-
-Test(helper, a_program_that_goes_on_is_killed)
-{
-	const char *const slow[] = {"/bin/sleep", "1000", NULL};
-	int status;
-	cr_assert_eq(helper_exec(slow, NULL, 0, 1, &status), -ETIMEDOUT);
-}
-
-Test(helper, what_others_can_write_is_not_run)
-{
-	char path[] = "/tmp/lapse-helper-XXXXXX";
-	int fd = mkstemp(path), status;
-	const char *const argv[] = {path, NULL}, *const bare[] = {"sh", NULL}, *const none[] = {"/nonexistent", NULL};
-	cr_assert(fd >= 0 && fchmod(fd, 0777) == 0);
-	close(fd);
-	if (geteuid() == 0)
-		cr_expect_eq(helper_exec(argv, NULL, 0, 5, &status), -EACCES);
-	cr_expect_eq(helper_exec(bare, NULL, 0, 5, &status), -EINVAL);
-	cr_expect_eq(helper_exec(none, NULL, 0, 5, &status), -ENOENT);
-	unlink(path);
+	struct helper_answer a;
+	helper_provide(HELPER_ALERTS, act_where);
+	cr_assert_eq(helper_start(false), 0);
+	cr_assert_eq(helper_ask(HELPER_ALERTS, "", 0, NULL, &a), 0);
+	free(a.out);
+	cr_assert_eq(helper_ask(HELPER_ALERTS, "", 0, NULL, &a), -EPERM);
 }
 
 Test(no_helper, nothing_is_done)
 {
 	struct helper_answer a;
-	cr_assert_eq(helper_ask(HELPER_EXEC, "", 0, NULL, &a), -ENOTCONN);
+	cr_assert_eq(helper_ask(HELPER_PLACE, "", 0, NULL, &a), -ENOTCONN);
 }
