@@ -183,13 +183,11 @@ static errint_t read_secrets(struct daemon *d, struct fault *f)
 
 static errint_t confine(struct daemon *d, struct fault *f)
 {
-	char **state, base[CTL_PATH_MAX];
+	char **state;
 	errint_t r = archive_state_dirs(d->uuid, &state);
 	if (r)
 		return r;
-	const char *writable[ANCHOR_COPIES_MAX + 4] = {d->archive, base};
-	snprintf(base, sizeof base, "%s", d->place.dir);
-	*strrchr(base, '/') = '\0';
+	const char *writable[ANCHOR_COPIES_MAX + 4] = {d->archive, d->place.dir};
 	for (size_t i = 0; state[i]; i++)
 		writable[i + 2] = state[i];
 	r = session_confine(&(struct session_confinement){.writable = writable}, f);
@@ -278,6 +276,7 @@ static errint_t serve(struct daemon *d, struct fault *f)
 	}
 	ctl_server_stop(d->server);
 	ctl_place_release(&d->place);
+	session_forget_name();
 	session_free(d->session);
 	alert_out_end(d->alerts);
 	helper_stop();

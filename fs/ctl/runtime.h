@@ -30,7 +30,7 @@ errint_t ctl_place_claim(const char *archive, struct ctl_place *ret, struct faul
 errint_t ctl_place_reopen(struct ctl_place *p);
 /* Writes `info`: from now on clients find the daemon. */
 errint_t ctl_place_announce(struct ctl_place *p, const struct ctl_daemon *d);
-/* Removes socket, info and directory, as far as they can be removed. */
+/* Removes socket, info and directory, as far as they can be removed: a confined daemon cannot remove the directory. */
 void ctl_place_release(struct ctl_place *p);
 
 /* ---- the client's side ---- */

@@ -148,10 +148,12 @@ errint_t read_ahead_raise(dev_t device);
 /* The backing directory, read-only, at /run/lapse/NAME/store. */
 errint_t store_attach(const char *name, int root_fd);
 void store_detach(const char *name);
+/* /run/lapse/NAME, if it is empty. */
+errint_t runtime_dir_remove(const char *name);
 
 /* ---- mounter.c: the same, by the helper --------------------------------------------------------- */
 
-enum place_act { PLACE_RELEASE = 1, PLACE_ABORT, PLACE_READ_AHEAD, PLACE_ATTACH_STORE, PLACE_DETACH_STORE, PLACE_SHOW };
+enum place_act { PLACE_RELEASE = 1, PLACE_ABORT, PLACE_READ_AHEAD, PLACE_ATTACH_STORE, PLACE_DETACH_STORE, PLACE_SHOW, PLACE_FORGET };
 /* What was planned by session_plan(). */
 const char *planned_mountpoint(void);
 bool planned_uring(void); /* the kernel has it enabled */

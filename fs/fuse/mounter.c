@@ -122,6 +122,8 @@ static errint_t act_place(struct helper_call *c)
 		if (plan.name[0])
 			store_detach(plan.name);
 		return 0;
+	case PLACE_FORGET:
+		return plan.name[0] ? runtime_dir_remove(plan.name) : -EINVAL;
 	default:
 		return -EINVAL;
 	}
@@ -149,6 +151,12 @@ errint_t session_plan(const struct session_place *p, struct fault *f)
 void session_plan_name(const char *name)
 {
 	snprintf(plan.name, sizeof(plan.name), "%s", name);
+}
+
+void session_forget_name(void)
+{
+	if (plan.name[0] && helper_started())
+		mounter_do(PLACE_FORGET);
 }
 
 const char *planned_mountpoint(void)
@@ -206,6 +214,7 @@ errint_t mounter_do(enum place_act what)
 		[PLACE_READ_AHEAD] = "raise its read-ahead",
 		[PLACE_ATTACH_STORE] = "attach the store below /run/lapse",
 		[PLACE_DETACH_STORE] = "detach the store below /run/lapse",
+		[PLACE_FORGET] = "remove the directory below /run/lapse",
 	};
 	uint8_t byte = (uint8_t)what;
 	struct helper_answer a;

@@ -240,6 +240,13 @@ void store_detach(const char *name)
 	store_path(name, path);
 	store_unmount(path);
 	rmdir(path);
-	*strrchr(path, '/') = '\0';
-	rmdir(path);
+}
+
+errint_t runtime_dir_remove(const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), RUN_DIR "/%s", name);
+	/* Not empty: the next daemon of that name has it already. */
+	return rmdir(path) == 0 || errno == ENOENT || errno == ENOTEMPTY ? 0 : -errno;
 }

@@ -30,6 +30,8 @@ struct session_place {
 errint_t session_plan(const struct session_place *p, struct fault *f);
 /* … and under which name below /run/lapse the store is attached. */
 void session_plan_name(const char *name);
+/* Has the directory of that name removed, which a confined daemon sees but cannot remove: after everything in it has gone, before helper_stop(). */
+void session_forget_name(void);
 
 /* Has a confined daemon see the directory that the descriptor is of, at its path. */
 errint_t session_show(const char *path, int dir_fd);
@@ -38,7 +40,7 @@ struct session_options {
 	struct archive *archive; /* taken over by session_run() */
 	/* As root: the store is attached at /run/lapse/NAME/store, for backups; one path component. NULL: it is not. */
 	const char *name;
-	bool foreground; /* keep terminal, streams and working directory */
+	bool foreground; /* keep terminal and streams */
 	bool want_uring; /* io_uring where kernel and libfuse have it, else /dev/fuse */
 	int ready_fd;    /* from session_daemonize(), or -1 */
 	/* From a thread of the session's own, once: requests are being served. May be NULL. */

@@ -52,12 +52,15 @@ a policy of no filter|seccomp 317 0 0 0|$EPERM
 E
 }
 
+ARC=$TEST_TMP/taken-over # its name below /run/lapse
 archive_new
 head -c 10000 /dev/urandom >"$TEST_TMP/image.jpg"
 mount_archive
 cp "$TEST_TMP/image.jpg" "$MNT/a.jpg"
 # The second filter comes with the first request.
 wait_until 10 grep -q '^Seccomp_filters:.2$' "/proc/$DAEMON/status"
+
+runtime=$(dirname "$(grep -l "pid=$DAEMON\b" /run/lapse/*/info)")
 
 note "root's daemon: what it cannot"
 for task in "/proc/$DAEMON"/task/*/status; do
@@ -72,6 +75,8 @@ read a file of the machine|open 257 -100 '/etc/shadow' 0|$ENOENT
 the memory of its helper|open 257 -100 '/proc/$helper/mem' 0|$EACCES
 set what the kernel runs for a core|open 257 -100 '/proc/sys/kernel/core_pattern' 1|$EROFS
 write beside the archive|open 257 -100 '/made' 0x42 0x180|$EROFS
+its own runtime directory|open 257 -100 '$runtime/info' 0|ok
+… and nothing beside it|open 257 -100 '/run/lapse/.lock' 0|$ENOENT
 a device|mknod 259 -100 '$ARC/dev' 0x21b6 0x101|$EPERM
 E
 
@@ -99,6 +104,7 @@ sockets of this machine|socket 41 1 1 0|ok
 E
 cmp "$TEST_TMP/image.jpg" "$MNT/a.jpg" || die "it does not serve any more"
 umount_archive
+[ ! -e "$runtime" ] || die "its runtime directory is still there"
 
 note "an ordinary user's"
 as t1 true
