@@ -99,7 +99,7 @@ static errint_t show(const char *path, int dir_fd)
 		return -ESTALE;
 	snprintf(name, sizeof(name), "/proc/%d/ns/mnt", (int)plan.daemon);
 	space = open(name, O_RDONLY | O_CLOEXEC);
-	tree = open_tree(dir_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+	tree = open_tree(dir_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 	if (space < 0 || tree < 0 || setns(space, CLONE_NEWNS) < 0)
 		return -errno;
 	return sandbox_show(path, tree);

@@ -60,28 +60,72 @@ struct places {
 static errint_t place_add(struct places *p, const char *path, unsigned flags)
 {
 	struct place *new = &p->at[p->count];
-	struct mount_attr attr = {
-		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | (flags & WRITABLE ? 0 : MOUNT_ATTR_RDONLY) |
-			    (flags & DEVICE ? 0 : MOUNT_ATTR_NODEV),
-		.propagation = MS_PRIVATE,
-	};
 
 	if (p->count == PLACES_MAX)
 		return -E2BIG;
 	if (path[0] != '/' || snprintf(new->path, sizeof(new->path), "%s", path) >= (int)sizeof(new->path))
 		return -EINVAL;
-	new->tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-	if (new->tree < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	new->flags = flags;
+	new->tree = -1;
 	p->count++;
-	return mount_setattr(new->tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ? -errno : 0;
+	return 0;
 }
 
 /* Parents before what lies in them. */
 static int by_path(const void *a, const void *b)
 {
 	return strcmp(((const struct place *)a)->path, ((const struct place *)b)->path);
+}
+
+/* 0: none. */
+static uint64_t mount_of(const char *path)
+{
+	struct statx stx;
+
+	return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID, &stx) < 0 || !(stx.stx_mask & STATX_MNT_ID) ? 0 : stx.stx_mnt_id;
+}
+
+/* Whether one of the places lies in another one with a mount between them: then there is no directory for it without that mount. */
+static bool leads_to_other(const struct places *p, const struct place *place)
+{
+	size_t len = strlen(place->path);
+	char parent[PATH_MAX];
+
+	for (size_t i = 0; i < p->count; i++) {
+		if (strncmp(p->at[i].path, place->path, len) != 0 || p->at[i].path[len] != '/')
+			continue;
+		snprintf(parent, sizeof(parent), "%s", p->at[i].path);
+		*strrchr(parent, '/') = '\0';
+		if (mount_of(parent) != mount_of(place->path))
+			return true;
+	}
+	return false;
+}
+
+/* Without what is mounted below: a copy of that would keep it from ending when its owner unmounts it. But for what is read of the system: there, mounts hide
+ * what a container may not see. */
+static errint_t place_clone(const struct places *p, struct place *place)
+{
+	const unsigned below = !(place->flags & WRITABLE) || leads_to_other(p, place) ? AT_RECURSIVE : 0;
+	struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | (place->flags & WRITABLE ? 0 : MOUNT_ATTR_RDONLY) |
+			    (place->flags & DEVICE ? 0 : MOUNT_ATTR_NODEV),
+		.propagation = MS_PRIVATE,
+	};
+
+	place->tree = open_tree(AT_FDCWD, place->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | below);
+	if (place->tree < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+	return mount_setattr(place->tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ? -errno : 0;
+}
+
+static errint_t places_clone(struct places *p)
+{
+	errint_t error = 0;
+
+	for (size_t i = 0; !error && i < p->count; i++)
+		error = place_clone(p, &p->at[i]);
+	return error;
 }
 
 /* The file or directory on which the place will lie, with what leads there. */
@@ -128,7 +172,8 @@ static errint_t root_make(struct places *p, int *ret)
 		return -errno;
 	qsort(p->at, p->count, sizeof(p->at[0]), by_path);
 	for (size_t i = 0; !error && i < p->count; i++)
-		error = place_mount(root, &p->at[i]);
+		if (p->at[i].tree >= 0)
+			error = place_mount(root, &p->at[i]);
 	*ret = steal_fd(&root);
 	return error;
 }
@@ -189,6 +234,8 @@ static errint_t enter(struct places *p, const struct session_confinement *c)
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
 	error = places_find(p, c, log_socket);
+	if (!error)
+		error = places_clone(p);
 	if (!error)
 		error = root_make(p, &root);
 	if (error)

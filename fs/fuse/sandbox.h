@@ -4,7 +4,7 @@
 #include "store/fault.h"
 
 struct session_confinement {
-	/* Files and directories (with what is mounted below them) that it goes on seeing, by the same paths, and can change; others are gone, but for a few
+	/* Files and directories (without what is mounted below them) that it goes on seeing, by the same paths, and can change; others are gone, but for a few
 	 * that it reads: /proc, time zones, the log's socket. Absolute, NULL-terminated; what does not exist is left out. */
 	const char *const *writable;
 };

@@ -55,7 +55,11 @@ E
 ARC=$TEST_TMP/taken-over # its name below /run/lapse
 archive_new
 head -c 10000 /dev/urandom >"$TEST_TMP/image.jpg"
+mkdir "$TEST_TMP/others"
+mount -t tmpfs lapse-others "$TEST_TMP/others" # in the directory of the anchor
 mount_archive
+! grep -q lapse-others "/proc/$DAEMON/mountinfo" || die "it holds a mount of somebody else's"
+umount "$TEST_TMP/others"
 cp "$TEST_TMP/image.jpg" "$MNT/a.jpg"
 # The second filter comes with the first request.
 wait_until 10 grep -q '^Seccomp_filters:.2$' "/proc/$DAEMON/status"
