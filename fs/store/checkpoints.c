@@ -1,5 +1,5 @@
 /* checkpoints.c - after each seal of the log: it goes, as a line, to the files that the policy names and to the journal, and a segment that has no index gets one. By a
- * thread of its own, since such a file may lie on another machine. */
+ * thread of its own, since such a file may lie on a disk that is slow. */
 #include "store/checkpoint.h"
 #include "store/gate_internal.h"
 
@@ -26,17 +26,30 @@ struct checkpoints {
 	uint32_t failed;       /* files that could not be written the last time; bits */
 };
 
-static errint_t append(const char *path, const char *line)
+/* What somebody else keeps in that file is no place for it. */
+static errint_t may_append(int fd)
 {
+	static const char begin[] = "lapse-checkpoint ";
+	char there[sizeof begin - 1];
 	struct stat st;
-	cleanup_fd int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
 	if (fstat(fd, &st))
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
-	errint_t r = io_write(fd, line, strlen(line));
+	ssize_t n = io_pread(fd, there, sizeof there, 0);
+	if (n < 0)
+		return (errint_t)n;
+	return !n || (n == sizeof there && !memcmp(there, begin, sizeof there)) ? 0 : -EEXIST;
+}
+
+static errint_t append(const char *path, const char *line)
+{
+	cleanup_fd int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	errint_t r = may_append(fd);
+	if (!r)
+		r = io_write(fd, line, strlen(line));
 	return r ? r : fdatasync(fd) ? -errno : 0;
 }
 
@@ -45,7 +58,8 @@ static void write_file(struct checkpoints *c, size_t i, const char *path, const 
 	errint_t r = append(path, line);
 	const uint32_t bit = 1u << i;
 	if (r && !(c->failed & bit))
-		log_line(LOG_LEVEL_ERROR, "audit: the checkpoint could not be written to %s: %s", path, strerror(-r));
+		log_line(LOG_LEVEL_ERROR, "audit: the checkpoint could not be written to %s: %s", path,
+			r == -EEXIST ? "there is something else in that file" : strerror(-r));
 	else if (!r && c->failed & bit)
 		log_line(LOG_LEVEL_NOTICE, "audit: checkpoints are written to %s again", path);
 	c->failed = r ? c->failed | bit : c->failed & ~bit;

@@ -19,8 +19,9 @@ $1" "$TEST_TMP/said" || die "$1: $(cat "$TEST_TMP/said")"
 log=$ARC/.lapse/audit anchor=$TEST_TMP/anchor
 sealed() { [ $((($(stat -c %s "$log/seals") - 80) / 168)) -ge "$1" ]; }
 cp "$TEST_TMP/open.ini" "$TEST_TMP/policy.ini"
-printf '\n[audit]\ncheckpoints = %s/points /proc/none/points\ncheckpoint-every = 1min\n' "$TEST_TMP" >>"$TEST_TMP/policy.ini"
-expect_log 'checkpoint could not be written to /proc/none/points'
+printf '\n[audit]\ncheckpoints = %s/points /proc/none/points %s/other\ncheckpoint-every = 1min\n' "$TEST_TMP" "$TEST_TMP" >>"$TEST_TMP/policy.ini"
+echo "somebody's own" >"$TEST_TMP/other"
+expect_log 'checkpoint could not be written to (/proc/none/points|.*/other: there is something else in that file)'
 archive_new "$TEST_TMP/policy.ini" --epoch 1h
 public=$(sed -n 's/^  Log key *//p' "$TEST_TMP/init.out")
 [ ${#public} = 64 ] || die "init should print the log's first public key: $(cat "$TEST_TMP/init.out")"
@@ -54,6 +55,7 @@ ask 3 audit verify --public-key "$public" "$TEST_TMP/none"
 
 note "checkpoints: kept elsewhere, they know a log that was sealed anew from the first record on"
 wait_until 10 grep -q '^lapse-checkpoint 1 ' "$TEST_TMP/points"
+[ "$(cat "$TEST_TMP/other")" = "somebody's own" ] || die "a file of somebody else's was written to"
 verify 0 "$TEST_TMP/copy" --checkpoint "$TEST_TMP/points"
 ask 0 audit verify --checkpoint "$TEST_TMP/points" "$TEST_TMP/copy"
 sed 's/head=../head=00/' "$TEST_TMP/points" >"$TEST_TMP/points.bad"
