@@ -410,6 +410,7 @@ void audit_close(struct audit *l)
 	pthread_cond_destroy(&l->appended);
 	pthread_mutex_destroy(&l->lock);
 	pthread_mutex_destroy(&l->sync_lock);
+	free(l->left_out);
 	free(l);
 }
 

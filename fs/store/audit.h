@@ -42,7 +42,7 @@ struct audit_pick {
 /* As audit_each, those records that may be of that file or, of that reader, and the ends of all files; others among them. Closed segments are read through their
  * indexes, which are made if they are not there. */
 errint_t audit_pick(struct audit *l, const struct audit_pick *pick, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);
-/* Makes the index of one segment that has none. *ret_more: there may be others. */
+/* Makes the index of one segment that has none, and passes over those that are damaged. *ret_more: there may be others. From one thread at a time. */
 errint_t audit_index_some(struct audit *l, bool *ret_more);
 /* The last record that `wanted` says yes to. -ENOENT if there is none. */
 errint_t audit_last(struct audit *l, bool (*wanted)(void *ctx, const struct audit_record *r), void *ctx, struct audit_record *ret);

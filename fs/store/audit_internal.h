@@ -33,6 +33,10 @@ struct audit {
 	uint8_t frame[RECORD_MAX_BYTES];
 
 	_Atomic int64_t fsync_ms;
+
+	/* Segments that can have no index, of which audit_index_some() has found that out; its caller's alone. */
+	uint64_t *left_out;
+	size_t left_out_count;
 };
 
 /* What audit_recover finds at the end of the log. */

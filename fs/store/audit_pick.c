@@ -34,24 +34,53 @@ static errint_t index_of(struct audit *l, uint64_t first, const struct audit_cha
 	return e;
 }
 
+static errint_t index_one(struct audit *l, uint64_t first, uint64_t next)
+{
+	struct audit_index x;
+	struct audit_chain end;
+	errint_t e = end_of(l, next, &end);
+	if (!e)
+		e = audit_index_make(l->dirfd, &l->keys, first, &end, &x);
+	if (e)
+		return e;
+	e = audit_index_save(l->dirfd, &l->keys, first, &end, &x);
+	audit_index_free(&x);
+	return e;
+}
+
+static bool is_left_out(const struct audit *l, uint64_t first)
+{
+	for (size_t i = 0; i < l->left_out_count; i++)
+		if (l->left_out[i] == first)
+			return true;
+	return false;
+}
+
+static errint_t leave_out(struct audit *l, uint64_t first)
+{
+	uint64_t *grown = reallocarray(l->left_out, l->left_out_count + 1, sizeof *grown);
+	if (!grown)
+		return -ENOMEM;
+	l->left_out = grown;
+	l->left_out[l->left_out_count++] = first;
+	return 0;
+}
+
 errint_t audit_index_some(struct audit *l, bool *ret_more)
 {
 	cleanup_free uint64_t *first = NULL;
-	struct audit_index x;
-	struct audit_chain end;
 	size_t count;
 	errint_t e = segment_list(l->dirfd, &first, &count);
 	*ret_more = false;
 	for (size_t i = 0; !e && i + 1 < count; i++) {
-		if (audit_index_there(l->dirfd, first[i]))
+		if (audit_index_there(l->dirfd, first[i]) || is_left_out(l, first[i]))
 			continue;
-		e = end_of(l, first[i + 1], &end);
-		if (!e && !(e = audit_index_make(l->dirfd, &l->keys, first[i], &end, &x))) {
-			e = audit_index_save(l->dirfd, &l->keys, first[i], &end, &x);
-			audit_index_free(&x);
+		e = index_one(l, first[i], first[i + 1]);
+		if (e != -EBADMSG && e != -EFBIG) {
+			*ret_more = !e;
+			return e;
 		}
-		*ret_more = !e;
-		return e;
+		e = leave_out(l, first[i]);
 	}
 	return e;
 }

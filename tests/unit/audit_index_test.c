@@ -168,6 +168,20 @@ Test(audit_index, is_made_again_when_it_is_gone_damaged_or_anothers)
 	every_pick();
 }
 
+Test(audit_index, a_damaged_segment_keeps_no_other_from_having_one)
+{
+	bool more = true;
+	size_t made = 0;
+	cr_assert_eq(spoil("0000000000000001.seg"), 0);
+	for (; more; made += more)
+		cr_assert_eq(audit_index_some(l, &more), 0);
+	cr_assert_gt(made, 3);
+	cr_assert_eq(indexes(NULL), made);
+	cr_assert_eq(spoil("0000000000000001.seg"), 0); /* undone, and not looked at again */
+	cr_assert_eq(audit_index_some(l, &more), 0);
+	cr_assert_not(more);
+}
+
 Test(audit_index, a_parser_takes_no_part_of_one)
 {
 	struct audit_index x;
