@@ -13,6 +13,7 @@
 #define ROOM        256
 #define ROOM_NOTICE 192 /* what is only a notice leaves the rest to what is urgent */
 #define WATCH_MS    1000
+#define STOP_MS     5000 /* how long what is queued may take at the end */
 
 struct limiter {
 	struct alert_bucket bucket;
@@ -29,6 +30,7 @@ struct alerts {
 	alert_sink sink;
 	void *ctx;
 	bool sink_lines, running, stop;
+	_Atomic int64_t end_ms; /* once it is to stop, when; else 0 */
 	pthread_t thread;
 	struct limiter limiter[ALERT_EVENTS];
 	struct alert_watch watch;
@@ -39,6 +41,12 @@ static int64_t now_ms(void)
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static bool is_late(struct alerts *q)
+{
+	int64_t end = atomic_load(&q->end_ms);
+	return end && now_ms() >= end;
 }
 
 errint_t alerts_new(struct archive *a)
@@ -200,7 +208,7 @@ static void tell_held_back(struct archive *a, const struct policy_alerting *how,
 {
 	struct alerts *q = a->alerts;
 	int64_t now = now_ms();
-	for (unsigned e = 0; e < ALERT_EVENTS; e++) {
+	for (unsigned e = 0; e < ALERT_EVENTS && !is_late(q); e++) {
 		struct limiter *l = &q->limiter[e];
 		if (!l->bucket.suppressed || (!all && now - l->since_ms < l->bucket.ms))
 			continue;
@@ -211,7 +219,7 @@ static void tell_held_back(struct archive *a, const struct policy_alerting *how,
 	uint64_t lost = q->counts.lost - q->lost_told;
 	q->lost_told = q->counts.lost;
 	pthread_mutex_unlock(&q->lock);
-	if (lost)
+	if (lost && !is_late(q))
 		tell_suppressed(a, how, lost, NULL);
 }
 
@@ -241,7 +249,7 @@ static void *alerts_main(void *arg)
 	int64_t watched_ms = 0;
 	bool stop = false;
 	pthread_setname_np(pthread_self(), "lapse-alerts");
-	while (!stop) {
+	while (!stop && !is_late(q)) {
 		bool some = take(q, &al);
 		struct policy *p = gate_policy(a);
 		const struct policy_alerting *how = &policy_settings(p)->alerting;
@@ -276,8 +284,11 @@ void alerts_stop(struct archive *a)
 		return;
 	pthread_mutex_lock(&q->lock);
 	q->stop = true;
+	atomic_store(&q->end_ms, now_ms() + STOP_MS);
 	pthread_cond_signal(&q->filled);
 	pthread_mutex_unlock(&q->lock);
 	pthread_join(q->thread, NULL);
 	q->running = false;
+	if (q->count)
+		log_line(LOG_LEVEL_WARNING, "alert: the last %zu events were not delivered: it took too long", q->count);
 }

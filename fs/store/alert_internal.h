@@ -7,7 +7,7 @@
 errint_t alerts_new(struct archive *a);
 /* The thread that delivers, and watches for what nobody raises. */
 errint_t alerts_start(struct archive *a);
-/* After what is queued has been delivered. */
+/* After what is queued has been delivered, or some seconds, if nobody takes it. */
 void alerts_stop(struct archive *a);
 void alerts_free(struct archive *a);
 

@@ -69,6 +69,24 @@ Test(alerts, none_is_lost_at_the_end)
 	cr_expect_eq(told[ALERT_GRANT], 100);
 }
 
+static void dawdle(void *ctx, const struct alert *al, const struct policy_alerting *how, bool command)
+{
+	sleep(1);
+}
+
+/* … but who does not take them does not keep it open. */
+Test(alerts, a_slow_end_is_cut_short)
+{
+	time_t began = time(NULL);
+	archive_alert_sink(a, dawdle, NULL, true);
+	cr_assert_eq(archive_start(a, NULL), 0);
+	for (int i = 0; i < 100; i++)
+		archive_tell(a, ALERT_GRANT, NULL, NULL, "grant %d", i);
+	archive_close(a);
+	a = NULL;
+	cr_expect_lt(time(NULL) - began, 15);
+}
+
 Test(alerts, nobody_to_tell)
 {
 	struct alert_counts n;
