@@ -117,6 +117,15 @@ mount_archive
 check "there" test -s "$MNT/after"
 umount_archive
 
+note "where it was mounted from can be unmounted"
+mkdir "$TEST_TMP/here"
+mount -t tmpfs none "$TEST_TMP/here"
+cd "$TEST_TMP/here"
+mount_archive
+cd "$TEST_TMP"
+check "umount" umount "$TEST_TMP/here"
+umount_archive
+
 note "a mount of another lies upon ours: it is not unmounted in our stead"
 mount_archive
 mount -t tmpfs other "$MNT"
