@@ -206,6 +206,7 @@ static bool may_be_run(struct deliverer *d)
 
 static void take_setup(struct deliverer *d, const struct wire_setup *s)
 {
+	static const char refusal[] = "<28>lapse: alert: the policy's command is not run: its program has to be root's and writable by nobody else, its user known here";
 	d->setup = *s;
 	d->setup.archive[sizeof d->setup.archive - 1] = d->setup.uuid[sizeof d->setup.uuid - 1] = '\0';
 	size_t at = 0;
@@ -217,7 +218,11 @@ static void take_setup(struct deliverer *d, const struct wire_setup *s)
 		d->argument[n] = d->setup.command + at;
 		at += len + 1;
 	}
-	if (n < s->arguments || !n || d->argument[0][0] != '/' || !may_be_run(d))
+	const bool whole = n && n == s->arguments && d->argument[0][0] == '/';
+	const bool may = whole && may_be_run(d);
+	if (whole && !may)
+		send_to(SYSLOG, refusal, strlen(refusal));
+	if (!may)
 		d->argument[0] = NULL;
 	d->set_up = true;
 }
