@@ -327,6 +327,19 @@ static int link_rules(struct policy *p, const struct policy_names *names, struct
 	return e;
 }
 
+/* A listing may be charged to all of them at once. */
+static void check_name_budgets(const struct policy *p, struct policy_diags *d)
+{
+	size_t named = 0;
+
+	for (size_t i = 0; i < p->budget_count; i++) {
+		const struct budget_section *b = p->budget[i];
+
+		if (b->used && b->names.count && b->per != PER_EVERYONE && ++named > POLICY_MAX_NAME_BUDGETS)
+			diag_error(d, section_key_line(&b->s, "names"), "more than %u budgets with 'names' that rules name", POLICY_MAX_NAME_BUDGETS);
+	}
+}
+
 int policy_link(struct policy *p, const struct policy_names *names, struct policy_diags *diags)
 {
 	p->class_ = gather(p, S_CLASS, &p->class_count);
@@ -347,6 +360,7 @@ int policy_link(struct policy *p, const struct policy_names *names, struct polic
 	int e = roles_link(p, names, diags);
 	if (!e)
 		e = link_rules(p, names, diags);
+	check_name_budgets(p, diags);
 	for (size_t i = 0; i < p->canary_count; i++)
 		canary_link(p, p->canary[i], diags);
 	for (size_t i = 0; i < p->section_count; i++)

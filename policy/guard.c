@@ -13,6 +13,10 @@ void bill_add(struct bill *b, const struct budget_section *budget, uint32_t uid)
 	for (size_t i = 0; i < b->count; i++)
 		if (b->item[i].budget == budget && b->item[i].payer == payer)
 			return;
+	if (b->count == MAX_CHARGES) {
+		b->full = true;
+		return;
+	}
 	b->item[b->count].budget = budget;
 	b->item[b->count].counter = NULL;
 	b->item[b->count].payer = payer;
@@ -161,6 +165,8 @@ static void weigh(struct guard *g, const struct guard_request *r, struct bill *b
 
 int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uint64_t bytes)
 {
+	if (bill->full)
+		return -ENOMEM;
 	for (size_t i = 0; i < bill->count; i++) {
 		struct counter *c = guard_find_or_add(g, bill, i);
 		int e = c ? 0 : -ENOMEM;

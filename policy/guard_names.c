@@ -69,6 +69,8 @@ static void bill_listing(const struct guard *g, const struct guard_names *r, str
 /* The counters of the bill, with room for names. */
 static int open_bill(struct guard *g, struct bill *b)
 {
+	if (b->full)
+		return -ENOMEM;
 	for (size_t i = 0; i < b->count; i++) {
 		struct counter *c = guard_find_or_add(g, b, i);
 

@@ -20,6 +20,7 @@
 #define POLICY_MAX_WINDOWS        16u /* of one budget, files and bytes together */
 #define POLICY_MAX_RULE_BUDGETS   8u
 #define POLICY_MAX_SHARED_BUDGETS 16u                  /* `per = everyone` */
+#define POLICY_MAX_NAME_BUDGETS   64u                  /* that rules name, besides the shared; no fewer than in a rule */
 #define POLICY_MAX_COUNT          UINT64_C(1000000000) /* files in a window */
 #define POLICY_MAX_WINDOW_DAYS    366
 
@@ -635,9 +636,10 @@ struct guard {
 
 #define GUARD_OWN_MS INT64_C(3600000) /* how long what somebody wrote is free to them */
 
-#define MAX_CHARGES   (PRINCIPALS_MAX * POLICY_MAX_RULE_BUDGETS + POLICY_MAX_SHARED_BUDGETS)
+/* A listing is charged to the budgets of many rules. */
+#define MAX_CHARGES   (PRINCIPALS_MAX * POLICY_MAX_NAME_BUDGETS + POLICY_MAX_SHARED_BUDGETS)
 
-/* What a read would be charged to. */
+/* What a read, or names, would be charged to. */
 struct bill {
 	struct {
 		const struct budget_section *budget;
@@ -648,6 +650,7 @@ struct bill {
 	} item[MAX_CHARGES];
 	size_t count;
 	const struct subject *who;
+	bool full;   /* something did not fit: it cannot be charged */
 	bool closed; /* a rule that the closure does not except */
 	bool final;  /* a budget that does not throttle is exceeded, too */
 };

@@ -1,3 +1,4 @@
+#include "policy/internal.h"
 #include "policy_fixture.h"
 
 #define H      INT64_C(3600000)
@@ -244,5 +245,45 @@ Test(guard_names, all_readers_together)
 	cr_expect_eq(list(g, 1000, 100, H), 0);
 	cr_expect_eq(list(g, 1001, 51, H), -EDQUOT);
 	cr_expect_eq(list(g, 1001, 50, H), 0);
+	guard_free(g);
+}
+
+/* Three uids are charged to each of as many budgets as there may be, and to what all share. */
+Test(guard_names, the_longest_bill_is_charged_and_counted_again)
+{
+	char *text = fixture_name_budgets(POLICY_MAX_NAME_BUDGETS), all[16384];
+	size_t len = (size_t)snprintf(all, sizeof(all), "%s", text);
+	for (unsigned i = 0; i < POLICY_MAX_SHARED_BUDGETS; i++)
+		len += (size_t)snprintf(all + len, sizeof(all) - len, "[budget s%u]\nper = everyone\nnames = 300/1h\n", i);
+	struct guard *g = fixture_guard(all);
+	struct subject who = {.uid = 0, .login_uid = 1000, .real_uid = 1001, .gid = 0};
+	struct guard_names r = {.who = &who, .dir = "in", .count = 60, .now_ms = H, .wall_ms = H};
+	struct guard_names_verdict v;
+
+	guard_names(g, &r, &v);
+	cr_expect_eq(v.verdict.error, 0);
+	guard_names(g, &r, &v);
+	cr_expect_eq(v.verdict.error, -EDQUOT);
+	guard_replay_names(g, &who, "", "*", 40, H);
+	cr_expect_eq(list(g, 1001, 1, H), 0, "no rule is about that directory");
+	cr_expect_eq(ask(g, 1001, "in", 1, 0, H).verdict.error, -EDQUOT);
+	guard_free(g);
+	free(text);
+}
+
+Test(guard_names, what_does_not_fit_into_a_bill_is_refused)
+{
+	struct guard *g = fixture_guard(HEAD BUDGET);
+	struct subject who = fixture_subject(1000);
+	struct bill bill = {.who = &who};
+	uint8_t id[POLICY_FILE_ID_BYTES];
+
+	fixture_id(1, id);
+	for (uint32_t uid = 0; uid < MAX_CHARGES; uid++)
+		bill_add(&bill, g->policy->budget[0], uid);
+	cr_expect_eq(guard_charge(g, &bill, id, 1), 0);
+	bill_add(&bill, g->policy->budget[0], MAX_CHARGES);
+	cr_expect_eq(bill.count, MAX_CHARGES);
+	cr_expect_eq(guard_charge(g, &bill, id, 1), -ENOMEM);
 	guard_free(g);
 }

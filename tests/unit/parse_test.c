@@ -366,6 +366,17 @@ Test(parse, lists)
 	REFUSED(6, "meaning of its own", HEAD "[users everyone]\nmembers = alice\n" PERMIT);
 }
 
+Test(parse, budgets_with_names_are_so_many)
+{
+	char *most = fixture_name_budgets(POLICY_MAX_NAME_BUDGETS), *over = fixture_name_budgets(POLICY_MAX_NAME_BUDGETS + 1);
+
+	cr_expect_eq(parse(most), 0);
+	cr_expect_eq(parse(over), -EINVAL);
+	ERROR(6 + 6 * POLICY_MAX_NAME_BUDGETS + 1, "more than 64 budgets with 'names'");
+	free(most);
+	free(over);
+}
+
 Test(parse, hours_and_days)
 {
 	static const char *const bad_hours[] = {"8-18", "25:00-26:00", "08:60-09:00", "08:00-08:00", "00:00-00:00", "24:00-06:00", "24:01-25:00",

@@ -98,3 +98,19 @@ static inline struct guard_verdict fixture_read(struct guard *g, uint32_t uid, u
 	guard_check(g, &r, &v);
 	return v;
 }
+
+/* So many budgets in names, on rules that each are about another directory below `in`. The caller frees it. */
+static inline char *fixture_name_budgets(unsigned count)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	fprintf(f, HEAD);
+	for (unsigned i = 0; i < count; i++) {
+		fprintf(f, "[budget b%u]\nnames = 100/1h\n", i);
+		fprintf(f, "[rule r%u]\npaths = in/%u/**\neffect = permit\nbudget = b%u\n", i, i, i);
+	}
+	fclose(f);
+	return text;
+}
