@@ -30,21 +30,13 @@ struct policy_canary policy_canary_for(const struct policy *p, const char *path)
 static void trap(struct guard *g, const struct guard_request *r, int64_t lockout_seconds, struct guard_verdict *v)
 {
 	uint32_t uid[PRINCIPALS_MAX];
-	size_t n = guard_judged(g, r, uid);
-	struct guard_lockout l = {.since_ms = guard_set_now(g, r->now_ms), .budget = "", .window = GUARD_TRAPPED};
 
-	l.until_ms = (g->now_ms / 1000 + 1 + lockout_seconds) * 1000;
-	v->effect = GUARD_DENY_LOCKOUT;
+	guard_set_now(g, r->now_ms);
 	v->error = -EACCES;
 	v->budget = "";
 	v->window = GUARD_TRAPPED;
-	v->frees_at_ms = l.until_ms;
 	v->grant_count = v->locked_count = 0;
-	for (size_t i = 0; i < n; i++) {
-		l.uid = uid[i];
-		if (!lockouts_add(&g->lock, &l))
-			v->locked[v->locked_count++] = uid[i];
-	}
+	guard_lock_out(g, uid, guard_judged(g, r, uid), lockout_seconds, v);
 }
 
 bool guard_check_decoy(struct guard *g, const struct guard_request *r, struct guard_verdict *ret)

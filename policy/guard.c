@@ -130,18 +130,19 @@ static bool shut_out(struct guard *g, const struct guard_request *r, const struc
 	return true;
 }
 
-void guard_lock_out(struct guard *g, const uint32_t *uid, size_t n, const struct budget_section *b, struct guard_verdict *v)
+void guard_lock_out(struct guard *g, const uint32_t *uid, size_t n, int64_t seconds, struct guard_verdict *v)
 {
-	struct guard_lockout l = {.since_ms = g->now_ms, .budget = v->budget, .window = v->window};
+	struct guard_lockout l = {.since_ms = g->now_ms, .until_ms = (g->now_ms / 1000 + 1 + seconds) * 1000, .budget = v->budget, .window = v->window};
+	const struct lockout *stands = lockouts_find(&g->lock, uid, n, g->now_ms);
+	int64_t stands_until_ms = stands ? stands->until_ms : l.until_ms;
 
-	l.until_ms = (g->now_ms / 1000 + 1 + b->lockout_for) * 1000;
 	v->effect = GUARD_DENY_LOCKOUT;
-	v->frees_at_ms = l.until_ms;
 	for (size_t i = 0; i < n; i++) {
 		l.uid = uid[i];
-		if (!lockouts_add(&g->lock, &l)) /* else it stays denied by the budget */
+		if (!lockouts_find(&g->lock, &l.uid, 1, g->now_ms) && !lockouts_add(&g->lock, &l)) /* else it stays denied by the budget */
 			v->locked[v->locked_count++] = uid[i];
 	}
+	v->frees_at_ms = v->locked_count ? l.until_ms : stands_until_ms;
 }
 
 static void weigh(struct guard *g, const struct guard_request *r, struct bill *bill, struct guard_verdict *v, struct threat *t)
@@ -239,7 +240,7 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 		return;
 	if (threat.budget) {
 		guard_report(g, v, r->wants_write, threat.budget, &threat.excess);
-		guard_lock_out(g, uid, charging ? guard_judged(g, r, uid) : 0, threat.budget, v);
+		guard_lock_out(g, uid, charging ? guard_judged(g, r, uid) : 0, threat.budget->lockout_for, v);
 		return;
 	}
 	v->go_on_at_ms = v->effect == GUARD_DENY_BUDGET && !bill.final ? v->frees_at_ms : 0;

@@ -98,7 +98,7 @@ static void weigh_names(struct guard *g, const struct guard_names *r, struct bil
 	if (!t->budget)
 		return;
 	guard_report(g, v, false, t->budget, &t->excess);
-	guard_lock_out(g, uid, principals_making(g->policy, r->who, uid), t->budget, v);
+	guard_lock_out(g, uid, principals_making(g->policy, r->who, uid), t->budget->lockout_for, v);
 }
 
 static void name_budgets(const struct bill *b, char out[static GUARD_BILLED_MAX])

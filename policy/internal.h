@@ -690,5 +690,5 @@ struct threat {
 void guard_report(const struct guard *g, struct guard_verdict *v, bool wants_write, const struct budget_section *b, const struct excess *e);
 /* Whether `e` of budget `b` says more than what the verdict holds: a denial before an alert, then what frees last. */
 bool guard_weightier(const struct guard *g, const struct guard_verdict *v, const struct budget_section *b, const struct excess *e);
-/* What exceeding `b` brings: not this budget, but every one is shut until then. */
-void guard_lock_out(struct guard *g, const uint32_t *uid, size_t n, const struct budget_section *b, struct guard_verdict *v);
+/* For what is in the verdict: every budget is shut to these uids until then. A lockout that one of them is under stays as it is. */
+void guard_lock_out(struct guard *g, const uint32_t *uid, size_t n, int64_t seconds, struct guard_verdict *v);

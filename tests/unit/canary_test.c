@@ -93,3 +93,24 @@ Test(canary, by_path_reported_only_or_for_longer)
 	cr_expect_eq(v.frees_at_ms, 12 * H + 1000);
 	guard_free(g);
 }
+
+Test(canary, opening_it_again_does_not_prolong_the_lockout)
+{
+	struct guard *g = fixture_guard(HEAD "[rule all]\neffect = permit\nbudget = none\n");
+	struct subject s = fixture_subject(1000);
+	struct guard_request r = fixture_request(&s, 1, 0);
+	struct guard_verdict v;
+
+	cr_expect(guard_check_decoy(g, &r, &v));
+	cr_expect_eq(v.locked_count, 1);
+	r.now_ms = H;
+	cr_expect(guard_check_decoy(g, &r, &v));
+	cr_expect_eq(v.effect, GUARD_DENY_LOCKOUT);
+	cr_expect_eq(v.error, -EACCES);
+	cr_expect_eq(v.locked_count, 0);
+	cr_expect_eq(v.frees_at_ms, 12 * H + 1000);
+	r.now_ms = 13 * H;
+	cr_expect(guard_check_decoy(g, &r, &v));
+	cr_expect_eq(v.locked_count, 1, "it had ended");
+	guard_free(g);
+}

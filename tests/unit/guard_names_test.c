@@ -214,6 +214,33 @@ Test(guard_names, a_lockout_budget_locks_out_and_shuts_listings)
 	guard_free(g);
 }
 
+Test(guard_names, trying_does_not_prolong_a_lockout)
+{
+	struct guard *g = fixture_guard(HEAD BUDGET "on-exceed = lockout\nlockout-for = 2h\n");
+	struct subject both = {.uid = 1000, .login_uid = 1001, .real_uid = 1000, .gid = 0};
+	struct guard_names r = {.who = &both, .dir = "d", .count = 1, .name = 9, .now_ms = H + 600000, .wall_ms = H + 600000};
+	struct guard_names_verdict v;
+	uint64_t records = 0;
+
+	cr_expect_eq(list(g, 1000, 100, H), 0);
+	cr_expect_eq(ask(g, 1000, "d", 1, 7, H).verdict.frees_at_ms, 3 * H + 1000);
+	for (unsigned i = 0; i < 100; i++) {
+		v = ask(g, 1000, "d", 1, 8 + i, H + 300000 + i);
+		cr_expect_eq(v.verdict.effect, GUARD_DENY_LOCKOUT);
+		cr_expect_eq(v.verdict.error, -EACCES);
+		cr_expect_eq(v.verdict.locked_count, 0);
+		cr_expect_eq(v.verdict.frees_at_ms, 3 * H + 1000);
+		records += v.record;
+	}
+	cr_expect_eq(records, 1, "one a second");
+	guard_names(g, &r, &v);
+	cr_assert_eq(v.verdict.locked_count, 1, "who comes in beside him");
+	cr_expect_eq(v.verdict.locked[0], 1001);
+	cr_expect_eq(fixture_read(g, 1000, 1, 3 * H + 999).error, -EACCES);
+	cr_expect_eq(fixture_read(g, 1000, 1, 3 * H + 1000).error, 0);
+	guard_free(g);
+}
+
 Test(guard_names, alert_lets_through_and_counts)
 {
 	struct guard *g = fixture_guard(HEAD BUDGET "mode = alert\n");
