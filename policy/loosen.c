@@ -86,17 +86,32 @@ static bool ids_within(const struct ids *a, const struct ids *b)
 	return true;
 }
 
-/* Root has what no group has. */
+static bool list_within(const struct strlist *a, const struct strlist *b)
+{
+	for (size_t i = 0; i < a->count; i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < b->count; k++)
+			found |= !strcmp(a->item[i], b->item[k]);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* Root has what no group has. A group that there is not yet has the role as soon as there is: what is written counts, too. */
 static bool roles_loosen(const struct policy *now, const struct policy *next, struct finding *f)
 {
-	static const struct ids none;
+	static const struct ids no_ids;
+	static const struct strlist no_groups;
 
 	for (size_t i = 0; next->top && i < POLICY_ROLES; i++) {
-		const struct ids *a = now->top ? &now->top->role_gids[i] : &none, *b = &next->top->role_gids[i];
+		const struct ids *a = now->top ? &now->top->role_gids[i] : &no_ids, *b = &next->top->role_gids[i];
+		const struct strlist *was = now->top ? &now->top->role[i] : &no_groups, *is = &next->top->role[i];
 
-		if (a->count && !b->count)
+		if ((a->count && !b->count) || (was->count && !is->count))
 			return found(f, &next->top->s, "a role goes back to root");
-		if (!ids_within(b, a))
+		if (!ids_within(b, a) || !list_within(is, was))
 			return found(f, &next->top->s, "a role is given to another group");
 	}
 	return false;
@@ -202,13 +217,25 @@ static bool budget_loosens(const struct budget_section *a, const struct budget_s
 	return false;
 }
 
-/* Those that rules of both policies name. */
+static const struct budget_section *budget_of(const struct policy *p, const char *name)
+{
+	for (size_t i = 0; i < p->budget_count; i++)
+		if (!strcmp(p->budget[i]->s.name, name))
+			return p->budget[i];
+	return NULL;
+}
+
+/* Those that both policies have; what rules name of the others is seen there, and what everyone shares no rule has to name. */
 static bool budgets_loosen(const struct policy *now, const struct policy *next, struct finding *f)
 {
-	for (size_t i = 0; i < now->budget_count; i++)
-		for (size_t k = 0; k < next->budget_count; k++)
-			if (!strcmp(now->budget[i]->s.name, next->budget[k]->s.name) && budget_loosens(now->budget[i], next->budget[k], f))
-				return true;
+	for (size_t i = 0; i < now->budget_count; i++) {
+		const struct budget_section *a = now->budget[i], *b = budget_of(next, a->s.name);
+
+		if (!b && a->per == PER_EVERYONE)
+			return found(f, &a->s, "it is gone");
+		if (b && budget_loosens(a, b, f))
+			return true;
+	}
 	return false;
 }
 

@@ -141,6 +141,37 @@ Test(loosen, budgets)
 	}
 }
 
+static bool loosens_by(const char *now_text, const char *next_text)
+{
+	struct policy *now = with(TOP, now_text), *next = with(TOP, next_text);
+	char why[160] = "";
+	bool does = policy_loosens(now, next, why, sizeof(why));
+	policy_unref(now);
+	policy_unref(next);
+	return does;
+}
+
+#define PLAIN               "[policy]\nversion = 1\ndefault-class = all\n"
+#define SHARED(name, files) PLAIN "[budget " name "]\nper = everyone\nfiles = " files "/24h\n"
+
+Test(loosen, what_everyone_shares_needs_no_rule)
+{
+	cr_expect(loosens_by(SHARED("all", "5000"), PLAIN));
+	cr_expect(loosens_by(SHARED("all", "5000"), SHARED("total", "5000")), "what was read is counted by name");
+	cr_expect(loosens_by(SHARED("all", "5000"), SHARED("all", "5001")));
+	cr_expect_not(loosens_by(SHARED("all", "5000"), SHARED("all", "4999")));
+	cr_expect_not(loosens_by(PLAIN, SHARED("all", "5000")));
+}
+
+Test(loosen, a_group_that_is_not_there_yet_gains_a_role)
+{
+	cr_expect(loosens_by(PLAIN "officers = 500\n", PLAIN "officers = 500 later\n"));
+	cr_expect(loosens_by(PLAIN, PLAIN "auditors = later\n"));
+	cr_expect(loosens_by(PLAIN "officers = later\n", PLAIN));
+	cr_expect_not(loosens_by(PLAIN "officers = 500 later\n", PLAIN "officers = later 500\n"));
+	cr_expect_not(loosens_by(PLAIN "officers = 500 later\n", PLAIN "officers = 500\n"));
+}
+
 Test(loosen, what_rules_refer_to)
 {
 	LOOSER(CLERKS, "[users clerks]\nmembers = alice bob carol\n");
