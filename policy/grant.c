@@ -350,21 +350,20 @@ void grants_count(struct grants *l, uint64_t id, const uint8_t file_id[static PO
 		count_read(t, file_id, bytes, now_ms);
 }
 
-static bool is_for(const struct grant *t, const struct guard_request *r, uint32_t uid)
+/* Whether it is for one of these uids. */
+static bool is_for(const struct grant *t, const struct guard_request *r, const uint32_t *uid, size_t n)
 {
-	uint32_t all[PRINCIPALS_MAX];
-	size_t n = principals_of(r->who, all);
-	bool theirs = t->t.uid == uid;
+	bool theirs = false;
 
-	for (size_t i = 0; uid == POLICY_NO_UID && i < n; i++)
-		theirs |= all[i] == t->t.uid;
+	for (size_t i = 0; i < n; i++)
+		theirs |= uid[i] == t->t.uid;
 	return theirs && !t->t.waiting && (!t->globs.count || (r->path && globlist_matches(&t->globs, r->path)));
 }
 
-static struct grant *find(struct guard *g, const struct guard_request *r, uint32_t uid)
+static struct grant *find(struct guard *g, const struct guard_request *r, const uint32_t *uid, size_t n)
 {
 	for (size_t i = 0; i < g->grants.count; i++)
-		if (is_for(g->grants.item[i], r, uid) && has_room(g->grants.item[i], r))
+		if (is_for(g->grants.item[i], r, uid, n) && has_room(g->grants.item[i], r))
 			return g->grants.item[i];
 	return NULL;
 }
@@ -379,9 +378,12 @@ static bool has_id(const struct guard_verdict *v, uint64_t id)
 
 bool grants_cover(struct guard *g, const struct guard_request *r, const uint32_t *uid, size_t count, bool charging, struct guard_verdict *v)
 {
+	uint32_t judged[PRINCIPALS_MAX];
+	size_t n = guard_judged(g, r, judged);
+
 	v->grant_count = 0;
 	for (size_t i = 0; i < count; i++) {
-		struct grant *t = find(g, r, uid[i]);
+		struct grant *t = uid[i] == POLICY_NO_UID ? find(g, r, judged, n) : find(g, r, &uid[i], 1);
 
 		if (!t || (charging && !reserve(&g->grants, t, r->file_id))) {
 			v->grant_count = 0;

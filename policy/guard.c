@@ -265,14 +265,16 @@ bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *f
 	const char *from, const char *to, int64_t now_ms)
 {
 	uint32_t uid[PRINCIPALS_MAX];
+	size_t n;
 
 	guard_set_now(g, now_ms);
 	guard_reap(g);
 	if (!g->policy)
 		return false;
-	if (file_id && guard_is_own(g, uid, principals_making(g->policy, who, uid), file_id))
+	n = principals_making(g->policy, who, uid);
+	if (file_id && guard_is_own(g, uid, n, file_id))
 		return true;
-	for (size_t i = 0, n = principals_of(who, uid); i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		if (!grants_let_move(&g->grants, uid[i], from, to, !file_id))
 			return false;
 	return policy_may_move(g->policy, who, class_, from, to, !file_id);

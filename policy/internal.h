@@ -612,7 +612,7 @@ struct grants {
 void grants_free(struct grants *l);
 /* Forgets what has ended. */
 void grants_reap(struct grants *l, int64_t now_ms);
-/* Whether each of these uids (POLICY_NO_UID: any of the subject's) has a grant with room for the file; *v names them. With `charging` it is counted. */
+/* Whether each of these uids (POLICY_NO_UID: any whom the request is charged to) has a grant with room for the file; *v names them. With `charging` it is counted. */
 bool grants_cover(struct guard *g, const struct guard_request *r, const uint32_t *uid, size_t count, bool charging, struct guard_verdict *v);
 /* A read under the grant of that id, if it is there. */
 void grants_count(struct grants *l, uint64_t id, const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);

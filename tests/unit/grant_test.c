@@ -229,6 +229,38 @@ Test(grant, every_principal_needs_its_own)
 	guard_free(g);
 }
 
+#define SERVER                                                                                                            \
+	HEAD "[rule smb]\nservices = smbd.service\nidentity = uid\neffect = permit\nbudget = b\n[rule a]\neffect = permit\nbudget = b\n" \
+	     "[budget b]\nfiles = 99/24h\n[budget all]\nfiles = 1/24h\nper = everyone\n"
+
+/* smbd is root and takes the uid of each of its clients. */
+Test(grant, one_for_a_file_server_is_not_its_clients)
+{
+	struct guard *g = fixture_guard(SERVER);
+	struct subject client = {.uid = 1000, .login_uid = POLICY_NO_UID, .real_uid = 0, .gid = 1000, .service = "smbd.service"};
+	struct guard_request r = fixture_request(&client, 1, 0);
+	struct guard_grant t = grant_for(0, 7, 50);
+	struct guard_verdict v;
+
+	put(g, t);
+	guard_check(g, &r, &v);
+	cr_expect_eq(v.error, 0);
+	r = fixture_request(&client, 2, 0);
+	guard_check(g, &r, &v);
+	cr_expect_eq(v.error, -EDQUOT);
+	put(g, grant_for(1000, 8, 50));
+	guard_check(g, &r, &v);
+	cr_expect_eq(v.error, 0);
+	cr_assert_eq(v.grant_count, 1);
+	cr_expect_eq(v.grant[0], 8);
+	t.paths = "north/**";
+	put(g, t);
+	cr_expect(guard_may_move(g, &client, r.file_id, "all", "south/1.jpg", "north/1.jpg", 0));
+	client.service = NULL;
+	cr_expect_not(guard_may_move(g, &client, r.file_id, "all", "south/1.jpg", "north/1.jpg", 0));
+	guard_free(g);
+}
+
 Test(grant, what_everybody_shares_is_raised_and_reports_count_on)
 {
 	struct guard *g = fixture_guard(HEAD "[rule a]\neffect = permit\nbudget = b\n[budget b]\nfiles = 99/24h\n"
