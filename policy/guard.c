@@ -221,7 +221,6 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 {
 	struct bill bill = {.who = r->who};
 	struct threat threat = {.budget = NULL};
-	uint32_t uid[PRINCIPALS_MAX];
 
 	*v = (struct guard_verdict){
 		.effect = GUARD_DENY_RULE, .error = -EACCES, .rule = "", .budget = "", .window = ""};
@@ -231,8 +230,8 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 		return;
 	v->effect = GUARD_PERMIT;
 	v->error = 0;
-	v->budgeted = bill.count;
-	v->own = bill.count && guard_is_own(g, uid, guard_judged(g, r, uid), r->file_id);
+	v->charged.count = bill.count ? guard_judged(g, r, v->charged.uid) : 0;
+	v->own = bill.count && guard_is_own(g, v->charged.uid, v->charged.count, r->file_id);
 	if (v->own)
 		return;
 	weigh(g, r, &bill, v, &threat);
@@ -240,7 +239,7 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 		return;
 	if (threat.budget) {
 		guard_report(g, v, r->wants_write, threat.budget, &threat.excess);
-		guard_lock_out(g, uid, charging ? guard_judged(g, r, uid) : 0, threat.budget->lockout_for, v);
+		guard_lock_out(g, v->charged.uid, charging ? v->charged.count : 0, threat.budget->lockout_for, v);
 		return;
 	}
 	v->go_on_at_ms = v->effect == GUARD_DENY_BUDGET && !bill.final ? v->frees_at_ms : 0;

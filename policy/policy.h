@@ -356,6 +356,11 @@ struct guard_request {
 	int32_t local_offset_s; /* how far local time is ahead of UTC at now_ms */
 };
 
+struct guard_principals {
+	uint32_t uid[GUARD_PRINCIPALS_MAX];
+	size_t count;
+};
+
 struct guard_verdict {
 	enum guard_effect effect; /* PERMIT and ALERT let the read happen */
 	int error;		  /* 0, or the negative errno to answer with */
@@ -366,7 +371,7 @@ struct guard_verdict {
 	uint64_t used, limit;	  /* of that window */
 	int64_t frees_at_ms;	  /* when a new file would be permitted again, or the lockout or closure ends; 0 if not known */
 	int64_t go_on_at_ms;	  /* only budgets that throttle refuse it: when it would be permitted if nothing else were read until then; else 0 */
-	bool budgeted;		  /* there is a budget that it is on, exceeded or not */
+	struct guard_principals charged; /* whom it is charged to, if there is a budget that it is on, exceeded or not; else none */
 	bool exempt;		  /* from canaries, by the rule of each principal */
 	bool own;		  /* not charged: the reader wrote it within the hour */
 	uint32_t locked[GUARD_PRINCIPALS_MAX]; /* whom this very request locked out, until frees_at_ms: the caller puts it on the record */

@@ -275,7 +275,7 @@ static void fill_verdict(struct audit_record *r, const struct guard_verdict *v)
 }
 
 errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h,
-	uint64_t size, int flags, bool *ret_budgeted, struct patience *patience)
+	uint64_t size, int flags, struct guard_principals *ret_charged, struct patience *patience)
 {
 	struct gate *g = a->gate;
 	struct guard_verdict v;
@@ -313,7 +313,7 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 		atomic_fetch_add(&a->reads_denied, 1);
 		return v.error;
 	}
-	*ret_budgeted = v.budgeted;
+	*ret_charged = v.charged;
 	if (e)
 		return -EIO; /* charged all the same: what is not on the record is not read */
 	atomic_fetch_add(r.decision == DECISION_ALERT ? &a->reads_alerted : &a->reads_permitted, 1);

@@ -39,7 +39,7 @@ static void handle_free(struct archive *a, struct handle *h)
 
 /* `*ret_keeper`: as a reader of a hold that it is under, who may read on past its deadline. */
 static errint_t open_checks(
-	struct archive *a, struct inode *i, struct ofile *of, int flags, const struct caller *c, bool *ret_keeper, bool *ret_budgeted)
+	struct archive *a, struct inode *i, struct ofile *of, int flags, const struct caller *c, bool *ret_keeper, struct guard_principals *ret_charged)
 {
 	cleanup_free char *path = NULL;
 	errint_t r = ofile_review(a, of);
@@ -66,28 +66,18 @@ static errint_t open_checks(
 		return 0;
 	if (gate_needs_path(a) && (r = inode_path(a, i, NULL, &path)) && r != -ESTALE)
 		return r;
-	return gate_read(a, c->subject, path ? path : "", &h, size, flags, ret_budgeted, c->patience);
-}
-
-static void opened_by(struct handle *h, bool keeper, bool budgeted, const struct subject *who)
-{
-	h->keeper = keeper;
-	h->budgeted = budgeted && who;
-	if (!h->budgeted)
-		return;
-	h->uid[0] = who->unidentified ? POLICY_UID_UNIDENTIFIED : who->uid;
-	h->uid[1] = who->unidentified ? POLICY_NO_UID : who->login_uid;
-	h->uid[2] = who->unidentified ? POLICY_NO_UID : who->real_uid;
+	return gate_read(a, c->subject, path ? path : "", &h, size, flags, ret_charged, c->patience);
 }
 
 errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct caller *c, struct handle **ret)
 {
 	struct ofile *of;
-	bool keeper, budgeted = false;
+	struct guard_principals charged = {.count = 0};
+	bool keeper;
 	errint_t r = ofile_acquire(a, i, writes(flags), &of);
 	if (r)
 		return r;
-	if (!(r = open_checks(a, i, of, flags, c, &keeper, &budgeted)) && (flags & O_TRUNC)) {
+	if (!(r = open_checks(a, i, of, flags, c, &keeper, &charged)) && (flags & O_TRUNC)) {
 		pthread_rwlock_wrlock(&of->lock);
 		if (c->uid) /* the kernel asks for it with writes, but not with this */
 			r = fd_kill_suidgid(of->fd);
@@ -99,11 +89,13 @@ errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct cal
 	}
 	if (!r)
 		r = handle_new(i, of, flags, ret);
-	if (r)
+	if (r) {
 		ofile_release(a, of, writes(flags));
-	else
-		opened_by(*ret, keeper, budgeted, c->subject);
-	return r;
+		return r;
+	}
+	(*ret)->keeper = keeper;
+	(*ret)->charged = charged;
+	return 0;
 }
 
 bool fs_uncached(struct archive *a, const struct handle *h)
@@ -118,12 +110,12 @@ bool fs_uncached(struct archive *a, const struct handle *h)
 
 bool fs_read_by(const struct handle *h, const uint32_t *uid, size_t count)
 {
-	for (size_t i = 0; h->budgeted && i < 3; i++)
-		for (size_t low = 0, high = count; h->uid[i] != POLICY_NO_UID && low < high;) {
+	for (size_t i = 0; i < h->charged.count; i++)
+		for (size_t low = 0, high = count; low < high;) {
 			size_t middle = low + (high - low) / 2;
-			if (uid[middle] == h->uid[i])
+			if (uid[middle] == h->charged.uid[i])
 				return true;
-			if (uid[middle] < h->uid[i])
+			if (uid[middle] < h->charged.uid[i])
 				low = middle + 1;
 			else
 				high = middle;

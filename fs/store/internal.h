@@ -109,7 +109,7 @@ errint_t gate_classify(struct archive *a, const char *path, int64_t now, struct 
 bool gate_needs_path(struct archive *a);
 /* The read decision: guard, then log. 0 or the errno for the program. */
 errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
-		   int flags, bool *ret_budgeted /* it was on a budget */, struct patience *patience /* may be NULL */);
+		   int flags, struct guard_principals *ret_charged /* none: it is on no budget */, struct patience *patience /* may be NULL */);
 errint_t gate_list(struct archive *a, const struct subject *who, const char *path, const uint8_t dir_id[static DIR_ID_BYTES]);
 /* Whether the rules let `who` (NULL: nobody asks, 0) rename or link a file, or a directory (`h` NULL), from one path to another: 0 or -EACCES. */
 errint_t gate_may_move(struct archive *a, const struct subject *who, const struct file_header *h, const char *from, const char *to);

@@ -55,8 +55,7 @@ struct handle {
 	struct ofile *of;
 	int flags;
 	bool writer, creating;
-	bool budgeted; /* what it reads was on a budget when it was opened, by these */
-	uint32_t uid[3];
+	struct guard_principals charged; /* with the read when it was opened; none: it was on no budget */
 	_Atomic bool shut; /* one of them is locked out: nothing is read any more */
 	bool keeper; /* a reader of a hold on it: reads on past its deadline, as long as that is in force */
 };

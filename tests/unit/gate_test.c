@@ -2,6 +2,7 @@
 #include "archive_fixture.h"
 #include "store/guard_admin.h"
 #include "store/internal.h"
+#include "store/ofile.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -40,7 +41,7 @@ static struct file_header file(uint32_t number)
 static errint_t read_file(struct archive *a, const struct subject *who, uint32_t number)
 {
 	struct file_header h = file(number);
-	return gate_read(a, who, "x.jpg", &h, 1000, O_RDONLY, &(bool){false}, NULL);
+	return gate_read(a, who, "x.jpg", &h, 1000, O_RDONLY, &(struct guard_principals){.count = 0}, NULL);
 }
 
 static uint32_t read_until_refused(struct archive *a, const struct subject *who, uint32_t from)
@@ -60,7 +61,7 @@ Test(gate, a_budget_ends_and_what_was_read_may_be_read_again)
 	cr_assert_eq(read_until_refused(a, &alice, 0), BUDGET);
 	cr_assert_eq(read_file(a, &alice, BUDGET), -EDQUOT);
 	struct file_header h = file(BUDGET);
-	cr_assert_eq(gate_read(a, &alice, "x.jpg", &h, 1000, O_RDWR, &(bool){false}, NULL), -EACCES);
+	cr_assert_eq(gate_read(a, &alice, "x.jpg", &h, 1000, O_RDWR, &(struct guard_principals){.count = 0}, NULL), -EACCES);
 	cr_assert_eq(read_file(a, &alice, 5), 0);
 	cr_assert_eq(read_file(a, &bob, BUDGET), 0, "another reader");
 	cr_assert_eq(read_file(a, &barred, 0), -EACCES);
@@ -212,6 +213,41 @@ static void locking_setup(void)
 }
 
 TestSuite(lockout, .init = locking_setup, .fini = place_teardown);
+
+static const char serving[] = "[policy]\nversion = 1\ndefault-class = images\n[class images]\nmatch = **\nexpire-after = 30d\n"
+			      "[rule free]\npaths = free/**\neffect = permit\nbudget = none\n"
+			      "[rule smb]\nservices = smbd.service\nidentity = uid\neffect = permit\nbudget = reader\n"
+			      "[rule all]\neffect = permit\nbudget = reader\n"
+			      "[budget reader]\nper = user\nfiles = 100/1h\non-exceed = lockout\n";
+
+static void serving_setup(void)
+{
+	archive_setup();
+	make_archive(serving);
+}
+
+/* What the reader opens at the path is shut if one of root, alice, bob is locked out: as bits. */
+static unsigned shut_by(struct archive *a, const struct subject *who, const char *path)
+{
+	struct handle h = {.charged = {.count = 0}};
+	struct file_header header = file(1);
+	unsigned by = 0;
+	cr_assert_eq(gate_read(a, who, path, &header, 1000, O_RDONLY, &h.charged, NULL), 0);
+	for (unsigned i = 0; i < 3; i++)
+		by |= (unsigned)fs_read_by(&h, (uint32_t[]){0, 1000, 1001} + i, 1) << i;
+	return by;
+}
+
+Test(gate, a_lockout_shuts_what_was_opened_by_those_whom_it_was_charged_to, .init = serving_setup)
+{
+	struct archive *a = open_archive();
+	struct subject client = {.uid = 1000, .login_uid = 1001, .real_uid = 0, .gid = 1000};
+	cr_expect_eq(shut_by(a, &client, "x.jpg"), 7);
+	client.service = "smbd.service";
+	cr_expect_eq(shut_by(a, &client, "x.jpg"), 2, "the file server is not its clients");
+	cr_expect_eq(shut_by(a, &client, "free/x.jpg"), 0);
+	archive_close(a);
+}
 
 static void count_one(void *ctx, const struct guard_lockout *l)
 {

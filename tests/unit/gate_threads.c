@@ -42,7 +42,7 @@ static void *reader(void *p)
 	const struct subject who = {.uid = 1000, .login_uid = 1000, .real_uid = 1000, .gid = 1000};
 	for (uint32_t i = 0; i < FILES; i++) {
 		struct file_header h = file(thread, i);
-		errint_t r = gate_read(a, &who, "x.jpg", &h, 10, O_RDONLY, &(bool){false}, NULL);
+		errint_t r = gate_read(a, &who, "x.jpg", &h, 10, O_RDONLY, &(struct guard_principals){.count = 0}, NULL);
 		REFUSE(r != 0 && r != -EDQUOT);
 		permitted += r == 0;
 	}

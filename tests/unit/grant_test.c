@@ -256,6 +256,8 @@ Test(grant, one_for_a_file_server_is_not_its_clients)
 	t.paths = "north/**";
 	put(g, t);
 	cr_expect(guard_may_move(g, &client, r.file_id, "all", "south/1.jpg", "north/1.jpg", 0));
+	cr_assert_eq(v.charged.count, 1);
+	cr_expect_eq(v.charged.uid[0], 1000);
 	client.service = NULL;
 	cr_expect_not(guard_may_move(g, &client, r.file_id, "all", "south/1.jpg", "north/1.jpg", 0));
 	guard_free(g);
