@@ -22,7 +22,7 @@ static const struct rule_section *replay_rule(
 	return first;
 }
 
-static void replay_bill(
+void guard_replay_bill(
 	struct guard *g, struct bill *bill, const char *rule, bool granted, const uint8_t *file_id, uint64_t bytes, int64_t when_ms)
 {
 	uint32_t uid[PRINCIPALS_MAX];
@@ -45,17 +45,12 @@ static void replay_bill(
 	guard_charge(g, bill, file_id, bytes);
 }
 
-void guard_replay_bill(struct guard *g, struct bill *bill, const char *rule, const uint8_t *file_id, uint64_t bytes, int64_t when_ms)
-{
-	replay_bill(g, bill, rule, false, file_id, bytes, when_ms);
-}
-
 void guard_replay(struct guard *g, const struct subject *who, const char *rule,
 	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms)
 {
 	struct bill bill = {.who = who};
 
-	replay_bill(g, &bill, rule, false, file_id, bytes, when_ms);
+	guard_replay_bill(g, &bill, rule, false, file_id, bytes, when_ms);
 }
 
 void guard_replay_granted(struct guard *g, const struct subject *who, const char *rule, const uint64_t *grant, size_t count,
@@ -63,7 +58,7 @@ void guard_replay_granted(struct guard *g, const struct subject *who, const char
 {
 	struct bill bill = {.who = who};
 
-	replay_bill(g, &bill, rule, true, file_id, bytes, when_ms);
+	guard_replay_bill(g, &bill, rule, true, file_id, bytes, when_ms);
 	for (size_t i = 0; i < count; i++)
 		grants_count(&g->grants, grant[i], file_id, bytes, g->now_ms);
 }

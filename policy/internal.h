@@ -665,8 +665,9 @@ void guard_reap(struct guard *g);
 /* guard_own.c: whether all of these uids made the file within the hour. */
 bool guard_is_own(const struct guard *g, const uint32_t *uid, size_t n, const uint8_t *file_id);
 void guard_reap_own(struct guard *g);
-/* guard_replay.c: what a read on the record, and names, were charged to, charged again. */
-void guard_replay_bill(struct guard *g, struct bill *bill, const char *rule, const uint8_t *file_id, uint64_t bytes, int64_t when_ms);
+/* guard_replay.c: what a read on the record, and names, were charged to, charged again. What was `granted`: to what only reports. */
+void guard_replay_bill(
+	struct guard *g, struct bill *bill, const char *rule, bool granted, const uint8_t *file_id, uint64_t bytes, int64_t when_ms);
 /* guard_names.c */
 void guard_replay_names_bill(struct guard *g, struct bill *bill, const char *rule, const char *budgets, uint64_t names, int64_t when_ms);
 /* guard.c */

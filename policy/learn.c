@@ -111,12 +111,12 @@ static void sample(struct learner *l, const struct budget_section *b, const stru
 	s->count++;
 }
 
-int learner_read(struct learner *l, const struct subject *who, const char *rule, const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes,
-	int64_t when_ms)
+int learner_read(struct learner *l, const struct subject *who, const char *rule, bool granted, const uint8_t file_id[static POLICY_FILE_ID_BYTES],
+	uint64_t bytes, int64_t when_ms)
 {
 	struct bill bill = {.who = who};
 
-	guard_replay_bill(l->guard, &bill, rule, file_id, bytes, when_ms);
+	guard_replay_bill(l->guard, &bill, rule, granted, file_id, bytes, when_ms);
 	l->reads++;
 	for (size_t i = 0; i < bill.count; i++) {
 		const struct counter *c = bill.item[i].counter;
@@ -210,6 +210,8 @@ static void put_budget(FILE *f, const struct learner *l, const struct budget_sec
 	put_rates(f, l, "names", &b->names);
 	if (b->on_exceed == EXCEED_LOCKOUT)
 		fprintf(f, "on-exceed = lockout\nlockout-for = %llds\n", (long long)b->lockout_for);
+	if (b->on_exceed == EXCEED_THROTTLE)
+		fprintf(f, "on-exceed = throttle\n");
 	if (b->error == ERROR_ACCESS)
 		fprintf(f, "error = access\n");
 	fprintf(f, "mode = %s\n", b->mode == MODE_ALERT ? "alert" : "enforce");

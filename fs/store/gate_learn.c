@@ -1,5 +1,6 @@
 /* gate_learn.c - limits for budgets, from what the log says. */
 #include "store/gate_internal.h"
+#include "store/grant_admin.h"
 #include "store/guard_admin.h"
 
 #include "policy/learn.h"
@@ -19,6 +20,7 @@ static errint_t learn(void *ctx, const struct audit_record *r)
 	struct learning *l = ctx;
 	const char *budgets = gate_names_charged(r);
 	bool read = r->kind == RECORD_OPEN && !r->error && !(r->flags & RECORD_FLAG_OWN) && (r->decision == DECISION_PERMIT || r->decision == DECISION_ALERT);
+	uint64_t grant[GUARD_PRINCIPALS_MAX];
 	struct subject who;
 	if (++l->seen % 4096 == 0 && !l->go_on(l->ctx))
 		return -EINTR;
@@ -26,7 +28,7 @@ static errint_t learn(void *ctx, const struct audit_record *r)
 		return 0;
 	log_subject(&l->users, r, &who);
 	if (read)
-		return learner_read(l->learner, &who, r->rule, r->file_id, r->bytes, r->trusted_ns / 1000000);
+		return learner_read(l->learner, &who, r->rule, grant_ids_of(r, grant) > 0, r->file_id, r->bytes, r->trusted_ns / 1000000);
 	return learner_names(l->learner, &who, r->rule, budgets, r->bytes, r->trusted_ns / 1000000);
 }
 

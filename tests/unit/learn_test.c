@@ -61,9 +61,9 @@ Test(learn, proposes_what_a_policy_accepts_and_what_was_read_passes)
 	cr_assert_eq(learner_new(p, NULL, &l), 0);
 	for (uint64_t n = 0; n < 1000; n++) {
 		fixture_id(n, id);
-		cr_assert_eq(learner_read(l, &s, "all", id, 100, (int64_t)n * H / 20), 0);
+		cr_assert_eq(learner_read(l, &s, "all", false, id, 100, (int64_t)n * H / 20), 0);
 		if (n % 50 == 0)
-			cr_assert_eq(learner_read(l, &few, "all", id, 100, (int64_t)n * H / 20), 0);
+			cr_assert_eq(learner_read(l, &few, "all", false, id, 100, (int64_t)n * H / 20), 0);
 	}
 	char *text = learner_text(l);
 	cr_assert(text);
@@ -75,6 +75,45 @@ Test(learn, proposes_what_a_policy_accepts_and_what_was_read_passes)
 	for (uint64_t n = 0; n < 1000; n++)
 		cr_assert_eq(fixture_read(g, 1000, n, (int64_t)n * H / 20).error, 0, "%s", text);
 	guard_free(g);
+	free(text);
+	learner_free(l);
+	policy_unref(p);
+}
+
+Test(learn, what_exceeding_brings_stays_as_it_was)
+{
+	struct policy *p = fixture_policy(HEAD "[rule all]\neffect = permit\nbudget = b c d\n[budget b]\nfiles = 2/1s\non-exceed = throttle\n"
+					       "[budget c]\nfiles = 2/1h\non-exceed = lockout\nlockout-for = 2h\n[budget d]\nfiles = 2/1h\n");
+	static const char *const said[] = {"on-exceed = throttle\n", "on-exceed = lockout\nlockout-for = 7200s\n", NULL}, *const names[] = {"b", "c", "d"};
+	struct learner *l;
+
+	for (size_t i = 0; i < 3; i++) {
+		cr_assert_eq(learner_new(p, names[i], &l), 0);
+		char *text = learner_text(l);
+		cr_expect_eq(strstr(text, said[i] ? said[i] : "on-exceed") != NULL, said[i] != NULL, "%s", text);
+		free(text);
+		learner_free(l);
+	}
+	policy_unref(p);
+}
+
+/* What was read beyond an enforced budget is no use to be allowed for; a budget that reports counted it. */
+Test(learn, what_was_granted_raises_no_limit)
+{
+	struct policy *p = fixture_policy(HEAD "[rule all]\neffect = permit\nbudget = b c\n[budget b]\nfiles = 3/1h\n"
+					       "[budget c]\nfiles = 3/1h\nmode = alert\n");
+	struct learner *l;
+	struct subject s = fixture_subject(1000);
+	uint8_t id[POLICY_FILE_ID_BYTES];
+
+	cr_assert_eq(learner_new(p, NULL, &l), 0);
+	for (uint64_t n = 0; n < 12; n++) {
+		fixture_id(n, id);
+		cr_assert_eq(learner_read(l, &s, "all", n >= 3, id, 100, (int64_t)n), 0);
+	}
+	char *text = learner_text(l);
+	cr_expect(strstr(text, "files = 6/1h\n"), "%s", text);
+	cr_expect(strstr(text, "files = 24/1h\n"), "%s", text);
 	free(text);
 	learner_free(l);
 	policy_unref(p);
