@@ -9,6 +9,7 @@
 #include "policy/internal.h"
 
 #define ENTRIES_MAX (UINT32_C(1) << 22) /* where no limit on files bounds them */
+#define STEPS_MAX   4096u               /* of a walk to the time at which room is free */
 
 bool policy_month_at(const struct policy *p, size_t i, struct policy_month *ret)
 {
@@ -146,7 +147,7 @@ int64_t counter_frees_at(const struct counter *c, size_t window, uint64_t add)
 
 	if (add > w->limit)
 		return 0;
-	for (uint32_t i = at->oldest; i != RECENT_NONE && used > w->limit - add; i = c->recent.entry[i].newer) {
+	for (uint32_t i = at->oldest, steps = 0; i != RECENT_NONE && used > w->limit - add && steps < STEPS_MAX; i = c->recent.entry[i].newer, steps++) {
 		used -= w->bytes ? c->recent.entry[i].bytes : 1;
 		when = c->recent.entry[i].at_ms + w->ms;
 	}

@@ -539,6 +539,7 @@ struct excess counter_excess(const struct counter *c, const struct budget_sectio
 /* Makes room to charge `id`: 0, -ENOMEM also when an enforced budget holds all it may. */
 int counter_reserve(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], int64_t now_ms);
 void counter_charge(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
+/* When so much more would fit into the window; 0: never. Where more than 4,096 files would have to leave it before: when so many have, which is too early. */
 int64_t counter_frees_at(const struct counter *c, size_t window, uint64_t add);
 
 void counter_names_advance(struct counter *c, int64_t now_ms);

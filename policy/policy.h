@@ -369,7 +369,7 @@ struct guard_verdict {
 	const char *budget;	  /* the budget exceeded (DENY_BUDGET, ALERT), else "" */
 	const char *window;	  /* as written, "500/10min"; else "" */
 	uint64_t used, limit;	  /* of that window */
-	int64_t frees_at_ms;	  /* when a new file would be permitted again, or the lockout or closure ends; 0 if not known */
+	int64_t frees_at_ms;	  /* when a new file would be permitted again at the earliest, or the lockout or closure ends; 0 if not known */
 	int64_t go_on_at_ms;	  /* only budgets that throttle refuse it: when it would be permitted if nothing else were read until then; else 0 */
 	struct guard_principals charged; /* whom it is charged to, if there is a budget that it is on, exceeded or not; else none */
 	bool exempt;		  /* from canaries, by the rule of each principal */

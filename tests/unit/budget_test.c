@@ -166,6 +166,30 @@ Test(budget, large_counts_are_fast)
 	guard_free(g);
 }
 
+Test(budget, how_far_a_refusal_looks_is_bounded)
+{
+	struct guard *g = fixture_guard(HEAD "[rule a]\neffect = permit\nbudget = b\n[budget b]\nbytes = 2000000/1h\n");
+	struct subject s = fixture_subject(1);
+	struct guard_request r;
+	struct guard_verdict v;
+
+	for (uint64_t i = 0; i < 20000; i++)
+		cr_assert_eq(fixture_read(g, 1, i, (int64_t)i).error, 0);
+	r = fixture_request(&s, 20000, 20000);
+	r.bytes = 4096 * 100;
+	guard_preview(g, &r, &v);
+	cr_expect_eq(v.error, -EDQUOT);
+	cr_expect_eq(v.frees_at_ms, 4095 + 3600000, "exact so far");
+	r.bytes = 2000000;
+	guard_preview(g, &r, &v);
+	cr_expect_eq(v.error, -EDQUOT);
+	cr_expect_eq(v.frees_at_ms, 4095 + 3600000, "not before");
+	r.bytes = 2000001;
+	guard_preview(g, &r, &v);
+	cr_expect_eq(v.frees_at_ms, 0);
+	guard_free(g);
+}
+
 static struct policy_month month(const char *budget)
 {
 	char text[512];
