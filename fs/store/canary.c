@@ -180,6 +180,39 @@ bool canary_is(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES])
 	return c && atomic_load_explicit(&c->any, memory_order_relaxed) && open_table_has(c->ids, file_id);
 }
 
+static int64_t monotonic_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+/* Of this uid; else the one of longest ago, which is forgotten for it. */
+static struct canary_told *told_of(struct canaries *c, uint32_t uid)
+{
+	struct canary_told *oldest = c->told;
+	for (size_t i = 0; i < CANARY_TOLD; i++) {
+		if (c->told[i].at_ns && c->told[i].uid == uid)
+			return &c->told[i];
+		if (c->told[i].at_ns < oldest->at_ns)
+			oldest = &c->told[i];
+	}
+	return oldest;
+}
+
+/* Once a second and uid. */
+static bool may_tell(struct canaries *c, uint32_t uid)
+{
+	int64_t now = monotonic_ns();
+	pthread_mutex_lock(&c->lock);
+	struct canary_told *at = told_of(c, uid);
+	bool may = !at->at_ns || at->uid != uid || now - at->at_ns >= SECOND;
+	if (may)
+		*at = (struct canary_told){.uid = uid, .at_ns = now};
+	pthread_mutex_unlock(&c->lock);
+	return may;
+}
+
 void canary_opened(struct archive *a, const struct audit_record *open, const struct subject *who)
 {
 	struct audit_record r = *open;
@@ -188,7 +221,8 @@ void canary_opened(struct archive *a, const struct audit_record *open, const str
 	r.flags &= ~(uint32_t)RECORD_FLAG_OWN;
 	snprintf(r.text, sizeof r.text, "opened");
 	audit_append(a->audit, &r);
-	archive_tell(a, ALERT_CANARY, who, open->file_id, "a decoy was opened%s", open->error ? "; who did is locked out" : "");
+	if (may_tell(a->canaries, who->uid))
+		archive_tell(a, ALERT_CANARY, who, open->file_id, "a decoy was opened%s", open->error ? "; who did is locked out" : "");
 }
 
 /* ---- coming in ---------------------------------------------------------------------------------------------------------------------------- */
@@ -199,13 +233,6 @@ void canary_made(struct archive *a, const struct file_header *h)
 	pthread_mutex_lock(&c->lock);
 	add_entry(c, h->file_id, h->dir_id, h->expires_at, tclock_trusted(a->clock));
 	pthread_mutex_unlock(&c->lock);
-}
-
-static int64_t monotonic_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * SECOND + t.tv_nsec;
 }
 
 static void measure(struct canary_watch *w, double gap)

@@ -17,6 +17,14 @@ struct canary_watch {
 	errint_t unable;	/* why the last decoy that was due was not made */
 };
 
+/* When an alarm told of a reader last, CLOCK_MONOTONIC. */
+struct canary_told {
+	uint32_t uid;
+	int64_t at_ns;
+};
+
+#define CANARY_TOLD 32
+
 struct canaries {
 	pthread_mutex_t lock; /* leaf; all but the atomics */
 	pthread_cond_t wake;
@@ -29,6 +37,7 @@ struct canaries {
 	pthread_t thread;
 	struct canary_watch *watch[CANARY_ORDERS]; /* by place in the list; NULL: nothing seen yet */
 	struct decoy_rng rng;
+	struct canary_told told[CANARY_TOLD];
 	int64_t step_ns; /* the planter's own: how long before its neighbour's time a decoy has to be closed */
 };
 
@@ -43,7 +52,7 @@ void canaries_stop(struct archive *a);
 void canaries_free(struct archive *a);
 
 bool canary_is(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]);
-/* Of the record of an open that is an alarm: another record, and a line for the journal. */
+/* Of the record of an open that is an alarm: another record, and, once a second and uid, an alert. */
 void canary_opened(struct archive *a, const struct audit_record *open, const struct subject *who);
 /* A decoy was created. */
 void canary_made(struct archive *a, const struct file_header *h);

@@ -1,6 +1,8 @@
 #include "fs_fixture.h"
 
 #include "store/alert.h"
+#include "store/canary.h"
+#include "store/gate_internal.h"
 
 #include <stdatomic.h>
 
@@ -85,6 +87,38 @@ Test(alerts, a_slow_end_is_cut_short)
 	archive_close(a);
 	a = NULL;
 	cr_expect_lt(time(NULL) - began, 15);
+}
+
+static void open_decoy(uint32_t uid)
+{
+	struct subject who = {.uid = uid, .login_uid = uid, .real_uid = uid, .pid = 1};
+	struct file_header h = {.generation = 1};
+	struct audit_record r;
+	gate_fill(a, &r, RECORD_OPEN, &who, &h, NULL, NULL, NULL);
+	r.error = -EACCES;
+	canary_opened(a, &r, &who);
+}
+
+/* Each is on the record. */
+Test(alerts, of_decoys_a_reader_raises_one_a_second)
+{
+	struct audit_status before, after;
+	struct alert_counts n;
+	audit_get_status(a->audit, &before);
+	for (unsigned i = 0; i < 20; i++)
+		open_decoy(1000);
+	open_decoy(0);
+	archive_alert_counts(a, &n);
+	cr_expect_eq(n.raised[ALERT_CANARY], 2);
+	audit_get_status(a->audit, &after);
+	cr_expect_eq(after.records - before.records, 21);
+	usleep(1100000);
+	open_decoy(1000);
+	open_decoy(1000);
+	for (uint32_t uid = 2000; uid < 2000 + 2 * CANARY_TOLD; uid++)
+		open_decoy(uid);
+	archive_alert_counts(a, &n);
+	cr_expect_eq(n.raised[ALERT_CANARY], 3 + 2 * CANARY_TOLD);
 }
 
 Test(alerts, nobody_to_tell)
