@@ -219,7 +219,7 @@ note "a daemon that died"
 pid=$("$LAPSE" status "$MNT" --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["pid"])')
 kill -KILL "$pid"
 # Until its last descriptors are closed it is neither here nor gone; who has nobody that waits for it stays as a zombie.
-gone() { [[ $(ps -o state= -p "$pid") =~ ^Z?$ ]] && ls "$MNT" 2>&1 | grep -q "Transport endpoint is not connected"; }
+gone() { [[ $(ps -o state= -p "$pid") =~ ^Z?$ ]] && [[ $(ls "$MNT" 2>&1) == *"Transport endpoint is not connected"* ]]; }
 wait_until 10 gone
 ends 3 "has died" "$LAPSE" status "$MNT"
 ends 0 "" "$LAPSE" mount "$ARC" "$MNT" --key-file "$KEY"
