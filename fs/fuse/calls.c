@@ -120,8 +120,9 @@ static errint_t load(bool first)
 errint_t calls_limit(bool first)
 {
 #ifdef LAPSE_SANITIZED
-	return 0; /* what watches memory makes calls of its own */
+	const bool limited = false; /* what watches memory makes calls of its own */
 #else
-	return load(first);
+	const bool limited = true;
 #endif
+	return limited ? load(first) : 0;
 }
