@@ -273,7 +273,8 @@ Test(destroy, killed_anywhere_it_can_be_done_again_and_the_neighbour_lives)
 		}
 		expect_content(two, two, strlen(two));
 	}
-	cr_assert_geq(done, 4, "killed before at least a few steps");
+	/* How many there are depends on whether another thread writes the anchor meanwhile. */
+	cr_assert_geq(done, 2, "killed before at least a few steps: %ld", done);
 }
 
 Test(destroy, killed_between_two_names)

@@ -205,7 +205,8 @@ static errint_t open_with(size_t at, uint8_t byte)
 static errint_t open_fields(enum record_kind kind, const uint8_t *fields, size_t len)
 {
 	uint8_t plain[2048] = {[0] = (uint8_t)kind};
-	memcpy(plain + 64, fields, len);
+	if (len)
+		memcpy(plain + 64, fields, len);
 	return open_plain(plain, 64 + len);
 }
 #define OPEN_FIELDS(...) \
