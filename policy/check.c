@@ -49,7 +49,6 @@ static void link_audit(struct policy_settings *ps, const struct audit_section *a
 
 	ps->audit_fsync_ms = section_has(s, "fsync") ? a->fsync_ms : ps->audit_fsync_ms;
 	ps->audit_reserve = section_has(s, "reserve") ? a->reserve : ps->audit_reserve;
-	ps->audit_retain = section_has(s, "retain-for") ? &a->retain.d : NULL;
 	ps->checkpoint = (const char *const *)a->checkpoints.item;
 	ps->checkpoints = a->checkpoints.count;
 	ps->checkpoint_every_s = section_has(s, "checkpoint-every") ? a->checkpoint_every : ps->checkpoint_every_s;

@@ -126,11 +126,6 @@ int64_t policy_captured_at(const struct policy_class *c, int64_t created_at, con
 	return found;
 }
 
-const char *policy_retain_text(const struct policy_class *c)
-{
-	return section_of(c)->retain.text;
-}
-
 const char *policy_expire_text(const struct policy_class *c)
 {
 	return section_of(c)->expire.text;

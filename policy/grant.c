@@ -44,7 +44,7 @@ const struct policy_break_glass *policy_break_glass(const struct policy *p)
 /* ---- who may approve ----------------------------------------------------------------------------------------------------- */
 
 /* Whoever acts is root: that says nothing about who it is. */
-static bool is_one_of(const struct guard_person *who, uint32_t uid)
+static bool is_one_of(const struct approve_person *who, uint32_t uid)
 {
 	return uid != POLICY_NO_UID && uid != 0 && (who->login_uid == uid || who->uid == uid || who->real_uid == uid);
 }
@@ -56,13 +56,13 @@ bool guard_is_somebody(const struct subject *who)
 
 enum grant_objection guard_may_approve(const struct policy *p, const struct guard_grant *t, const struct subject *who)
 {
-	const struct guard_person by = {.uid = who->uid, .login_uid = who->login_uid, .real_uid = who->real_uid};
+	const struct approve_person by = {.uid = who->uid, .login_uid = who->login_uid, .real_uid = who->real_uid};
 	const struct break_glass_section *b = p->break_glass;
+	enum approve_objection o = policy_may_approve(&t->asked, &by);
 
-	if (!guard_is_somebody(who) || t->asked.login_uid == POLICY_NO_UID || t->asked.login_uid == 0)
+	if (who->unidentified || o == APPROVE_NO_LOGIN)
 		return GRANT_NOBODY;
-	if (is_one_of(&by, t->uid) || is_one_of(&by, t->asked.login_uid) || is_one_of(&by, t->asked.uid) || is_one_of(&by, t->asked.real_uid) ||
-		is_one_of(&t->asked, by.login_uid))
+	if (o == APPROVE_SAME || is_one_of(&by, t->uid))
 		return GRANT_OWN;
 	if (b && section_has(&b->s, "approvers") && !ids_have(&b->approver_uids, by.login_uid))
 		return GRANT_NOT_APPROVER;

@@ -210,7 +210,6 @@ struct clock_section {
 struct audit_section {
 	struct section s;
 	int64_t fsync_ms, checkpoint_every;
-	struct lifetime retain;
 	uint64_t reserve;
 	struct strlist checkpoints;
 	bool syslog;

@@ -105,8 +105,6 @@ const char *policy_timezone(const struct policy_class *c);
  * counts from, or POLICY_NEVER if none is believed: from `captured-max-age` before its creation up to it. The later one in a class with a floor, else the
  * earlier. */
 int64_t policy_captured_at(const struct policy_class *c, int64_t created_at, const int64_t *at, size_t count);
-/* The class's floor as written, NULL without one. */
-const char *policy_retain_text(const struct policy_class *c);
 /* The class's ceiling as written ("30d", "never"). */
 const char *policy_expire_text(const struct policy_class *c);
 
@@ -219,7 +217,6 @@ struct policy_settings {
 	int64_t max_offline_seconds; /* 30 d */
 	bool require_sync;	    /* yes */
 	int64_t audit_fsync_ms;	    /* 200; 0: always */
-	const struct policy_duration *audit_retain; /* NULL: the log is kept for ever */
 	uint64_t audit_reserve;	    /* 4 MiB: space for acts of administration on a full disk */
 	const char *const *checkpoint; /* absolute paths */
 	size_t checkpoints;
@@ -508,11 +505,6 @@ const struct policy_break_glass *policy_break_glass(const struct policy *p);
 #define GUARD_GRANT_WAIT_SECONDS (INT64_C(1) * 86400) /* what nobody has approved by then lapses */
 #define GUARD_ANY_NUMBER	 UINT64_MAX
 
-/* The uids of somebody who acted. */
-struct guard_person {
-	uint32_t uid, login_uid, real_uid; /* POLICY_NO_UID: not known */
-};
-
 /* Times are trusted ms, `since_ms` and `until_ms` whole seconds. The texts are the guard's own and live until its next call. */
 struct guard_grant {
 	uint64_t id;	       /* never 0 */
@@ -522,7 +514,7 @@ struct guard_grant {
 	int64_t until_ms;      /* it ends, or, while it waits, lapses */
 	int64_t seconds;       /* how long it is to be in force */
 	bool waiting;	       /* for somebody who approves it */
-	struct guard_person asked;
+	struct approve_person asked;
 	uint32_t approved_by; /* login uid; POLICY_NO_UID: nobody */
 	const char *paths;    /* globs, separated by one blank; "" everywhere */
 	const char *ticket, *reason;

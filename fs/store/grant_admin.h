@@ -13,7 +13,7 @@ struct grant_info {
 	uint64_t files, bytes; /* GUARD_ANY_NUMBER */
 	int64_t since, until, seconds;
 	bool waiting;
-	struct guard_person asked;
+	struct approve_person asked;
 	uint32_t approved_by; /* POLICY_NO_UID: nobody */
 	char paths[GUARD_GRANT_PATHS_MAX + 1], ticket[GUARD_GRANT_TICKET_MAX + 1], reason[GUARD_REASON_MAX + 1];
 	uint64_t used_files, used_bytes, reads;

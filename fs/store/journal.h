@@ -47,7 +47,6 @@ void journal_forget(struct archive *a, struct ofile *of); /* frees what is pendi
 
 /* ---- journal_replay.c: what a crash left. No lock needed. ---- */
 
-bool journal_unresolved(struct archive *a); /* is there any file that has records and was not recovered? */
 bool journal_has(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]);
 /* Generation of its newest record. */
 uint64_t journal_generation(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]);

@@ -138,11 +138,6 @@ errint_t journal_open(struct archive *a, bool ended_well, struct fault *f)
 
 /* ---- recovering -------------------------------------------------------------------------------------------------------- */
 
-bool journal_unresolved(struct archive *a)
-{
-	return a->journal && a->journal->unresolved && open_table_count(a->journal->unresolved);
-}
-
 bool journal_has(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES])
 {
 	return a->journal && open_table_has(a->journal->unresolved, file_id);

@@ -385,7 +385,7 @@ Test(grant, what_is_none)
 
 /* ---- who may approve ------------------------------------------------------------------------------------------------- */
 
-static enum grant_objection may(const char *policy, struct guard_person asked, uint32_t for_uid, struct subject by)
+static enum grant_objection may(const char *policy, struct approve_person asked, uint32_t for_uid, struct subject by)
 {
 	struct policy *p = fixture_policy(policy);
 	struct guard_grant t = grant_for(for_uid, 7, 1);
@@ -409,7 +409,7 @@ static struct subject by(uint32_t login, uint32_t uid, uint32_t real)
 Test(grant, nobody_approves_their_own)
 {
 	const char *glass = SMALL "[break-glass]\napprove = second-person\n";
-	struct guard_person bob = {.uid = 0, .login_uid = 1001, .real_uid = 0}, root = {.uid = 0, .login_uid = 0, .real_uid = 0};
+	struct approve_person bob = {.uid = 0, .login_uid = 1001, .real_uid = 0}, root = {.uid = 0, .login_uid = 0, .real_uid = 0};
 
 	cr_expect_eq(may(glass, bob, 1000, by(1002, 0, 0)), GRANT_FINE);
 	cr_expect_eq(may(glass, bob, 1000, by(1001, 0, 0)), GRANT_OWN, "both are root, and the same login");
@@ -432,7 +432,7 @@ Test(grant, nobody_approves_their_own)
 Test(grant, approvers_are_those_whom_the_policy_names)
 {
 	const char *glass = SMALL "[break-glass]\napprove = second-person\napprovers = carol 7\n";
-	struct guard_person bob = {.uid = 0, .login_uid = 1001, .real_uid = 0};
+	struct approve_person bob = {.uid = 0, .login_uid = 1001, .real_uid = 0};
 
 	cr_expect_eq(may(glass, bob, 1000, by(1002, 0, 0)), GRANT_FINE);
 	cr_expect_eq(may(glass, bob, 1000, by(7, 0, 0)), GRANT_FINE);
