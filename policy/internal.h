@@ -278,6 +278,7 @@ struct rule_section {
 	uint64_t class_[POLICY_MAX_SECTIONS / 64]; /* by index, if there are `classes` */
 	int effect, identity, canaries;
 	int origin; /* an enum subject_origin; 0: any */
+	unsigned needs; /* NEED_… */
 	struct programs_section **program; /* of each of `programs`; NULL: that is a path */
 	struct who who;
 	struct budget_section *budget[POLICY_MAX_RULE_BUDGETS];
@@ -346,7 +347,6 @@ struct policy {
 	struct break_glass_section *break_glass; /* NULL: none */
 	struct policy_break_glass glass;
 	bool class_paths, rule_paths, rule_classes, rule_times, rule_identity;
-	unsigned needs; /* of the rules */
 	bool throttles;	   /* a budget that is used has `on-exceed = throttle` */
 	bool counts_names; /* a budget that is used has `names` */
 	bool strict_names; /* a class has `names = strict` */

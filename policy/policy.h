@@ -284,6 +284,8 @@ struct subject {
 #define NEED_MAKER   32u /* all of this of who makes a file, too: it may be a file server */
 /* What the rules and budgets of this policy have to know of a subject besides its uids and groups. */
 unsigned policy_needs(const struct policy *p);
+/* Of this one, whose uids and groups are known: what rules about others would ask is left out. */
+unsigned policy_needs_of(const struct policy *p, const struct subject *s);
 
 /* A program that a rule names, once for each of its paths. */
 struct policy_program {

@@ -199,7 +199,7 @@ static int link_programs(struct policy *p, struct rule_section *r, struct policy
 			warn_interpreter(r->program[i]->paths.item[k], section_key_line(&r->program[i]->s, "paths"), d);
 		if (r->program[i]) {
 			r->program[i]->used = true;
-			p->needs |= r->program[i]->digest_count ? NEED_DIGEST : 0;
+			r->needs |= r->program[i]->digest_count ? NEED_DIGEST : 0;
 		}
 	}
 	return 0;
@@ -249,23 +249,49 @@ int rule_link_asker(struct policy *p, struct rule_section *r, struct policy_diag
 		diag_error(d, section_key_line(&r->s, "identity"),
 			"[rule %s]: identity = uid is about file servers, and needs 'services': elsewhere the login uid says who is behind a request", r->s.name);
 	p->rule_identity |= r->identity == IDENTITY_UID;
-	p->needs |= r->identity == IDENTITY_UID ? NEED_MAKER : 0;
-	p->needs |= section_has(&r->s, "programs") ? NEED_PROGRAM : 0;
-	p->needs |= service ? NEED_SERVICE : 0;
-	p->needs |= r->origin ? NEED_ORIGIN | NEED_SESSION | NEED_SERVICE : 0;
+	r->needs |= r->identity == IDENTITY_UID ? NEED_MAKER : 0;
+	r->needs |= section_has(&r->s, "programs") ? NEED_PROGRAM : 0;
+	r->needs |= service ? NEED_SERVICE : 0;
+	r->needs |= r->origin ? NEED_ORIGIN | NEED_SESSION | NEED_SERVICE : 0;
 	link_services(r, d);
 	return link_programs(p, r, d);
 }
 
 /* ---- what the rules trust ------------------------------------------------------------------------------------------------ */
 
-unsigned policy_needs(const struct policy *p)
+static unsigned budget_needs(const struct policy *p)
 {
 	static const unsigned of_budget[] = {[PER_SESSION] = NEED_SESSION, [PER_PROGRAM] = NEED_PROGRAM, [PER_SERVICE] = NEED_SERVICE};
-	unsigned needs = p->needs;
+	unsigned needs = 0;
 
 	for (size_t i = 0; i < p->budget_count; i++)
 		needs |= of_budget[p->budget[i]->per];
+	return needs;
+}
+
+unsigned policy_needs(const struct policy *p)
+{
+	unsigned needs = budget_needs(p);
+
+	for (size_t i = 0; i < p->rule_count; i++)
+		needs |= p->rule[i]->needs;
+	return needs;
+}
+
+unsigned policy_needs_of(const struct policy *p, const struct subject *s)
+{
+	unsigned needs = budget_needs(p);
+	uint32_t uid[PRINCIPALS_MAX];
+	size_t count = principals_of(s, uid);
+
+	for (size_t i = 0; i < p->rule_count; i++) {
+		const struct rule_section *r = p->rule[i];
+		bool about = r->identity == IDENTITY_UID; /* whoever it is, it says who is meant: see principals_making() */
+
+		for (size_t k = 0; k < count && r->needs && !about; k++)
+			about = who_matches(&r->who, s, uid[k], r->effect == RULE_DENY);
+		needs |= about ? r->needs : 0;
+	}
 	return needs;
 }
 

@@ -158,7 +158,15 @@ bool subject_ready(struct subjects *s, uint32_t uid)
 #define LOOK_PROGRAM 1u
 #define LOOK_ORIGIN  2u
 
-static unsigned ask_thread(struct subjects *s, const struct subject_query *q, struct who *ret)
+/* Rules about others ask for nothing. */
+static unsigned needs_of(struct subjects *s, unsigned needs, const struct subject *who)
+{
+	struct policy *p = needs & NEED_PROGRAM ? atomic_load(&s->policy) : NULL;
+
+	return p ? needs & policy_needs_of(p, who) : needs;
+}
+
+static unsigned ask_thread(struct subjects *s, struct subject_query *q, struct who *ret)
 {
 	struct shard *sh = &s->shard[q->pid % SHARDS];
 	unsigned look = 0;
@@ -167,6 +175,7 @@ static unsigned ask_thread(struct subjects *s, const struct subject_query *q, st
 	pthread_mutex_lock(&sh->lock);
 	k = task_ask(s, sh, q->pid, &ret->subject);
 	ret->subject.unidentified = k < 0;
+	q->needs = needs_of(s, q->needs, &ret->subject);
 	if (k >= 0) {
 		if (q->needs & NEED_SERVICE)
 			unit_tell(s, &sh->task[k], q->pid, ret);
@@ -235,13 +244,19 @@ bool subject_get(struct subjects *s, const struct subject_query *q, struct who *
 	ret->subject.gid = q->gid;
 	ret->subject.pid = q->pid;
 	ret->subject.unidentified = true;
-	ret->groups = NULL;
-	if (q->pid != 0 && !look_further(s, q, ask_thread(s, q, ret), ret))
-		return false;
 	ret->groups = groups_get(&s->shard[q->uid % SHARDS], q->uid);
 	if (ret->groups) {
 		ret->subject.groups = ret->groups->gid;
 		ret->subject.group_count = ret->groups->count;
+	}
+	if (q->pid != 0) {
+		struct subject_query of_it = *q;
+		unsigned look = ask_thread(s, &of_it, ret);
+
+		if (!look_further(s, &of_it, look, ret)) {
+			subject_put(ret);
+			return false;
+		}
 	}
 	return true;
 }

@@ -73,7 +73,7 @@ struct subjects {
 
 	pthread_mutex_t lock; /* the rest; a leaf */
 	_Atomic uint64_t generation;
-	struct policy *policy;
+	struct policy *_Atomic policy;
 	struct policy *retired[RETIRED]; /* whose paths were told */
 	unsigned retire_at;
 	struct known *known; /* NULL: not looked at yet */

@@ -80,7 +80,8 @@ Test(asker, tracers)
 	cr_expect(status_traced(""));
 }
 
-static struct subjects *following(const char *path)
+/* A policy whose only rule is about this user, and a program there. */
+static struct subjects *following(unsigned user, const char *path)
 {
 	char text[1024];
 	struct policy_diags d;
@@ -88,7 +89,8 @@ static struct subjects *following(const char *path)
 	struct subjects *s;
 
 	snprintf(text, sizeof(text),
-		"[policy]\nversion = 1\ndefault-class = a\n[class a]\nexpire-after = 1y\n[rule r]\nusers = 0\nprograms = /nowhere/x %s\neffect = permit\nbudget = none\n", path);
+		"[policy]\nversion = 1\ndefault-class = a\n[class a]\nexpire-after = 1y\n[programs p]\npaths = /nowhere/x %s\nsha256 = %064d %064d\n"
+		"[rule r]\nusers = %u\nprograms = p\neffect = permit\nbudget = none\n", path, 1, 2, user);
 	cr_assert_eq(policy_parse(text, strlen(text), NULL, &p, &d), 0);
 	policy_diags_free(&d);
 	cr_assert_eq(subjects_new(&s), 0);
@@ -166,7 +168,7 @@ Test(asker, states_of_real_programs)
 	snprintf(path, sizeof(path), "%s/viewer", dir);
 	snprintf(moved, sizeof(moved), "%s/moved", dir);
 	copy(path);
-	s = following(path);
+	s = following(0, path);
 
 	pid = run(path, false);
 	cr_expect_not(get(s, pid, ALL, true, &w), "looking at a program for the first time was said not to wait");
@@ -217,7 +219,7 @@ Test(asker, states_of_real_programs)
 /* Nothing is looked at that is not asked for. */
 Test(asker, what_is_not_needed_is_not_known)
 {
-	struct subjects *s = following("/bin/x");
+	struct subjects *s = following(0, "/bin/x");
 	struct who w;
 
 	cr_assert(get(s, getpid(), 0, true, &w));
@@ -230,6 +232,23 @@ Test(asker, what_is_not_needed_is_not_known)
 	cr_expect_not_null(w.subject.service);
 	cr_expect_neq(w.subject.session, 0);
 	cr_expect_eq(w.subject.program.state, PROGRAM_UNREAD);
+	subject_put(&w);
+
+	subjects_free(s);
+}
+
+/* Nor what only rules about others ask for. */
+Test(asker, what_others_are_asked_is_not_known)
+{
+	struct subjects *s = following(1234, "/bin/x");
+	struct subject_query about = {.pid = (uint32_t)getpid(), .uid = 1234, .needs = NEED_PROGRAM};
+	struct who w;
+
+	cr_assert(get(s, getpid(), NEED_PROGRAM, true, &w), "it is not to be looked at");
+	cr_expect_eq(w.subject.program.state, PROGRAM_UNREAD);
+	subject_put(&w);
+	cr_assert(subject_get(s, &about, &w));
+	cr_expect_neq(w.subject.program.state, PROGRAM_UNREAD);
 	subject_put(&w);
 	subjects_free(s);
 }

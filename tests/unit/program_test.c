@@ -148,6 +148,37 @@ Test(program, what_a_policy_needs)
 	}
 }
 
+/* alice is 1000, and bob 1001. */
+Test(program, what_a_policy_needs_of_one)
+{
+	static const char viewer[] = HEAD "[rule r]\nusers = 1000\nprograms = /bin/x\neffect = permit\nbudget = none\n";
+	static const char group[] = HEAD "[rule r]\ngroups = 50\nprograms = /bin/x\neffect = permit\nbudget = none\n";
+	static const char denied[] = HEAD "[rule r]\nusers = 1000\nservices = a.service\neffect = deny\n";
+	static const char server[] = HEAD "[rule r]\nusers = 1000\nservices = a.service\nidentity = uid\neffect = permit\nbudget = none\n";
+	static const char counted[] = HEAD "[rule r]\neffect = permit\nbudget = b\n[budget b]\nfiles = 5/1h\nper = program\n";
+	static const uint32_t fifty[] = {50};
+	static const struct {
+		const char *text;
+		unsigned of_alice, of_bob;
+	} cases[] = {{viewer, NEED_PROGRAM, 0}, {group, NEED_PROGRAM, 0}, {denied, NEED_SERVICE, 0}, {server, NEED_SERVICE | NEED_MAKER, NEED_SERVICE | NEED_MAKER},
+		{counted, NEED_PROGRAM, NEED_PROGRAM}};
+	struct subject alice = fixture_subject(1000), bob = fixture_subject(1001), forged = fixture_subject(1001), nobody = {.unidentified = true, .uid = 1000};
+
+	alice.groups = fifty;
+	alice.group_count = 1;
+	forged.login_uid = 1000;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct policy *p = fixture_policy(cases[i].text);
+
+		cr_expect_eq(policy_needs_of(p, &alice), cases[i].of_alice, "%zu: %u", i, policy_needs_of(p, &alice));
+		cr_expect_eq(policy_needs_of(p, &bob), cases[i].of_bob, "%zu: %u", i, policy_needs_of(p, &bob));
+		/* Whose rule it is under any of the uids that are charged. */
+		cr_expect_eq(policy_needs_of(p, &forged), i == 1 ? 0 : cases[i].of_alice, "%zu", i);
+		cr_expect_eq(policy_needs_of(p, &nobody), i > 2 ? cases[i].of_bob : 0, "%zu: %u", i, policy_needs_of(p, &nobody));
+		policy_unref(p);
+	}
+}
+
 Test(program, what_is_refused_and_warned_of)
 {
 	says(HEAD "[rule r]\nprograms = /bin/x\neffect = permit\nbudget = none\n", 7, "a program only narrows", true);
