@@ -35,7 +35,7 @@ struct job {
 	bool light, heavy; /* set by the handler: this one waits for nothing; takes long whatever the store lies on */
 	bool may_wait;	   /* it runs on a thread that may */
 	bool put_off;	   /* run() has done nothing: it would have to wait where it may not, and runs again on a worker */
-	bool held;	   /* it is answered later: see throttle.c */
+	bool held;	   /* it is answered later: see throttle.c and making.c */
 	int64_t held_since_ns; /* CLOCK_MONOTONIC; 0: it never was */
 	errint_t error;
 
@@ -127,6 +127,13 @@ int64_t throttle_patience(const struct job *j);
 bool throttle_hold(struct job *j, const struct subject *who, int64_t wait_ms);
 /* dispatch.c: answers a job that has run elsewhere. */
 void dispatch_answer(struct job *j);
+
+/* ---- making.c: what a file's maker writes, and others read -------------------------------------- */
+
+errint_t making_start(struct session *s);
+void making_stop(struct session *s); /* when nothing waits for the kernel any more; what is held is answered */
+/* After a write past the page cache. True: it is answered when no page is older than it. */
+bool making_hold(struct job *j);
 
 /* ---- lockout.c: what a reader has open when it is locked out ---------------------------------- */
 
@@ -245,6 +252,7 @@ struct session {
 	struct notifier *notifier;
 	struct lockout_sweeper *lockouts;
 	struct throttle *throttle;
+	struct making *making;
 	_Atomic uint64_t lockouts_begun;
 	struct counters counters[COUNTER_SHARDS];
 };

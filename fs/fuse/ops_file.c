@@ -103,7 +103,7 @@ void run_create(struct job *j)
 	subject_put(&who);
 	if (j->error)
 		return;
-	j->uncached_content = fs_uncached(j->session->archive, h);
+	j->uncached_content = fs_makes(h) || fs_uncached(j->session->archive, h);
 	j->uncached = j->name && fs_names_strict(j->session->archive, j->inode, j->name);
 	j->file = steal_ptr(&r);
 	fileref_add(j->session, j->file, h);
@@ -265,6 +265,8 @@ void run_write(struct job *j)
 	}
 	j->len = (size_t)n;
 	count(&session_counters(j->session)->written_bytes, j->len);
+	if (fs_makes(j->file->handle))
+		making_hold(j);
 }
 
 void reply_write(struct job *j)

@@ -60,6 +60,8 @@ static errint_t serve(struct session *s, struct fault *f)
 		error = lockout_start(s);
 	if (!error)
 		error = throttle_start(s);
+	if (!error)
+		error = making_start(s);
 	if (error)
 		return fault_set(f, error, "cannot start a thread: %s", strerror(-error));
 	atomic_store(&s->notify, true);
@@ -83,6 +85,7 @@ static void take_down(struct session *s)
 		mounter_do(PLACE_ABORT);
 	}
 	throttle_stop(s);
+	making_stop(s);
 	pool_stop(s->pool);
 	lockout_stop(s);
 	if (s->options.stopping)

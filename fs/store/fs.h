@@ -59,6 +59,10 @@ errint_t fs_tmpfile(struct archive *a, struct inode *dir, mode_t mode, int flags
 errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct caller *c, struct handle **ret);
 /* What this one reads is not for the page cache, where others would find it: it may read past the deadline, or its class has `cache = no`. */
 bool fs_uncached(struct archive *a, const struct handle *h);
+/* A handle that has made its file, and only writes: the kernel need not keep what goes through it. Then it does not ask for file capabilities before a write. */
+bool fs_makes(const struct handle *h);
+/* Others have opened the file since it was made, and may have pages of it. */
+bool fs_others_read(const struct handle *h);
 /* Whether one of these uids (ascending) has it open for reading what is on a budget. Shutting it ends that for good; false: it was shut before. */
 bool fs_read_by(const struct handle *h, const uint32_t *uid, size_t count);
 bool fs_shut(struct handle *h);

@@ -95,6 +95,7 @@ errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct cal
 	}
 	(*ret)->keeper = keeper;
 	(*ret)->charged = charged;
+	atomic_store(&of->opened, true);
 	return 0;
 }
 
@@ -106,6 +107,16 @@ bool fs_uncached(struct archive *a, const struct handle *h)
 	bool uncached = gate_uncached(a, &h->of->h);
 	pthread_rwlock_unlock(&h->of->lock);
 	return uncached;
+}
+
+bool fs_makes(const struct handle *h)
+{
+	return h->creating && !reads(h->flags);
+}
+
+bool fs_others_read(const struct handle *h)
+{
+	return atomic_load(&h->of->opened);
 }
 
 bool fs_read_by(const struct handle *h, const uint32_t *uid, size_t count)
@@ -298,6 +309,8 @@ ssize_t fs_write(struct archive *a, struct handle *h, const void *in, size_t len
 	if (!h->writer)
 		return -EBADF;
 	ssize_t r = ofile_review(a, of);
+	if (!r && fs_makes(h))
+		r = xattr_drop_capability(a, h->inode);
 	if (r)
 		return r;
 	pthread_rwlock_wrlock(&of->lock);

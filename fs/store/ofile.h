@@ -18,6 +18,7 @@ struct ofile {
 	bool kept;		/* under inode->lock: without references, because it is not yet in place as it was closed */
 	int64_t due_at, floor_until; /* its deadlines by the policy in force, where that was looked at: */
 	_Atomic uint64_t reviewed; /* the terms (gate_terms) of then; 0: not since its header was read or changed */
+	_Atomic bool opened;	/* by its name, not only by who made it */
 	_Atomic bool overdue;	/* it was to be committed when somebody came to write to it */
 	bool touched;		/* its row does not say yet when it commits */
 	errint_t key_error;	/* why there are no keys */

@@ -54,14 +54,14 @@ def list_all(path):
         assert len([e.stat() for e in entries]) == 40
 def fresh(path):
     os.stat(d)
-    expect("create, write 60,000 bytes, close", lambda: create(path), lookup=1, create=1, getxattr=1, write=1, release=1)
+    expect("create, write 60,000 bytes, close", lambda: create(path), lookup=1, create=1, write=1, release=1)
     # The kernel forgets the attributes of a directory that has changed, and asks for its mode.
-    expect("the next one", lambda: create(path + "2"), getattr=1, lookup=1, create=1, getxattr=1, write=1, release=1)
+    expect("the next one", lambda: create(path + "2"), getattr=1, lookup=1, create=1, write=1, release=1)
     os.stat(d)
     expect("a name that is not there", lambda: os.path.exists(path + "3"), lookup=1)
     expect("and again", lambda: os.path.exists(path + "3"))
     os.stat(d)
-    expect("60,000 bytes in pieces of 16 KiB", lambda: in_pieces(path + "4", 16384), lookup=1, create=1, getxattr=1, write=4, release=1)
+    expect("60,000 bytes in pieces of 16 KiB", lambda: in_pieces(path + "4", 16384), lookup=1, create=1, write=4, release=1)
     os.stat(d)
     expect("a rename over another", lambda: os.rename(path + "4", path + "2"), lookup=1, rename=1)
     os.stat(d)

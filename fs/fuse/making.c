@@ -1,0 +1,114 @@
+#include "fuse/internal.h"
+#include "fuse/ops.h"
+
+/* What a file's maker writes goes past the kernel's page cache, where nobody would look for it: one copy less of every byte, and none that stays. If others have
+ * the file open meanwhile, pages that were read while it was written may be older than the write. Kernels before 6.18.3 leave them, so they are dropped here before the
+ * write is answered: nobody sees less than what write() has returned for. That waits for reads in flight, so it is done by a thread that serves nobody. */
+
+#define MAKING_NAME "lapse-making"
+
+struct written {
+	struct written *next;
+	struct job job;
+};
+
+struct making {
+	struct session *session;
+	pthread_t thread;
+	pthread_mutex_t lock; /* all below */
+	pthread_cond_t filled;
+	struct written *first, **end;
+	bool stop;
+};
+
+bool making_hold(struct job *j)
+{
+	struct making *m = j->session->making;
+	struct written *w;
+
+	if (!m || !fs_others_read(j->file->handle))
+		return false;
+	w = malloc(sizeof(*w));
+	if (!w) {
+		j->error = -ENOMEM; /* written, but not yet for everybody to see */
+		return false;
+	}
+	j->held = true;
+	*w = (struct written){.job = *j};
+	w->job.held = false;
+	pthread_mutex_lock(&m->lock);
+	*m->end = w;
+	m->end = &w->next;
+	pthread_cond_signal(&m->filled);
+	pthread_mutex_unlock(&m->lock);
+	return true;
+}
+
+static struct written *take(struct making *m)
+{
+	struct written *w;
+
+	pthread_mutex_lock(&m->lock);
+	while (!m->first && !m->stop)
+		pthread_cond_wait(&m->filled, &m->lock);
+	w = m->first;
+	if (w && !(m->first = w->next))
+		m->end = &m->first;
+	pthread_mutex_unlock(&m->lock);
+	return w;
+}
+
+static void *drop_and_answer(void *arg)
+{
+	struct making *m = arg;
+	struct session *s = m->session;
+	struct written *w;
+
+	pthread_setname_np(pthread_self(), MAKING_NAME);
+	while ((w = take(m))) {
+		struct job *j = &w->job;
+
+		if (atomic_load(&s->notify))
+			fuse_lowlevel_notify_inval_inode(s->se, session_node(s, fs_handle_inode(j->file->handle)), j->off, (off_t)j->len);
+		dispatch_answer(j);
+		free(w);
+	}
+	return NULL;
+}
+
+errint_t making_start(struct session *s)
+{
+	struct making *m = calloc(1, sizeof(*m));
+	int error;
+
+	if (!m)
+		return -ENOMEM;
+	m->session = s;
+	m->end = &m->first;
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_cond_init(&m->filled, NULL);
+	error = pthread_create(&m->thread, NULL, drop_and_answer, m);
+	if (error) {
+		free(m);
+		return -error;
+	}
+	s->making = m;
+	return 0;
+}
+
+void making_stop(struct session *s)
+{
+	struct making *m = s->making;
+
+	if (!m)
+		return;
+	pthread_mutex_lock(&m->lock);
+	m->stop = true;
+	pthread_cond_signal(&m->filled);
+	pthread_mutex_unlock(&m->lock);
+	pthread_join(m->thread, NULL);
+	s->making = NULL;
+	pthread_mutex_destroy(&m->lock);
+	pthread_cond_destroy(&m->filled);
+	free(m);
+}
