@@ -37,6 +37,7 @@ static const char *const contexts[KDF_CONTEXT_COUNT] = {
 	[KDF_HOLD] = "lapse 1 hold",
 	[KDF_ONCE_PLAIN] = "lapse 1 once plain",
 	[KDF_CANARIES] = "lapse 1 canaries",
+	[KDF_SNAPSHOT] = "lapse 1 snapshot",
 };
 
 static void add_length(crypto_generichash_blake2b_state *st, size_t len)
@@ -97,6 +98,7 @@ void master_keys_derive(
 	small_key_derive(&out->hold, master, KDF_HOLD, uuid, UUID_BYTES);
 	small_key_derive(&out->once_plain, master, KDF_ONCE_PLAIN, uuid, UUID_BYTES);
 	small_key_derive(&out->canaries, master, KDF_CANARIES, uuid, UUID_BYTES);
+	small_key_derive(&out->snapshot, master, KDF_SNAPSHOT, uuid, UUID_BYTES);
 	kdf_derive(out->catalogue_bucket, master, KDF_CATALOGUE_BUCKET, uuid, UUID_BYTES);
 	kdf_derive(out->home, master, KDF_HOME, uuid, UUID_BYTES);
 	kdf_derive(out->class_, master, KDF_CLASS, uuid, UUID_BYTES);

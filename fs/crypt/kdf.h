@@ -18,7 +18,7 @@ enum kdf_context {
 	/* from a passphrase hash or key file; from an X25519 exchange */
 	KDF_SLOT, KDF_ACCESS,
 	/* from the master key, bound to the archive's uuid */
-	KDF_ANCHOR_NOTES, KDF_HOLD, KDF_ONCE_PLAIN, KDF_CANARIES,
+	KDF_ANCHOR_NOTES, KDF_HOLD, KDF_ONCE_PLAIN, KDF_CANARIES, KDF_SNAPSHOT,
 	KDF_CONTEXT_COUNT
 };
 
@@ -35,7 +35,7 @@ void small_key_derive(struct small_key *out, const uint8_t key[static KEY_BYTES]
 
 /* Everything that comes from the master key. Lives in secret memory. */
 struct master_keys {
-	struct small_key keyring, header, directory, catalogue, log, policy, journal, symlink, anchor_notes, hold, once_plain, canaries;
+	struct small_key keyring, header, directory, catalogue, log, policy, journal, symlink, anchor_notes, hold, once_plain, canaries, snapshot;
 	uint8_t catalogue_bucket[KEY_BYTES], home[KEY_BYTES], class_[KEY_BYTES], archive_wrap[KEY_BYTES];
 };
 void master_keys_derive(struct master_keys *out, const uint8_t master[static KEY_BYTES],

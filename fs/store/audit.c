@@ -100,6 +100,7 @@ static errint_t segment_begin(struct audit *l)
 	if (l->segments)
 		l->closed_bytes += (uint64_t)l->end;
 	l->fd = fd;
+	l->segment = l->chain.next;
 	l->end = SEGMENT_HEAD_BYTES;
 	l->ragged = false;
 	l->segments++;
@@ -355,6 +356,7 @@ static errint_t open_log(int dirfd, const struct segment_keys *k, uint64_t ancho
 		l->synced = found.chain.next - 1;
 		l->end = found.end;
 		l->first = found.first;
+		l->segment = found.segment;
 		l->segments = found.segments;
 		l->closed_bytes = found.closed_bytes;
 		l->last_trusted_ns = found.last_trusted_ns;

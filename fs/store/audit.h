@@ -61,6 +61,19 @@ struct audit_status {
 	int64_t last_trusted_ns;
 };
 void audit_get_status(struct audit *l, struct audit_status *ret);
+
+/* Where the log is behind a record, for whoever keeps what is a fold of all up to there. */
+struct audit_place {
+	uint8_t log_id[16];
+	uint64_t sequence; /* of the record; 0: before the first */
+	uint8_t head[DIGEST_BYTES];
+	uint64_t segment, offset; /* where the next frame began, or would have */
+};
+void audit_place(struct audit *l, struct audit_place *ret); /* behind the last record */
+/* Whether this log has that place in its history: 0, -ESTALE, or an error of reading. It costs one record. */
+errint_t audit_place_check(struct audit *l, const struct audit_place *p);
+/* Every record behind it, ascending. -ESTALE as above, before any; else as audit_each. */
+errint_t audit_each_after(struct audit *l, const struct audit_place *p, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);
 /* For tests: a segment is closed before it would grow past this. */
 void audit_segment_bytes(struct audit *l, uint64_t most);
 

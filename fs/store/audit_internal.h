@@ -22,6 +22,7 @@ struct audit {
 	bool ragged;               /* something may lie behind `end` */
 	struct audit_chain chain;
 	uint64_t synced; /* records up to this one are on disk */
+	uint64_t segment; /* the first record of the last one */
 	uint64_t first, segments, closed_bytes, segment_max;
 	bool has_reserve;
 	uint64_t reserve_bytes;
@@ -55,4 +56,7 @@ errint_t audit_recover(int dirfd, const struct segment_keys *k, uint64_t anchor_
 /* The last segment that begins before since_ns, or the first of all. -EBADMSG: that is not the log's first, and records that are wanted lie before it. */
 errint_t audit_segment_since(struct audit *l, const uint64_t *first, size_t count, int64_t since_ns, size_t *ret);
 /* The records of one segment below `limit`. */
+/* … from a place in it on (NULL: its beginning) … *chain: behind what came before it if `at` is NULL; where it ended. -EBADMSG: it does not go on there. */
+errint_t audit_each_on(struct audit *l, uint64_t first, const struct audit_place *at, uint64_t limit, struct audit_chain *chain,
+	errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);
 errint_t audit_each_from(struct audit *l, uint64_t first, uint64_t limit, int64_t since_ns, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);

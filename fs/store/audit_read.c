@@ -173,7 +173,8 @@ struct each {
 	bool begun;
 };
 
-static errint_t each_in_segment(struct audit *l, uint64_t first, struct each *e)
+/* `at`: from there on; NULL: from its beginning. */
+static errint_t each_in_segment(struct audit *l, uint64_t first, const struct audit_place *at, struct each *e)
 {
 	struct segment_reader r;
 	struct audit_record rec;
@@ -182,6 +183,8 @@ static errint_t each_in_segment(struct audit *l, uint64_t first, struct each *e)
 		return err == -ENODATA ? -EBADMSG : err;
 	if (e->begun && (r.chain.next != e->chain.next || !crypt_equal(r.chain.head, e->chain.head, DIGEST_BYTES)))
 		err = -EBADMSG;
+	if (at)
+		segment_seek(&r, at->sequence + 1, at->offset, at->head);
 	while (!err && r.chain.next < e->limit) {
 		err = segment_next(&r, &rec);
 		if (err == -ENODATA && segment_at_end(&r)) {
@@ -199,6 +202,17 @@ static errint_t each_in_segment(struct audit *l, uint64_t first, struct each *e)
 	return err;
 }
 
+errint_t audit_each_on(struct audit *l, uint64_t first, const struct audit_place *at, uint64_t limit, struct audit_chain *chain,
+	errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx)
+{
+	struct each e = {.since_ns = INT64_MIN, .limit = limit, .cb = cb, .ctx = ctx, .begun = !at};
+	if (!at)
+		e.chain = *chain;
+	errint_t r = each_in_segment(l, first, at, &e);
+	*chain = e.chain;
+	return r;
+}
+
 errint_t audit_each(
 	struct audit *l, int64_t since_ns, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx)
 {
@@ -210,7 +224,7 @@ errint_t audit_each(
 		return r;
 	r = audit_segment_since(l, first, count, since_ns, &at);
 	for (; !r && at < count && first[at] < e.limit; at++)
-		r = each_in_segment(l, first[at], &e);
+		r = each_in_segment(l, first[at], NULL, &e);
 	if (!r && e.begun && e.chain.next < e.limit)
 		r = -EBADMSG;
 	return r;
@@ -220,7 +234,7 @@ errint_t audit_each_from(struct audit *l, uint64_t first, uint64_t limit, int64_
 {
 	const uint64_t next = next_sequence(l);
 	struct each e = {.since_ns = since_ns, .limit = next < limit ? next : limit, .cb = cb, .ctx = ctx};
-	return first < e.limit ? each_in_segment(l, first, &e) : 0;
+	return first < e.limit ? each_in_segment(l, first, NULL, &e) : 0;
 }
 
 struct last {
@@ -251,7 +265,7 @@ errint_t audit_last(
 	while (!r && !last.found && count--) {
 		struct each e = {.since_ns = INT64_MIN, .limit = limit, .cb = keep_last, .ctx = &last};
 		if (first[count] < limit)
-			r = each_in_segment(l, first[count], &e);
+			r = each_in_segment(l, first[count], NULL, &e);
 	}
 	return r ? r : last.found ? 0 : -ENOENT;
 }

@@ -157,7 +157,7 @@ errint_t segment_next(struct segment_reader *r, struct audit_record *ret)
 	return e;
 }
 
-void segment_seek(struct segment_reader *r, uint64_t next, uint32_t offset, const uint8_t head[static DIGEST_BYTES])
+void segment_seek(struct segment_reader *r, uint64_t next, uint64_t offset, const uint8_t head[static DIGEST_BYTES])
 {
 	const off_t begins = r->at - (off_t)r->used, ends = begins + (off_t)r->have;
 	if ((off_t)offset >= begins && (off_t)offset <= ends) {

@@ -34,6 +34,6 @@ errint_t segment_next(struct segment_reader *r, struct audit_record *ret);
 /* The next frame without opening it. As segment_next. */
 errint_t segment_pass(struct segment_reader *r);
 /* Goes on with record `next`, whose frame lies at `offset`, behind this chain head. */
-void segment_seek(struct segment_reader *r, uint64_t next, uint32_t offset, const uint8_t head[static DIGEST_BYTES]);
+void segment_seek(struct segment_reader *r, uint64_t next, uint64_t offset, const uint8_t head[static DIGEST_BYTES]);
 bool segment_at_end(const struct segment_reader *r);
 void segment_close(struct segment_reader *r);

@@ -17,6 +17,7 @@ CONTEXTS = {  # in the order of the document, which is that of the vectors
     "lapse 1 xattr value": "pair", "lapse 1 name": "pair", "lapse 1 directory xattr name": "pair", "lapse 1 directory xattr value": "pair",
     "lapse 1 slot": "pair", "lapse 1 access": "pair", "lapse 1 anchor notes": "pair", "lapse 1 hold": "pair", "lapse 1 once plain": "pair",
     "lapse 1 canaries": "pair",
+    "lapse 1 snapshot": "pair",
 }
 
 
