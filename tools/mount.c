@@ -286,9 +286,9 @@ static errint_t serve(struct daemon *d, struct fault *f)
 
 static int end_with(const struct daemon *d, errint_t r, const struct fault *f)
 {
-	if (r == SAID_USAGE)
+	if (r == SAID_USAGE && !f->text[0])
 		return EXIT_USAGE;
-	if (r == SAID_ERROR)
+	if (r == SAID_ERROR && !f->text[0])
 		return EXIT_ERROR;
 	return r ? say_open_fault(f, r, d->archive) : EXIT_DONE;
 }

@@ -1,6 +1,7 @@
 #include "fuse/internal.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -10,6 +11,23 @@ struct told {
 	int32_t error;
 	char text[sizeof(((struct fault *)0)->text)];
 };
+
+/* It has told nothing: what the system says of its end. */
+static errint_t ended_untold(int status, struct fault *f)
+{
+	const int signal_no = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+
+	if (!signal_no)
+		return fault_set(f, -ECHILD,
+			"the daemon ended before it served anything, with exit status %d and without saying why: that is an error of lapse; "
+			"mount with --foreground to see what it says",
+			WEXITSTATUS(status));
+	return fault_set(f, -ECHILD, "the daemon died before it served anything: signal %d (%s)%s", signal_no, strsignal(signal_no),
+		signal_no == SIGKILL  ? "; somebody killed it, or the kernel for want of memory (dmesg)"
+		: signal_no == SIGSYS ? "; the filter of system calls ended it, which is an error of lapse"
+		: signal_no == SIGTERM || signal_no == SIGINT || signal_no == SIGHUP ? "; somebody ended it"
+						: "; that is an error of lapse; mount with --foreground to see what it says");
+}
 
 static errint_t listen_to(int fd, pid_t child, struct fault *f)
 {
@@ -34,10 +52,7 @@ static errint_t listen_to(int fd, pid_t child, struct fault *f)
 	}
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
-	if (WIFSIGNALED(status))
-		return fault_set(
-			f, -ECHILD, "the daemon died before it served anything: %s", strsignal(WTERMSIG(status)));
-	return fault_set(f, -ECHILD, "the daemon ended before it served anything");
+	return ended_untold(status, f);
 }
 
 errint_t session_daemonize(bool *ret_child, int *ret_ready_fd, struct fault *f)

@@ -147,10 +147,21 @@ void lockout_begun(void *session);    /* hook of the store */
 errint_t mountpoint_resolve(const char *path, char out[static PATH_MAX], struct fault *f);
 /* The device number of what is mounted there, without asking its daemon. */
 errint_t mountpoint_device(const char *path, dev_t *ret);
-/* Unmounts if it is still the one of that device number: cleanly, or if somebody uses it, by detaching it. */
-errint_t mountpoint_release(const char *path, dev_t device);
-/* Ends the connection: everything that waits for it fails, nothing waits any more. */
-errint_t connection_abort(dev_t device);
+/* By which a mount is known again: device numbers are another's as soon as their mount has gone. */
+struct mount_mark {
+	dev_t device;
+	uint64_t id;
+};
+errint_t mountpoint_mark(const char *path, struct mount_mark *ret);
+/* -ENOENT: that mount is not what lies there (any more). */
+errint_t mountpoint_there(const char *path, const struct mount_mark *mark);
+/* Unmounts if it is still the one with that mark: cleanly, or if somebody uses it, by detaching it. */
+errint_t mountpoint_release(const char *path, const struct mount_mark *mark);
+/* What ends the connection of the mount that lies there: to be opened while it does, since connections are found by device number; the descriptor stays
+ * that connection's. -ESTALE: it has gone. */
+errint_t connection_open(const char *mountpoint, const struct mount_mark *mark, int *ret_fd);
+/* Ends it: everything that waits for it fails, nothing waits any more. 0, too, if it has ended. */
+errint_t connection_abort(int fd);
 errint_t read_ahead_raise(dev_t device);
 /* The backing directory, read-only, at /run/lapse/NAME/store. */
 errint_t store_attach(const char *name, int root_fd);
@@ -160,12 +171,13 @@ errint_t runtime_dir_remove(const char *name);
 
 /* ---- mounter.c: the same, by the helper --------------------------------------------------------- */
 
-enum place_act { PLACE_RELEASE = 1, PLACE_ABORT, PLACE_READ_AHEAD, PLACE_ATTACH_STORE, PLACE_DETACH_STORE, PLACE_SHOW, PLACE_FORGET };
+enum place_act { PLACE_RELEASE = 1, PLACE_ABORT, PLACE_READ_AHEAD, PLACE_ATTACH_STORE, PLACE_DETACH_STORE, PLACE_SHOW, PLACE_FORGET, PLACE_FIND };
 /* What was planned by session_plan(). */
 const char *planned_mountpoint(void);
 bool planned_uring(void); /* the kernel has it enabled */
 /* Mounts there; the device is the caller's to close. */
 errint_t mounter_mount(int *ret_fd, dev_t *ret_device, struct fault *f);
+bool mounter_finds(void); /* what it has mounted is what lies there still */
 /* Best effort; what fails is logged. */
 errint_t mounter_do(enum place_act what);
 
@@ -244,6 +256,7 @@ struct session {
 	_Atomic uint32_t stat_hint[STAT_HINTS]; /* lookups by parent, hashed: do programs look at what they list? */
 	_Atomic bool uring_negotiated, first_seen, notify;
 	_Atomic bool mounted, stop_wanted, ending;
+	_Atomic bool greeted; /* the kernel has sent INIT */
 	pthread_t control;
 	int event_fd;
 	_Atomic unsigned events;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->no_interrupt = 1;
 	atomic_store(
 		&s->uring_negotiated, s->options.want_uring && fuse_get_feature_flag(conn, FUSE_CAP_OVER_IO_URING));
+	atomic_store(&s->greeted, true);
 	control_event(s, EVENT_SERVING);
 }
 
@@ -164,6 +166,10 @@ errint_t session_mount(struct session *s, struct fault *f)
 	if (error)
 		return error;
 	atomic_store(&s->mounted, true);
+#ifdef LAPSE_TEST_CLOCK
+	if (getenv("LAPSE_TEST_STOP"))
+		raise(SIGSTOP); /* between the mount and its first request */
+#endif
 	snprintf(by_fd, sizeof(by_fd), "/dev/fd/%d", fd);
 	if (fuse_session_mount(s->se, by_fd) < 0) {
 		close(fd);

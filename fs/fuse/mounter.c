@@ -18,8 +18,10 @@ static struct {
 	char archive[PATH_MAX], mountpoint[PATH_MAX], name[NAME_MAX + 1];
 	bool allow_other, uring;
 	pid_t daemon;
-	dev_t device; /* in the helper: of what it has mounted */
-} plan;
+	/* in the helper: what it has mounted, and what ends that connection */
+	struct mount_mark mount;
+	int abort_fd;
+} plan = {.abort_fd = -1};
 
 /* ---- in the helper ----------------------------------------------------------------------------- */
 
@@ -49,6 +51,17 @@ static void escape(char *out, size_t cap, const char *in)
 	out[n] = '\0';
 }
 
+static errint_t know_mount(void)
+{
+	errint_t error = mountpoint_mark(plan.mountpoint, &plan.mount);
+
+	if (error)
+		snprintf(why, sizeof(why), "it was mounted, but cannot be found there: %s", strerror(-error));
+	else if (connection_open(plan.mountpoint, &plan.mount, &plan.abort_fd))
+		plan.abort_fd = -1; /* an ordinary user, and no control filesystem is mounted */
+	return error;
+}
+
 static errint_t act_mount(struct helper_call *c)
 {
 	static const struct fuse_lowlevel_ops none;
@@ -62,18 +75,18 @@ static errint_t act_mount(struct helper_call *c)
 		plan.allow_other ? ",allow_other" : "");
 	why[0] = '\0';
 	fuse_set_log_func(take_why);
-	if (plan.device || fuse_opt_add_arg(&args, "lapse") || fuse_opt_add_arg(&args, options))
+	if (plan.mount.device || fuse_opt_add_arg(&args, "lapse") || fuse_opt_add_arg(&args, options))
 		return -EINVAL;
 	se = fuse_session_new(&args, &none, sizeof(none), NULL);
 	fuse_opt_free_args(&args);
 	if (!se)
 		return -ENOMEM;
-	error = fuse_session_mount(se, plan.mountpoint) < 0 ? -EPERM : mountpoint_device(plan.mountpoint, &plan.device);
+	error = fuse_session_mount(se, plan.mountpoint) < 0 ? -EPERM : know_mount();
 	if (error)
 		helper_reply(c, error, why, strlen(why), -1);
 	else
-		helper_reply(c, 0, &plan.device, sizeof(plan.device), fuse_session_fd(se));
-	if (error && plan.device)
+		helper_reply(c, 0, &plan.mount.device, sizeof(plan.mount.device), fuse_session_fd(se));
+	if (error && plan.mount.device)
 		fuse_session_unmount(se);
 	fuse_session_destroy(se); /* closes the device: a process that holds it keeps a dead mount hanging */
 	return 0;
@@ -83,7 +96,7 @@ static errint_t attach_store(void)
 {
 	cleanup_fd int fd = open(plan.archive, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	return plan.device || !plan.name[0] ? -EINVAL : fd < 0 ? -errno : store_attach(plan.name, fd);
+	return plan.mount.device || !plan.name[0] ? -EINVAL : fd < 0 ? -errno : store_attach(plan.name, fd);
 }
 
 /* What the daemon holds in its hand it is shown, and nothing else: who asked it for something there has given it that. */
@@ -111,11 +124,13 @@ static errint_t act_place(struct helper_call *c)
 		return show((char *)c->args + 1, c->fd[0]);
 	switch (c->len == 1 ? c->args[0] : 0) {
 	case PLACE_RELEASE:
-		return plan.device ? mountpoint_release(plan.mountpoint, plan.device) : -EINVAL;
+		return plan.mount.device ? mountpoint_release(plan.mountpoint, &plan.mount) : -EINVAL;
 	case PLACE_ABORT:
-		return plan.device ? connection_abort(plan.device) : -EINVAL;
+		return plan.abort_fd >= 0 ? connection_abort(plan.abort_fd) : -EOPNOTSUPP;
+	case PLACE_FIND:
+		return plan.mount.device ? mountpoint_there(plan.mountpoint, &plan.mount) : -EINVAL;
 	case PLACE_READ_AHEAD:
-		return plan.device ? read_ahead_raise(plan.device) : -EINVAL;
+		return plan.mount.device ? read_ahead_raise(plan.mount.device) : -EINVAL;
 	case PLACE_ATTACH_STORE:
 		return attach_store();
 	case PLACE_DETACH_STORE:
@@ -179,7 +194,12 @@ errint_t mounter_mount(int *ret_fd, dev_t *ret_device, struct fault *f)
 	if (!error && (a.fd < 0 || a.len != sizeof(*ret_device)))
 		error = -EPROTO;
 	if (error)
-		fault_set(f, error, "cannot mount on %s: %s (%s)", plan.mountpoint, a.len ? (const char *)a.out : "not permitted", hint);
+		fault_set(f, error, "cannot mount on %s: %s (%s)", plan.mountpoint,
+			a.len			? (const char *)a.out
+			: error == -EPIPE	? "the helper process that mounts has died; the system's log may say why"
+			: error == -EPERM	? "not permitted"
+						: strerror(-error),
+			hint);
 	else
 		memcpy(ret_device, a.out, sizeof(*ret_device));
 	free(a.out);
@@ -204,6 +224,17 @@ errint_t session_show(const char *path, int dir_fd)
 	free(a.out);
 	cleanup_closep(&a.fd);
 	return error;
+}
+
+bool mounter_finds(void)
+{
+	uint8_t byte = PLACE_FIND;
+	struct helper_answer a;
+	errint_t error = helper_ask(HELPER_PLACE, &byte, 1, NULL, &a);
+
+	free(a.out);
+	cleanup_closep(&a.fd);
+	return !error;
 }
 
 errint_t mounter_do(enum place_act what)

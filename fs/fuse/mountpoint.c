@@ -11,6 +11,9 @@
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000u /* Linux 6.8; before, the kernel tells the other number, which is given away again */
+#endif
 #define READ_AHEAD_KIB 1024
 #define RUN_DIR        "/run/lapse"
 
@@ -43,6 +46,19 @@ errint_t mountpoint_device(const char *path, dev_t *ret)
 	return 0;
 }
 
+errint_t mountpoint_mark(const char *path, struct mount_mark *ret)
+{
+	struct statx stx;
+
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW, STATX_MNT_ID_UNIQUE, &stx) < 0)
+		return -errno;
+	*ret = (struct mount_mark){
+		.device = makedev(stx.stx_dev_major, stx.stx_dev_minor),
+		.id = stx.stx_mask & (STATX_MNT_ID | STATX_MNT_ID_UNIQUE) ? stx.stx_mnt_id : 0,
+	};
+	return 0;
+}
+
 /* ---- unmounting ------------------------------------------------------------------------------ */
 
 /* The helper that is allowed to unmount what an ordinary user has mounted. */
@@ -68,16 +84,21 @@ static errint_t detach(const char *path)
 	return errno == EPERM ? fusermount_detach(path) : -errno;
 }
 
-static bool is_ours(const char *path, dev_t device)
+static bool is_ours(const char *path, const struct mount_mark *mark)
 {
-	dev_t now;
+	struct mount_mark now;
 
-	return mountpoint_device(path, &now) == 0 && now == device;
+	return mountpoint_mark(path, &now) == 0 && now.device == mark->device && now.id == mark->id;
 }
 
-errint_t mountpoint_release(const char *path, dev_t device)
+errint_t mountpoint_there(const char *path, const struct mount_mark *mark)
 {
-	if (!is_ours(path, device) || umount2(path, UMOUNT_NOFOLLOW) == 0)
+	return is_ours(path, mark) ? 0 : -ENOENT;
+}
+
+errint_t mountpoint_release(const char *path, const struct mount_mark *mark)
+{
+	if (!is_ours(path, mark) || umount2(path, UMOUNT_NOFOLLOW) == 0)
 		return 0;
 	return detach(path);
 }
@@ -93,20 +114,28 @@ static int control_open(const char *name)
 	return mount < 0 ? -1 : openat(mount, name, O_WRONLY | O_CLOEXEC);
 }
 
-errint_t connection_abort(dev_t device)
+errint_t connection_open(const char *mountpoint, const struct mount_mark *mark, int *ret_fd)
 {
 	char path[64];
 	cleanup_fd int fd = -1;
 
-	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", minor(device));
-	fd = open(path, O_WRONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "%u/abort", minor(mark->device));
+	fd = control_open(path);
 	if (fd < 0) {
-		snprintf(path, sizeof(path), "%u/abort", minor(device));
-		fd = control_open(path);
+		snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", minor(mark->device));
+		fd = open(path, O_WRONLY | O_CLOEXEC);
 	}
-	if (fd < 0 && errno == ENOENT)
-		return 0; /* it has ended */
-	return fd < 0 || write(fd, "1", 1) < 0 ? -errno : 0;
+	if (fd < 0)
+		return -errno;
+	if (!is_ours(mountpoint, mark))
+		return -ESTALE;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+errint_t connection_abort(int fd)
+{
+	return write(fd, "1", 1) < 0 ? -errno : 0;
 }
 
 errint_t read_ahead_raise(dev_t device)

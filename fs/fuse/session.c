@@ -32,8 +32,27 @@ static errint_t loop(struct session *s)
 	fuse_loop_cfg_set_max_threads(config, s->memory_backed ? DEVICE_MEMORY : WORKERS_DISK);
 	error = fuse_session_loop_mt(s->se, config);
 	fuse_loop_cfg_destroy(config);
+	/* What libfuse keeps of rings that the kernel, which had offered them, would not have: all was served by the device. */
+	if (error == -EOPNOTSUPP && s->options.want_uring) {
+		log_line(LOG_LEVEL_NOTICE, "the kernel refused io_uring (/sys/module/fuse/parameters/enable_uring): requests came by /dev/fuse");
+		error = 0;
+	}
 	/* Positive: a signal. The others: unmounted, or aborted from outside. */
 	return error > 0 || error == -ENODEV || error == -ECONNABORTED ? 0 : error;
+}
+
+/* The loop has ended, and not because we were told to: that is somebody's unmounting, or it is said what else it is. */
+static errint_t ended_by_itself(struct session *s, struct fault *f)
+{
+	const bool lies_there = mounter_finds();
+
+	if (!lies_there && atomic_load(&s->greeted))
+		return 0;
+	if (!lies_there)
+		return fault_set(f, -ECONNABORTED, "the mount on %s was unmounted by somebody before its first request; mount it again", s->mountpoint);
+	return fault_set(f, -ECONNABORTED,
+		"the connection of the mount on %s was aborted by somebody (/sys/fs/fuse/connections)%s; mount it again", s->mountpoint,
+		atomic_load(&s->greeted) ? "" : ", before its first request");
 }
 
 static void attach_store(struct session *s)
@@ -71,7 +90,9 @@ static errint_t serve(struct session *s, struct fault *f)
 	if (atomic_load(&s->stop_wanted))
 		session_end(s);
 	error = loop(s);
-	return error ? fault_set(f, error, "serving %s ended: %s", s->mountpoint, strerror(-error)) : 0;
+	if (error)
+		return fault_set(f, error, "serving %s ended: %s", s->mountpoint, strerror(-error));
+	return atomic_load(&s->ending) ? 0 : ended_by_itself(s, f);
 }
 
 /* Nothing may wait for the kernel any more when the archive closes: its sweeper could be in the middle of a
@@ -81,8 +102,9 @@ static void take_down(struct session *s)
 {
 	atomic_store(&s->notify, false);
 	if (atomic_load(&s->mounted)) {
-		session_end(s);
+		/* Nobody answers any more: unmounting could wait for ever for what the kernel still asks. */
 		mounter_do(PLACE_ABORT);
+		session_end(s);
 	}
 	throttle_stop(s);
 	making_stop(s);

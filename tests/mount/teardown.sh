@@ -4,6 +4,7 @@
 archive_new
 expect_log 'told by a signal to end: unmounting'
 expect_log 'detached the mount that a dead daemon had left'
+expect_log 'was aborted by somebody .*; mount it again'
 expect_log 'fuse: (reading|writing) device: ' # libfuse, of a connection that is aborted
 
 # Files appear under their final names only after close: what has its name is whole.
@@ -83,7 +84,9 @@ for transport in $(transports); do
 		term) kill -TERM "$DAEMON" ;;
 		abort) echo 1 >"/proc/self/fd/9/$(connection "$MNT")/abort" ;;
 		esac
-		daemon_gone || die "the daemon ended with status $?"
+		status=0
+		daemon_gone || status=$?
+		[ "$status" -eq "$([ $how = abort ] && echo 3 || echo 0)" ] || die "the daemon ended with status $status"
 		! mountpoint -q "$MNT" || umount -l "$MNT"
 		kill -KILL $load 2>/dev/null || true
 		wait $load 2>/dev/null || true
