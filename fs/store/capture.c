@@ -1,5 +1,6 @@
 #include "store/capture.h"
 
+#include "store/hold.h"
 #include "store/retain.h"
 
 #include "base/io.h"
@@ -82,9 +83,10 @@ static errint_t place_key(struct archive *a, struct file_header *h)
 		return 0;
 	if (policy_expired(at, now))
 		h->expires_at = now + 1;
+	const struct file_header was = *h;
 	errint_t r = anchor_place(a->anchor, h);
 	h->expires_at = at;
-	return r;
+	return !r && hold_bars(a, &was, h) ? -EAGAIN : r;
 }
 
 errint_t capture_apply(struct archive *a, struct file_header *h, void *capture)

@@ -284,9 +284,11 @@ static errint_t mark_linked(struct archive *a, struct inode *i, struct inode *di
 		r = gate_may_move(a, c ? c->subject : NULL, &of->h, from, to);
 	bool first = !r && !(of->h.flags & HEADER_FLAG_LINKED);
 	struct file_header before = of->h;
+	if (!r && hold_covers(a, from, &of->h))
+		r = hold_apply(a, from, &of->h); /* the hold's pass may be past the deadline that it gets by the other name */
 	if (!r) /* a further name makes its life only stricter, too */
 		r = reclassify(a, &of->h, true, to ? to : name);
-	if (!r && !hold_covers(a, from, &of->h))
+	if (!r)
 		r = hold_apply(a, to, &of->h);
 	first |= !r && memcmp(&before, &of->h, sizeof before);
 	if (!r)

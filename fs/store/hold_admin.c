@@ -183,6 +183,7 @@ static errint_t add(struct holds *s, struct hold_object *o, const struct subject
 	pthread_rwlock_wrlock(&s->doing);
 	pthread_rwlock_wrlock(&s->table);
 	r = hold_insert(s, o, false);
+	hold_barriers_asked(s);
 	pthread_rwlock_unlock(&s->table);
 	pthread_rwlock_unlock(&s->doing);
 	return r;

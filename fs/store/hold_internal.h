@@ -31,6 +31,8 @@ struct holds {
 	bool stop, kicked, moved;
 	_Atomic uint64_t dir_asked, dir_seen; /* moves of directories that holds reach: begun; up to which holds are being placed again */
 	uint64_t dir_done; /* under lock: those that have ended */
+	_Atomic uint64_t barred; /* how often barriers were asked for: a pass of before lifts none */
+	_Atomic uint32_t cleared; /* the epoch up to which a pass lifts them, or has lifted them; 0: none does */
 	_Atomic uint64_t moves; /* of files that are under a hold: a pass may have missed one */
 	_Atomic uint64_t looked, to_look; /* of the pass that is under way; 0, 0: none */
 
@@ -61,10 +63,17 @@ errint_t hold_file_read(struct holds *s, uint32_t number, struct hold_object *re
 void hold_file_remove(struct holds *s, uint32_t number);
 void hold_file_clean(struct holds *s); /* those that the anchor has no key of */
 
-/* hold_work.c */
-errint_t hold_barriers(struct anchor_state *s, int64_t now); /* one for each tree that has none */
-errint_t hold_barrier_set(struct archive *a);
+/* hold_barrier.c */
+errint_t hold_barriers(struct anchor_state *s, int64_t now); /* of each tree one, at its next epoch */
+/* What passes of before know does not count any more: with a new hold, as it comes to be in force; else before the barriers are set. */
+void hold_barriers_asked(struct holds *s);
+errint_t hold_barrier_set(struct archive *a); /* both */
+/* admin not held. Nothing that is to be held has its key below that epoch any more, on disk; as far as is known to a pass that began when `barred` was as
+ * told: else nothing is done. */
+errint_t hold_barriers_lift(struct holds *s, uint64_t barred, uint32_t epoch);
 errint_t hold_barriers_clear(struct holds *s);		      /* admin held; once nothing is being placed */
+
+/* hold_work.c */
 errint_t hold_key_destroy(struct archive *a, uint32_t number);
 void hold_kick(struct holds *s);
 void hold_record(struct archive *a, const struct subject *who, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 
 #define RETRY_SECONDS  10
+#define AGAIN_SECONDS  1 /* after a pass that another hold has overtaken, if that does not come */
+#define AHEAD_SECONDS  900 /* so far files are looked at in the order of their deadlines, so that epochs end meanwhile */
 #define FAILED_SECONDS 600 /* damaged files keep the key of a released hold: until they are looked at again */
 
 struct pass {
@@ -27,7 +29,11 @@ struct pass {
 	bool dir_known;
 	uint64_t file_moves, tree_moves; /* as the pass began */
 	uint64_t moves; /* of directories: paths of before are not those of now */
-	bool stopped;
+	bool stopped, overtaken;
+	bool placing; /* and the barrier may be lifted */
+	bool ahead;   /* it is looking ahead */
+	uint64_t barred;
+	int64_t cleared; /* every file with a deadline up to this has been looked at, on disk, and the barrier been lifted */
 	size_t retry, count;
 	bool blocked; /* a released hold cannot end */
 	struct tally {
@@ -83,72 +89,6 @@ static bool stopping(struct holds *s)
 	bool stop = s->stop;
 	pthread_mutex_unlock(&s->lock);
 	return stop;
-}
-
-/* ---- barriers ----------------------------------------------------------------------------------------------------------------------- */
-
-static bool has_barrier(const struct anchor_state *s, uint32_t tree)
-{
-	for (size_t i = 0; i < s->barrier_count; i++)
-		if (s->barrier[i].tree == tree && s->barrier[i].reason == BARRIER_HOLD)
-			return true;
-	return false;
-}
-
-/* Of every tree: what is to be held may lie in any epoch that is not passed. */
-errint_t hold_barriers(struct anchor_state *s, int64_t now)
-{
-	size_t needed = 0;
-	for (size_t i = 0; i < s->tree_count; i++)
-		needed += !has_barrier(s, s->tree[i].number);
-	if (s->barrier_count + needed > ANCHOR_BARRIERS_MAX)
-		return -ENOSPC;
-	for (size_t i = 0; i < s->tree_count; i++)
-		if (!has_barrier(s, s->tree[i].number))
-			s->barrier[s->barrier_count++] = (struct anchor_barrier){
-				.tree = s->tree[i].number, .epoch = s->tree[i].next, .reason = BARRIER_HOLD, .since = now};
-	return 0;
-}
-
-static errint_t set_barriers(struct anchor_state *s, void *now)
-{
-	return hold_barriers(s, *(int64_t *)now);
-}
-
-errint_t hold_barrier_set(struct archive *a)
-{
-	int64_t now = tclock_trusted(a->clock);
-	return anchor_update(a->anchor, set_barriers, &now);
-}
-
-static void count_barriers(const struct anchor_state *s, void *ctx)
-{
-	for (size_t i = 0; i < s->barrier_count; i++)
-		*(size_t *)ctx += s->barrier[i].reason == BARRIER_HOLD;
-}
-
-/* Under the anchor's lock: who moves a directory says so before it sets a barrier. */
-static errint_t take_barriers(struct anchor_state *s, void *holds)
-{
-	const struct holds *all = holds;
-	size_t kept = 0;
-	if (atomic_load(&all->placing) || hold_moves_pending(all))
-		return -EALREADY;
-	for (size_t i = 0; i < s->barrier_count; i++)
-		if (s->barrier[i].reason != BARRIER_HOLD)
-			s->barrier[kept++] = s->barrier[i];
-	s->barrier_count = kept;
-	return 0;
-}
-
-errint_t hold_barriers_clear(struct holds *s)
-{
-	size_t count = 0;
-	if (hold_placing(s->a))
-		return 0;
-	anchor_look(s->a->anchor, count_barriers, &count);
-	errint_t r = count ? anchor_update(s->a->anchor, take_barriers, s) : 0;
-	return r == -EALREADY ? 0 : r;
 }
 
 /* ---- one file --------------------------------------------------------------------------------------------------------------------- */
@@ -262,6 +202,16 @@ static errint_t work_entered(struct pass *p, const struct catalogue_row *row, st
 	return r;
 }
 
+/* So that a test finds a hold on its way. */
+static void pace(void)
+{
+#ifdef LAPSE_TEST_CLOCK
+	const char *ms = getenv("LAPSE_TEST_HOLD_PACE");
+	if (ms)
+		usleep(1000 * (useconds_t)atoi(ms));
+#endif
+}
+
 static bool still_there(struct pass *p, const struct catalogue_row *row)
 {
 	struct dir_use u;
@@ -274,17 +224,16 @@ static bool still_there(struct pass *p, const struct catalogue_row *row)
 	return there;
 }
 
-static errint_t work_file(void *ctx, const struct catalogue_row *row)
+static errint_t work_row(struct pass *p, const struct catalogue_row *row)
 {
-	struct pass *p = ctx;
 	struct work w = {.p = p};
 	struct dir_use u;
 	uint32_t set[HEADER_HOLDS];
-	atomic_fetch_add(&p->s->looked, 1);
-	if (stopping(p->s)) {
-		p->stopped = true;
+	p->stopped = stopping(p->s);
+	p->overtaken = p->placing && p->barred != atomic_load(&p->s->barred);
+	if (p->stopped || p->overtaken)
 		return -ECANCELED;
-	}
+	pace();
 	errint_t r = enter(p, row, &u);
 	if (!r)
 		r = work_entered(p, row, &u, &w, set);
@@ -296,11 +245,53 @@ static errint_t work_file(void *ctx, const struct catalogue_row *row)
 	/* Gone meanwhile, no file, or shredded before: nothing is left to hold. */
 	if (r == -ENOENT || r == -ESTALE || r == -EINVAL || r == -EKEYEXPIRED)
 		return 0;
-	if (!r || r == -EBADMSG)
-		tally(p, r ? row->holds : set, r || w.crowded);
-	else
+	if (r && r != -EBADMSG) {
 		p->retry++;
+		p->placing = false; /* what could not be looked at keeps the barrier where it is */
+	} else if (!p->ahead) {
+		tally(p, r ? row->holds : set, r || w.crowded);
+	}
 	return 0;
+}
+
+static errint_t work_ahead(void *ctx, const struct catalogue_row *row)
+{
+	return work_row(ctx, row);
+}
+
+/* Looks first at what would be passed next, and lifts the barrier above it. Whoever gives a file an earlier deadline meanwhile either has queued its row, or sees
+ * how far this goes (hold_bars). */
+static errint_t look_ahead(struct pass *p, int64_t now)
+{
+	struct archive *a = p->s->a;
+	int64_t length = a->epoch_seconds, epoch = (now < 0 ? 0 : now / length) + 1 + AHEAD_SECONDS / length, to = epoch * length;
+	if (epoch > UINT32_MAX)
+		return 0;
+	atomic_store(&p->s->cleared, (uint32_t)epoch);
+	hold_settle(a);
+	p->ahead = true;
+	errint_t r = catalogue_each_between(a->catalogue, p->cleared == INT64_MIN ? INT64_MIN : p->cleared + 1, to + 1, work_ahead, p);
+	p->ahead = false;
+	if (!r && syncfs(a->root_fd))
+		r = -errno;
+	p->placing &= catalogue_is_complete(a->catalogue);
+	if (r || !p->placing)
+		return r;
+	p->cleared = to;
+	if (!(r = hold_barriers_lift(p->s, p->barred, (uint32_t)epoch)))
+		sweeper_pass_again(a);
+	return r;
+}
+
+static errint_t work_file(void *ctx, const struct catalogue_row *row)
+{
+	struct pass *p = ctx;
+	int64_t now = tclock_trusted(p->s->a->clock);
+	errint_t r = p->placing && p->cleared < now + AHEAD_SECONDS / 2 ? look_ahead(p, now) : 0;
+	if (r)
+		return r;
+	atomic_fetch_add(&p->s->looked, 1);
+	return work_row(p, row);
 }
 
 /* ---- a pass ------------------------------------------------------------------------------------------------------------------------ */
@@ -311,7 +302,10 @@ static void pass_begin(struct pass *p)
 	pthread_rwlock_rdlock(&s->table);
 	for (p->count = 0; p->count < s->count; p->count++)
 		p->hold[p->count] = (struct tally){.number = s->item[p->count].o.number, .state = s->item[p->count].o.state};
+	p->placing = atomic_load(&s->placing);
+	p->barred = atomic_load(&s->barred);
 	pthread_rwlock_unlock(&s->table);
+	p->cleared = INT64_MIN;
 	p->file_moves = atomic_load(&s->moves);
 	p->tree_moves = atomic_load(&s->a->dir_moves);
 	atomic_store(&s->looked, 0);
@@ -428,9 +422,11 @@ int holds_run_once(struct archive *a)
 	if (!r && !p->retry)
 		r = pass_end(s, p);
 	atomic_store(&s->to_look, 0);
-	if (r && !p->stopped)
+	if (p->stopped || p->overtaken)
+		return p->stopped ? 0 : AGAIN_SECONDS;
+	if (r)
 		log_line(LOG_LEVEL_ERROR, "legal holds: %s; it is tried again", strerror(-r));
-	return p->stopped ? 0 : r || p->retry ? RETRY_SECONDS : p->blocked ? FAILED_SECONDS : 0;
+	return r || p->retry ? RETRY_SECONDS : p->blocked ? FAILED_SECONDS : 0;
 }
 
 /* ---- the thread -------------------------------------------------------------------------------------------------------------------- */

@@ -168,6 +168,7 @@ void sweeper_stop(struct archive *a);
 /* Everything that is overdue now: deny, advance the anchor, unlink. Used at mount and by the thread. */
 errint_t sweeper_run_once(struct archive *a);
 void sweeper_kick(struct archive *a);
+void sweeper_pass_again(struct archive *a); /* a barrier is lifted: the anchor may go on */
 /* Has the kernel forget the inode's pages, soon, from the sweeper's thread. Any lock may be held but the sweeper's. */
 void sweeper_drop_pages(struct archive *a, struct inode *i);
 int64_t sweeper_shred_lag(struct archive *a);

@@ -2,6 +2,7 @@
 
 #include "store/amend.h"
 #include "store/gate_internal.h"
+#include "store/hold.h"
 #include "store/retain.h"
 #include "store/rowpath.h"
 
@@ -177,6 +178,8 @@ static errint_t follow(struct archive *a, struct file_header *h, void *ctx)
 	if (policy_expired(h->expires_at, c->now))
 		return AMEND_NOTHING; /* the sweeper's */
 	changed |= rebind(a, h);
+	if (hold_bars(a, &before, h))
+		return -EAGAIN;
 	if (c->now < gate_undo_until(a) && outlives(&before, h)) /* asked after the review: the policy may be a newer one than when the pass began */
 		return AMEND_NOTHING;
 	if (lacks_commit(h)) {
@@ -208,7 +211,9 @@ static errint_t review_row(void *ctx, const struct catalogue_row *row)
 	atomic_fetch_add(&p->rv->waiting, waits);
 	struct change c = {.path = path, .now = p->now};
 	const struct amendment m = {.change = follow, .ctx = &c, .path = p->need_path ? path : ""};
+	hold_doing(a);
 	errint_t r = file_amend_row(a, row, &m, NULL);
+	hold_done(a);
 	if (!r)
 		atomic_fetch_add(&p->rv->changed, !waits && !expired);
 	else

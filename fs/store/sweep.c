@@ -310,14 +310,18 @@ static errint_t give_date(struct sweep *w, const struct catalogue_row *row, stru
 	size_t len;
 	struct file_header h;
 	const struct amendment m = {.change = capture_apply, .ctx = c, .unless_written = true};
+	hold_doing(w->a);
 	errint_t r = enter(w, row, false, &u);
-	if (r)
+	if (r) {
+		hold_done(w->a);
 		return r;
+	}
 	if (!(r = backing_name_open(w->a, &u, row->backing, name, &len)))
 		r = file_amend_at(w->a, &u, row->backing, name, len, &m, &h);
 	if (!r && c->dated)
 		gate_record_at(w->a, RECORD_DATED, NULL, &h, row->dir_id, row->place, NULL);
 	dir_leave(w->a, &u);
+	hold_done(w->a);
 	return r;
 }
 

@@ -307,6 +307,17 @@ void sweeper_kick(struct archive *a)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void sweeper_pass_again(struct archive *a)
+{
+	struct sweeper *s = a->sweeper;
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->attempted = 0;
+	pthread_cond_broadcast(&s->tick);
+	pthread_mutex_unlock(&s->lock);
+}
+
 void sweeper_drop_pages(struct archive *a, struct inode *i)
 {
 	struct sweeper *s = a->sweeper;

@@ -59,6 +59,7 @@ Checked in every state, for whatever a crash would leave of headers and anchor:
   - what is listed alive, or held, has a key that the anchor can derive, and is not unlinked
   - nobody reads a file at or after its deadline, and everybody may before it
   - the anchor passes no epoch that wraps what must live on: alive, extended, held
+and while a hold is on its way to its files, what it does not match is shredded;
 and at every end: it is reached (there is no way to go round for ever), all that was begun is done, no barrier and no key of a released hold is
 left, and of what has expired no copy of a header that was ever on disk opens.
 EOT
@@ -66,12 +67,17 @@ holds_everywhere ends "one hold, one crash, comes to an end" -DNP -O0 -- -DPARTS
 holds_everywhere two "two holds, one crash" -DSAFETY -O1 -- -DPARTS=1
 holds_everywhere policy "a hold and a policy change, one crash" -DSAFETY -O1 -- -DPARTS=2
 holds_everywhere make "a hold, a file made and one deleted, one crash" -DSAFETY -O1 -- -DPARTS=12
+holds_everywhere stalled "a hold that is on its way for ever: all else is shredded at its end, one crash" -DSAFETY -O1 -- -DPARTS=0 -DSTALLED
 found 1 "the anchor advances before rewraps are durable" -DPARTS=0
 found 2 "rewraps after the advance: a hold without a barrier" -DPARTS=0
 found 3 "a replay that skips an intent" -DPARTS=0
 found 4 "a hold's key is destroyed before rewraps are durable" -DPARTS=1
 found 5 "a hold that does not wait for files being made" -DPARTS=4
 found 6 "a sweeper that goes by header and clock alone" -DPARTS=0
+found 7 "a barrier lifted before what it covers is durable" -DPARTS=0
+found 8 "a policy moves a key below a lifted barrier" -DPARTS=2
+found 9 "the pass of one hold lifts the barrier of another" -DPARTS=1
+found 10 "a barrier that is not lifted while a hold is placed" -DPARTS=0 -DSTALLED
 
 if [ "${LAPSE_LONG:-}" ]; then
 	big=(-DSAFETY -DCOLLAPSE -O2)

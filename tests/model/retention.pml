@@ -36,6 +36,10 @@
 #define REPLAY_SKIPS_INTENT 3	 /* a mount takes a hold that was being placed for placed */
 #define KEY_BEFORE_REWRAP 4	 /* a hold's key goes when headers are rewritten, not when they are on disk */
 #define UNSEEN_CREATE 5		 /* a hold does not wait for files that are being made */
+#define LIFT_BEFORE_DURABLE 7	 /* the barrier is lifted above epochs whose headers are rewritten, and not on disk */
+#define UNSEEN_REWRAP 8		 /* a policy moves a key that a pass has not looked at below where the barrier was lifted to */
+#define NEVER_LIFTED 10		 /* the barrier stays until every file is held */
+#define LIFT_FOR_NEW_HOLD 9	 /* the pass of one hold lifts the barrier of another that it does not know */
 #define SWEEP_BY_CLOCK 6	 /* the sweeper goes by the header and the clock, not by holds that are being placed and what the anchor has passed */
 
 #define ABSENT 0
@@ -107,13 +111,19 @@ bool mounted = true;
 bool making;	    /* a file is between the decision about its class and holds, and its place in the catalogue */
 header made;
 bool creates, deletes;
+byte cleared;	    /* the epoch up to which a pass looks, to lift the barrier, or has looked; 0: none does */
+byte window;	    /* the files that it comes to, as bits */
 
 /* What people were told: until when a file is to live, and under which holds. Ghosts: the program does not have them. */
 byte promised[FILES];
 byte promised_hold[FILES];
 
 #define bit_of(n) (1 << ((n) - 1))
+#ifdef STALLED
+#define matches(n, f) ((f) == 0)
+#else
 #define matches(n, f) ((n) == 1 || (f) == 0) /* hold 1: all files; hold 2: file 0 */
+#endif
 #define first_of(set) (((set) & 1) -> 1 : 2)
 
 #define derivable(h, a) (h.kind == EPOCH -> h.e >= a.next : (a.keys & bit_of(h.e)) != 0)
@@ -209,6 +219,14 @@ inline check()
 }
 
 /* Nothing is left to do: whatever happened before, it was brought to its end. */
+#ifdef STALLED
+/* A hold that is on its way for ever keeps its own file, and nothing else. */
+inline check_end()
+{
+	assert(mounted && now == LAST && cache[1].there == UNLINKED && mem.next >= LAST - 1);
+	assert(!promised_hold[0] || hold[1] == ACTIVE)
+}
+#else
 inline check_end()
 {
 	assert(mounted && now == LAST && mem.next == LAST);
@@ -235,7 +253,14 @@ inline check_end()
 	od;
 	x = 0
 }
+#endif
 
+/* The pass comes to every file; or, to show that shredding goes on meanwhile, never to the one that is to be held. */
+#ifdef STALLED
+#define comes_to(f) ((f) != 0)
+#else
+#define comes_to(f) true
+#endif
 #define anchor_free (mounted && !writing)
 #define is_placing(n) (hold[n] == KEYED || hold[n] == READY || hold[n] == ACTIVE)
 #define placing (is_placing(1) || is_placing(2))
@@ -259,6 +284,35 @@ inline check_end()
 #define all_durable (all_cached && as_wanted(disk[0], 0) && as_wanted(disk[1], 1) && as_wanted(disk[2], 2))
 #define policy_durable \
 	(by_policy(disk[0]) && by_policy(disk[1]) && by_policy(disk[2]) && by_policy(cache[0]) && by_policy(cache[1]) && by_policy(cache[2]))
+#endif
+
+/* Holds are being placed, and all of them are known to the pass. */
+#define half_added(n) (hold[n] == KEYED || hold[n] == READY)
+#define at_work (mem.barrier != NEVER && (hold[1] == ACTIVE || hold[2] == ACTIVE))
+#if FAULT == LIFT_FOR_NEW_HOLD
+#define may_lift at_work
+#elif FAULT == NEVER_LIFTED
+#define may_lift false
+#else
+#define may_lift (at_work && !half_added(1) && !half_added(2))
+#endif
+#if FAULT == LIFT_BEFORE_DURABLE
+#define looked_at(f) as_wanted(cache[f], f)
+#else
+#define looked_at(f) (as_wanted(cache[f], f) && as_wanted(disk[f], f))
+#endif
+#define in_window(f) (cache[f].there == THERE && effective(cache[f]) - 1 < cleared)
+#define seen_in_window(f) (!(window & (1 << (f))) || looked_at(f))
+#if FILES == 2
+#define window_done (seen_in_window(0) && seen_in_window(1))
+#else
+#define window_done (seen_in_window(0) && seen_in_window(1) && seen_in_window(2))
+#endif
+/* fs/store/hold_barrier.c hold_bars */
+#if FAULT == UNSEEN_REWRAP
+#define bars(h) false
+#else
+#define bars(h) (placing && h.kind == EPOCH && effective(h) < h.d && effective(h) - 1 < cleared)
 #endif
 
 #if FAULT == ADVANCE_BEFORE_DURABLE
@@ -292,7 +346,11 @@ inline check_end()
 inline start_file(f)
 {
 	cache[f].there = THERE;
+#ifdef STALLED
+	cache[f].d = (f == 1 -> 1 : LAST);
+#else
 	cache[f].d = (f == 1 -> 2 : 1);
+#endif
 	cache[f].kind = EPOCH;
 	cache[f].e = cache[f].d - 1;
 	copy_header(disk[f], cache[f]);
@@ -309,7 +367,11 @@ inline start()
 	mem.barrier = NEVER;
 	mem.policy_barrier = NEVER;
 	copy_anchor(written, mem);
+#ifdef STALLED
+	wanted[1] = true;
+#else
 	if :: wanted[1] = true; if :: unwanted[1] = true :: skip fi :: skip fi;
+#endif
 #if PARTS & TWO_HOLDS
 	if :: wanted[2] = true; if :: unwanted[2] = true :: skip fi :: skip fi;
 #endif
@@ -330,6 +392,29 @@ inline start()
 inline update_begin()
 {
 	writing = true /* anchor_update: memory first */
+}
+
+/* fs/store/hold_barrier.c hold_barriers_asked: what passes of before know does not count any more */
+inline overtake()
+{
+#if FAULT != LIFT_FOR_NEW_HOLD
+	cleared = 0;
+	window = 0
+#else
+	skip
+#endif
+}
+
+inline look_ahead()
+{
+	window = 0;
+	x = 0;
+	do
+	:: x < FILES && in_window(x) -> window = window | (1 << x); x++
+	:: x < FILES && !in_window(x) -> x++
+	:: x == FILES -> break
+	od;
+	x = 0
 }
 
 inline saved(n)
@@ -446,6 +531,8 @@ inline crash()
 	made.there = 0; made.d = 0; made.seen = 0; made.holds = 0; made.kind = 0; made.e = 0;
 	hold[1] = IDLE;
 	hold[2] = IDLE;
+	cleared = 0;
+	window = 0;
 	policy = POLICY_IDLE;
 	mounted = false
 }
@@ -480,6 +567,10 @@ inline mount()
 	:: applied && !(change == EARLIER || mem.policy_barrier != NEVER) -> policy = POLICY_DONE
 	:: !applied -> policy = POLICY_IDLE
 	fi;
+	if
+	:: placing -> mem.barrier = barrier_for_hold; update_begin() /* its pass begins anew */
+	:: else -> skip
+	fi;
 	mounted = true
 }
 
@@ -511,17 +602,20 @@ inline mount()
 /* … then add_key: key and barrier, in one write of the anchor … */
 #define HOLD_KEY(n) \
 	:: anchor_free && hold[n] == ASKED -> \
-		hold[n] = KEYED; mem.keys = mem.keys | bit_of(n); \
-		if :: mem.barrier == NEVER -> mem.barrier = barrier_for_hold :: else -> skip fi; \
+		hold[n] = KEYED; mem.keys = mem.keys | bit_of(n); mem.barrier = barrier_for_hold; \
 		update_begin()
 /* … then hold_insert, with `doing` held, so with no file half made: it is in force */
-#define HOLD_ACTIVATE(n) :: mounted && hold[n] == READY && nobody_making -> hold[n] = ACTIVE; promise_hold(n)
+#define HOLD_ACTIVATE(n) :: mounted && hold[n] == READY && nobody_making -> hold[n] = ACTIVE; overtake(); promise_hold(n)
+/* fs/store/hold_work.c look_ahead: up to which epoch, when nobody is half way (hold_settle) … */
+#define LOOK :: mounted && at_work && cleared <= mem.barrier && mem.barrier < LAST -> cleared = mem.barrier + 1; look_ahead()
+/* … and when that is on disk, fs/store/hold_barrier.c lift_barriers */
+#define LIFT :: anchor_free && may_lift && cleared > mem.barrier && window_done -> mem.barrier = cleared; update_begin()
 /* fs/store/hold_work.c work_file: change (hold_wanted), or sweep_unlink */
-#define REWRAP(f) :: mounted && !as_wanted(cache[f], f) -> rewrap(f)
+#define REWRAP(f) :: mounted && !as_wanted(cache[f], f) && comes_to(f) -> rewrap(f)
 /* fs/store/hold_work.c placed, after syncfs */
 #define HOLD_PLACED(n) :: mounted && hold[n] == ACTIVE && may_clear -> object[n] = PLACED; hold[n] = SETTLED
 /* fs/store/hold_work.c hold_barriers_clear */
-#define CLEAR :: anchor_free && mem.barrier != NEVER && !placing -> mem.barrier = NEVER; update_begin()
+#define CLEAR :: anchor_free && mem.barrier != NEVER && !placing -> mem.barrier = NEVER; overtake(); update_begin()
 /* fs/store/hold_admin.c let_go */
 #define HOLD_RELEASE(n) \
 	:: mounted && unwanted[n] && hold[n] == SETTLED && nobody_making -> \
@@ -542,7 +636,7 @@ inline mount()
 #define POLICY_APPLY \
 	:: mounted && policy == POLICY_READY && nobody_making -> applied = true; applied_at = now; policy = POLICY_JOB; promise_policy()
 /* fs/store/review.c review_row: follow */
-#define POLICY_REWRAP(f) :: mounted && policy == POLICY_JOB && !by_policy(cache[f]) -> rewrap_policy(f)
+#define POLICY_REWRAP(f) :: mounted && policy == POLICY_JOB && !by_policy(cache[f]) && !bars(cache[f]) -> rewrap_policy(f)
 /* fs/store/review.c pass_once, after syncfs: drop_barrier */
 #define POLICY_FINISH \
 	:: anchor_free && policy == POLICY_JOB && policy_durable -> \
@@ -566,7 +660,7 @@ active proctype lapse()
 		TICK PASS SAVE
 		SYNC(0) SYNC(1) SWEEP(0) SWEEP(1) UNLINK(0) MAKE MADE
 		HOLD_ASK(1) HOLD_ASK(2) HOLD_KEY(1) HOLD_KEY(2) HOLD_ACTIVATE(1) HOLD_ACTIVATE(2)
-		REWRAP(0) REWRAP(1) HOLD_PLACED(1) HOLD_PLACED(2) CLEAR
+		LOOK LIFT REWRAP(0) REWRAP(1) HOLD_PLACED(1) HOLD_PLACED(2) CLEAR
 		HOLD_RELEASE(1) HOLD_RELEASE(2) HOLD_DROP(1) HOLD_DROP(2) HOLD_FORGET(1) HOLD_FORGET(2)
 		POLICY_ASK POLICY_APPLY POLICY_REWRAP(0) POLICY_REWRAP(1) POLICY_FINISH POLICY_CLEAR
 #if FILES > 2
