@@ -54,6 +54,15 @@ static void load_end(struct catalogue *c)
 	pthread_mutex_unlock(&c->near_lock);
 }
 
+/* What was put is no older than what the table has; what was loaded before is no newer. Of what waits for another attempt that is not known: the table's comes in
+ * its stead if it is another, and comes sooner. */
+static bool goes_before(const struct near_entry *had, int64_t due, const uint8_t *body, size_t len)
+{
+	if (!had || had->kind == NEAR_LOADED)
+		return true;
+	return had->kind == NEAR_RETRY && due < had->due && (had->len != len || memcmp(had->body, body, len) != 0);
+}
+
 static void load_row(void *ctx, const struct pack_row *packed)
 {
 	struct catalogue *c = ctx;
@@ -74,9 +83,7 @@ static void load_row(void *ctx, const struct pack_row *packed)
 	}
 	size_t len = row_encode(&row, body);
 	pthread_mutex_lock(&c->near_lock);
-	/* What was put is no older than this; what was loaded before is no newer. */
-	const struct near_entry *had = near_find(&c->near, row.place);
-	if ((!had || had->kind == NEAR_LOADED) && near_put(&c->near, row.place, due, NEAR_LOADED, body, len))
+	if (goes_before(near_find(&c->near, row.place), due, body, len) && near_put(&c->near, row.place, due, NEAR_LOADED, body, len))
 		atomic_store(&c->lost, true);
 	catalogue_head_moved(c);
 	pthread_mutex_unlock(&c->near_lock);

@@ -184,6 +184,27 @@ Test(catalogue, retry_comes_again_unless_put_anew)
 	catalogue_close(c);
 }
 
+/* What was put while it was being worked on lies beyond the horizon, and what was taken is put off for longer than that. */
+Test(catalogue, a_row_that_is_put_off_hides_no_newer_one)
+{
+	struct catalogue *c = open_it();
+	struct catalogue_row out[8];
+	cr_assert_eq(catalogue_due(c, NOW, out, 8), 0);
+	put(c, 1, NOW);
+	put(c, 2, NOW);
+	cr_assert_eq(catalogue_due(c, NOW, out, 8), 2);
+	put(c, out[0].generation, NOW + 3 * HOUR);
+	for (int i = 0; i < 2; i++)
+		catalogue_retry(c, &out[i], NOW + DAY);
+	cr_assert_eq(catalogue_flush(c), 0);
+	cr_assert_eq(catalogue_due(c, NOW + 4 * HOUR, out, 8), 1);
+	cr_assert_eq(out[0].expires_at, NOW + 3 * HOUR);
+	cr_assert_eq(catalogue_due(c, NOW + 4 * HOUR, out, 8), 0);
+	cr_assert_eq(catalogue_due(c, NOW + DAY, out, 8), 1);
+	cr_assert_eq(out[0].expires_at, NOW);
+	catalogue_close(c);
+}
+
 Test(catalogue, overdue_rows_come_after_reopening)
 {
 	struct catalogue *c = open_it();
