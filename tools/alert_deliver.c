@@ -24,6 +24,7 @@
 
 #define JOURNAL       "/run/systemd/journal/socket"
 #define SYSLOG        "/dev/log"
+#define NOGROUP       65534 /* in place of root's */
 #define RUNNING_MAX   4
 #define WAITING_MAX   64
 #define COMMAND_MS    10000 /* then it is killed */
@@ -200,7 +201,7 @@ static bool may_be_run(struct deliverer *d)
 		return true;
 	if (d->setup.uid == 0 || account_groups(d->setup.uid, &group, &count) || program_file_stat(AT_FDCWD, d->argument[0], &f))
 		return false;
-	d->gid = group[0];
+	d->gid = group[0] ? group[0] : NOGROUP;
 	return program_file_state(&f) == PROGRAM_VALID;
 }
 

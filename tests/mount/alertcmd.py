@@ -14,6 +14,7 @@ seen = {
     "argv": sys.argv[2:],
     "environment": [k for k in os.environ if k != "LC_CTYPE"],  # which python sets itself
     "uid": [int(n) for n in status["Uid"].split()],
+    "gid": [int(n) for n in status["Gid"].split()],
     "groups": status["Groups"].split(),
     "capabilities": [status[k] for k in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")],
     "no-new-privs": status["NoNewPrivs"],
