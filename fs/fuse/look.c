@@ -3,8 +3,10 @@
 #include "base/helper.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #define MAPS_BYTES    (1 << 20)
 #define MAPPED_MAX    2048
@@ -32,12 +34,42 @@ static char *read_all(int dir, const char *name)
 	return n == 0 && len ? steal_ptr(&text) : NULL;
 }
 
+/* Whether the kernel tells the likes of us what is mapped at all: then it does of ourselves. */
+static bool tells_mapped(void)
+{
+	cleanup_fd int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_free char *maps = self < 0 ? NULL : read_all(self, "maps");
+	struct program_file f;
+	unsigned long from, to;
+	char name[64];
+
+	if (!maps || sscanf(maps, "%lx-%lx", &from, &to) != 2)
+		return false;
+	snprintf(name, sizeof(name), "map_files/%lx-%lx", from, to);
+	return program_file_stat(self, name, &f) != -EPERM;
+}
+
+/* Who serves a filesystem with FUSE, which any user may, says of its files what he likes, and shows them to whom he likes. */
+static enum program_state mapped_file(int dir, const char *name)
+{
+	cleanup_fd int fd = openat(dir, name, O_PATH | O_CLOEXEC);
+	struct program_file f;
+	struct statfs fs;
+	struct stat link;
+
+	if (fd < 0)
+		return fstatat(dir, name, &link, AT_SYMLINK_NOFOLLOW) ? PROGRAM_VALID /* unmapped meanwhile */ : PROGRAM_UNREADABLE;
+	if (fstatfs(fd, &fs) || fs.f_type == FUSE_SUPER_MAGIC || program_file_of(fd, &f))
+		return PROGRAM_PRELOADED;
+	f.links = 1;
+	return program_file_state(&f) == PROGRAM_VALID ? PROGRAM_VALID : PROGRAM_PRELOADED;
+}
+
 static enum program_state mapped(uint32_t pid)
 {
 	char name[80];
 	cleanup_free char *maps = NULL;
 	cleanup_fd int dir = -1;
-	struct program_file f;
 	unsigned files = 0;
 
 	snprintf(name, sizeof(name), "/proc/%u", pid);
@@ -45,6 +77,8 @@ static enum program_state mapped(uint32_t pid)
 	maps = dir < 0 ? NULL : read_all(dir, "maps");
 	if (!maps)
 		return PROGRAM_UNREADABLE;
+	if (!tells_mapped())
+		return PROGRAM_VALID;
 	for (char *line = maps; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
 		unsigned long from, to, inode;
 		char rights[5];
@@ -56,15 +90,9 @@ static enum program_state mapped(uint32_t pid)
 		if (++files > MAPPED_MAX)
 			return PROGRAM_UNREADABLE;
 		snprintf(name, sizeof(name), "map_files/%lx-%lx", from, to);
-		errint_t error = program_file_stat(dir, name, &f);
-
-		if (error == -EPERM || error == -EACCES)
-			return PROGRAM_VALID; /* of this the kernel tells privileged processes alone */
-		if (error)
-			continue; /* unmapped meanwhile */
-		f.links = 1;
-		if (program_file_state(&f) != PROGRAM_VALID)
-			return PROGRAM_PRELOADED;
+		enum program_state state = mapped_file(dir, name);
+		if (state != PROGRAM_VALID)
+			return state;
 	}
 	return PROGRAM_VALID;
 }

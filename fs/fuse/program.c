@@ -11,7 +11,6 @@
 
 #define BELIEVED_SECONDS 10
 #define OTHER_SECONDS	 2
-#define LOOKING_MAX	 4 /* a process can make whoever reads its mappings wait */
 #define STATUS_BYTES	 1024
 
 static bool believed(const struct program *p)
@@ -77,14 +76,18 @@ static enum program_state state_of(struct subjects *s, int dir, const struct pro
 }
 
 /* What takes reading: only of programs that a rule would believe. */
-static enum program_state inspect(struct subjects *s, int dir, uint32_t pid, unsigned needs, struct program *p)
+static enum program_state inspect(struct subjects *s, int dir, const struct subject_query *q, struct program *p)
 {
-	enum program_state state = PROGRAM_UNREADABLE;
+	enum program_state state;
+	int turn = turn_take(&s->turns, q->uid);
 
-	if (atomic_fetch_add(&s->looking, 1) < LOOKING_MAX)
-		state = look_mapped(pid);
-	atomic_fetch_sub(&s->looking, 1);
-	if (state == PROGRAM_VALID && (needs & NEED_DIGEST) && !digest_make(s, dir, p))
+	if (turn < 0) {
+		p->looked_at = 0; /* it was not: the next request asks again */
+		return PROGRAM_UNREADABLE;
+	}
+	state = look_mapped(q->pid);
+	turn_give(&s->turns, turn);
+	if (state == PROGRAM_VALID && (q->needs & NEED_DIGEST) && !digest_make(s, dir, p))
 		state = PROGRAM_UNREADABLE;
 	return state;
 }
@@ -111,7 +114,7 @@ bool program_look(struct subjects *s, const struct subject_query *q, struct prog
 		return true;
 	if (q->at_once)
 		return false;
-	ret->state = inspect(s, dir, q->pid, q->needs, ret);
+	ret->state = inspect(s, dir, q, ret);
 	if (program_file_stat(dir, "exe", &after) || !program_file_same(&after, &ret->file))
 		ret->state = PROGRAM_UNREADABLE;
 	return true;

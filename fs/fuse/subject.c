@@ -31,6 +31,7 @@ errint_t subjects_new(struct subjects **ret)
 		s->own = (struct program_file){.inode = 0};
 	s->sees_namespace = !program_file_stat(s->proc_fd, "self/ns/user", &s->namespace);
 	pthread_mutex_init(&s->lock, NULL);
+	turns_init(&s->turns);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->renewed, &monotonic);
@@ -65,6 +66,7 @@ void subjects_free(struct subjects *s)
 	known_free(s->known);
 	pthread_cond_destroy(&s->renewed);
 	pthread_mutex_destroy(&s->lock);
+	turns_destroy(&s->turns);
 	close(s->proc_fd);
 	free(s);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fuse/subject.h"
+#include "fuse/turns.h"
 #include "store/program_file.h"
 
 #include <pthread.h>
@@ -70,6 +71,7 @@ struct subjects {
 	struct program_file namespace; /* of users, our own */
 	struct program_file own;       /* what we run, and the helper */
 	struct shard shard[SHARDS];
+	struct turns turns; /* of those that read the mappings of a process, which it can make wait */
 
 	pthread_mutex_t lock; /* the rest; a leaf */
 	_Atomic uint64_t generation;
@@ -81,7 +83,6 @@ struct subjects {
 	pthread_cond_t renewed;
 	struct digest digest[DIGESTS];
 	unsigned next_digest;
-	_Atomic unsigned looking; /* threads that read the mappings of a process */
 };
 
 int64_t subject_now(void); /* monotonic seconds, never 0 */

@@ -30,6 +30,11 @@ errint_t program_file_stat(int dir_fd, const char *path, struct program_file *re
 	return file_stat(dir_fd, path, 0, ret);
 }
 
+errint_t program_file_of(int fd, struct program_file *ret)
+{
+	return file_stat(fd, "", AT_EMPTY_PATH, ret);
+}
+
 enum program_state program_file_state(const struct program_file *f)
 {
 	if (f->links == 0)
@@ -53,7 +58,7 @@ errint_t program_file_hash(int dir_fd, const char *path, const struct program_fi
 	do
 		sha256_add(&s, piece, (size_t)n);
 	while ((n = read(fd, piece, PIECE)) > 0);
-	if (n < 0 || file_stat(fd, "", AT_EMPTY_PATH, &now))
+	if (n < 0 || program_file_of(fd, &now))
 		return -errno;
 	sha256_end(&s, ret);
 	return program_file_same(&now, f) ? 0 : -ESTALE;

@@ -13,6 +13,8 @@ struct program_file {
 };
 /* Of the file at `path`, links followed, without asking a server of files about it. -errno. */
 errint_t program_file_stat(int dir_fd, const char *path, struct program_file *ret);
+/* Of an open one, O_PATH is enough. */
+errint_t program_file_of(int fd, struct program_file *ret);
 static inline bool program_file_same(const struct program_file *a, const struct program_file *b)
 {
 	return a->device == b->device && a->inode == b->inode && a->changed_ns == b->changed_ns && a->size == b->size;

@@ -10,7 +10,8 @@ mkdir -m 777 "$TEST_TMP/home"
 HOME_=$TEST_TMP/home
 
 cat >"$TEST_TMP/viewer.c" <<'E'
-/* viewer FILE | then PROGRAM FILE | thread FILE | ring FILE | sqpoll FILE | wait FILE: shows FILE in some way; `then` becomes PROGRAM afterwards. */
+/* viewer FILE | then PROGRAM FILE | thread FILE | ring FILE | sqpoll FILE | wait FILE: shows FILE in some way; `then` becomes PROGRAM afterwards.
+ * many FILE: opens it in THREADS threads that have not asked before, at once; shows it if all of them may. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -34,6 +35,33 @@ static int show(int fd)
 static void *thread(void *path)
 {
 	return (void *)(long)open(path, O_RDONLY);
+}
+
+#define THREADS 32
+static pthread_barrier_t all_there;
+
+static void *one_of_many(void *path)
+{
+	pthread_barrier_wait(&all_there);
+	return thread(path);
+}
+
+static int many(const char *path)
+{
+	pthread_t t[THREADS];
+	int refused = 0;
+	void *fd;
+
+	pthread_barrier_init(&all_there, 0, THREADS);
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&t[i], 0, one_of_many, (void *)path);
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(t[i], &fd);
+		refused += (long)fd < 0;
+	}
+	if (refused)
+		return fprintf(stderr, "%d of %d threads were refused\n", refused, THREADS), 1;
+	return show((long)fd);
 }
 
 /* By a worker of the ring, or by a thread of the kernel that takes from it. */
@@ -75,6 +103,8 @@ int main(int argc, char **argv)
 		pthread_join(t, &fd);
 		return show((long)fd);
 	}
+	if (IS("many"))
+		return many(path);
 	if (IS("ring"))
 		return show(ring_open(path, 0));
 	if (IS("sqpoll"))
@@ -191,6 +221,20 @@ expect_log 'refused: uid'
 archive_new "$TEST_TMP/policy.ini"
 service_new system.slice/lapse-svc.service
 
+# A filesystem of the user's own, into which not even root sees.
+OWN=$HOME_/own
+own() { as t1 env HOME="$HOME_" XDG_RUNTIME_DIR="$HOME_/run" XDG_STATE_HOME="$HOME_/state" "$@"; }
+own mkdir -m 700 "$HOME_/run"
+own sh -c "umask 077; head -c 32 /dev/urandom >$HOME_/key"
+at_end chmod "$(stat -c %a /dev/fuse)" /dev/fuse
+at_end umount -lq "$OWN"
+chmod 666 /dev/fuse
+own "$LAPSE" init "$OWN" --key-file "$HOME_/key" --no-recovery-key --expire-after 30d >"$TEST_TMP/init.own"
+own "$LAPSE" mount "$OWN" --key-file "$HOME_/key"
+own cp "$HOME_/lib.so" "$OWN/lib.so"
+own chmod 755 "$OWN/lib.so"
+! ls "$OWN" >/dev/null 2>&1 || die "root sees into the user's own filesystem"
+
 SEEN=$TEST_TMP/seen
 # What the newest record of an open says of the program.
 said() {
@@ -215,6 +259,7 @@ attack() {
 	said valid
 	may "$BIN/exact" "$F"
 	may "$BIN/viewer" thread "$F"
+	for i in 1 2 3; do may "$BIN/viewer" many "$F"; done
 	if [ "$(cat /proc/sys/kernel/io_uring_disabled 2>/dev/null || echo 0)" = 0 ]; then
 		may "$BIN/viewer" ring "$F"
 		may "$BIN/viewer" sqpoll "$F"
@@ -264,6 +309,7 @@ attack() {
 	as t1 mkdir -p "$HOME_/libs"
 	as t1 cp "$(ldd "$BIN/viewer" | grep -o '/[^ ]*libc\.so[^ ]*')" "$HOME_/libs/"
 	may_not preloaded env LD_LIBRARY_PATH="$HOME_/libs" "$BIN/viewer" "$F"
+	may_not preloaded env LD_PRELOAD="$OWN/lib.so" "$BIN/viewer" "$F"
 	may_not interpreter "$LD" "$BIN/viewer" "$F"
 	may_not interpreter "$LD" --preload "$HOME_/lib.so" "$BIN/viewer" "$F"
 
@@ -341,3 +387,4 @@ done
 for j in "${jobs[@]}"; do wait "$j" || die "a reader waits, or is refused"; done
 may "$BIN/viewer" "$F"
 umount_archive
+own "$LAPSE" umount "$OWN"
