@@ -116,8 +116,13 @@ static void *reply_all(void *arg)
 
 	pthread_setname_np(pthread_self(), "lapse-reply");
 	while ((j = queue_take(&p->done))) {
+		struct session *s = j->session;
+		unsigned throttled = j->throttled;
+
 		answer(j);
 		put_back(p, j);
+		if (throttled)
+			throttle_done(s, throttled);
 	}
 	return NULL;
 }
@@ -131,8 +136,8 @@ static void pool_free(struct pool *p)
 errint_t pool_start(unsigned workers, size_t entries, struct pool **ret)
 {
 	/* One more than the ring has entries: an entry may bring its next request before the replier has put its
-	 * job back. */
-	size_t count = entries + 1;
+	 * job back; so may the throttle. */
+	size_t count = entries + 1 + 2 * THROTTLED_MAX;
 	struct pool *p = calloc(1, sizeof(*p) + workers * sizeof(p->worker[0]));
 
 	if (!p)
@@ -204,10 +209,14 @@ void dispatch_answer(struct job *j)
 {
 	struct pool *p = j->session->pool;
 
-	if (j->uring && p)
-		queue_put(&p->done, keep(p, j));
-	else
-		answer(j);
+	queue_put(&p->done, keep(p, j));
+}
+
+void dispatch_again(const struct job *j)
+{
+	struct pool *p = j->session->pool;
+
+	queue_put(&p->todo, keep(p, j));
 }
 
 /* A thread of /dev/fuse may wait, there are enough of them; a ring thread serves a processor and may not. */
@@ -237,7 +246,7 @@ void dispatch(fuse_req_t req, enum session_op op, struct job *j)
 	j->began_ns = latency_begin(op);
 	atomic_fetch_add_explicit(&c->requests[op], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(j->uring ? &c->by_uring : &c->by_device, 1, memory_order_relaxed);
-	j->may_wait = !j->uring || !s->pool;
+	j->may_wait = !j->uring || !s->hands_off;
 	if (!j->may_wait && would_wait(j))
 		j->put_off = true;
 	else

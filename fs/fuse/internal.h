@@ -16,6 +16,7 @@
 
 #define MAX_REQUEST (1u << 20) /* max_read, max_write */
 #define RING_DEPTH  32
+#define THROTTLED_MAX (RING_DEPTH / 4) /* opens put off at once, also while they are run again */
 #define CACHE_SECONDS \
 	3600.0 /* of names and attributes: nobody else writes the store, and the daemon invalidates what it changes */
 
@@ -37,6 +38,7 @@ struct job {
 	bool put_off;	   /* run() has done nothing: it would have to wait where it may not, and runs again on a worker */
 	bool held;	   /* it is answered later: see throttle.c and making.c */
 	int64_t held_since_ns; /* CLOCK_MONOTONIC; 0: it never was */
+	unsigned throttled;    /* what throttle_done() wants to know of it; 0: it is not run again */
 	errint_t error;
 
 	/* The request. Names and data lie in the request's memory: with /dev/fuse it is gone when the handler
@@ -84,7 +86,7 @@ enum asker {
 bool job_asker(struct job *j, enum asker asker, struct caller *c, struct who *who);
 
 struct pool;
-/* Starts workers and the replier. For `entries` jobs that can be outstanding at once. */
+/* Starts workers and the replier. For `entries` jobs of rings that can be outstanding at once, and those that are throttled. */
 errint_t pool_start(unsigned workers, size_t entries, struct pool **ret);
 /* After the last request. Lets the queue run dry. NULL is fine. */
 void pool_stop(struct pool *p);
@@ -120,13 +122,17 @@ bool notifier_stop(struct session *s);
 
 errint_t throttle_start(struct session *s);
 void throttle_end(struct session *s);  /* those that are put off are answered, and no more are */
-void throttle_stop(struct session *s); /* and its thread has ended */
+void throttle_stop(struct session *s); /* and its thread has ended; workers may still ask to have one put off */
+void throttle_free(struct session *s); /* once they have ended */
 /* How many ms this one may still be put off. */
 int64_t throttle_patience(const struct job *j);
 /* Runs it again after so long; it is not answered until then. False: it cannot be put off. */
 bool throttle_hold(struct job *j, const struct subject *who, int64_t wait_ms);
-/* dispatch.c: answers a job that has run elsewhere. */
+/* It has been answered. */
+void throttle_done(struct session *s, unsigned throttled);
+/* dispatch.c: answers a job that was put off; has a worker run it. */
 void dispatch_answer(struct job *j);
+void dispatch_again(const struct job *j);
 
 /* ---- making.c: what a file's maker writes, and others read -------------------------------------- */
 
@@ -247,7 +253,8 @@ struct session {
 	struct fuse_session *se;
 	dev_t device; /* of the mount */
 	bool store_attached, controlled;
-	struct pool *pool; /* NULL: nothing is handed off */
+	struct pool *pool;
+	bool hands_off;	/* requests of a ring to it, not only what was put off */
 	struct buffers *buffers;
 	struct subjects *subjects;
 	struct file_shard files[FILE_SHARDS];

@@ -16,8 +16,9 @@ static errint_t start_pool(struct session *s)
 {
 	size_t entries = (size_t)get_nprocs_conf() * RING_DEPTH;
 
-	if (!s->options.want_uring)
-		return 0;
+	s->hands_off = s->options.want_uring;
+	if (!s->hands_off)
+		return pool_start(THROTTLED_MAX, 0, &s->pool);
 	return pool_start(s->memory_backed ? WORKERS_MEMORY : WORKERS_DISK, entries, &s->pool);
 }
 
@@ -109,6 +110,7 @@ static void take_down(struct session *s)
 	throttle_stop(s);
 	making_stop(s);
 	pool_stop(s->pool);
+	throttle_free(s);
 	lockout_stop(s);
 	if (s->options.stopping)
 		s->options.stopping(s->options.ctx);

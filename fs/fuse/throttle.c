@@ -4,17 +4,17 @@
 #include <string.h>
 #include <time.h>
 
-/* Opens that are put off because a budget throttles. Nobody waits for them: they lie here, and a thread of their own tries each again when its time has come. Each keeps
+/* Opens that are put off because a budget throttles. Nobody waits for them: they lie here, and a thread hands each to a worker when its time has come. Each keeps
  * an entry of a ring from other requests, so there are few of them: a quarter of one processor's, and one for each reader. Beyond that the budget refuses. */
 
 #define THROTTLE_NAME "lapse-throttle"
-#define WAITING_MAX   (RING_DEPTH / 4)
 #define WAIT_MS	      5000
 #define MS	      INT64_C(1000000)
 
 struct waiting {
 	struct job job;
-	int64_t at_ns; /* CLOCK_MONOTONIC; 0: free */
+	int64_t at_ns; /* CLOCK_MONOTONIC; 0: not waiting */
+	bool handed_on; /* and not answered */
 	uint32_t uid, login_uid;
 };
 
@@ -23,7 +23,7 @@ struct throttle {
 	pthread_t thread;
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t changed;
-	struct waiting slot[WAITING_MAX];
+	struct waiting slot[THROTTLED_MAX];
 	bool stop;
 };
 
@@ -52,26 +52,29 @@ int64_t throttle_patience(const struct job *j)
 bool throttle_hold(struct job *j, const struct subject *who, int64_t wait_ms)
 {
 	struct throttle *t = j->session->throttle;
-	struct waiting *free_slot = NULL;
+	struct waiting *free_slot = NULL, *own = NULL;
 	bool taken = false;
 
 	if (!t)
 		return false;
 	pthread_mutex_lock(&t->lock);
-	for (size_t i = 0; i < WAITING_MAX; i++) {
+	if (j->throttled)
+		own = &t->slot[j->throttled - 1];
+	for (size_t i = 0; i < THROTTLED_MAX; i++) {
 		struct waiting *w = &t->slot[i];
 
-		if (!w->at_ns)
-			free_slot = w;
-		else
+		if (w->at_ns)
 			taken |= is_same(w, who);
+		else if (!w->handed_on)
+			free_slot = w;
 	}
-	bool held = free_slot && !taken && !t->stop;
+	own = own ? own : free_slot;
+	bool held = own && !taken && !t->stop;
 	if (held) {
 		int64_t now = now_ns();
 
 		j->held_since_ns = j->held_since_ns ? j->held_since_ns : now;
-		*free_slot = (struct waiting){.job = *j, .at_ns = now + wait_ms * MS, .uid = who->uid, .login_uid = who->login_uid};
+		*own = (struct waiting){.job = *j, .at_ns = now + wait_ms * MS, .uid = who->uid, .login_uid = who->login_uid};
 		pthread_cond_signal(&t->changed);
 	}
 	pthread_mutex_unlock(&t->lock);
@@ -79,12 +82,21 @@ bool throttle_hold(struct job *j, const struct subject *who, int64_t wait_ms)
 	return held;
 }
 
+void throttle_done(struct session *s, unsigned throttled)
+{
+	struct throttle *t = s->throttle;
+
+	pthread_mutex_lock(&t->lock);
+	t->slot[throttled - 1].handed_on = false;
+	pthread_mutex_unlock(&t->lock);
+}
+
 /* The slot whose time comes first. */
 static struct waiting *first(struct throttle *t)
 {
 	struct waiting *f = NULL;
 
-	for (size_t i = 0; i < WAITING_MAX; i++)
+	for (size_t i = 0; i < THROTTLED_MAX; i++)
 		if (t->slot[i].at_ns && (!f || t->slot[i].at_ns < f->at_ns))
 			f = &t->slot[i];
 	return f;
@@ -110,14 +122,16 @@ static bool take(struct throttle *t, struct job *ret, bool *ret_stopped)
 	}
 	if (f) {
 		*ret = f->job;
+		ret->throttled = (unsigned)(f - t->slot) + 1;
 		f->at_ns = 0;
+		f->handed_on = true;
 	}
 	*ret_stopped = t->stop;
 	pthread_mutex_unlock(&t->lock);
 	return f;
 }
 
-static void *try_again(void *arg)
+static void *keep_time(void *arg)
 {
 	struct throttle *t = arg;
 	struct job j;
@@ -126,13 +140,11 @@ static void *try_again(void *arg)
 	pthread_setname_np(pthread_self(), THROTTLE_NAME);
 	while (take(t, &j, &stopped)) {
 		j.held = false;
-		j.may_wait = true;
+		j.error = -EINTR;
 		if (stopped)
-			j.error = -EINTR;
-		else
-			op_table[j.op].run(&j);
-		if (!j.held)
 			dispatch_answer(&j);
+		else
+			dispatch_again(&j);
 	}
 	return NULL;
 }
@@ -151,7 +163,7 @@ errint_t throttle_start(struct session *s)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&t->changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	error = pthread_create(&t->thread, NULL, try_again, t);
+	error = pthread_create(&t->thread, NULL, keep_time, t);
 	if (error) {
 		free(t);
 		return -error;
@@ -180,6 +192,14 @@ void throttle_stop(struct session *s)
 		return;
 	throttle_end(s);
 	pthread_join(t->thread, NULL);
+}
+
+void throttle_free(struct session *s)
+{
+	struct throttle *t = s->throttle;
+
+	if (!t)
+		return;
 	s->throttle = NULL;
 	pthread_mutex_destroy(&t->lock);
 	pthread_cond_destroy(&t->changed);
