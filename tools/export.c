@@ -16,9 +16,11 @@
 
 #define FILES_NAME    "files"
 #define MANIFEST_NAME "manifest"
+#define WAITS_BYTES   32
 
 struct export {
 	const char *dest;
+	bool made; /* we made it */
 	int dest_fd, files_fd;
 	FILE *manifest;
 	struct progress progress;
@@ -93,6 +95,40 @@ static errint_t count_row(void *ctx, const struct ctl_line *l)
 	return 0;
 }
 
+static void request(struct ctl_request *q, const char *verb, const struct args *a)
+{
+	static const char *const options[] = {"reason", "class", "approved"};
+	ctl_request_begin(q, verb);
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (args_has(a, options[i]))
+			ctl_put(&q->line, options[i], args_value(a, options[i]));
+}
+
+static errint_t waits_row(void *ctx, const struct ctl_line *l)
+{
+	if (!strcmp(l->word, "waits"))
+		snprintf(ctx, WAITS_BYTES, "%s", ctl_str(l, "id"));
+	return 0;
+}
+
+/* Whether it may begin; else it waits for another person. */
+static int ask(struct target *t, const struct args *a)
+{
+	struct ctl_request q;
+	char waits[WAITS_BYTES] = "";
+	if (args_has(a, "approved"))
+		return EXIT_DONE;
+	request(&q, "export-ask", a);
+	int e = target_ask(t, &q, waits_row, waits);
+	if (e != EXIT_DONE || !*waits)
+		return e;
+	printf("Nothing is exported yet: it waits for approval, id %s, for 24 hours.\n"
+	       "Another person, one of the policy's approvers: lapse policy approve %s %s --reason TEXT\n"
+	       "Then you: lapse export %s %s --approved %s%s%s\n",
+		waits, waits, a->operand[0], a->operand[0], a->operand[1], waits, args_has(a, "class") ? " --class " : "", args_has(a, "class") ? args_value(a, "class") : "");
+	return EXIT_FINDING;
+}
+
 static int export(struct export *x, struct target *t, const struct args *a)
 {
 	struct ctl_request q;
@@ -104,10 +140,7 @@ static int export(struct export *x, struct target *t, const struct args *a)
 	int e = target_ask(t, &q, count_row, &files);
 	if (e != EXIT_DONE)
 		return e;
-	ctl_request_begin(&q, "export");
-	ctl_put(&q.line, "reason", args_value(a, "reason"));
-	if (args_has(a, "class"))
-		ctl_put(&q.line, "class", args_value(a, "class"));
+	request(&q, "export", a);
 	errint_t r = ctl_session_open(t->fd, t->archive, &q, &s, &f);
 	ctl_request_free(&q);
 	if (!r && ctl_stream_send(ctl_session_socket(s), line, strlen(line), &x->files_fd, 1) != (ssize_t)strlen(line))
@@ -127,7 +160,8 @@ static int open_dest(struct export *x, struct target *t)
 		return say_error("%s: the directory above it must exist", x->dest);
 	if (path_below(whole, t->daemon.archive) || path_below(whole, t->daemon.mountpoint))
 		return say_error("%s lies in the archive: what is exported is in plain, and belongs elsewhere", x->dest);
-	if (mkdir(whole, 0700) && errno != EEXIST)
+	x->made = !mkdir(whole, 0700);
+	if (!x->made && errno != EEXIST)
 		return say_error("%s: %s", x->dest, strerror(errno));
 	x->dest_fd = open(whole, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (x->dest_fd < 0)
@@ -140,19 +174,31 @@ static int open_dest(struct export *x, struct target *t)
 	return x->manifest && x->files_fd >= 0 ? EXIT_DONE : say_error("%s: %s", x->dest, strerror(errno));
 }
 
+/* Nothing came of it. */
+static void discard(struct export *x)
+{
+	unlinkat(x->dest_fd, MANIFEST_NAME ".part", 0);
+	if (!unlinkat(x->dest_fd, FILES_NAME, AT_REMOVEDIR) && x->made)
+		rmdir(x->dest);
+}
+
 static int export_run(const struct args *a)
 {
 	struct target t;
 	struct export x = {.dest = a->operand[1], .dest_fd = -1, .files_fd = -1};
 	const char *reason = args_value(a, "reason");
-	if (!reason || !*reason)
+	if (!args_has(a, "approved") && (!reason || !*reason))
 		return say_usage("an export needs a --reason, which goes on the record of each file");
 	int e = target_open(a, a->operand[0], "export", &t);
 	if (e != EXIT_DONE)
 		return e;
-	e = open_dest(&x, &t);
+	e = ask(&t, a);
+	if (e == EXIT_DONE)
+		e = open_dest(&x, &t);
 	if (e == EXIT_DONE)
 		e = export(&x, &t, a);
+	if (x.manifest && e == EXIT_ERROR && !x.files)
+		discard(&x);
 	if (x.manifest)
 		fclose(x.manifest);
 	if (x.files_fd >= 0)
@@ -166,6 +212,7 @@ static int export_run(const struct args *a)
 static const struct option_def options[] = {
 	{"class", 'c', "CLASS", "only files of this class"},
 	{"reason", '\0', "TEXT", "why, for the audit log"},
+	{"approved", '\0', "ID", "begin the one that was asked for and approved under this id, on the terms on which it was asked for"},
 	OPTIONS_END,
 };
 
@@ -176,7 +223,8 @@ const struct command command_export = {
 	.max = 2,
 	.summary = "Write what has not expired to DEST in plain, outside the budgets, each file on the record.",
 	.details = "The files lie in DEST/files; DEST/manifest, which is written last, has a line for each: path, id, size, blake2b-256, class, expires.\n"
-		   "Exit status: 1 if something could not be exported.",
+		   "Where the policy has approve = loosen or all, another person approves it first (lapse policy approve); then it begins once, within 24 hours, with --approved.\n"
+		   "Decoys are left out. Exit status: 1 if something could not be exported, or it waits.",
 	.options = {options, unlock_options},
 	.run = export_run,
 };

@@ -1,4 +1,4 @@
-/* policy_approve.c - policy pending and approve: changes of the policy that wait for a second person. */
+/* policy_approve.c - policy pending and approve: changes of the policy, and exports, that wait for a second person. */
 #include "tools/command.h"
 #include "tools/human.h"
 #include "tools/rows.h"
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { W_ID, W_ASKED, W_SINCE, W_UNTIL, W_EXPIRE, W_LONGER, W_LOOSENS, W_REASON };
+enum { W_ID, W_ASKED, W_SINCE, W_UNTIL, W_EXPIRE, W_LONGER, W_LOOSENS, W_APPROVED, W_REASON };
 
 static const struct column columns[] = {
 	[W_ID] = {"ID", .help = "what to approve it by"},
@@ -19,7 +19,8 @@ static const struct column columns[] = {
 	[W_UNTIL] = {"UNTIL", .help = "when it is forgotten"},
 	[W_EXPIRE] = {"EXPIRE", .right = true, .help = "files that become unreadable at once"},
 	[W_LONGER] = {"LONGER", .right = true, .help = "files that live longer"},
-	[W_LOOSENS] = {"LOOSENS", .help = "the first thing in which it does"},
+	[W_LOOSENS] = {"LOOSENS", .help = "the first thing in which it does, or what is to be exported"},
+	[W_APPROVED] = {"APPROVED", .help = "whether an export that has not begun is approved"},
 	[W_REASON] = {"REASON", .help = "why it was asked for"},
 };
 
@@ -35,6 +36,7 @@ static void waiting_row(struct table *t, const struct ctl_line *w)
 	table_number(t, W_EXPIRE, expiring, human_count((uint64_t)expiring, text));
 	table_number(t, W_LONGER, longer, human_count((uint64_t)longer, text));
 	table_text(t, W_LOOSENS, ctl_str(w, "why"));
+	table_text(t, W_APPROVED, ctl_num(w, "approved", 0) ? "yes" : "no");
 	table_text(t, W_REASON, ctl_str(w, "reason"));
 }
 
@@ -49,7 +51,7 @@ static int show(const struct args *a, const struct rows *rows)
 	if (args_value(a, "id")) {
 		for (size_t i = 0; (l = rows_nth(rows, "text", i)); i++)
 			fputs(ctl_str(l, "chunk"), stdout);
-		return rows_nth(rows, "waiting", 0) ? EXIT_DONE : say_error("no change of the policy waits under %s", args_value(a, "id"));
+		return rows_nth(rows, "waiting", 0) ? EXIT_DONE : say_error("nothing waits for an approver under %s", args_value(a, "id"));
 	}
 	struct table *t = table_new(a, "pending", columns, ARRAY_SIZE(columns));
 	if (!t)
@@ -81,7 +83,7 @@ static int pending_run(const struct args *a)
 }
 
 static const struct option_def pending_options[] = {
-	{"id", '\0', "ID", "print the policy that waits under this id"},
+	{"id", '\0', "ID", "print the policy that waits under this id (of an export: nothing)"},
 	OPTIONS_END,
 };
 
@@ -89,7 +91,7 @@ const struct command command_policy_pending = {
 	.name = "policy pending",
 	.operands = "[ARCHIVE]",
 	.max = 1,
-	.summary = "List the changes of the policy that wait for an approver.",
+	.summary = "List the changes of the policy, and the exports, that wait for an approver.",
 	.options = {pending_options, output_options},
 	.run = pending_run,
 };
@@ -118,7 +120,9 @@ static int approve_run(const struct args *a)
 	if (r)
 		e = say_fault(&f, r, "policy approve");
 	else if (reject)
-		printf("Turned down: the policy in force stays.\n");
+		printf("Turned down: nothing changes.\n");
+	else if (plan && ctl_num(plan, "export", 0))
+		printf("Approved: who asked for it may begin it, once: lapse export ARCHIVE DEST --approved %s\n", id);
 	else
 		printf("Approved: it is sealed in the archive and in force as generation %" PRId64 ".\n", plan ? ctl_num(plan, "generation", 0) + 1 : 0);
 	rows_free(&rows);
@@ -136,7 +140,7 @@ const struct command command_policy_approve = {
 	.operands = "ID [ARCHIVE]",
 	.min = 1,
 	.max = 2,
-	.summary = "Put a change of the policy in force that waits for an approver: another person than who asked for it.",
+	.summary = "Put a change of the policy in force, or allow an export, that waits for an approver: another person than who asked for it.",
 	.details = "lapse policy pending lists them, and prints them with --id. Who is who is told by the login uid.",
 	.options = {approve_options},
 	.run = approve_run,

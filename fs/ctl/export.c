@@ -48,6 +48,7 @@ static errint_t run(struct ctl_call *c, int dest, const char *reason)
 	const struct export_options o = {.dest_fd = dest,
 		.class_ = ctl_get(c->args, "class"),
 		.reason = reason,
+		.approved = ctl_get(c->args, "approved"),
 		.who = &who,
 		.file = put_file,
 		.left = put_left,
@@ -56,7 +57,7 @@ static errint_t run(struct ctl_call *c, int dest, const char *reason)
 	if (r)
 		return r;
 	verb_subject(c, &who, groups);
-	r = archive_export(c->archive, &o, &n);
+	r = archive_export(c->archive, &o, &n, &c->fault);
 	if (r)
 		return explain(c, r);
 	ctl_begin(&c->out, "done");
@@ -67,20 +68,45 @@ static errint_t run(struct ctl_call *c, int dest, const char *reason)
 	return verb_row(c);
 }
 
-errint_t verb_export(struct ctl_call *c)
+static errint_t check(struct ctl_call *c)
 {
-	const char *reason = ctl_str(c->args, "reason"), *class_ = ctl_get(c->args, "class");
-	struct ctl_line l;
-	int fd = -1;
-	if (!*reason)
+	const char *class_ = ctl_get(c->args, "class");
+	if (!*ctl_str(c->args, "reason") && !ctl_get(c->args, "approved"))
 		return verb_fail(c, -EINVAL, "An export needs a reason, which goes on the record");
 	struct policy *p = archive_policy(c->archive);
 	bool known = !class_ || !p || policy_class_by_name(p, class_);
 	policy_unref(p);
-	if (!known)
-		return verb_fail(c, -ENOENT, "The policy in force has no class '%s'; lapse policy show prints it", class_);
+	return known ? 0 : verb_fail(c, -ENOENT, "The policy in force has no class '%s'; lapse policy show prints it", class_);
+}
+
+errint_t verb_export_ask(struct ctl_call *c)
+{
+	uint32_t groups[CTL_GROUPS_MAX];
+	struct subject who;
+	char waits[17];
+	const struct export_ask ask = {.class_ = ctl_get(c->args, "class"), .reason = ctl_str(c->args, "reason"), .who = &who, .alone = !c->hooks};
+	errint_t r = check(c);
+	if (r)
+		return r;
+	verb_subject(c, &who, groups);
+	r = archive_export_ask(c->archive, &ask, waits, &c->fault);
+	if (r || !*waits)
+		return r;
+	ctl_begin(&c->out, "waits");
+	ctl_put(&c->out, "id", waits);
+	return verb_row(c);
+}
+
+errint_t verb_export(struct ctl_call *c)
+{
+	const char *reason = ctl_str(c->args, "reason");
+	struct ctl_line l;
+	int fd = -1;
+	errint_t r = check(c);
+	if (r)
+		return r;
 	ctl_begin(&c->out, "ready");
-	errint_t r = verb_row(c);
+	r = verb_row(c);
 	if (!r)
 		r = c->flush(c);
 	if (!r)

@@ -131,6 +131,8 @@ static errint_t put_plan(struct ctl_call *c, const struct policy_plan *p)
 		ctl_put(&c->out, "waits", p->waits);
 		ctl_put(&c->out, "waits-why", p->waits_why);
 	}
+	if (p->export)
+		ctl_put_i64(&c->out, "export", 1);
 	return verb_row(c);
 }
 
@@ -233,6 +235,7 @@ static errint_t put_waiting(void *call, const struct policy_waiting *w)
 	ctl_put_u64(&c->out, "longer", w->longer);
 	ctl_put(&c->out, "reason", w->reason);
 	ctl_put(&c->out, "why", w->why);
+	ctl_put_i64(&c->out, "approved", w->approved);
 	errint_t r = verb_row(c);
 	return r || !only ? r : verb_put_text(c, w->text, w->len);
 }

@@ -74,6 +74,7 @@ errint_t verb_hold_add(struct ctl_call *c);
 errint_t verb_hold_list(struct ctl_call *c);
 errint_t verb_hold_release(struct ctl_call *c);
 errint_t verb_export(struct ctl_call *c);
+errint_t verb_export_ask(struct ctl_call *c);
 errint_t verb_import(struct ctl_call *c);
 errint_t verb_restore(struct ctl_call *c);
 errint_t verb_scrub(struct ctl_call *c);

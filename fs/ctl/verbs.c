@@ -82,6 +82,7 @@ static const struct verb {
 	{"hold-list", ANY_ROLE, OBSERVES, verb_hold_list},
 	{"hold-release", OFFICER, 0, verb_hold_release},
 	{"export", OFFICER, STREAMS, verb_export},
+	{"export-ask", OFFICER, 0, verb_export_ask},
 	{"import", OPERATOR, STREAMS, verb_import},
 	{"key-add", OPERATOR, PAYLOAD, verb_key_add},
 	{"key-change", OPERATOR, PAYLOAD, verb_key_change},

@@ -217,9 +217,15 @@ errint_t archive_policy_approve(struct archive *a, const char *id, bool reject, 
 	uint64_t expiring = 0;
 	*ret = (struct policy_plan){0};
 	pthread_mutex_lock(&a->gate->apply_lock);
-	const struct waiting *w = approval_find(a, id);
+	struct waiting *w = approval_find(a, id);
 	errint_t r = w ? approval_check(a, w, change->who, reject, f)
-		       : fault_set(f, -ENOENT, "no change of the policy waits under %s; lapse policy pending lists those that do", id);
+		       : fault_set(f, -ENOENT, "nothing waits for an approver under %s; lapse policy pending lists what does", id);
+	bool change_of_policy = w && !w->is_export;
+	if (!r && !reject && !change_of_policy) {
+		r = approval_allow(a, w, change, ret);
+		pthread_mutex_unlock(&a->gate->apply_lock);
+		return r;
+	}
 	if (!r && !reject)
 		r = parse(w->text, w->len, &next, &diags, f);
 	if (!r) {
@@ -234,7 +240,7 @@ errint_t archive_policy_approve(struct archive *a, const char *id, bool reject, 
 		r = put_in_force(a, &next, "approved and applied", &approved, ret, f);
 	}
 	if (!r && reject)
-		r = approval_record(a, change->who, "turned down", reason);
+		r = approval_record(a, w, change->who, "turned down", reason);
 	if (!r)
 		approval_forget(a, id);
 	pthread_mutex_unlock(&a->gate->apply_lock);

@@ -25,7 +25,7 @@ static void drop_old(struct archive *a)
 			waiting_free(&a->gate->waiting[i]);
 }
 
-const struct waiting *approval_find(struct archive *a, const char *id)
+struct waiting *approval_find(struct archive *a, const char *id)
 {
 	drop_old(a);
 	for (size_t i = 0; i < APPROVALS_MAX; i++)
@@ -41,11 +41,11 @@ void approval_forget(struct archive *a, const char *id)
 			waiting_free(&a->gate->waiting[i]);
 }
 
-errint_t approval_record(struct archive *a, const struct subject *who, const char *what, const char *text)
+errint_t approval_record(struct archive *a, const struct waiting *w, const struct subject *who, const char *what, const char *text)
 {
 	struct audit_record r;
 	char line[RECORD_TEXT_MAX];
-	snprintf(line, sizeof line, "policy change %s: %s", what, text);
+	snprintf(line, sizeof line, "%s %s: %s", w->is_export ? "export" : "policy change", what, text);
 	gate_fill(a, &r, RECORD_POLICY, who, NULL, NULL, NULL, line);
 	return audit_append(a->audit, &r);
 }
@@ -70,20 +70,18 @@ static bool needs_approval(struct archive *a, const struct in_force *next, char 
 	return needs;
 }
 
-static errint_t keep(struct archive *a, struct waiting *w, const struct in_force *next, const struct policy_change *change, const struct policy_plan *plan)
+static errint_t fill_in(struct archive *a, struct waiting *w, const struct approval_ask *ask)
 {
 	uint8_t random[8];
-	w->text = malloc(next->len + 1);
-	w->reason = strdup(change->reason ? change->reason : "");
+	w->text = malloc(ask->len + 1);
+	w->reason = strdup(ask->reason ? ask->reason : "");
 	if (!w->text || !w->reason)
 		return -ENOMEM;
-	memcpy(w->text, next->text, next->len);
-	w->text[next->len] = '\0';
-	w->len = next->len;
-	w->by = person(change->who);
+	memcpy(w->text, ask->text, ask->len);
+	w->text[ask->len] = '\0';
+	w->len = ask->len;
+	w->by = person(ask->who);
 	w->generation = atomic_load(&a->gate->generation);
-	w->expiring = plan->total.expiring;
-	w->longer = plan->total.longer;
 	w->since = tclock_trusted(a->clock);
 	w->until = w->since + APPROVAL_SECONDS;
 	crypt_random(random, sizeof random);
@@ -101,28 +99,37 @@ static struct waiting *free_place(struct archive *a)
 	return NULL;
 }
 
+errint_t approval_keep(struct archive *a, struct waiting *new, const struct approval_ask *ask, struct fault *f)
+{
+	struct waiting *place;
+	char text[RECORD_TEXT_MAX];
+	if (ask->alone)
+		return fault_set(f, -EACCES, "the policy in force wants an approver for it (%s): ask for it while the archive is mounted", new->why);
+	if (ask->who->login_uid == POLICY_NO_UID || !ask->who->login_uid)
+		return fault_set(f, -EACCES,
+				 "the policy in force wants an approver for it (%s), and who asks cannot be told from who will approve: log in as yourself, not as root", new->why);
+	if (!(place = free_place(a)))
+		return fault_set(f, -ENOSPC, "%d changes of the policy and exports wait for an approver already; lapse policy pending lists them", APPROVALS_MAX);
+	errint_t r = fill_in(a, new, ask);
+	snprintf(text, sizeof text, "id %s (%s)%s%s", new->id, new->why, ask->reason && *ask->reason ? ": " : "", ask->reason ? ask->reason : "");
+	if (!r && (r = approval_record(a, new, ask->who, "waits for an approver", text)))
+		fault_set(f, r, "it could not be recorded in the audit log, so it does not wait: %s", strerror(-r));
+	if (r)
+		waiting_free(new);
+	else
+		*place = *new;
+	return r;
+}
+
 errint_t approval_wait(struct archive *a, const struct in_force *next, const struct policy_change *change, struct policy_plan *ret, struct fault *f)
 {
-	struct waiting new = {.text = NULL}, *place;
-	char text[RECORD_TEXT_MAX];
+	struct waiting new = {.expiring = ret->total.expiring, .longer = ret->total.longer};
+	const struct approval_ask ask = {.text = next->text, .len = next->len, .reason = change->reason, .who = change->who, .alone = change->alone};
 	if (!needs_approval(a, next, new.why, sizeof new.why))
 		return 0;
-	if (change->alone)
-		return fault_set(f, -EACCES, "the policy in force wants an approver for it (%s): apply it while the archive is mounted", new.why);
-	if (change->who->login_uid == POLICY_NO_UID || !change->who->login_uid)
-		return fault_set(f, -EACCES,
-				 "the policy in force wants an approver for it (%s), and who asks cannot be told from who will approve: log in as yourself, not as root", new.why);
-	if (!(place = free_place(a)))
-		return fault_set(f, -ENOSPC, "%d changes of the policy wait for an approver already; lapse policy pending lists them", APPROVALS_MAX);
-	errint_t r = keep(a, &new, next, change, ret);
-	snprintf(text, sizeof text, "id %s (%s)%s%s", new.id, new.why, *new.reason ? ": " : "", new.reason ? new.reason : "");
-	if (!r && (r = approval_record(a, change->who, "waits for an approver", text)))
-		fault_set(f, r, "it could not be recorded in the audit log, so it does not wait: %s", strerror(-r));
-	if (r) {
-		waiting_free(&new);
+	errint_t r = approval_keep(a, &new, &ask, f);
+	if (r)
 		return r;
-	}
-	*place = new;
 	memcpy(ret->waits, new.id, sizeof ret->waits);
 	memcpy(ret->waits_why, new.why, sizeof ret->waits_why);
 	return 0;
@@ -137,7 +144,7 @@ errint_t approval_check(struct archive *a, const struct waiting *w, const struct
 	if (o == APPROVE_NO_LOGIN || who->unidentified)
 		return fault_set(f, -EACCES, "who approves cannot be told from who asked: log in as yourself, not as root");
 	if (o == APPROVE_SAME)
-		return fault_set(f, -EACCES, "you asked for this change yourself, so another person has to approve it");
+		return fault_set(f, -EACCES, "you asked for it yourself, so another person has to approve it");
 	if (w->generation != atomic_load(&a->gate->generation))
 		return fault_set(f, -ESTALE, "the policy has changed since this was asked for; it has to be asked for anew");
 	return 0;
@@ -166,8 +173,9 @@ errint_t archive_policy_waiting(struct archive *a, errint_t (*cb)(void *ctx, con
 			.longer = w->longer,
 			.reason = w->reason,
 			.why = w->why,
-			.text = w->text,
-			.len = w->len};
+			.text = w->is_export ? "" : w->text,
+			.len = w->is_export ? 0 : w->len,
+			.approved = w->approved};
 		memcpy(out.id, w->id, sizeof out.id);
 		r = cb(ctx, &out);
 	}

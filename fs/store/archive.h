@@ -132,6 +132,7 @@ struct policy_plan {
 	size_t examples;
 	char waits[17]; /* the id under which the change waits for an approver; "": it does not */
 	char waits_why[160]; /* in what it loosens the policy, as half a sentence */
+	bool export;	     /* what was approved is one */
 };
 #define PLAN_SECONDS 900 /* that an id lives */
 void policy_plan_free(struct policy_plan *p);
@@ -151,7 +152,7 @@ errint_t archive_policy_apply(struct archive *a, const char *text, size_t len, c
 			      struct policy_diags *diags, struct fault *f);
 /* Puts the policy before this one in force again, on the same terms, while `undo` has not passed: then -ETIME. -ENOENT: there is none before. */
 errint_t archive_policy_undo(struct archive *a, const struct policy_change *change, struct policy_plan *ret, struct fault *f);
-/* Changes that wait for an approver: at most APPROVALS_MAX, for APPROVAL_SECONDS of trusted time, and not past the end of the mount. */
+/* Changes and exports that wait for an approver: at most APPROVALS_MAX, for APPROVAL_SECONDS of trusted time, and not past the end of the mount. */
 #define APPROVALS_MAX    8
 #define APPROVAL_SECONDS 86400
 struct policy_waiting {
@@ -160,11 +161,12 @@ struct policy_waiting {
 	int64_t since, until;	 /* trusted seconds */
 	uint64_t expiring, longer;
 	const char *reason, *why; /* "" if none; in what it loosens */
-	const char *text;
+	const char *text; /* "": it is an export */
 	size_t len;
+	bool approved; /* an export that has not begun */
 };
 errint_t archive_policy_waiting(struct archive *a, errint_t (*cb)(void *ctx, const struct policy_waiting *w), void *ctx);
-/* change->who, another person than who asked, puts it in force, or turns it down. -ENOENT: there is none of that id, or not any more. -EACCES: it is not another
+/* change->who, another person than who asked, puts it in force (an export: lets it begin, and ret->export is set), or turns it down. -ENOENT: there is none of that id, or not any more. -EACCES: it is not another
  * person. -ESTALE: the policy has changed since. -EBUSY: more files would expire at once than when it was asked for. */
 errint_t archive_policy_approve(struct archive *a, const char *id, bool reject, const struct policy_change *change, struct policy_plan *ret, struct fault *f);
 /* Policies that were in force, the newest (in force now) first. */

@@ -1,5 +1,7 @@
 #include "store/export.h"
 
+#include "store/approval.h"
+#include "store/canary.h"
 #include "store/copy.h"
 #include "store/ofile.h"
 #include "store/retain.h"
@@ -163,14 +165,15 @@ static errint_t export_link(struct export *x, uint64_t ino, int dest, const char
 static errint_t export_file(struct export *x, struct inode *i, int dest, const char *name, const char *path, const struct stat *st)
 {
 	struct ofile *of;
-	errint_t r = st->st_nlink > 1 ? export_link(x, st->st_ino, dest, name, path) : -ENOENT;
-	if (r == 0 || r == -ENOMEM)
-		return r;
-	if ((r = ofile_acquire(x->a, i, false, &of)))
+	errint_t r = ofile_acquire(x->a, i, false, &of);
+	if (r)
 		return left(x, path, r);
-	if (!(r = ofile_review(x->a, of)))
+	bool decoy = canary_is(x->a, of->h.file_id);
+	if (!decoy)
+		r = st->st_nlink > 1 ? export_link(x, st->st_ino, dest, name, path) : -ENOENT;
+	if (r == -ENOENT && !(r = ofile_review(x->a, of)))
 		r = export_open(x, i, of, dest, name, path, st);
-	else
+	else if (r && r != -ENOMEM)
 		r = left(x, path, r);
 	ofile_release(x->a, of, false);
 	return r;
@@ -295,7 +298,7 @@ static errint_t is_empty(int fd)
 	return count ? -ENOTEMPTY : 0;
 }
 
-errint_t archive_export(struct archive *a, const struct export_options *o, struct export_counts *ret)
+errint_t archive_export(struct archive *a, const struct export_options *o, struct export_counts *ret, struct fault *f)
 {
 	struct export x = {.a = a, .o = o};
 	errint_t r = outside(a, o->dest_fd);
@@ -303,7 +306,8 @@ errint_t archive_export(struct archive *a, const struct export_options *o, struc
 		r = is_empty(o->dest_fd);
 	if (!r && !(x.buffer = malloc(RUN)))
 		r = -ENOMEM;
-	snprintf(x.text, sizeof x.text, "exported: %s", o->reason);
+	if (!r)
+		r = approval_begin_export(a, o, x.text, f);
 	if (!r)
 		r = export_into(&x, a->root, o->dest_fd, "");
 	errint_t synced = x.counts.files ? audit_sync(a->audit) : 0;

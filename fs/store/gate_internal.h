@@ -39,7 +39,9 @@ struct known_plan {
 /* Waits for an approver. */
 struct waiting {
 	char id[17];
-	char *text; /* NULL: none */
+	bool is_export, approved; /* an export waits once more when it is approved: to begin */
+	uint32_t approved_by;	  /* login uid */
+	char *text; /* NULL: none; of an export its class, "" for everything */
 	size_t len;
 	char *reason, why[160];
 	struct approve_person by;

@@ -69,6 +69,11 @@ for f in "${lane[@]}"; do
 	[ "$(stat -c '%U %a' "$MNT/$f")" = "$(stat -c '%U %a' "$(ls -d "$MNT"/lane/[A-H]*.jpg | head -n 1)")" ] || die "owner and mode of $f"
 done
 
+note "an export leaves them where they are, and out of its manifest"
+check "export" "$LAPSE" export "$MNT" "$TEST_TMP/exported" --reason test >/dev/null
+[ "$(cat "$TEST_TMP/exported/manifest" | grep -c 'path=lane/')" = $(($(ls "$MNT/lane" | wc -l) - ${#lane[@]})) ] || die "not the images alone"
+for f in "${lane[@]}"; do [ ! -e "$TEST_TMP/exported/files/$f" ] || die "$f came out"; done
+
 tells() { sed "s#${TEST_TMP:?}##g" | grep -qi canar; }
 
 note "who opens one is locked out; what explain, status and the mount say tells nothing"

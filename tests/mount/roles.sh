@@ -81,8 +81,47 @@ sys.stdout.buffer.write(s.makefile("rb").read())
 P
 login_as t1 python3 "$TEST_TMP/ask.py" "$MNT" "$TEST_TMP/roots" >"$TEST_TMP/said"
 grep -q 'errno=13.text=Only root may' "$TEST_TMP/said" || die "root's directory: $(cat "$TEST_TMP/said")"
-check "his own" login_as t1 "$LAPSE" export "$MNT" "$TEST_TMP/theirs/out" --reason test >/dev/null
+export_asked() { # an officer asks; the id
+	local status=0
+	login_as t1 "$LAPSE" export "$MNT" "$@" >"$TEST_TMP/said" 2>&1 || status=$?
+	[ $status = 1 ] || die "exit status $status: $(cat "$TEST_TMP/said")"
+	grep -o 'id [0-9a-f]*' "$TEST_TMP/said" | cut -d' ' -f2
+}
+echo one >"$MNT/one"
+note "an export waits for another person, and begins once, as it was asked for"
+out=$TEST_TMP/theirs/out
+id=$(export_asked "$out" --reason 'court order 7')
+[ ! -e "$out" ] || die "it has begun"
+login_as t2 "$LAPSE" policy pending "$MNT" | grep -q "$id.*lapse-t1.*an export of everything *no *court order 7" || die "pending"
+refuse "no export waits" login_as t1 "$LAPSE" export "$MNT" "$out" --approved 0123456789abcdef
+refuse "nobody has approved it" login_as t1 "$LAPSE" export "$MNT" "$out" --approved "$id"
+[ ! -e "$out" ] || die "something of it is there"
+refuse "approvers" login_as t1 "$LAPSE" policy approve "$id" "$MNT" --reason me
+gpasswd -a lapse-t1 lapse-approvers >/dev/null
+refuse "another person" login_as t1 "$LAPSE" policy approve "$id" "$MNT" --reason me
+gpasswd -d lapse-t1 lapse-approvers >/dev/null
+check "the other approves" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reason seen >/dev/null
+login_as t2 "$LAPSE" policy pending "$MNT" | grep -q "$id.*everything *yes " || die "pending, approved"
+refuse "not for images" login_as t1 "$LAPSE" export "$MNT" "$out" --approved "$id" --class images
+gpasswd -a lapse-t3 lapse-officers >/dev/null
+refuse "another person asked" login_as t3 "$LAPSE" export "$MNT" "$TEST_TMP/theirs/out3" --approved "$id"
+gpasswd -d lapse-t3 lapse-officers >/dev/null
+check "then it begins" login_as t1 "$LAPSE" export "$MNT" "$out" --approved "$id" >/dev/null
+[ "$(cat "$out/files/one")" = one ] || die "what was exported"
+refuse "no export waits" login_as t1 "$LAPSE" export "$MNT" "$out.2" --approved "$id"
+login_as t3 "$LAPSE" audit export --reason test "$MNT" >"$TEST_TMP/log" 2>/dev/null
+for text in "export waits for an approver: id $id (an export of everything): court order 7" "export approved: id $id, asked for by login uid $(id -u lapse-t1): court order 7; seen" \
+	"export begins: id $id, approved by login uid $(id -u lapse-t2): court order 7" "exported: id $id, approved by login uid $(id -u lapse-t2): court order 7"; do
+	grep -qF "$text" "$TEST_TMP/log" || die "not on the record: $text"
+done
+id=$(export_asked "$out.2" --reason again --class images)
+check "turned down" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reject --reason no >/dev/null
+refuse "no export waits" login_as t1 "$LAPSE" export "$MNT" "$out.2" --approved "$id" --class images
+id=$(export_asked "$out.2" --reason again)
+check "approved" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reason seen >/dev/null
 login_as t1 mkdir "$TEST_TMP/theirs/own"
+login_as t1 python3 "$TEST_TMP/ask.py" "$MNT" "$TEST_TMP/theirs/own" >"$TEST_TMP/said"
+grep -q 'errno=13.text=the policy in force wants an approver' "$TEST_TMP/said" || die "not asked for: $(cat "$TEST_TMP/said")"
 mkdir "$TEST_TMP/theirs/own/roots"
 gpasswd -a lapse-t1 lapse-operators >/dev/null
 refuse "Only root may have" login_as t1 "$LAPSE" anchor add "$MNT" "$TEST_TMP/theirs/own/roots/copy" --reason test
@@ -93,6 +132,7 @@ gpasswd -d lapse-t1 lapse-operators >/dev/null
 note "what does not loosen it is in force at once"
 before=$(generation)
 check "stricter" login_as t1 "$LAPSE" policy apply "$TEST_TMP/stricter.ini" "$MNT" >/dev/null
+refuse "the policy has changed" login_as t1 "$LAPSE" export "$MNT" "$out.2" --approved "$id"
 [ "$(generation)" = $((before + 1)) ] || die "the stricter one is not in force"
 
 note "what does waits for an approver: another person"
@@ -115,10 +155,10 @@ gpasswd -d lapse-t1 lapse-approvers >/dev/null
 if [ "$(cat /proc/self/loginuid)" = 4294967295 ]; then
 	refuse "log in as yourself" setpriv --groups "$approvers" -- "$LAPSE" policy approve "$id" "$MNT" --reason me
 fi
-refuse "no change" login_as t2 "$LAPSE" policy approve 0123456789abcdef "$MNT" --reason test
+refuse "nothing waits" login_as t2 "$LAPSE" policy approve 0123456789abcdef "$MNT" --reason test
 check "the other approves" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reason 'seen' >/dev/null
 [ "$(generation)" = $((before + 2)) ] || die "approved, and not in force"
-refuse "no change" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reason again
+refuse "nothing waits" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reason again
 login_as t3 "$LAPSE" audit export --reason test "$MNT" >"$TEST_TMP/log" 2>/dev/null
 grep -q "approved and applied.*asked for by login uid $(id -u lapse-t1): a busy week; seen" "$TEST_TMP/log" || die "the record of the approval"
 grep -q "policy change waits for an approver.*$id" "$TEST_TMP/log" || die "the record of the request"
@@ -133,7 +173,7 @@ login_as t1 "$LAPSE" policy apply "$TEST_TMP/dropped.ini" "$MNT" --reason test >
 [ $status = 1 ] || die "dropping the approval: exit status $status"
 id=$(grep -o 'id [0-9a-f]*' "$TEST_TMP/said" | cut -d' ' -f2)
 check "turned down" login_as t1 "$LAPSE" policy approve "$id" "$MNT" --reject --reason 'a mistake' >/dev/null
-refuse "no change" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reason test
+refuse "nothing waits" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reason test
 umount_archive
 
 note "nor does a mount with another policy, nor who applies it to an archive that is not mounted"
@@ -142,6 +182,7 @@ mount_archive --policy "$TEST_TMP/dropped.ini"
 refuse "auditors" "$LAPSE" audit tail "$MNT"
 umount_archive
 refuse "approver" "$LAPSE" policy apply "$TEST_TMP/looser.ini" "$ARC" --key-file "$KEY"
+refuse "approver" "$LAPSE" export "$ARC" "$TEST_TMP/alone" --reason test --key-file "$KEY"
 
 note "groups that nobody is in, or that do not exist, are warned of"
 groupadd --system -f lapse-empty
