@@ -195,19 +195,18 @@ static void tell_dropped(struct deliverer *d)
 static bool may_be_run(struct deliverer *d)
 {
 	cleanup_free uint32_t *group = NULL;
-	struct program_file f;
 	size_t count;
 	if (geteuid() != 0)
 		return true;
-	if (d->setup.uid == 0 || account_groups(d->setup.uid, &group, &count) || program_file_stat(AT_FDCWD, d->argument[0], &f))
+	if (d->setup.uid == 0 || account_groups(d->setup.uid, &group, &count) || program_path_check(d->argument[0]))
 		return false;
 	d->gid = group[0] ? group[0] : NOGROUP;
-	return program_file_state(&f) == PROGRAM_VALID;
+	return true;
 }
 
 static void take_setup(struct deliverer *d, const struct wire_setup *s)
 {
-	static const char refusal[] = "<28>lapse: alert: the policy's command is not run: its program has to be root's and writable by nobody else, its user known here";
+	static const char refusal[] = "<28>lapse: alert: the policy's command is not run: its program and every directory on the way to it have to be root's and writable by nobody else, its user known here";
 	d->setup = *s;
 	d->setup.archive[sizeof d->setup.archive - 1] = d->setup.uuid[sizeof d->setup.uuid - 1] = '\0';
 	size_t at = 0;

@@ -21,5 +21,8 @@ static inline bool program_file_same(const struct program_file *a, const struct 
 }
 /* PROGRAM_VALID, or PROGRAM_DELETED, PROGRAM_WRITABLE. */
 enum program_state program_file_state(const struct program_file *f);
+/* Whether nobody but root can have another file at this absolute path: it, every directory and every link on the way are root's, and nobody else may write there.
+ * 0; -EPERM: somebody can; -errno. */
+errint_t program_path_check(const char *path);
 /* SHA-256 of the file at `path`; -ESTALE if it is not `f`, or not any more when it was read. */
 errint_t program_file_hash(int dir_fd, const char *path, const struct program_file *f, uint8_t ret[static POLICY_DIGEST_BYTES]);

@@ -45,11 +45,13 @@ static void stop(void)
 
 TestSuite(deliver, .init = start, .fini = stop, .timeout = 60);
 
+static const char *program = "/bin/sh";
+
 static void set_up(uint32_t uid, const char *script)
 {
 	struct wire_setup s = {.kind = WIRE_SETUP, .uid = uid, .arguments = 4};
 	size_t at = 0;
-	const char *const argument[] = {"/bin/sh", "-c", script, dir};
+	const char *const argument[] = {program, "-c", script, dir};
 
 	for (size_t i = 0; i < 4; i++) {
 		strcpy(s.command + at, argument[i]);
@@ -130,6 +132,44 @@ Test(deliver, never_as_somebody_unknown)
 	end();
 	cr_expect_eq(lines("got"), 0);
 }
+
+static bool is_run(const char *path)
+{
+	program = path;
+	set_up(NOBODY, "cat >>$0/got");
+	tell("{}\n");
+	end();
+	return lines("got") > 0;
+}
+
+/* A copy of the shell at a path below a directory of root's. */
+static void at_place(const char *path, bool wanted)
+{
+	char place[] = "/run/lapse-deliver-XXXXXX", whole[64], command[384];
+	bool run;
+
+	if (geteuid())
+		cr_skip_test("needs root");
+	cr_assert_not_null(mkdtemp(place));
+	cr_assert_eq(chmod(place, 0755), 0);
+	snprintf(command, sizeof(command),
+		"cd %s && mkdir roots theirs anybodys && cp /bin/sh roots/sh && cp /bin/sh theirs/sh && cp /bin/sh anybodys/sh && ln -s ../roots theirs/link &&"
+		" ln -s ../theirs/link roots/byway && ln -s ../roots roots/link && chown %d theirs && chmod 1777 anybodys",
+		place, NOBODY);
+	cr_assert_eq(system(command), 0);
+	snprintf(whole, sizeof(whole), "%s/%s", place, path);
+	run = is_run(whole);
+	snprintf(command, sizeof(command), "rm -r %s", place);
+	cr_expect_eq(system(command), 0);
+	cr_expect_eq(run, wanted, "%s", path);
+}
+
+Test(deliver, a_program_of_roots) { at_place("roots/sh", true); }
+Test(deliver, by_a_link_of_roots) { at_place("roots/link/link/sh", true); }
+Test(deliver, not_in_somebodys_directory) { at_place("theirs/sh", false); }
+Test(deliver, not_in_one_that_all_may_write) { at_place("anybodys/sh", false); }
+Test(deliver, not_by_somebodys_link) { at_place("theirs/link/sh", false); }
+Test(deliver, not_by_somebodys_link_behind_one_of_roots) { at_place("roots/byway/sh", false); }
 
 /* Four at a time, 64 wait; of the rest the command is told how many they were. */
 Test(deliver, what_finds_no_room_is_counted)

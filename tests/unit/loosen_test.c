@@ -65,6 +65,7 @@ Test(loosen, settings)
 	LOOSER(CLOCK, "");
 	LOOSER(CLOCK, "[clock]\nmax-step = 12h\nrequire-sync = no\n");
 	STRICTER(CLOCK, "[clock]\nmax-step = 1h\n");
+	LOOSER(CLOCK, "[clock]\nmax-step = 12h\n[alert]\nexec = /usr/bin/logger\n");
 }
 
 Test(loosen, lives)
