@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static errint_t put_copies(struct ctl_call *c, const struct anchor_status *s)
 {
@@ -78,13 +79,19 @@ struct ordered {
 	struct subject who;
 	uint32_t groups[CTL_GROUPS_MAX];
 	struct anchor_order order;
+	struct stat dir;
 	const char *path;
 };
+
+static bool is_root(const struct ctl_call *c)
+{
+	return c->peer.has_key || c->peer.uid == 0;
+}
 
 /* Below a directory of the peer's own there may be others', in which it must not have the daemon write. */
 static errint_t may_show(struct ctl_call *c, const char *dir, const char *path)
 {
-	if (c->peer.has_key || c->peer.uid == 0)
+	if (is_root(c))
 		return 0;
 	if (strchr(path + strlen(dir) + 1, '/'))
 		return verb_fail(c, -EACCES, "Only root may name a file whose own directory is not there: %s is above it", dir);
@@ -96,6 +103,10 @@ static errint_t show(struct ctl_call *c, const char *path)
 {
 	const char *dir = ctl_str(c->args, "dir");
 	size_t len = strlen(dir);
+	if (c->dir_fd < 0 && !is_root(c))
+		return verb_fail(c, -EACCES, "Only root may name a file without showing its directory");
+	if (!len && c->hooks && c->hooks->show && access(path, F_OK))
+		return verb_fail(c, -EINVAL, "The daemon does not see the root directory itself: %s has to lie in a directory, of which the first is there", path);
 	if (c->dir_fd < 0 || !c->hooks || !c->hooks->show)
 		return 0;
 	if (dir[0] != '/' || !dir[1] || strncmp(dir, path, len) || path[len] != '/')
@@ -119,7 +130,12 @@ static errint_t order_parse(struct ctl_call *c, bool path, struct ordered *ret)
 		return verb_fail(c, -EINVAL, "An absolute path is needed");
 	if (path && len && !strncmp(ret->path, c->hooks->mountpoint, len) && (!ret->path[len] || ret->path[len] == '/'))
 		return verb_fail(c, -EINVAL, "%s lies in the mounted archive: the anchor has to be kept apart from it", ret->path);
-	return path ? show(c, ret->path) : 0;
+	errint_t r = path ? show(c, ret->path) : 0;
+	if (!r && path && !is_root(c)) {
+		ret->order.dir = &ret->dir;
+		r = fstat(c->dir_fd, &ret->dir) ? -errno : 0;
+	}
+	return r;
 }
 
 errint_t verb_anchor_add(struct ctl_call *c)

@@ -27,7 +27,7 @@ errint_t anchor_create(const char *const *path, size_t count, const struct ancho
 		return -ENOMEM;
 	errint_t r = anchor_encode(s, key, image, &len);
 	while (!r && made < count) {
-		r = anchor_copy_create(path[made], image, len);
+		r = anchor_copy_create(path[made], NULL, image, len);
 		if (!r)
 			made++;
 		else

@@ -7,6 +7,8 @@
 
 #include <sys/types.h>
 
+struct stat;
+
 struct anchor;
 
 #define ANCHOR_COPIES_MAX 8
@@ -93,7 +95,7 @@ errint_t anchor_rekey(struct anchor *a, const struct small_key *key, uint64_t ke
 bool anchor_degraded(struct anchor *a);
 
 /* Writes another copy, which is advanced from now on; one that is known and whose file is gone is written anew. -EEXIST, -E2BIG. */
-errint_t anchor_copy_add(struct anchor *a, const char *path);
+errint_t anchor_copy_add(struct anchor *a, const char *path, const struct stat *dir);
 /* Gives up a copy. Its file is overwritten and removed where that is possible: *ret_erased, else why not. -EBUSY: no other copy is whole; -ENOENT. */
 errint_t anchor_copy_drop(struct anchor *a, const char *path, errint_t *ret_erased);
 /* Overwrites and removes a file as if it were one slot after the other. */

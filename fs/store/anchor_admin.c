@@ -143,7 +143,7 @@ static errint_t add(struct archive *a, const char *path, const struct anchor_ord
 	r = remember(a, path, NULL);
 	if (r)
 		return fault_set(f, r, "the copies of the anchor cannot be noted: %s", r == -E2BIG ? "there are as many as there can be" : strerror(-r));
-	r = anchor_copy_add(a->anchor, path);
+	r = anchor_copy_add(a->anchor, path, o->dir);
 	if (!r)
 		return 0;
 	remember(a, NULL, NULL);
@@ -274,7 +274,7 @@ static errint_t backup(struct archive *a, const char *path, uint32_t first, cons
 	n->item[n->count++] = *ret;
 	r = notes_write(a, n);
 	if (!r)
-		r = anchor_backup_write(a, path, first, &n->item[n->count - 1].sequence);
+		r = anchor_backup_write(a, path, o->dir, first, &n->item[n->count - 1].sequence);
 	ret->sequence = n->item[n->count - 1].sequence;
 	if (!r)
 		return notes_write(a, n);

@@ -9,6 +9,7 @@
 struct anchor_order {
 	const struct subject *who;
 	const char *reason; /* one line, at most ROLLBACK_REASON_MAX bytes */
+	const struct stat *dir; /* a new file has to lie in this directory, and no other that its path may lead to by then: -ESTALE; NULL: wherever it leads */
 };
 
 /* A new copy, written and advanced from now on, also by later mounts. */

@@ -18,39 +18,36 @@
 
 /* ---- writing --------------------------------------------------------------------------------------------------------------- */
 
-static errint_t sync_parent(const char *path)
-{
-	char copy[PATH_MAX];
-	snprintf(copy, sizeof copy, "%s", path);
-	cleanup_fd int dir = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return dir < 0 ? -errno : io_fsync_dir(dir);
-}
-
 /* What was written is read back and compared. */
-static errint_t write_file(const char *path, const uint8_t *image, size_t len, const uint8_t *keyring, size_t keyring_len)
+static errint_t write_file(const char *path, const struct stat *wanted, const uint8_t *image, size_t len, const uint8_t *keyring, size_t keyring_len)
 {
 	cleanup_free uint8_t *back = NULL;
 	size_t back_len;
-	cleanup_fd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	cleanup_fd int dir = -1;
+	const char *name;
+	errint_t r = anchor_parent_open(path, wanted, &dir, &name);
+	if (r)
+		return r;
+	cleanup_fd int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	errint_t r = io_pwrite(fd, image, len, 0);
+	r = io_pwrite(fd, image, len, 0);
 	if (!r)
 		r = io_pwrite(fd, keyring, keyring_len, (off_t)len);
 	if (!r && fsync(fd))
 		r = -errno;
 	if (!r)
-		r = sync_parent(path);
+		r = io_fsync_dir(dir);
 	if (!r)
-		r = io_read_file(AT_FDCWD, path, BACKUP_MAX, &back, &back_len);
+		r = io_read_file(dir, name, BACKUP_MAX, &back, &back_len);
 	if (!r && (back_len != len + keyring_len || memcmp(back, image, len) || memcmp(back + len, keyring, keyring_len)))
 		r = -EIO;
 	if (r)
-		unlink(path);
+		unlinkat(dir, name, 0);
 	return r;
 }
 
-errint_t anchor_backup_write(struct archive *a, const char *path, uint32_t first, uint64_t *ret_sequence)
+errint_t anchor_backup_write(struct archive *a, const char *path, const struct stat *dir, uint32_t first, uint64_t *ret_sequence)
 {
 	size_t len, keyring_len;
 	cleanup_free uint8_t *keyring = NULL;
@@ -61,7 +58,7 @@ errint_t anchor_backup_write(struct archive *a, const char *path, uint32_t first
 		return r ? r : -ENOMEM;
 	r = anchor_backup_image(a->anchor, first, image, &len, ret_sequence);
 	if (!r)
-		r = write_file(path, image, len, keyring, keyring_len);
+		r = write_file(path, dir, image, len, keyring, keyring_len);
 	secret_free(image, ANCHOR_SLOT_BYTES);
 	return r;
 }

@@ -17,7 +17,7 @@ static struct anchor_copy *find(struct anchor *a, const char *path)
 }
 
 /* `write` held: a new file of the state as it is; what it holds is read back. */
-static errint_t write_new(struct anchor *a, struct anchor_copy *c)
+static errint_t write_new(struct anchor *a, struct anchor_copy *c, const struct stat *dir)
 {
 	struct anchor_found found;
 	size_t len;
@@ -27,7 +27,7 @@ static errint_t write_new(struct anchor *a, struct anchor_copy *c)
 	pthread_mutex_unlock(&a->lock);
 	if (r)
 		return r;
-	r = anchor_copy_create(c->path, a->image, len);
+	r = anchor_copy_create(c->path, dir, a->image, len);
 	secret_wipe(a->image, len);
 	if (r)
 		return r;
@@ -50,7 +50,7 @@ static void show_all(struct anchor *a)
 	pthread_mutex_unlock(&a->lock);
 }
 
-errint_t anchor_copy_add(struct anchor *a, const char *path)
+errint_t anchor_copy_add(struct anchor *a, const char *path, const struct stat *dir)
 {
 	if (a->readonly)
 		return -EROFS;
@@ -60,12 +60,12 @@ errint_t anchor_copy_add(struct anchor *a, const char *path)
 	if (known && (known->fd >= 0 || known->error != -ENOENT))
 		r = -EEXIST;
 	else if (known)
-		r = write_new(a, known);
+		r = write_new(a, known, dir);
 	else if (a->count == ANCHOR_COPIES_MAX)
 		r = -E2BIG;
 	else if (!(new.path = strdup(path)))
 		r = -ENOMEM;
-	else if ((r = write_new(a, &new)))
+	else if ((r = write_new(a, &new, dir)))
 		free(new.path);
 	if (!r && known)
 		known->error = 0;

@@ -64,23 +64,25 @@ static errint_t parent_of(const char *path, char *out)
 	return 0;
 }
 
-/* Opens the file's directory, made if need be; one that was made is tagged, so that backup tools leave it out. */
-static errint_t parent_open(const char *path, int *ret)
+errint_t anchor_parent_open(const char *path, const struct stat *dir_wanted, int *ret, const char **ret_name)
 {
 	char parent[PATH_MAX];
 	struct stat st;
 	errint_t r = parent_of(path, parent);
 	if (r)
 		return r;
-	bool made = stat(parent, &st) != 0;
+	bool made = !dir_wanted && stat(parent, &st) != 0;
 	if (made && (r = io_mkdirs(parent, 0700)))
 		return r;
 	cleanup_fd int dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
+	if (dir < 0 || fstat(dir, &st))
 		return -errno;
+	if (dir_wanted && (st.st_dev != dir_wanted->st_dev || st.st_ino != dir_wanted->st_ino))
+		return -ESTALE;
 	if (made && (r = io_replace_file(dir, TAG_NAME, TAG_TEXT, sizeof TAG_TEXT - 1, 0600)))
 		return r;
 	*ret = steal_fd(&dir);
+	*ret_name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
 	return 0;
 }
 
@@ -95,13 +97,14 @@ static void set_nodump(int fd)
 		return;
 }
 
-errint_t anchor_copy_create(const char *path, uint8_t image[static ANCHOR_SLOT_BYTES], size_t len)
+errint_t anchor_copy_create(const char *path, const struct stat *wanted, uint8_t image[static ANCHOR_SLOT_BYTES], size_t len)
 {
 	cleanup_fd int dir = -1;
-	errint_t r = parent_open(path, &dir);
+	const char *name;
+	errint_t r = anchor_parent_open(path, wanted, &dir, &name);
 	if (r)
 		return r;
-	cleanup_fd int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	cleanup_fd int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	set_nodump(fd);
@@ -113,7 +116,7 @@ errint_t anchor_copy_create(const char *path, uint8_t image[static ANCHOR_SLOT_B
 	if (!r)
 		r = io_fsync_dir(dir);
 	if (r)
-		unlink(path);
+		unlinkat(dir, name, 0);
 	return r;
 }
 
@@ -214,7 +217,7 @@ errint_t anchor_copy_open(struct anchor_copy *c, bool readonly, const uint8_t uu
 {
 	struct stat st;
 	*ret = (struct anchor_found){0};
-	cleanup_fd int fd = open(c->path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	cleanup_fd int fd = open(c->path, (readonly ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st))
 		return -errno;
 	if (!S_ISREG(st.st_mode) || st.st_size != ANCHOR_FILE_BYTES)

@@ -13,7 +13,10 @@ struct anchor_copy {
 };
 
 /* A new file of ANCHOR_FILE_BYTES, every byte of it written, both slots holding `image` (its tail is zeroed here), on disk with its name. -EEXIST. */
-errint_t anchor_copy_create(const char *path, uint8_t image[static ANCHOR_SLOT_BYTES], size_t len);
+errint_t anchor_copy_create(const char *path, const struct stat *dir, uint8_t image[static ANCHOR_SLOT_BYTES], size_t len);
+/* The directory that `path` is to be made in, and the name there. `dir` not NULL: it has to be that one, whatever the path leads to by now (-ESTALE); else it is made
+ * if need be, and one that was made is tagged, so that backup tools leave it out. */
+errint_t anchor_parent_open(const char *path, const struct stat *dir, int *ret_fd, const char **ret_name);
 
 /* What a copy holds when it is opened. */
 struct anchor_found {

@@ -142,7 +142,7 @@ errint_t gate_renumber_policy(struct archive *a, uint64_t above);
 errint_t keys_renumber(struct archive *a, uint64_t above);
 
 /* ---- anchor_backup.c: a backup's file; -EEXIST ----------------------------------------------------------------------------- */
-errint_t anchor_backup_write(struct archive *a, const char *path, uint32_t first, uint64_t *ret_sequence);
+errint_t anchor_backup_write(struct archive *a, const char *path, const struct stat *dir, uint32_t first, uint64_t *ret_sequence);
 
 /* ---- inode.c, dir.c, ofile.c (the core; see core.h) --------------------------------------------------------------------- */
 

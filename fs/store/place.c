@@ -162,7 +162,8 @@ errint_t archive_state_dirs(const uint8_t uuid[static UUID_BYTES], char ***ret)
 		r = anchor_paths_find(uuid, NULL, &p);
 	for (size_t i = 0; !r && i < p.count; i++) {
 		snprintf(dir, sizeof dir, "%s", p.path[i]);
-		if (!(list[i + 1] = strdup(dirname(dir))))
+		const char *parent = dirname(dir);
+		if (!(list[i + 1] = strdup(strcmp(parent, "/") ? parent : p.path[i])))
 			r = -ENOMEM;
 	}
 	anchor_paths_free(&p);

@@ -24,4 +24,21 @@ check "drop the backup" "$LAPSE" anchor drop "$MNT" "$far/backup" --reason test 
 id=$(timeout 20 "$LAPSE" anchor drop "$MNT" "$far/disk/new/anchor" --reason test 2>&1 </dev/null | grep -o -- '--plan [^ ,.]*' | cut -d' ' -f2) || true
 check "drop the copy" "$LAPSE" anchor drop "$MNT" "$far/disk/new/anchor" --reason test --plan "$id"
 [ ! -e "$far/disk/new/anchor" ] || die "the copy is still there"
+for path in "/lapse-far.$$" "/lapse-far.$$/anchor"; do
+	refuse "does not see the root directory itself" "$LAPSE" anchor add "$MNT" "$path" --reason test
+done
+umount_archive
+
+note "a copy directly below /"
+at_end rm -f "/lapse-far.$$"
+rm "${TEST_TMP:?}/anchor"
+ARC=$TEST_TMP/second
+archive_new --anchor "/lapse-far.$$"
+mount_archive
+echo y >"$MNT/y"
+[ ! -e "/proc/$DAEMON/root/etc/passwd" ] || die "the daemon sees the machine"
+umount_archive
+cmp "$TEST_TMP/anchor" "/lapse-far.$$" || die "the copies differ"
+mount_archive
+[ "$(cat "$MNT/y")" = y ] || die "what was written"
 umount_archive

@@ -127,6 +127,19 @@ gpasswd -a lapse-t1 lapse-operators >/dev/null
 refuse "Only root may have" login_as t1 "$LAPSE" anchor add "$MNT" "$TEST_TMP/theirs/own/roots/copy" --reason test
 refuse "Only root may name" login_as t1 "$LAPSE" anchor add "$MNT" "$TEST_TMP/theirs/own/none/copy" --reason test
 check "a copy in his own" login_as t1 "$LAPSE" anchor add "$MNT" "$TEST_TMP/theirs/own/copy" --reason test >/dev/null
+cat >"$TEST_TMP/add.py" <<'P'
+import os, socket, sys, urllib.parse
+sys.path.insert(0, os.environ["LAPSE_SOURCE"] + "/tests/mount")
+sys.dont_write_bytecode = True
+import stats
+s = socket.socket(socket.AF_UNIX)
+s.connect(stats.socket_of(sys.argv[1]))
+s.sendall(b"lapse 1 anchor-add\treason=test\tpath=" + sys.argv[2].encode() + b"\n")
+s.shutdown(socket.SHUT_WR)
+sys.stdout.buffer.write(s.makefile("rb").read())
+P
+login_as t1 python3 "$TEST_TMP/add.py" "$MNT" "$TEST_TMP/theirs/own/blind" >"$TEST_TMP/said"
+grep -q 'errno=13.text=Only root may name a file without' "$TEST_TMP/said" || die "without showing its directory: $(cat "$TEST_TMP/said")"
 gpasswd -d lapse-t1 lapse-operators >/dev/null
 
 note "what does not loosen it is in force at once"

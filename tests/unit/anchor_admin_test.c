@@ -64,6 +64,28 @@ Test(anchor_admin, a_copy_is_known_to_the_next_session_until_it_is_dropped)
 	archive_close(a);
 }
 
+Test(anchor_admin, nothing_is_made_but_in_the_directory_that_was_shown)
+{
+	char shown[PATH_MAX], other[PATH_MAX], path[PATH_MAX], made[PATH_MAX];
+	struct stat st, there;
+	static struct anchor_backup b;
+	struct archive *a = open_archive();
+	struct anchor_order bound = order;
+	cr_assert_eq(mkdir(in_dir(shown, "shown"), 0700), 0);
+	cr_assert_eq(mkdir(in_dir(other, "other"), 0700), 0);
+	cr_assert_eq(stat(shown, &st), 0);
+	bound.dir = &st;
+	cr_assert_eq(archive_anchor_add(a, in_dir(path, "shown/one"), &bound, &fault), 0, "%s", fault.text);
+	/* somebody puts a link in its place */
+	cr_assert_eq(rename(shown, in_dir(path, "away")), 0);
+	cr_assert_eq(symlink(other, shown), 0);
+	cr_assert_eq(archive_anchor_add(a, in_dir(path, "shown/two"), &bound, &fault), -ESTALE, "%s", fault.text);
+	cr_assert_eq(archive_anchor_backup(a, path, 86400, &bound, &b, &fault), -ESTALE, "%s", fault.text);
+	cr_assert_eq(stat(in_dir(made, "other/two"), &there), -1);
+	cr_assert_eq(unlink(shown), 0);
+	archive_close(a);
+}
+
 Test(anchor_admin, what_cannot_be_is_refused_with_a_sentence)
 {
 	char inside[PATH_MAX], there[PATH_MAX], nowhere[PATH_MAX];

@@ -382,9 +382,9 @@ Test(anchor_store, a_copy_that_is_added_is_whole_and_follows)
 	struct anchor *a = open_it(1);
 	cr_assert_eq(anchor_update(a, puncture_many, NULL), 0);
 	write_whole(path[2], "mine", 4);
-	cr_assert_eq(anchor_copy_add(a, path[2]), -EEXIST);
-	cr_assert_eq(anchor_copy_add(a, path[0]), -EEXIST, "it is one already");
-	cr_assert_eq(anchor_copy_add(a, path[1]), 0);
+	cr_assert_eq(anchor_copy_add(a, path[2], NULL), -EEXIST);
+	cr_assert_eq(anchor_copy_add(a, path[0], NULL), -EEXIST, "it is one already");
+	cr_assert_eq(anchor_copy_add(a, path[1], NULL), 0);
 	holds_one_state(path[1], &key, &sequence);
 	cr_assert_eq(anchor_update(a, NULL, NULL), 0);
 	holds_one_state(path[1], &key, &other);
@@ -392,7 +392,7 @@ Test(anchor_store, a_copy_that_is_added_is_whole_and_follows)
 	unlink(path[1]);
 	cr_assert_eq(anchor_update(a, NULL, NULL), 0);
 	cr_assert(anchor_degraded(a));
-	cr_assert_eq(anchor_copy_add(a, path[1]), 0, "one that was lost is written anew");
+	cr_assert_eq(anchor_copy_add(a, path[1], NULL), 0, "one that was lost is written anew");
 	cr_assert_not(anchor_degraded(a));
 	anchor_close(a);
 	a = open_it(2);
@@ -410,7 +410,7 @@ Test(anchor_store, a_copy_that_cannot_be_added_leaves_nothing)
 		create(1);
 		struct anchor *a = open_it(1);
 		crash_begin(n, n == 1);
-		errint_t r = anchor_copy_add(a, path[1]);
+		errint_t r = anchor_copy_add(a, path[1], NULL);
 		crash_end();
 		cr_assert_eq(r, -EIO, "%ld: %d", n, r);
 		cr_assert_neq(access(path[1], F_OK), 0);
