@@ -185,12 +185,17 @@ static bool open_section(struct parser *ps, const char *line)
 
 /* ---- lines ---------------------------------------------------------------------------------------------------------------- */
 
-/* Bytes that would do something to a terminal or a log: C0, DEL, and C1 in UTF-8. */
+/* What would do something to a terminal or a log, or have people read another text than programs: C0, DEL, C1, and in UTF-8 what ends lines or turns the direction of text
+ * (U+2028-U+202E, U+2066-U+2069). */
 static bool is_control(const char *c)
 {
-	unsigned char a = (unsigned char)c[0], b = (unsigned char)c[1];
+	const unsigned char *p = (const unsigned char *)c;
 
-	return (a < 0x20 && a != '\t') || a == 0x7f || (a == 0xc2 && b >= 0x80 && b < 0xa0);
+	if (p[0] == 0xe2 && p[1] == 0x80)
+		return p[2] >= 0xa8 && p[2] <= 0xae;
+	if (p[0] == 0xe2 && p[1] == 0x81)
+		return p[2] >= 0xa6 && p[2] <= 0xa9;
+	return (p[0] < 0x20 && p[0] != '\t') || p[0] == 0x7f || (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0);
 }
 
 /* The next line, without its end, in ps->pending; false at the end of the file or if it is not to be handed over. */
@@ -212,14 +217,14 @@ static bool clean_line(struct parser *ps, const char *line, size_t len)
 		len--;
 	memcpy(p, line, len);
 	p[len] = '\0';
-	if (!len || p[0] == ';' || p[0] == '#')
-		return false;
 	for (size_t i = 0; i < len; i++)
 		if (is_control(p + i)) {
 			diag_error(ps->diags, ps->line, "control character 0x%02x in column %zu", (unsigned char)p[i],
 				i + 1);
 			return false;
 		}
+	if (!len || p[0] == ';' || p[0] == '#')
+		return false;
 	if (p[0] == ' ' || p[0] == '\t') {
 		diag_error(ps->diags, ps->line, "the line begins with a blank; values are not continued over lines");
 		return false;

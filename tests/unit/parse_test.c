@@ -174,6 +174,12 @@ Test(parse, lines)
 	REFUSED(6, "control character 0xc2",
 		HEAD "match = \xc2\x9b"
 		     "2J\n" PERMIT);
+	/* In a comment, too: whoever looks at the text has to see all of it. */
+	REFUSED(6, "control character 0x1b in column 3", HEAD "# \033[8m\n" PERMIT);
+	REFUSED(6, "control character 0xe2 in column 3", HEAD "; \xe2\x80\xae\n" PERMIT);
+	REFUSED(6, "control character 0xe2 in column 11", HEAD "match = a/\xe2\x81\xa6**\n" PERMIT);
+	REFUSED(6, "control character 0xe2", HEAD "# a\xe2\x80\xa8[rule b]\n" PERMIT);
+	cr_expect_eq(parse(HEAD "# \xe2\x80\x93 \xe2\x80\xaf\xe2\x82\xac\n" PERMIT), 0); /* a dash, a narrow blank, euro */
 	REFUSED(6, "'a b = c'", HEAD "a\tb = c\n" PERMIT); /* found by fuzzing: a tab in the message */
 	cr_expect_eq(parse(HEAD "match = \xc3\xa4/**\n" PERMIT), 0);
 	cr_expect_eq(parse(HEAD "\n  \n; x\n# y\n\t\nmatch = **\n" PERMIT), 0);
