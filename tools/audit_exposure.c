@@ -1,6 +1,7 @@
 /* audit_exposure.c - lapse audit exposure: the statement of what was read by whom. */
 #include "tools/audit.h"
 #include "tools/json.h"
+#include "tools/paths.h"
 #include "tools/rows.h"
 #include "tools/say.h"
 #include "tools/when.h"
@@ -107,9 +108,11 @@ static void print_files(const struct rows *rows)
 		if (strcmp(l->word, "file"))
 			continue;
 		bool exists = !strcmp(ctl_str(l, "state"), "exists");
-		printf("  %s  class %s, %s times from %s to %s; %s%s %s  %s\n", ctl_str(l, "id"), ctl_str(l, "class"), count(l, "times", a),
+		printf("  %s  class %s, %s times from %s to %s; %s%s %s  ", ctl_str(l, "id"), ctl_str(l, "class"), count(l, "times", a),
 			human_time(ctl_num(l, "first-ns", 0) / SECOND, first), human_time(ctl_num(l, "last-ns", 0) / SECOND, last), ctl_str(l, "state"),
-			exists ? " until" : "", human_time(ctl_num(l, exists ? "expires" : "ended", INT64_MAX), when), ctl_str(l, "path"));
+			exists ? " until" : "", human_time(ctl_num(l, exists ? "expires" : "ended", INT64_MAX), when));
+		path_put(stdout, ctl_str(l, "path"));
+		printf("\n");
 	}
 }
 
@@ -138,8 +141,10 @@ static void print_grant(const struct ctl_line *l)
 			ctl_str(l, "reason"));
 		if (*ctl_str(l, "ticket"))
 			printf(" (%s)", ctl_str(l, "ticket"));
-		if (*ctl_str(l, "paths"))
-			printf("; only %s", ctl_str(l, "paths"));
+		if (*ctl_str(l, "paths")) {
+			printf("; only ");
+			path_put(stdout, ctl_str(l, "paths"));
+		}
 	}
 	printf("\n    %s distinct images, %s reads under it\n", count(l, "files", a), count(l, "reads", b));
 }

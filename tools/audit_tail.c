@@ -1,6 +1,7 @@
 /* audit_tail.c - lapse audit tail and lapse audit export: the records themselves. */
 #include "tools/audit.h"
 #include "tools/json.h"
+#include "tools/paths.h"
 #include "tools/say.h"
 
 #include <inttypes.h>
@@ -105,8 +106,10 @@ static errint_t text_line_now(void *ctx, const struct ctl_line *l)
 		return 0;
 	if (ctl_get(l, "uid"))
 		human_user_name((uint32_t)ctl_num(l, "uid", 0), user);
-	printf("%s %-10s %-6s %-12s %-12s %s %s\n", human_time(ctl_num(l, "trusted-ns", 0) / SECOND, when), ctl_str(l, "kind"), ctl_str(l, "decision"),
-		user, ctl_str(l, "class"), ctl_str(l, "id"), ctl_str(l, "text"));
+	printf("%s %-10s %-6s %-12s %-12s %s ", human_time(ctl_num(l, "trusted-ns", 0) / SECOND, when), ctl_str(l, "kind"), ctl_str(l, "decision"),
+		user, ctl_str(l, "class"), ctl_str(l, "id"));
+	path_put(stdout, ctl_str(l, "text"));
+	printf("\n");
 	return fflush(stdout) ? -EPIPE : 0;
 }
 

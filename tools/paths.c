@@ -3,24 +3,32 @@
 #include <stdio.h>
 #include <string.h>
 
-static void put(FILE *out, const char *path)
+size_t path_control(const char *at)
 {
-	for (const unsigned char *p = (const unsigned char *)path; *p; p++)
-		if (*p < 0x20 || *p == 0x7f || *p == '\\')
-			fprintf(out, "\\x%02x", *p);
-		else
-			fputc(*p, out);
+	unsigned char a = (unsigned char)at[0], b = (unsigned char)at[1];
+	if (a == 0xc2 && b >= 0x80 && b < 0xa0)
+		return 2;
+	return a < 0x20 || a == 0x7f;
 }
 
-void path_put(const char *path)
+void path_put(FILE *out, const char *path)
 {
-	put(stdout, path);
+	for (size_t bytes = 0; *path; path++) {
+		if (!bytes)
+			bytes = *path == '\\' ? 1 : path_control(path);
+		if (!bytes) {
+			fputc(*path, out);
+			continue;
+		}
+		fprintf(out, "\\x%02x", (unsigned char)*path);
+		bytes--;
+	}
 }
 
 void path_told(const char *word, const char *path, const char *why)
 {
 	fprintf(stderr, "%s: ", word);
-	put(stderr, path);
+	path_put(stderr, path);
 	fprintf(stderr, ": %s\n", why);
 }
 

@@ -2,6 +2,7 @@
 #include "tools/command.h"
 #include "tools/file.h"
 #include "tools/human.h"
+#include "tools/paths.h"
 #include "tools/prompt.h"
 #include "tools/rows.h"
 #include "tools/say.h"
@@ -54,8 +55,9 @@ static void print_examples(FILE *out, const struct rows *rows)
 	const struct ctl_line *e;
 	for (size_t i = 0; (e = rows_nth(rows, "example", i)); i++) {
 		const char *path = ctl_str(e, "path"), *was = ctl_str(e, "class-from"), *is = ctl_str(e, "class-to");
-		fprintf(out, "%s%-9s %s: %s", i ? "" : "\nFor example:\n", ctl_str(e, "kind"), *path ? path : "(a file whose path cannot be told)",
-			human_time(ctl_num(e, "from", 0), from));
+		fprintf(out, "%s%-9s ", i ? "" : "\nFor example:\n", ctl_str(e, "kind"));
+		path_put(out, *path ? path : "(a file whose path cannot be told)");
+		fprintf(out, ": %s", human_time(ctl_num(e, "from", 0), from));
 		fprintf(out, " -> %s", human_time(ctl_num(e, "to", 0), to));
 		if (strcmp(was, is))
 			fprintf(out, ", class %s -> %s", *was ? was : "?", is);

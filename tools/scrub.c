@@ -40,7 +40,7 @@ static int rows(struct ctl_session *s, const char *what, uint64_t files)
 	while (!(r = ctl_session_row(s, &l, &f)) && strcmp(l.word, "ok")) {
 		if (!strcmp(l.word, "finding")) {
 			progress_clear(&p);
-			path_put(ctl_str(&l, "path"));
+			path_put(stdout, ctl_str(&l, "path"));
 			printf(": %s\n", ctl_str(&l, "cause"));
 			fflush(stdout);
 		} else if (!strcmp(l.word, "progress")) {

@@ -2,6 +2,7 @@
 
 #include "tools/json.h"
 #include "tools/nearest.h"
+#include "tools/paths.h"
 #include "tools/say.h"
 
 #include <assert.h>
@@ -178,21 +179,27 @@ bool table_shows(const struct table *t, const char *name)
 	return i >= 0 && t->place[i] >= 0;
 }
 
-/* ---- CSV, as RFC 4180 has it but for the line's end -------------------------------------------------------------------- */
+/* ---- CSV, as RFC 4180 has it but for the line's end; a name makes no lines and does nothing to a terminal --------------- */
 
 static void csv_field(const char *text, bool last)
 {
-	if (text && strpbrk(text, ",\"\r\n")) {
+	bool quoted = text && strpbrk(text, ",\"");
+	if (quoted)
 		putchar('"');
-		for (; *text; text++) {
-			if (*text == '"')
-				putchar('"');
-			putchar(*text);
+	for (size_t bytes = 0; text && *text; text++) {
+		if (!bytes)
+			bytes = path_control(text);
+		if (bytes) {
+			printf("\\x%02x", (unsigned char)*text);
+			bytes--;
+			continue;
 		}
-		putchar('"');
-	} else if (text) {
-		fputs(text, stdout);
+		if (*text == '"')
+			putchar('"');
+		putchar(*text);
 	}
+	if (quoted)
+		putchar('"');
 	putchar(last ? '\n' : ',');
 }
 
