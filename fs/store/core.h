@@ -60,7 +60,10 @@ errint_t inode_close_all(struct archive *a);
  * directory's lock. */
 errint_t inode_intern(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
 		      struct inode **ret);
-/* The same for a file that was made just now: an inode in memory that bears its number was deleted behind our back. */
+/* *ret_second: it was known by other names, and is by this one, too, from now on. */
+errint_t inode_intern_at(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
+			 bool *ret_second, struct inode **ret);
+/* As inode_intern for a file that was made just now, or moved here: an inode in memory that bears its number was deleted behind our back. */
 errint_t inode_intern_new(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
 			  struct inode **ret);
 errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, size_t len);
@@ -132,6 +135,10 @@ errint_t dir_by_id(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES],
 
 /* Path of an inode relative to the root, malloc'd; -ESTALE if it has no name. */
 errint_t inode_path(struct archive *a, struct inode *i, const char *child /* may be NULL */, char **ret);
+
+/* What is open in memory, or a directory that has been read, is looked at no more when it is opened by another name: was it moved there behind our back? The directory is
+ * entered. */
+bool inode_moved_here(struct archive *a, struct inode *i, const struct dir_use *u, const char *name, size_t len);
 
 /* The inode at a path relative to the root; carries one lookup (but for the root). */
 errint_t inode_by_path(struct archive *a, const char *path, struct inode **ret);

@@ -139,6 +139,19 @@ errint_t stat_fix(struct archive *a, struct inode *i, struct stat *st)
 	return 0;
 }
 
+/* What was moved here in the store while it is open is another one: its open refuses it, and who has the old one open keeps that. */
+static errint_t entry_intern(struct archive *a, const struct dir_use *u, uint64_t ino, mode_t type, const char *name, struct inode **ret)
+{
+	size_t len = strlen(name);
+	bool second;
+	errint_t r = inode_intern_at(a, ino, type, u->dir, name, len, &second, ret);
+	if (r || !second || !inode_moved_here(a, *ret, u, name, len))
+		return r;
+	inode_drop_link(a, *ret, u->dir, name, len, false);
+	inode_unref(a, *ret);
+	return inode_intern_new(a, ino, type, u->dir, name, len, ret);
+}
+
 errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, const char *name, struct fs_entry *ret)
 {
 	struct inode *i;
@@ -153,7 +166,7 @@ errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, co
 	bool link;
 	errint_t r = symlink_ask(a, u->fd, backing, &ret->attr, &link);
 	if (!r)
-		r = inode_intern(a, ret->attr.st_ino, link ? S_IFLNK : ret->attr.st_mode & S_IFMT, u->dir, name, strlen(name), &i);
+		r = entry_intern(a, u, ret->attr.st_ino, link ? S_IFLNK : ret->attr.st_mode & S_IFMT, name, &i);
 	if (r)
 		return r;
 	ret->inode = i;

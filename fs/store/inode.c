@@ -271,13 +271,15 @@ static struct link *link_new(struct inode *dir, const char *name, size_t len)
 	return l;
 }
 
-errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, size_t len)
+static errint_t add_link(struct inode *i, struct inode *dir, const char *name, size_t len, bool *ret_second)
 {
 	errint_t r = 0;
+	*ret_second = false;
 	pthread_mutex_lock(&i->lock);
 	if (!link_find(i, dir, name, len)) {
 		struct link *l = link_new(dir, name, len);
 		if (l) {
+			*ret_second = i->links != NULL;
 			inode_ref(dir);
 			l->next = i->links;
 			i->links = l;
@@ -288,6 +290,12 @@ errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, si
 	}
 	pthread_mutex_unlock(&i->lock);
 	return r;
+}
+
+errint_t inode_add_link(struct inode *i, struct inode *dir, const char *name, size_t len)
+{
+	bool second;
+	return add_link(i, dir, name, len, &second);
 }
 
 void inode_set_aside(struct archive *a, struct inode *i)
@@ -356,7 +364,7 @@ void inode_drop_link(struct archive *a, struct inode *i, struct inode *dir, cons
 }
 
 static errint_t intern(struct archive *a, uint64_t ino, mode_t type, bool new, struct inode *dir, const char *name, size_t len,
-		       struct inode **ret)
+		       bool *ret_second, struct inode **ret)
 {
 	struct inode_shard *s = shard_of(a, ino);
 	pthread_mutex_lock(&s->lock);
@@ -373,7 +381,7 @@ static errint_t intern(struct archive *a, uint64_t ino, mode_t type, bool new, s
 	pthread_mutex_unlock(&s->lock);
 	if (!i)
 		return -ENOMEM;
-	errint_t r = dir ? inode_add_link(i, dir, name, len) : 0;
+	errint_t r = dir ? add_link(i, dir, name, len, ret_second) : 0;
 	if (r) {
 		inode_unref(a, i);
 		return r;
@@ -385,13 +393,21 @@ static errint_t intern(struct archive *a, uint64_t ino, mode_t type, bool new, s
 errint_t inode_intern(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
 		      struct inode **ret)
 {
-	return intern(a, ino, type, false, dir, name, len, ret);
+	bool second;
+	return intern(a, ino, type, false, dir, name, len, &second, ret);
+}
+
+errint_t inode_intern_at(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
+			 bool *ret_second, struct inode **ret)
+{
+	return intern(a, ino, type, false, dir, name, len, ret_second, ret);
 }
 
 errint_t inode_intern_new(struct archive *a, uint64_t ino, mode_t type, struct inode *dir, const char *name, size_t len,
 			  struct inode **ret)
 {
-	return intern(a, ino, type, true, dir, name, len, ret);
+	bool second;
+	return intern(a, ino, type, true, dir, name, len, &second, ret);
 }
 
 void inode_count_lookup(struct archive *a, struct inode *i)

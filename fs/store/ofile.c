@@ -55,7 +55,7 @@ errint_t backing_open(struct archive *a, int dirfd, const char *name, int *ret_f
 	return r;
 }
 
-static bool header_at_home(struct archive *a, const struct file_header *h, const uint8_t home[static HOME_BYTES])
+bool header_at_home(struct archive *a, const struct file_header *h, const uint8_t home[static HOME_BYTES])
 {
 	if (h->flags & HEADER_FLAG_LINKED)
 		return true;

@@ -43,6 +43,9 @@ struct ofile {
 	bool listed;		/* among those that the journal's thread is to look at */
 };
 
+/* Whether it says that its file lies at this place, or that no place counts. */
+bool header_at_home(struct archive *a, const struct file_header *h, const uint8_t home[static HOME_BYTES]);
+
 /* The parts of the content root of the blocks that were read since the kernel knows this inode. It belongs to the inode, not to a handle: what one reader
  * left in the page cache another does not read again. Once every block has been seen, each read is held against the root. */
 struct seen_blocks {
