@@ -365,5 +365,8 @@ int policy_link(struct policy *p, const struct policy_names *names, struct polic
 	for (size_t i = 0; i < p->section_count; i++)
 		if (p->section[i]->kind->id == S_BREAK_GLASS)
 			p->break_glass = (struct break_glass_section *)p->section[i];
-	return e ? e : break_glass_link(p, p->break_glass, names, diags);
+	if (!e)
+		e = break_glass_link(p, p->break_glass, names, diags);
+	log_link(p, diags);
+	return e;
 }

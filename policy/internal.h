@@ -210,6 +210,7 @@ struct clock_section {
 struct audit_section {
 	struct section s;
 	int64_t fsync_ms, checkpoint_every;
+	struct lifetime retain;
 	uint64_t reserve;
 	struct strlist checkpoints;
 	bool syslog;
@@ -619,6 +620,13 @@ void grants_count(struct grants *l, uint64_t id, const uint8_t file_id[static PO
 /* Whether no grant of `uid`, waiting or not, is about the new path (or what may lie below it) and not about the old one. */
 bool grants_let_move(const struct grants *l, uint32_t uid, const char *from, const char *to, bool tree);
 void canary_link(struct policy *p, struct canary_section *c, struct policy_diags *d);
+/* ---- the log (log.c) ------------------------------------------------------------------------------------------------------ */
+
+/* When everything else is linked. */
+void log_link(struct policy *p, struct policy_diags *d);
+/* Whether the log may be dropped sooner. */
+bool log_loosens(const struct policy *now, const struct policy *next);
+
 int break_glass_link(struct policy *p, struct break_glass_section *b, const struct policy_names *names, struct policy_diags *d);
 
 /* ---- the guard (guard.c) ------------------------------------------------------------------------------------------------ */

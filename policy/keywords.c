@@ -93,7 +93,7 @@ static const struct keyword clock_keys[] = {
 static const struct keyword audit_keys[] = {
 	{"fsync", V_FSYNC, 0, AT(audit_section, fsync_ms), NULL, NULL},
 	{LATER("keep-names", V_KEEP)},
-	{LATER("retain-for", V_DURATION)},
+	{"retain-for", V_DURATION, 0, AT(audit_section, retain), NULL, NULL},
 	{"reserve", V_BYTES, 0, AT(audit_section, reserve), NULL, NULL},
 	{"checkpoints", V_PATHS, 0, AT(audit_section, checkpoints), NULL, NULL},
 	{"checkpoint-every", V_SPAN, 0, AT(audit_section, checkpoint_every), NULL, NULL},

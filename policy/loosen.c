@@ -306,9 +306,15 @@ static bool judged(enum section_id id)
 /* Everything else is as it was. */
 static bool others_loosen(const struct policy *now, const struct policy *next, struct finding *f)
 {
+	static const char *const log_judged[] = {"retain-for", NULL};
+
+	if (log_loosens(now, next)) {
+		snprintf(f->why, f->cap, "[audit]: the log may be dropped sooner");
+		return true;
+	}
 	for (size_t i = 0; i < next->section_count; i++) {
 		const struct section *b = next->section[i], *a = section_of(now, b->kind->id, b->name);
-		const char *key = judged(b->kind->id) || !a ? NULL : differs(a, b, NULL);
+		const char *key = judged(b->kind->id) || !a ? NULL : differs(a, b, b->kind->id == S_AUDIT ? log_judged : NULL);
 
 		if (!judged(b->kind->id) && !a)
 			return found(f, b, "it is new");

@@ -217,6 +217,10 @@ struct policy_settings {
 	int64_t max_offline_seconds; /* 30 d */
 	bool require_sync;	    /* yes */
 	int64_t audit_fsync_ms;	    /* 200; 0: always */
+	bool log_dropped;	    /* no: the log is kept for ever */
+	unsigned log_retain_line;
+	const char *log_retain_text;
+	struct policy_duration log_retain; /* if log_dropped: so long is a record kept at least */
 	uint64_t audit_reserve;	    /* 4 MiB: space for acts of administration on a full disk */
 	const char *const *checkpoint; /* absolute paths */
 	size_t checkpoints;
@@ -226,6 +230,8 @@ struct policy_settings {
 	struct policy_alerting alerting;
 };
 const struct policy_settings *policy_settings(const struct policy *p);
+/* Until when a budget learns from the log; 0: none does. */
+int64_t policy_learns_until(const struct policy *p);
 
 /* ---- who is asking ----------------------------------------------------------------------------------------------- */
 

@@ -43,6 +43,16 @@ int audit_put_time(const struct args *a, const char *option, struct ctl_request 
 	return EXIT_DONE;
 }
 
+bool audit_begins_text(const struct ctl_line *l, int64_t since, char out[static 2 * HUMAN_BYTES])
+{
+	char when[HUMAN_BYTES];
+	const int64_t begins = ctl_num(l, "log-begins", INT64_MIN);
+	if (!ctl_get(l, "log-begins") || since > begins)
+		return false;
+	snprintf(out, 2 * HUMAN_BYTES, "The log begins at %s (retain-for in [audit])", human_time(begins, when));
+	return true;
+}
+
 /* ---- the statement ---------------------------------------------------------------------------------------------------------- */
 
 static uint64_t number(const struct ctl_line *l, const char *key)
@@ -85,10 +95,12 @@ static size_t print_anchors(const struct rows *rows)
 
 static int print_statement(const struct rows *rows, const struct ctl_line *s)
 {
-	char a[HUMAN_BYTES], b[HUMAN_BYTES], c[HUMAN_BYTES], span[HUMAN_BYTES];
+	char a[HUMAN_BYTES], b[HUMAN_BYTES], c[HUMAN_BYTES], span[HUMAN_BYTES], begins[2 * HUMAN_BYTES];
 	int64_t until = ctl_num(s, "until", INT64_MAX), now = ctl_num(s, "now", 0);
 	printf("Destroyed from %s to %s\n", ctl_num(s, "since", 0) ? human_time(ctl_num(s, "since", 0), a) : "the beginning",
 		human_time(until < now ? until : now, b));
+	if (audit_begins_text(s, ctl_num(s, "since", 0), begins))
+		printf("%s: of files that expired before, this says nothing.\n", begins);
 	print_classes(rows);
 	printf("In all: %s files expired, in %s epochs of %s, each denied at the second of its date, and gone at most %s after it;\n",
 		human_count(number(s, "expired"), a), human_count(number(s, "epochs"), b), human_span(ctl_num(s, "epoch-seconds", 0), span),
@@ -150,7 +162,7 @@ static int print_proof(const struct rows *rows, const struct ctl_line *p)
 	const struct ctl_line *d;
 	char when[HUMAN_BYTES];
 	printf("File %s, class %s, known since %s\n", ctl_str(p, "id"), ctl_str(p, "class")[0] ? ctl_str(p, "class") : "?",
-		human_time(ctl_num(p, "created", 0), when));
+		ctl_num(p, "created", 0) ? human_time(ctl_num(p, "created", 0), when) : "before the log begins");
 	print_how(p);
 	for (size_t i = 0; (d = rows_nth(rows, "date", i)); i++)
 		print_date(rows, d);

@@ -26,5 +26,7 @@ void audit_size_cell(struct table *t, size_t column, const struct ctl_line *l, c
 /* What a `flaw` row says, as a sentence. */
 #define AUDIT_FLAW_BYTES 256
 void audit_flaw_text(const struct ctl_line *flaw, char out[static AUDIT_FLAW_BYTES]);
+/* Of a row that says since when the log is kept, if something was asked for before that: half a sentence for people, and true. */
+bool audit_begins_text(const struct ctl_line *l, int64_t since, char out[static 2 * HUMAN_BYTES]);
 /* What is proven, in a paragraph. */
 void audit_print_verdict(const struct ctl_line *verdict, const char *what);

@@ -33,10 +33,12 @@ static const char *count(const struct ctl_line *l, const char *key, char out[sta
 
 static void print_period(const struct ctl_line *s)
 {
-	char a[HUMAN_BYTES], b[HUMAN_BYTES], user[HUMAN_BYTES];
+	char a[HUMAN_BYTES], b[HUMAN_BYTES], user[HUMAN_BYTES], begins[2 * HUMAN_BYTES];
 	int64_t now = ctl_num(s, "now", 0), until = ctl_num(s, "until", now);
 	printf("Exposure from %s to %s, of what %s read\n", ctl_get(s, "since") ? human_time(ctl_num(s, "since", 0), a) : "the beginning of the log",
 		human_time(until < now ? until : now, b), ctl_get(s, "user") ? human_user((uint32_t)ctl_num(s, "user", 0), user) : "everyone");
+	if (audit_begins_text(s, ctl_num(s, "since", 0), begins))
+		printf("  %s: what was read before is not in this.\n", begins);
 	if (ctl_get(s, "first-ns"))
 		printf("  First read %s, last read %s\n", human_time(ctl_num(s, "first-ns", 0) / SECOND, a), human_time(ctl_num(s, "last-ns", 0) / SECOND, b));
 }

@@ -8,6 +8,8 @@
 #include "store/checkpoint.h"
 #include "store/trail.h"
 
+#include "policy/policy.h"
+
 #include <ctype.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -45,6 +47,9 @@ static const struct {
 	{"seal-again", "from record %" PRIu64 " on the log was sealed before as another one: it was cut off there and went on (anchor write %" PRIu64 "); lapse fsck --accept-rollback does that"},
 	{"seal-fork", "from record %" PRIu64 " on it is sealed with the key of an earlier time (anchor write %" PRIu64 "): the anchor was put back, or somebody had a copy of it"},
 	{"seal-key", "from record %" PRIu64 " on it is sealed anew with another first key (anchor write %" PRIu64 "): the anchor was restored from a backup, or the log sealed later by somebody else"},
+	{"tombstone", "the tombstone that begins with record %" PRIu64 " (%" PRIu64 " records) is not signed with the key of its time, or does not fit to the log: what it says is gone is missing"},
+	{"pruned-early", "from record %" PRIu64 " on %" PRIu64 " records were dropped that were not as old as their tombstone says that they had to be"},
+	{"pruned-beyond", "from record %" PRIu64 " on %" PRIu64 " records were dropped sooner than the log had to be kept"},
 	{"checkpoint", "the log has not the seal of record %" PRIu64 " and anchor write %" PRIu64 " that a checkpoint has: it is another history"},
 };
 
@@ -78,6 +83,34 @@ static void print_seals(const struct ctl_line *v, int64_t last)
 			ctl_num(v, "first-sealed", 0), human_time(first_ns / SECOND, at));
 }
 
+static const char *retain_text(const struct ctl_line *v, char out[static HUMAN_BYTES])
+{
+	char span[HUMAN_BYTES];
+	const int64_t months = ctl_num(v, "retain-months", 0), seconds = ctl_num(v, "retain-seconds", 0);
+	if (months)
+		snprintf(out, HUMAN_BYTES, "%" PRId64 "mo", months);
+	else
+		snprintf(out, HUMAN_BYTES, "%s", human_span(seconds, span));
+	return out;
+}
+
+static void print_pruned(const struct ctl_line *v)
+{
+	char n[HUMAN_BYTES], to[HUMAN_BYTES], at[HUMAN_BYTES], kept[HUMAN_BYTES];
+	const int64_t last = ctl_num(v, "pruned", 0);
+	if (!last)
+		return;
+	printf("  The log begins at record %" PRId64 ": those before, all of %s or earlier, were dropped, the last time at %s, since the policy (generation %" PRId64
+	       ") keeps them for %s.\n",
+		last + 1, human_time(ctl_num(v, "pruned-upto-ns", 0) / SECOND, to), human_time(ctl_num(v, "pruned-ns", 0) / SECOND, at),
+		ctl_num(v, "retain-generation", 0), retain_text(v, kept));
+	printf("  That is on the record, and signed: %s tombstone%s.\n", human_count((uint64_t)ctl_num(v, "tombstones", 0), n), ctl_num(v, "tombstones", 0) == 1 ? "" : "s");
+	if (ctl_num(v, "unchecked", 0))
+		printf("  Of %s of them it was not checked whether the policy said so: its text is not here, or sealed.\n", human_count((uint64_t)ctl_num(v, "unchecked", 0), n));
+	if (ctl_num(v, "left", 0))
+		printf("  %s segments of them are still there: they go at the next mount.\n", human_count((uint64_t)ctl_num(v, "left", 0), n));
+}
+
 void audit_print_verdict(const struct ctl_line *v, const char *what)
 {
 	char a[HUMAN_BYTES], b[HUMAN_BYTES], from[HUMAN_BYTES], to[HUMAN_BYTES];
@@ -90,6 +123,7 @@ void audit_print_verdict(const struct ctl_line *v, const char *what)
 			human_time(ctl_num(v, "last-ns", 0) / SECOND, to), ctl_str(v, "head"));
 	printf(ctl_num(v, "named", 0) ? "  %s segment%s; held against record %" PRId64 ".\n" : "  %s segment%s.\n", human_count((uint64_t)ctl_num(v, "segments", 0), b),
 		ctl_num(v, "segments", 0) == 1 ? "" : "s", ctl_num(v, "named", 0));
+	print_pruned(v);
 	if (ctl_num(v, "beyond", 0))
 		printf("  From record %" PRId64 " on nothing is proven; %s records behind it can be read, each segment for itself.\n", last + 1,
 			human_count((uint64_t)ctl_num(v, "beyond", 0), a));
@@ -135,7 +169,7 @@ static void hex_text(const uint8_t *bytes, size_t len, char *out)
 
 static errint_t keep_verdict(struct rows *rows, const struct audit_verdict *v, uint64_t named)
 {
-	char head[2 * DIGEST_BYTES + 1], public_key[2 * LOG_PUBLIC_BYTES + 1], number[16][24];
+	char head[2 * DIGEST_BYTES + 1], public_key[2 * LOG_PUBLIC_BYTES + 1], number[24][24];
 	errint_t r = 0;
 	for (size_t i = 0; !r && i < v->flaws && i < AUDIT_FLAWS_MAX; i++) {
 		const struct audit_flaw *f = &v->flaw[i];
@@ -148,9 +182,12 @@ static errint_t keep_verdict(struct rows *rows, const struct audit_verdict *v, u
 		r = rows_keep(rows, &l);
 	}
 	const int64_t n[] = {(int64_t)v->flaws, (int64_t)v->first, (int64_t)v->last, v->first_ns, v->last_ns, (int64_t)v->segments, (int64_t)named,
-		(int64_t)v->beyond, (int64_t)v->torn, (int64_t)v->seals, (int64_t)v->sealed, v->sealed_ns, (int64_t)v->first_sealed, v->first_sealed_ns};
+		(int64_t)v->beyond, (int64_t)v->torn, (int64_t)v->seals, (int64_t)v->sealed, v->sealed_ns, (int64_t)v->first_sealed, v->first_sealed_ns,
+		(int64_t)v->pruned, (int64_t)v->tombstones, (int64_t)v->unchecked, (int64_t)v->left, v->tombstone.sealed_ns, v->tombstone.pruned_ns,
+		v->tombstone.retain_seconds, v->tombstone.retain_months, (int64_t)v->tombstone.policy_generation};
 	static const char *const key[] = {"flaws", "first", "last", "first-ns", "last-ns", "segments", "named", "beyond", "torn", "seals",
-		"sealed", "sealed-ns", "first-sealed", "first-sealed-ns"};
+		"sealed", "sealed-ns", "first-sealed", "first-sealed-ns", "pruned", "tombstones", "unchecked", "left", "pruned-upto-ns", "pruned-ns", "retain-seconds",
+		"retain-months", "retain-generation"};
 	struct ctl_line l = {.word = "verdict", .count = ARRAY_SIZE(n) + 2, .field[ARRAY_SIZE(n)] = {"head", head}, .field[ARRAY_SIZE(n) + 1] = {"public-key", public_key}};
 	for (size_t k = 0; k < ARRAY_SIZE(n); k++) {
 		snprintf(number[k], sizeof number[k], "%" PRId64, n[k]);
@@ -239,7 +276,14 @@ static int keys_given(const struct args *a, uint8_t (*key)[LOG_PUBLIC_BYTES], st
 	return EXIT_DONE;
 }
 
-static int verify_copy(struct audit_proof *p, struct points *points, const char *path, struct rows *rows)
+/* Without the log key the policy cannot be read: who knows how long the log had to be kept says so. */
+static int kept_for(void *ctx, const struct log_tombstone *t)
+{
+	const struct policy_duration *least = ctx, kept = {.seconds = t->retain_seconds, .months = (int32_t)t->retain_months};
+	return policy_duration_add(t->sealed_ns / SECOND, &kept) >= policy_duration_add(t->sealed_ns / SECOND, least);
+}
+
+static int verify_copy(struct audit_proof *p, struct points *points, const struct policy_duration *least, const char *path, struct rows *rows)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_fd int within = fd < 0 ? -1 : openat(fd, ".lapse/audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -255,6 +299,10 @@ static int verify_copy(struct audit_proof *p, struct points *points, const char 
 	if (!r && points->count && !p->checkpoints)
 		return say_error("%s: the checkpoints are of other logs than this one", path);
 	p->checkpoint = points->seal;
+	if (least) {
+		p->allowed = kept_for;
+		p->allowed_ctx = (void *)least;
+	}
 	if (!r)
 		r = audit_verify(log, p, v);
 	if (r == -ENOENT)
@@ -269,11 +317,15 @@ static int by_public_key(const struct args *a, const char *path, struct rows *ro
 	uint8_t key[PUBLIC_KEYS_MAX][LOG_PUBLIC_BYTES] = {{0}};
 	struct audit_proof p = {.public_key = (const uint8_t(*)[LOG_PUBLIC_BYTES])key};
 	struct points points = {0};
+	struct policy_duration least = {0};
+	const char *kept = args_value(a, "retain-for"), *why = "";
+	if (kept && (policy_duration_parse(kept, &least, &why) || least.never))
+		return say_usage("--retain-for takes how long the log had to be kept, such as 365d or 2y, not '%s': %s", kept, least.never ? "that is no time" : why);
 	int e = keys_given(a, key, &p);
 	if (e == EXIT_DONE)
 		e = points_read(a, &points);
 	if (e == EXIT_DONE)
-		e = verify_copy(&p, &points, path, rows);
+		e = verify_copy(&p, &points, kept ? &least : NULL, path, rows);
 	points_free(&points);
 	return e;
 }
@@ -318,6 +370,8 @@ static int verify_run(const struct args *a)
 	const bool keyless = args_has(a, "public-key") || args_has(a, "checkpoint");
 	if (keyless && (copy || !args_operand(a, 0)))
 		return say_usage("with --public-key or --checkpoint, say which copy of the log's directory: lapse audit verify --public-key KEY COPY");
+	if (args_has(a, "retain-for") && !keyless)
+		return say_usage("--retain-for goes with --public-key or --checkpoint; otherwise the policy of the time is asked");
 	int e = keyless ? by_public_key(a, args_operand(a, 0), &rows) : served(args_operand(a, 0), path) ? online(a, fd, &rows) : offline(a, path, fd, &rows);
 	if (e == EXIT_DONE)
 		e = print(a, &rows, copy ? copy : keyless ? args_operand(a, 0) : "The log");
@@ -329,6 +383,7 @@ static const struct option_def options[] = {
 	{"log", 'l', "DIR", "a copy of the log's directory (.lapse/audit) instead, with the archive's key and anchor"},
 	{"public-key", 'k', "KEY", "no other key: prove by the log's first public key what it proves, on a copy of the log's directory. Again for each key that it was begun again with"},
 	{"checkpoint", 'c', "FILE", "hold the copy against the checkpoints in a file (or a text that the journal gave) as well; without --public-key, against them alone"},
+	{"retain-for", '\0', "TIME", "how long the log had to be kept (with --public-key or --checkpoint, where the policy cannot be read): what was dropped sooner is a finding"},
 	{"anchor", '\0', "FILE", "the anchor, of an archive that is not mounted, where it is not at its own place"},
 	{"json", 'J', NULL, "print JSON"},
 	OPTIONS_END,

@@ -10,6 +10,7 @@
 struct asked {
 	struct table *table;
 	uint64_t files, reads, denied, exists, expired, destroyed, deleted, unknown;
+	char begins[2 * HUMAN_BYTES]; /* "": what was asked for is all there */
 };
 
 static uint64_t number(const struct ctl_line *l, const char *key)
@@ -19,6 +20,10 @@ static uint64_t number(const struct ctl_line *l, const char *key)
 
 static void keep_sum(struct asked *q, const struct ctl_line *l)
 {
+	if (!audit_begins_text(l, ctl_num(l, "since", 0), q->begins))
+		q->begins[0] = 0;
+	if (ctl_get(l, "log-begins"))
+		table_note(q->table, "log-begins", ctl_num(l, "log-begins", 0));
 	q->files = number(l, "files");
 	q->reads = number(l, "reads");
 	q->denied = number(l, "denied");
@@ -82,6 +87,12 @@ static errint_t read_row(void *ctx, const struct ctl_line *l)
 	return 0;
 }
 
+static void say_begin(const struct asked *q)
+{
+	if (q->begins[0])
+		fprintf(stderr, "%s: who read what before is not told any more.\n", q->begins);
+}
+
 static void say_read(const struct asked *q)
 {
 	char a[HUMAN_BYTES], b[HUMAN_BYTES], c[HUMAN_BYTES], d[HUMAN_BYTES], e[HUMAN_BYTES], f[HUMAN_BYTES];
@@ -91,6 +102,7 @@ static void say_read(const struct asked *q)
 	if (q->unknown)
 		fprintf(stderr, ", %s of which neither is known", human_count(q->unknown, a));
 	fprintf(stderr, "; %s times refused.\n", human_count(q->denied, a));
+	say_begin(q);
 }
 
 static int read_run(const struct args *a)
@@ -206,6 +218,8 @@ static int who_run(const struct args *a)
 		e = ask(&t, &r, who_row, &q);
 		if (e == EXIT_DONE && !table_rows(q.table) && !table_for_programs(q.table))
 			fprintf(stderr, "Nobody has opened it for reading, in the time asked for.\n");
+		if (e == EXIT_DONE && !table_for_programs(q.table))
+			say_begin(&q);
 		target_close(&t);
 	}
 	ctl_request_free(&r);

@@ -254,11 +254,27 @@ static void print_holds(const struct report *r)
 	}
 }
 
+static void print_kept(const struct report *r)
+{
+	char when[HUMAN_BYTES];
+	const struct ctl_line *s = r->s;
+	if (!ctl_get(s, "log-retain") && !ctl_get(s, "log-begins"))
+		return;
+	printf("             ");
+	printf(ctl_get(s, "log-retain") ? "kept for %s" : "kept for ever from now on", ctl_str(s, "log-retain"));
+	if (ctl_get(s, "log-begins"))
+		printf("; begins at %s", human_time(ctl_num(s, "log-begins", 0), when));
+	if (ctl_get(s, "log-kept-by"))
+		printf("; more is needed for %s", ctl_str(s, "log-kept-by"));
+	printf("\n");
+}
+
 static void print_records(const struct report *r)
 {
 	char n[HUMAN_BYTES], size[HUMAN_BYTES], when[2 * HUMAN_BYTES];
 	printf("  Audit      %s records, %s\n", human_count((uint64_t)number(r, "log-records"), n),
 		human_size((uint64_t)number(r, "log-bytes"), size));
+	print_kept(r);
 	printf("  Policy     generation %" PRId64 ", applied %s\n", number(r, "policy-generation"),
 		human_when(number(r, "policy-applied-at"), r->now, when));
 	if (number(r, "reviewing"))

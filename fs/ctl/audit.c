@@ -63,6 +63,8 @@ static errint_t put_statement(struct ctl_call *c, const struct destroyed_stateme
 	ctl_put_u64(&c->out, "next-epoch", s->anchor.next_epoch);
 	ctl_put_u64(&c->out, "anchor-sequence", s->anchor.written);
 	ctl_put_u64(&c->out, "holds", s->holds);
+	if (s->begins_at > INT64_MIN)
+		ctl_put_i64(&c->out, "log-begins", s->begins_at);
 	errint_t r = verb_row(c);
 	if (!r)
 		r = put_classes(c, s);

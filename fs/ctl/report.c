@@ -51,6 +51,12 @@ static errint_t put_status(struct ctl_call *c, const struct archive_status *s)
 	ctl_put_u64(t, "log-records", s->log_records);
 	ctl_put_u64(t, "log-bytes", s->log_bytes);
 	ctl_put_i64(t, "log-errno", -s->log_error);
+	if (s->log_retain[0])
+		ctl_put(t, "log-retain", s->log_retain);
+	if (s->log_begins > INT64_MIN)
+		ctl_put_i64(t, "log-begins", s->log_begins);
+	if (s->log_kept_by)
+		ctl_put(t, "log-kept-by", s->log_kept_by);
 	ctl_put_i64(t, "anchor-errno", -s->anchor_error);
 	ctl_put_u64(t, "open-files", s->open_files);
 	ctl_put_u64(t, "inodes", s->inodes);

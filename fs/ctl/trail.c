@@ -223,6 +223,15 @@ errint_t trail_put_verdict(struct ctl_call *c, const struct audit_verdict *v, ui
 	ctl_put_u64(&c->out, "first-sealed", v->first_sealed);
 	ctl_put_i64(&c->out, "first-sealed-ns", v->first_sealed_ns);
 	ctl_put_hex(&c->out, "public-key", v->public_key, sizeof v->public_key);
+	ctl_put_u64(&c->out, "pruned", v->pruned);
+	ctl_put_u64(&c->out, "tombstones", v->tombstones);
+	ctl_put_u64(&c->out, "unchecked", v->unchecked);
+	ctl_put_u64(&c->out, "left", v->left);
+	ctl_put_i64(&c->out, "pruned-upto-ns", v->tombstone.sealed_ns);
+	ctl_put_i64(&c->out, "pruned-ns", v->tombstone.pruned_ns);
+	ctl_put_i64(&c->out, "retain-seconds", v->tombstone.retain_seconds);
+	ctl_put_u64(&c->out, "retain-months", v->tombstone.retain_months);
+	ctl_put_u64(&c->out, "retain-generation", v->tombstone.policy_generation);
 	return r ? r : verb_row(c);
 }
 

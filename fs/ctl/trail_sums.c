@@ -130,6 +130,8 @@ static errint_t put_sum(struct ctl_call *c, const char *word, const struct trail
 		ctl_put_i64(&c->out, "last-ns", t->last_ns);
 	}
 	ctl_put_i64(&c->out, "complete", t->complete);
+	if (t->begins_at > INT64_MIN)
+		ctl_put_i64(&c->out, "log-begins", t->begins_at);
 	return verb_row(c);
 }
 

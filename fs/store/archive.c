@@ -13,6 +13,7 @@
 #include "store/hold.h"
 #include "store/journal.h"
 #include "store/open.h"
+#include "store/prune.h"
 #include "store/rollback.h"
 
 #include <stdio.h>
@@ -297,6 +298,7 @@ static void log_status(struct archive *a, struct archive_status *ret)
 {
 	struct audit_status l;
 	audit_get_status(a->audit, &l);
+	prune_status(a, ret);
 	ret->log_records = l.records;
 	ret->log_bytes = l.bytes;
 	ret->log_reserved = l.reserved;

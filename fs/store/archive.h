@@ -220,6 +220,9 @@ struct archive_status {
 	bool reviewing;
 	uint64_t reviewed, followed, waiting;
 	uint64_t log_records, log_bytes, log_reserved;
+	char log_retain[32];	 /* as the policy says it; "": the log is kept for ever */
+	int64_t log_begins;	 /* … up to then it may have been dropped; INT64_MIN: nothing was */
+	const char *log_kept_by; /* what keeps more of it than that; NULL: nothing does */
 	errint_t log_error, anchor_error;
 	uint64_t open_files, inodes, dir_fds;
 	bool inplace_backing; /* the backing filesystem overwrites in place (not btrfs, zfs, f2fs, overlay) */

@@ -1,4 +1,5 @@
 #include "store/audit_internal.h"
+#include "store/audit_prune.h"
 
 #include "base/io.h"
 #include "base/log.h"
@@ -116,17 +117,61 @@ static errint_t cut_ragged(struct audit *l)
 	return 0;
 }
 
-/* A segment that cannot be followed by a new one grows on. One that is followed ends with a whole frame. */
+/* One that is followed ends with a whole frame. */
+static errint_t end_segment(struct audit *l)
+{
+	errint_t r = cut_ragged(l);
+	if (!r && fdatasync(l->fd))
+		r = -errno;
+	if (r)
+		return r;
+	l->synced = l->chain.next - 1;
+	return segment_begin(l);
+}
+
+/* A segment that cannot be followed by a new one grows on. */
 static void rotate(struct audit *l, size_t len)
 {
 	if ((uint64_t)l->end + len <= l->segment_max || l->end == SEGMENT_HEAD_BYTES)
 		return;
-	if (cut_ragged(l) || fdatasync(l->fd))
-		return;
-	l->synced = l->chain.next - 1;
-	errint_t r = segment_begin(l);
+	errint_t r = end_segment(l);
 	if (r && !is_full(r))
 		log_line(LOG_LEVEL_WARNING, "audit: no new segment: %s", strerror(-r));
+}
+
+/* That of a log that was opened with records in it is read once. */
+static void learn_begin(struct audit *l)
+{
+	cleanup_free uint64_t *first = NULL;
+	size_t count;
+	int64_t ns = INT64_MIN;
+	if (!segment_list(l->dirfd, &first, &count) && count)
+		audit_begins_at(l, first[count - 1], &ns);
+	pthread_mutex_lock(&l->lock);
+	if (l->begun_ns == INT64_MIN)
+		l->begun_ns = ns;
+	pthread_mutex_unlock(&l->lock);
+}
+
+errint_t audit_end_segment(struct audit *l, int64_t before_ns)
+{
+	errint_t r = 0;
+	if (l->readonly)
+		return -EROFS;
+	pthread_mutex_lock(&l->lock);
+	bool unknown = l->end > SEGMENT_HEAD_BYTES && l->begun_ns == INT64_MIN;
+	pthread_mutex_unlock(&l->lock);
+	if (unknown)
+		learn_begin(l);
+	pthread_mutex_lock(&l->lock);
+	bool old = l->end > SEGMENT_HEAD_BYTES && l->begun_ns > INT64_MIN && l->begun_ns < before_ns;
+	pthread_mutex_unlock(&l->lock);
+	if (!old || (r = audit_sync(l))) /* so that little is left to be done under the lock */
+		return r;
+	pthread_mutex_lock(&l->lock);
+	r = end_segment(l);
+	pthread_mutex_unlock(&l->lock);
+	return r;
 }
 
 /* ---- appending ------------------------------------------------------------------------------------------------------------ */
@@ -160,6 +205,8 @@ static errint_t append_locked(struct audit *l, struct audit_record *rec)
 	if (r)
 		return r;
 	l->chain = c;
+	if (l->end == SEGMENT_HEAD_BYTES)
+		l->begun_ns = rec->trusted_ns;
 	l->end += (off_t)len;
 	l->last_trusted_ns = rec->trusted_ns;
 	return 0;
@@ -326,14 +373,26 @@ static errint_t attach(struct audit *l, const struct audit_found *found, struct 
 	return fsync(l->fd) ? -errno : 0;
 }
 
+/* Without tombstones that hold, what is missing is missing. */
+static errint_t load_pruned(struct audit *l)
+{
+	errint_t r = audit_pruned_load(l->dirfd, &l->keys, &l->pruned);
+	l->tombs_bad = r == -EBADMSG || r == -EPROTONOSUPPORT;
+	if (l->tombs_bad)
+		log_line(LOG_LEVEL_ERROR, "audit: the tombstones of dropped records (.lapse/audit/pruned) are not what was written; lapse audit verify says what is not proven");
+	return l->tombs_bad ? 0 : r;
+}
+
 static errint_t open_log(int dirfd, const struct segment_keys *k, uint64_t anchor_sequence,
 	const uint8_t anchor_head[static DIGEST_BYTES], int64_t fsync_ms, bool readonly, struct audit **ret,
 	struct fault *f)
 {
 	struct audit_found found;
+	uint64_t bytes;
 	struct audit *l = calloc(1, sizeof *l);
 	if (!l)
 		return -ENOMEM;
+	pthread_rwlock_init(&l->reading, NULL);
 	pthread_mutex_init(&l->sync_lock, NULL);
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->wake, NULL);
@@ -343,14 +402,19 @@ static errint_t open_log(int dirfd, const struct segment_keys *k, uint64_t ancho
 	l->readonly = readonly;
 	l->keys = *k;
 	l->segment_max = SEGMENT_BYTES;
+	l->begun_ns = INT64_MIN;
 	l->reserve_bytes = RESERVE_BYTES;
 	atomic_init(&l->fsync_ms, fsync_ms);
 	l->keys.log = secret_alloc(sizeof *l->keys.log);
 	errint_t r = l->keys.log ? 0 : -ENOMEM;
 	if (!r) {
 		*l->keys.log = *k->log;
-		r = audit_recover(dirfd, &l->keys, anchor_sequence, anchor_head, &found, f);
+		r = load_pruned(l);
 	}
+	if (!r && !readonly)
+		r = audit_pruned_finish(dirfd, &l->pruned, &bytes);
+	if (!r)
+		r = audit_recover(dirfd, &l->keys, anchor_sequence, anchor_head, &l->pruned, &found, f);
 	if (!r) {
 		l->chain = found.chain;
 		l->synced = found.chain.next - 1;
@@ -412,6 +476,7 @@ void audit_close(struct audit *l)
 	pthread_cond_destroy(&l->appended);
 	pthread_mutex_destroy(&l->lock);
 	pthread_mutex_destroy(&l->sync_lock);
+	pthread_rwlock_destroy(&l->reading);
 	free(l->left_out);
 	free(l);
 }

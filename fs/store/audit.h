@@ -1,8 +1,8 @@
 /* audit.h - the log: appended before a reply, chained, encrypted; segments in .lapse/audit. FORMAT.md "Audit log". Thread-safe. */
 #pragma once
 
-#include "crypt/log_seal.h"
 #include "crypt/record.h"
+#include "crypt/tombstone.h"
 #include "store/fault.h"
 
 struct audit;
@@ -30,8 +30,16 @@ void audit_use_reserve(struct audit *l);
 void audit_reserve_bytes(struct audit *l, uint64_t bytes);
 void audit_fsync_ms(struct audit *l, int64_t fsync_ms);
 
+/* From where on the log is kept, since its oldest segments were dropped. */
+struct audit_begin {
+	uint64_t record;     /* the first one that is there */
+	int64_t complete_ns; /* what was recorded later is all there; INT64_MIN: so is everything */
+	int64_t pruned_ns;   /* when that was done; 0: never */
+};
+void audit_begins(struct audit *l, struct audit_begin *ret);
+
 void audit_head(struct audit *l, uint64_t *ret_sequence, uint8_t ret_head[static DIGEST_BYTES]);
-/* Every record with trusted time >= since_ns, ascending; a callback result other than 0 ends it. Reads the files; does not block appends. */
+/* Every record with trusted time >= since_ns that was not dropped, ascending; a callback result other than 0 ends it. Reads the files; does not block appends. */
 errint_t audit_each(struct audit *l, int64_t since_ns, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);
 struct audit_pick {
 	int64_t since_ns;
@@ -86,6 +94,7 @@ struct audit_survey {
 	uint64_t rest;         /* bytes that lie behind it, in this segment and the others */
 	bool broken;           /* they are more than the torn end of the last segment */
 	bool named;            /* the record that the anchor names is one of them, or it names none */
+	uint64_t dropped;      /* the last record that was dropped, with a tombstone; 0: none was */
 	uint64_t anchor_named; /* the highest sequence of the anchor that they name */
 };
 /* Reads all of it; changes nothing. */
@@ -124,6 +133,10 @@ enum audit_flaw_kind {
 	FLAW_SEAL_FORK,	  /* it follows an earlier seal than the last: the anchor was put back to that time */
 	FLAW_SEAL_KEY,	  /* it begins with another key: the anchor was restored from a backup, or all of it was sealed anew */
 	FLAW_CHECKPOINT,  /* the log has not the seal that a checkpoint has */
+	/* of tombstones; `record`: the first one that it is of, `count`: how many */
+	FLAW_TOMBSTONE,	    /* it is not signed with the key of its time, does not follow, or does not fit to what is there: nothing is proven by it */
+	FLAW_PRUNED_EARLY,  /* the records were not as old as it says that they had to be, or it was made before the time that it names */
+	FLAW_PRUNED_BEYOND, /* the log had to be kept for longer than it says */
 };
 #define AUDIT_FLAWS_MAX 64
 struct audit_flaw {
@@ -144,6 +157,11 @@ struct audit_verdict {
 	uint64_t first_sealed; /* up to which record the first seal goes; long after its records' time, that was when sealing began */
 	int64_t first_sealed_ns;
 	uint8_t public_key[32]; /* the first of the log, that they were held against */
+	uint64_t pruned;     /* up to which record tombstones prove that what is gone was dropped; 0: nothing was */
+	uint64_t tombstones; /* that prove it */
+	struct log_tombstone tombstone; /* the last of them */
+	uint64_t unchecked;  /* of which it is not known whether the policy of their time is what they say */
+	uint64_t left;	     /* segments that were to go by it, and have not yet */
 	uint64_t flaws;	     /* of which the first are in `flaw` */
 	struct audit_flaw flaw[AUDIT_FLAWS_MAX];
 };
@@ -160,6 +178,9 @@ struct audit_proof { /* what the log is held against */
 	size_t checkpoints;
 	bool (*go_on)(void *ctx); /* NULL: always. Asked before each segment; -EINTR if it says no */
 	void *ctx;
+	/* Whether the policy of its time let the log be dropped after so long: 1, 0; -1: that is not known, as it is without this. */
+	int (*allowed)(void *ctx, const struct log_tombstone *t);
+	void *allowed_ctx;
 };
 /* Reads all of it; changes nothing. A flaw is no error. */
 errint_t audit_verify(int dirfd, const struct audit_proof *p, struct audit_verdict *ret);

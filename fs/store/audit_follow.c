@@ -55,6 +55,7 @@ errint_t audit_last_n(struct audit *l, uint64_t n, bool (*go_on)(void *ctx), boo
 	size_t count, at;
 	audit_head(l, &e.limit, head);
 	e.limit++;
+	pthread_rwlock_rdlock(&l->reading);
 	errint_t r = segment_list(l->dirfd, &first, &count);
 	for (at = count; !r && at && e.found < n; at--)
 		r = go_on && !go_on(ctx) ? -EINTR : first[at - 1] < e.limit ? walk(l, first[at - 1], &e) : 0;
@@ -63,6 +64,7 @@ errint_t audit_last_n(struct audit *l, uint64_t n, bool (*go_on)(void *ctx), boo
 	e.counting = false;
 	for (; !r && n && at < count && first[at] < e.limit; at++)
 		r = go_on && !go_on(ctx) ? -EINTR : walk(l, first[at], &e);
+	pthread_rwlock_unlock(&l->reading);
 	*ret_next = e.limit;
 	return r;
 }
@@ -82,11 +84,13 @@ static errint_t cursor_open(struct cursor *c)
 {
 	cleanup_free uint64_t *first = NULL;
 	size_t count;
+	pthread_rwlock_rdlock(&c->log->reading);
 	errint_t r = segment_list(c->log->dirfd, &first, &count);
 	while (!r && count && first[count - 1] > c->next)
 		count--;
 	if (!r)
 		r = count ? segment_open(&c->reader, c->log->dirfd, &c->log->keys, first[count - 1]) : -EBADMSG;
+	pthread_rwlock_unlock(&c->log->reading);
 	c->open = !r;
 	return r;
 }

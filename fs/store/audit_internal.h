@@ -1,4 +1,4 @@
-/* audit_internal.h - the log in memory. Private to audit.c and audit_read.c. */
+/* audit_internal.h - the log in memory. Private to audit*.c. */
 #pragma once
 
 #include "store/audit_segment.h"
@@ -7,8 +7,17 @@
 #include <stdatomic.h>
 #include <time.h>
 
+/* The newest tombstone. */
+struct audit_pruned {
+	uint64_t last; /* record that is gone; 0: none is */
+	uint8_t head[DIGEST_BYTES];
+	int64_t sealed_ns, pruned_ns;
+};
+
 struct audit {
 	int dirfd; /* borrowed */
+	pthread_rwlock_t reading;  /* held for reading by who goes from segment to segment; taken before the others */
+	bool tombs_bad;		   /* the file of the tombstones is not what was written; nothing is dropped */
 	bool readonly;
 	struct segment_keys keys;
 
@@ -24,6 +33,8 @@ struct audit {
 	uint64_t synced; /* records up to this one are on disk */
 	uint64_t segment; /* the first record of the last one */
 	uint64_t first, segments, closed_bytes, segment_max;
+	struct audit_pruned pruned;
+	int64_t begun_ns; /* of the last segment's first record; INT64_MIN: not known */
 	bool has_reserve;
 	uint64_t reserve_bytes;
 	time_t reserve_tried; /* monotonic seconds */
@@ -51,7 +62,15 @@ struct audit_found {
 };
 /* Walks the log from the segment that the anchor names and checks it against the anchor. Changes nothing. */
 errint_t audit_recover(int dirfd, const struct segment_keys *k, uint64_t anchor_sequence,
-	const uint8_t anchor_head[static DIGEST_BYTES], struct audit_found *ret, struct fault *f);
+	const uint8_t anchor_head[static DIGEST_BYTES], const struct audit_pruned *pruned, struct audit_found *ret, struct fault *f);
+
+/* What was dropped: `last` is 0 if nothing was. -EBADMSG: the tombstones are not those of this log, or not whole. */
+errint_t audit_pruned_load(int dirfd, const struct segment_keys *k, struct audit_pruned *ret);
+/* Removes what lies before, if the log goes on behind it; while nobody reads. */
+errint_t audit_pruned_finish(int dirfd, const struct audit_pruned *p, uint64_t *ret_bytes);
+
+/* The time of a segment's first record; -ENODATA: it has none. */
+errint_t audit_begins_at(struct audit *l, uint64_t first, int64_t *ret_ns);
 
 /* The last segment that begins before since_ns, or the first of all. -EBADMSG: that is not the log's first, and records that are wanted lie before it. */
 errint_t audit_segment_since(struct audit *l, const uint64_t *first, size_t count, int64_t since_ns, size_t *ret);

@@ -171,17 +171,20 @@ errint_t audit_pick(struct audit *l, const struct audit_pick *pick, errint_t (*c
 {
 	struct picking p = {.log = l, .pick = pick, .cb = cb, .ctx = ctx};
 	cleanup_free uint64_t *first = NULL;
-	size_t count, at;
+	size_t count = 0, at;
 	if (!pick->by_file && !pick->by_user)
 		return audit_each(l, pick->since_ns, cb, ctx);
+	pthread_rwlock_rdlock(&l->reading);
 	errint_t e = segment_list(l->dirfd, &first, &count);
-	if (e || !count)
-		return e;
-	e = audit_segment_since(l, first, count, pick->since_ns, &at);
-	for (; !e && at + 1 < count; at++) {
+	if (!e && count)
+		e = audit_segment_since(l, first, count, pick->since_ns, &at);
+	for (; !e && count && at + 1 < count; at++) {
 		e = pick_in(&p, first[at], first[at + 1]);
 		if (e == -EFBIG)
 			e = audit_each_from(l, first[at], first[at + 1], pick->since_ns, cb, ctx);
 	}
-	return e ? e : audit_each_from(l, first[count - 1], UINT64_MAX, pick->since_ns, cb, ctx);
+	if (!e && count)
+		e = audit_each_from(l, first[count - 1], UINT64_MAX, pick->since_ns, cb, ctx);
+	pthread_rwlock_unlock(&l->reading);
+	return e;
 }

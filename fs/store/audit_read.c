@@ -96,7 +96,7 @@ static errint_t sum_sizes(struct walk *w, const uint64_t *first, size_t count)
 }
 
 errint_t audit_recover(int dirfd, const struct segment_keys *k, uint64_t anchor_sequence,
-	const uint8_t anchor_head[static DIGEST_BYTES], struct audit_found *ret, struct fault *f)
+	const uint8_t anchor_head[static DIGEST_BYTES], const struct audit_pruned *pruned, struct audit_found *ret, struct fault *f)
 {
 	struct fault own = {{0}};
 	struct walk w = {.dirfd = dirfd,
@@ -107,13 +107,14 @@ errint_t audit_recover(int dirfd, const struct segment_keys *k, uint64_t anchor_
 		.fault = &own};
 	cleanup_free uint64_t *first = NULL;
 	size_t count, at = 0;
-	*ret = (struct audit_found){.chain.next = 1};
+	*ret = (struct audit_found){.chain.next = pruned->last + 1};
 	memcpy(ret->chain.log_id, k->log_id, sizeof k->log_id);
+	memcpy(ret->chain.head, pruned->head, sizeof ret->chain.head);
 	errint_t e = segment_list(dirfd, &first, &count);
 	while (!e && at + 1 < count && first[at + 1] <= anchor_sequence)
 		at++;
-	if (!e && (count ? first[at] > anchor_sequence + 1 : anchor_sequence > 0))
-		e = cut_short(&w, count ? first[at] : 1);
+	if (!e && (count ? first[at] > anchor_sequence + 1 : anchor_sequence > pruned->last))
+		e = cut_short(&w, count ? first[at] : pruned->last + 1);
 	for (; !e && at < count; at++)
 		e = walk_segment(&w, first[at], at + 1 == count);
 	if (!e && ret->chain.next - 1 < anchor_sequence)
@@ -133,8 +134,7 @@ static uint64_t next_sequence(struct audit *l)
 	return next;
 }
 
-/* The time of a segment's first record; -ENODATA: it has none. */
-static errint_t begins_at(struct audit *l, uint64_t first, int64_t *ret_ns)
+errint_t audit_begins_at(struct audit *l, uint64_t first, int64_t *ret_ns)
 {
 	struct segment_reader r;
 	struct audit_record rec;
@@ -150,9 +150,10 @@ static errint_t begins_at(struct audit *l, uint64_t first, int64_t *ret_ns)
 
 errint_t audit_segment_since(struct audit *l, const uint64_t *first, size_t count, int64_t since_ns, size_t *ret)
 {
+	struct audit_begin begin;
 	int64_t at_ns;
 	for (size_t i = count; i-- > 0 && (i || first[0] > 1);) {
-		errint_t e = begins_at(l, first[i], &at_ns);
+		errint_t e = audit_begins_at(l, first[i], &at_ns);
 		if (e && e != -ENODATA)
 			return e;
 		if (!e && at_ns < since_ns) {
@@ -161,7 +162,8 @@ errint_t audit_segment_since(struct audit *l, const uint64_t *first, size_t coun
 		}
 	}
 	*ret = 0;
-	return first[0] > 1 ? -EBADMSG : 0;
+	audit_begins(l, &begin);
+	return first[0] > begin.record ? -EBADMSG : 0;
 }
 
 struct each {
@@ -218,15 +220,16 @@ errint_t audit_each(
 {
 	struct each e = {.since_ns = since_ns, .limit = next_sequence(l), .cb = cb, .ctx = ctx};
 	cleanup_free uint64_t *first = NULL;
-	size_t count, at;
+	size_t count = 0, at;
+	pthread_rwlock_rdlock(&l->reading);
 	errint_t r = segment_list(l->dirfd, &first, &count);
-	if (r || !count)
-		return r;
-	r = audit_segment_since(l, first, count, since_ns, &at);
-	for (; !r && at < count && first[at] < e.limit; at++)
+	if (!r && count)
+		r = audit_segment_since(l, first, count, since_ns, &at);
+	for (; !r && count && at < count && first[at] < e.limit; at++)
 		r = each_in_segment(l, first[at], NULL, &e);
 	if (!r && e.begun && e.chain.next < e.limit)
 		r = -EBADMSG;
+	pthread_rwlock_unlock(&l->reading);
 	return r;
 }
 
@@ -261,11 +264,13 @@ errint_t audit_last(
 	uint64_t limit = next_sequence(l);
 	cleanup_free uint64_t *first = NULL;
 	size_t count;
+	pthread_rwlock_rdlock(&l->reading);
 	errint_t r = segment_list(l->dirfd, &first, &count);
 	while (!r && !last.found && count--) {
 		struct each e = {.since_ns = INT64_MIN, .limit = limit, .cb = keep_last, .ctx = &last};
 		if (first[count] < limit)
 			r = each_in_segment(l, first[count], NULL, &e);
 	}
+	pthread_rwlock_unlock(&l->reading);
 	return r ? r : last.found ? 0 : -ENOENT;
 }

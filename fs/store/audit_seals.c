@@ -80,6 +80,28 @@ errint_t audit_seals_read(int dirfd, struct audit_seals *ret, uint64_t *ret_rest
 	return 0;
 }
 
+errint_t audit_seals_each(int dirfd, errint_t (*cb)(void *ctx, const struct log_seal *s), void *ctx)
+{
+	uint64_t whole = 0, rest, at = 0;
+	cleanup_fd int fd = open_file(dirfd, O_RDONLY);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	cleanup_free uint8_t *buf = malloc((size_t)READ_SEALS * LOG_SEAL_BYTES);
+	errint_t r = buf ? count_whole(fd, &whole, &rest) : -ENOMEM;
+	while (!r && at < whole) {
+		struct log_seal s;
+		const size_t n = whole - at < READ_SEALS ? whole - at : READ_SEALS;
+		ssize_t got = io_pread(fd, buf, n * LOG_SEAL_BYTES, offset_of(at));
+		if (got < (ssize_t)(n * LOG_SEAL_BYTES))
+			return got < 0 ? (errint_t)got : -EBADMSG;
+		for (size_t i = 0; !r && i < n; i++)
+			if (!(r = log_seal_decode(buf + i * LOG_SEAL_BYTES, &s)))
+				r = cb(ctx, &s);
+		at += n;
+	}
+	return r;
+}
+
 errint_t audit_seals_head(int dirfd, struct seals_head *ret)
 {
 	uint8_t head[SEALS_HEAD_BYTES];

@@ -11,6 +11,8 @@ struct audit_seals {
 /* All whole seals of a file; a torn one at its end, or one that says what cannot be, ends it: *ret_rest: the bytes from there on. -ENOENT, -EBADMSG
  * (no head of such a file), -EPROTONOSUPPORT, -ENOMEM. */
 errint_t audit_seals_read(int dirfd, struct audit_seals *ret, uint64_t *ret_rest);
+/* Each whole one, without keeping them; a callback result other than 0 ends it. An absent file has none. */
+errint_t audit_seals_each(int dirfd, errint_t (*cb)(void *ctx, const struct log_seal *s), void *ctx);
 /* Its head alone. */
 errint_t audit_seals_head(int dirfd, struct seals_head *ret);
 void audit_seals_free(struct audit_seals *s);

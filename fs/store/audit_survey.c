@@ -89,14 +89,23 @@ errint_t audit_survey(int dirfd, const struct small_key *log_key, const uint8_t 
 	struct segment_keys k = {.log = (struct small_key *)log_key};
 	struct surveying s = {
 		.dirfd = dirfd, .keys = &k, .anchor_sequence = anchor_sequence, .anchor_head = anchor_head, .ret = ret};
+	struct audit_pruned pruned;
 	cleanup_free uint64_t *first = NULL;
 	size_t count, i;
 	memcpy(k.uuid, uuid, UUID_BYTES);
 	memcpy(k.log_id, log_id, sizeof k.log_id);
-	*ret = (struct audit_survey){.first = 1, .named = !anchor_sequence};
-	errint_t e = segment_list(dirfd, &first, &count);
+	errint_t e = audit_pruned_load(dirfd, &k, &pruned);
+	if (e && e != -EBADMSG && e != -EPROTONOSUPPORT)
+		return e;
+	*ret = (struct audit_survey){.first = pruned.last + 1, .last = pruned.last, .dropped = pruned.last, .named = !anchor_sequence};
+	e = segment_list(dirfd, &first, &count);
 	if (!e && count)
 		ret->first = first[0];
+	if (!e && count && pruned.last && first[0] == pruned.last + 1) {
+		s.chain = (struct audit_chain){.next = first[0]};
+		memcpy(s.chain.head, pruned.head, sizeof s.chain.head);
+		s.begun = true;
+	}
 	for (i = 0; !e && i < count; i++)
 		e = survey_segment(&s, first[i]);
 	if (e != -ENODATA)
@@ -183,16 +192,19 @@ errint_t audit_cut(int dirfd, const struct small_key *log_key, const uint8_t uui
 	const uint8_t log_id[static 16], uint64_t last, uint64_t mark, uint8_t ret_head[static DIGEST_BYTES])
 {
 	struct segment_keys k = {.log = (struct small_key *)log_key};
+	struct audit_pruned pruned;
 	cleanup_free uint64_t *first = NULL;
 	size_t i;
 	memcpy(k.uuid, uuid, UUID_BYTES);
 	memcpy(k.log_id, log_id, sizeof k.log_id);
-	memset(ret_head, 0, DIGEST_BYTES);
+	if (audit_pruned_load(dirfd, &k, &pruned))
+		pruned = (struct audit_pruned){.last = 0};
+	memcpy(ret_head, pruned.head, DIGEST_BYTES);
 	errint_t e = segment_list(dirfd, &first, &i);
 	/* From the end on: a crash on the way leaves a log that ends early, never one with a hole. */
 	while (!e && i && first[i - 1] > last)
 		e = set_aside(dirfd, first[--i], mark);
-	if (!e && last)
+	if (!e && last > pruned.last)
 		e = i ? cut_in(dirfd, &k, first[i - 1], last, mark, ret_head) : -EBADMSG;
 	return e ? e : io_fsync_dir(dirfd);
 }

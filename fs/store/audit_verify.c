@@ -51,6 +51,7 @@ static void judge(struct verifying *s, const struct audit_record *r, const struc
 		verify_flaw(s, FLAW_OTHER, r->sequence, 0, segment, 0);
 	if (r->kind == RECORD_ADMIN && !strncmp(r->text, accepted, sizeof accepted - 1) && r->bytes >= r->sequence)
 		verify_flaw(s, FLAW_ROLLBACK, r->sequence, r->bytes - r->sequence + 1, segment, 0);
+	verify_tomb_record(s, r);
 }
 
 /* ---- a frame that does not open ------------------------------------------------------------------------------------------------- */
@@ -196,12 +197,12 @@ static errint_t look_closer(struct verifying *s, int fd, off_t at, uint64_t firs
 
 static void link_up(struct verifying *s, const struct audit_chain *c, uint64_t first)
 {
-	uint64_t expected = s->begun ? s->chain.next : 1;
+	const uint64_t expected = s->begun ? s->chain.next : s->v->pruned + 1;
 	if (first > expected)
 		verify_flaw(s, FLAW_MISSING, expected, first - expected, first, 0);
 	else if (first < expected)
 		verify_flaw(s, FLAW_REPEATED, first, expected - first, first, 0);
-	else if (s->begun && !crypt_equal(c->head, s->chain.head, DIGEST_BYTES))
+	else if ((s->begun || s->v->pruned) && !crypt_equal(c->head, s->chain.head, DIGEST_BYTES))
 		verify_flaw(s, FLAW_UNLINKED, first, 0, first, 0);
 }
 
@@ -250,6 +251,19 @@ static errint_t verify_segment(struct verifying *s, uint64_t first, uint64_t nex
 	return e == -ENODATA ? 0 : e;
 }
 
+/* What lies before the first segment that the tombstones leave, if that is there, was to go. */
+static void pass_dropped(struct verifying *s)
+{
+	size_t n = 0;
+	while (s->v->pruned && n < s->segments && s->segment[n] <= s->v->pruned)
+		n++;
+	if (!n || n == s->segments || s->segment[n] != s->v->pruned + 1)
+		return;
+	s->v->left = n;
+	s->segment += n;
+	s->segments -= n;
+}
+
 static errint_t each_segment(struct verifying *s)
 {
 	const struct audit_proof *p = s->proof;
@@ -263,7 +277,7 @@ static errint_t each_segment(struct verifying *s)
 static void look_for_end(struct verifying *s)
 {
 	const uint64_t sealed = verify_sealed_to(s), named = s->proof->named > sealed ? s->proof->named : sealed;
-	const uint64_t last = s->begun ? s->chain.next - 1 : 0;
+	const uint64_t last = s->begun ? s->chain.next - 1 : s->v->pruned;
 	if (last < named && !s->ended)
 		verify_flaw(s, FLAW_SHORT, last + 1, named - last, s->segments ? s->segment[s->segments - 1] : 0, 0);
 	if (!s->keys->log && s->begun && s->v->last < last)
@@ -288,12 +302,15 @@ errint_t audit_verify(int dirfd, const struct audit_proof *p, struct audit_verdi
 		count--;
 	s.segment = first;
 	s.segments = count;
+	pass_dropped(&s);
 	if (!e)
 		e = each_segment(&s);
 	if (!e) {
-		ret->segments = count;
+		ret->segments = s.segments;
 		look_for_end(&s);
+		verify_tombs_told(&s);
 	}
+	verify_tombs_free(&s);
 	free(s.point);
 	return e;
 }

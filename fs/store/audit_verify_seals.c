@@ -146,11 +146,18 @@ errint_t verify_seals(struct verifying *s, struct segment_keys *ret)
 		audit_seals_free(&seals);
 		return -ENOMEM;
 	}
-	for (; !f.lost && f.at < seals.count; f.at++)
+	r = verify_tombs_read(s);
+	if (!r)
+		verify_tombs_key(s, &f.line);
+	for (; !r && !f.lost && f.at < seals.count; f.at++) {
 		follow(&f, &seals.seal[f.at]);
+		verify_tombs_key(s, &f.line);
+	}
 	hold_against(s, &seals);
+	if (!r)
+		verify_tombs(s, &seals);
 	audit_seals_free(&seals);
-	return 0;
+	return r;
 }
 
 /* ---- the chain ---------------------------------------------------------------------------------------------------------------- */
@@ -161,7 +168,7 @@ static void sure(struct verifying *s, const struct sealed_point *p)
 	v->sealed = p->last;
 	v->sealed_ns = p->trusted_ns;
 	if (!s->proof->log_key) {
-		v->first_ns = s->sure ? v->first_ns : p->trusted_ns;
+		v->first_ns = s->sure >= v->first ? v->first_ns : p->trusted_ns;
 		v->last_ns = p->trusted_ns;
 		v->last = p->last;
 		memcpy(v->head, p->head, sizeof v->head);

@@ -166,7 +166,7 @@ static void replay_order(struct canaries *c, const struct audit_record *r)
 void canary_replay(struct archive *a, const struct audit_record *r)
 {
 	struct canaries *c = a->canaries;
-	if (r->kind == RECORD_CREATE && (r->flags & RECORD_FLAG_DECOY))
+	if ((r->kind == RECORD_CREATE || r->kind == RECORD_PRUNE) && (r->flags & RECORD_FLAG_DECOY))
 		add_entry(c, r->file_id, r->dir_id, r->expires_at, r->trusted_ns / SECOND);
 	else if (r->kind == RECORD_CANARY)
 		replay_order(c, r);

@@ -88,12 +88,12 @@ static void look_behind(struct archive_check *c, const struct audit_survey *s, e
 	struct fault *why = &c->why[PART_LOG];
 	if (tried == -EBADMSG) {
 		/* What a mount reads lies before the first segment. */
-		bool no_beginning = !s->broken && s->named && s->first > 1;
+		bool no_beginning = !s->broken && s->named && s->first > s->dropped + 1;
 		c->behind.log = no_beginning ? 0 : s->last;
 		c->behind.parts |= 1u << PART_LOG;
 		c->log_other = !no_beginning && !s->named && s->last >= c->behind.log_named;
 		set_state(c, PART_LOG, PART_BEHIND, NULL);
-	} else if (s->broken || s->first > 1) {
+	} else if (s->broken || s->first > s->dropped + 1) {
 		set_state(c, PART_LOG, PART_FLAWED, NULL);
 		if (s->broken)
 			fault_set(why, 0, "it is damaged behind record %" PRIu64 ", further back than a mount reads",

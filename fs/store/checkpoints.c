@@ -1,7 +1,9 @@
-/* checkpoints.c - after each seal of the log: it goes, as a line, to the files that the policy names and to the journal, and a segment that has no index gets one. By a
+/* checkpoints.c - after each seal of the log: it goes, as a line, to the files that the policy names and to the journal, segments that may go are dropped, and one that
+ * has no index gets one. By a
  * thread of its own, since such a file may lie on a disk that is slow. */
 #include "store/checkpoint.h"
 #include "store/gate_internal.h"
+#include "store/prune.h"
 
 #include "base/io.h"
 #include "base/log.h"
@@ -108,6 +110,8 @@ static void *run(void *checkpoints)
 		pthread_mutex_unlock(&c->lock);
 		seen = s.anchor;
 		consider(c, &s, stop);
+		if (!stop)
+			prune_some(c->a);
 		if (!stop)
 			audit_index_some(c->a->audit, &more);
 	} while (!stop);

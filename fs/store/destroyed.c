@@ -4,6 +4,7 @@
 #include "store/hold.h"
 #include "store/internal.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define SECOND      INT64_C(1000000000)
@@ -66,6 +67,13 @@ static errint_t note_epoch(struct counting *c, uint32_t epoch)
 	}
 	c->epoch[c->epochs++] = epoch;
 	return 0;
+}
+
+static int64_t begins_at(struct archive *a)
+{
+	struct audit_begin b;
+	audit_begins(a->audit, &b);
+	return b.complete_ns > INT64_MIN ? b.complete_ns / SECOND : INT64_MIN;
 }
 
 static bool derivable(struct archive *a, const struct anchor_tree_info *tree, size_t trees, uint32_t epoch, const uint8_t *id)
@@ -195,6 +203,7 @@ errint_t archive_destroyed(struct archive *a, int64_t since, int64_t until, stru
 		fault_set(f, r, "the notes on the anchor's backups cannot be read: %s", strerror(-r));
 	anchor_get_status(a->anchor, &s->anchor);
 	s->holds = hold_count(a);
+	s->begins_at = begins_at(a);
 	c.trees = anchor_trees(a->anchor, c.tree);
 	c.on_disk = s->anchor.written == s->anchor.sequence && !anchor_degraded(a->anchor);
 	if (!r && (r = audit_each(a->audit, since > INT64_MAX / SECOND ? INT64_MAX : since * SECOND, count_record, &c)))
@@ -241,7 +250,7 @@ static errint_t trace(void *ctx, const struct audit_record *r)
 	struct destroyed_proof *p = t->p;
 	if (memcmp(r->file_id, t->id, FILE_ID_BYTES))
 		return 0;
-	if (!p->seen)
+	if (!p->seen && r->kind != RECORD_PRUNE)
 		p->created_at = r->trusted_ns / SECOND;
 	p->seen = true;
 	note_date(t, r->expires_at);
@@ -272,5 +281,10 @@ errint_t archive_destroyed_proof(struct archive *a, const uint8_t id[static FILE
 	errint_t r = memcmp(id, none, sizeof none) ? audit_each(a->audit, INT64_MIN, trace, &t) : 0;
 	if (r)
 		return not_readable(f, r);
-	return ret->seen ? 0 : fault_set(f, -ENOENT, "the audit log knows no file of this id");
+	if (ret->seen)
+		return 0;
+	const int64_t begins = begins_at(a);
+	if (begins == INT64_MIN)
+		return fault_set(f, -ENOENT, "the audit log knows no file of this id");
+	return fault_set(f, -ENOENT, "the audit log knows no file of this id; it was dropped up to %" PRId64 " (seconds since 1970), as the policy says", begins);
 }

@@ -25,6 +25,7 @@ struct destroyed_statement {
 	uint64_t proven, unproven;   /* of expired and destroyed: no key can be derived from the anchor as it is on disk; one can */
 	int64_t worst_lag;
 	struct anchor_status anchor; /* its copies, those that are degraded too */
+	int64_t begins_at;	     /* tombstones of files up to then may have been dropped with the log, by the policy; INT64_MIN: none was */
 	size_t holds;		     /* keys of holds in the anchor */
 	struct anchor_notes notes;   /* backups of it … */
 	uint64_t opened_by[ANCHOR_BACKUPS_MAX]; /* … and of how many of these each can still derive the key */
@@ -39,7 +40,7 @@ struct destroyed_proof {
 	enum destroyed_how how;
 	bool seen; /* the log knows the id */
 	char class_[64], text[RECORD_TEXT_MAX];
-	int64_t created_at, recorded_at; /* its first record; that of its end */
+	int64_t created_at, recorded_at; /* its first record, 0: that was dropped; that of its end */
 	uint64_t sequence;		 /* of that record */
 	int64_t now;
 	size_t dates; /* deadlines that it had, the earliest first; 0: none, no key of its own */

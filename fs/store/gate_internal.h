@@ -70,6 +70,8 @@ struct gate {
 	pthread_mutex_t guard_lock; /* leaf */
 	struct guard *guard;
 
+	_Atomic int64_t session_ns; /* of the oldest record that the next mount reads to take up this session */
+
 	struct open_table *writing; /* files this session has open for writing, by id */
 	_Atomic bool all_seen;
 

@@ -270,6 +270,8 @@ static errint_t begin_session(struct replay *p)
 		twalk_r(p->open, carry, p);
 	if (p->error || a->observe)
 		return p->error;
+	const int64_t granted = gate_grant_since(a, p->trusted_ns);
+	atomic_store(&a->gate->session_ns, granted > 0 && granted < p->trusted_ns / SECOND ? granted * SECOND : p->trusted_ns);
 	errint_t r = append(p, RECORD_MOUNT, NULL, LAPSE_VERSION);
 	return r ? r : audit_sync(a->audit);
 }

@@ -32,6 +32,8 @@ struct archive {
 	struct archive_check *check;       /* lapse fsck looks: what is behind is noted, not refused */
 	const struct archive_open *accept; /* … accepts it, while the archive is being opened; else NULL */
 	struct checkpoints *_Atomic checkpoints;
+	int64_t prune_next_ns;	 /* when the log is looked at again for what may go; of the thread of the checkpoints, as is */
+	errint_t prune_error;	 /* why the last time failed */
 	uint64_t sealed_anchor;  /* the anchor's sequence in the last seal of the log, at the opening */
 	int64_t anchor_named_ns; /* when the log last named the anchor's sequence; under the anchor's write lock */
 	bool begun;	    /* the mount is on the record */

@@ -2,6 +2,7 @@
 
 #include "store/internal.h"
 #include "store/open.h"
+#include "store/prune.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -73,7 +74,7 @@ const char *trail_flaw_word(enum audit_flaw_kind kind)
 		[FLAW_HEAD] = "head", [FLAW_MISPLACED] = "misplaced", [FLAW_STARTED_OVER] = "started-over", [FLAW_SHORT] = "short", [FLAW_OTHER] = "other",
 		[FLAW_ROLLBACK] = "rollback", [FLAW_UNSEALED] = "unsealed", [FLAW_SEAL_FORGED] = "seal-forged", [FLAW_SEAL_GAP] = "seal-gap",
 		[FLAW_SEAL_LOST] = "seal-lost", [FLAW_SEAL_AGAIN] = "seal-again", [FLAW_SEAL_FORK] = "seal-fork", [FLAW_SEAL_KEY] = "seal-key",
-		[FLAW_CHECKPOINT] = "checkpoint"};
+		[FLAW_CHECKPOINT] = "checkpoint", [FLAW_TOMBSTONE] = "tombstone", [FLAW_PRUNED_EARLY] = "pruned-early", [FLAW_PRUNED_BEYOND] = "pruned-beyond"};
 	return word[kind];
 }
 
@@ -194,7 +195,9 @@ static void know(struct archive *a, struct knowing *k)
 		.named = k->anchor.log_sequence,
 		.named_head = k->head,
 		.public_key = k->public_key,
-		.public_keys = 1};
+		.public_keys = 1,
+		.allowed = prune_was_allowed,
+		.allowed_ctx = a};
 }
 
 static errint_t verify(struct knowing *k, int log_fd, struct audit_verdict *ret, struct fault *f)

@@ -85,6 +85,7 @@ struct trail_reads {
 	uint64_t reads, bytes, denied, listings;
 	uint64_t decoys; /* permitted reads of canaries, in none of the other sums: they are pictures of nothing */
 	int64_t first_ns, last_ns; /* of reads that were permitted */
+	int64_t begins_at; /* what was recorded up to then may have been dropped, by the policy; INT64_MIN: nothing was */
 	bool complete; /* the catalogue has every file: what has no name there is gone */
 	int64_t now;
 };

@@ -289,6 +289,9 @@ errint_t archive_trail_reads(struct archive *a, const struct trail_filter *f, bo
 	if (!t)
 		return -ENOMEM;
 	t->now = tclock_trusted(a->clock);
+	struct audit_begin begin;
+	audit_begins(a->audit, &begin);
+	t->begins_at = begin.complete_ns > INT64_MIN ? begin.complete_ns / SECOND : INT64_MIN;
 	struct audit_pick pick = {
 		.since_ns = f->since_ns > SLACK_NS ? f->since_ns - SLACK_NS : INT64_MIN, .by_user = f->by_user, .by_file = f->by_file, .uid = f->uid};
 	memcpy(pick.file_id, f->file_id, sizeof pick.file_id);

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import formats
 import journal
+import tombstones
 from keys import KeyGone, Keyring, read_anchor
 from primitives import SUITES, NotSupported, Rejected, require
 
@@ -101,15 +102,16 @@ class Archive:
         """All segments as one chain, held against the seals; into self.records."""
         where = self.inner(b"audit")
         names = sorted(n for n in os.listdir(where) if re.fullmatch(rb"[0-9a-f]{16}\.seg", n))
-        self.log_head, self.seals, self.sealed = bytes(32), [], {}
+        self.log_head, self.seals, self.sealed, self.dropped = bytes(32), [], {}, 0
         try:
             self.read_seals(os.path.join(where, b"seals"))
+            names = self.read_tombstones(os.path.join(where, b"pruned"), names)
             for name in names:
                 self.read_segment(name, contents(os.path.join(where, name)), name == names[-1])
         except (Rejected, NotSupported) as e:
             self.findings.append(f"log: {e}")
-        if len(self.records) < self.anchor.log_sequence:
-            self.rollback.append(f"log: ends with record {len(self.records)}, and the anchor names {self.anchor.log_sequence}")
+        if self.log_last() < self.anchor.log_sequence:
+            self.rollback.append(f"log: ends with record {self.log_last()}, and the anchor names {self.anchor.log_sequence}")
         if self.anchor.log_sequence == 0 and any(self.anchor.log_head):
             self.findings.append("anchor: a chain head without a record")
 
@@ -128,12 +130,23 @@ class Archive:
             self.seals.append(seal)
             self.sealed = {last: head for last, head in self.sealed.items() if last < seal.first} | {seal.last: seal.head}
 
+    def log_last(self):
+        return self.dropped + len(self.records)
+
+    def read_tombstones(self, path, names):
+        """What is left of the segments behind those that were dropped."""
+        if not os.path.exists(path):
+            return names
+        last = tombstones.read(contents(path), self.keys, self.anchor.log_id, self.keyring.first_seal_key, self.seals)[-1]
+        self.dropped, self.log_head = last.last, last.head
+        return [n for n in names if int(n[:16], 16) > last.last]
+
     def read_segment(self, name, data, last):
         what = f"segment {name.decode()}"
         require(len(data) >= formats.SEGMENT_HEAD, f"{what}: shorter than its head")
         segment = formats.open_segment_head(data, self.keys)
         require(segment.log_id == self.anchor.log_id, f"{what}: of another log than the anchor's")
-        require(segment.first == int(name[:16], 16) == len(self.records) + 1, f"{what}: does not begin where the log goes on")
+        require(segment.first == int(name[:16], 16) == self.log_last() + 1, f"{what}: does not begin where the log goes on")
         require(segment.head == self.log_head, f"{what}: another chain head than the segment before has")
         at = formats.SEGMENT_HEAD
         while at < len(data):
@@ -141,16 +154,16 @@ class Archive:
             end = at + 4 + length
             try:
                 require(96 <= length <= 2044 and end <= len(data), "length of its frame")
-                frame = formats.open_frame(data[at:end], self.anchor.log_id, len(self.records) + 1, self.log_head, self.keys)
+                frame = formats.open_frame(data[at:end], self.anchor.log_id, self.log_last() + 1, self.log_head, self.keys)
             except Rejected as e:
-                if last and len(self.records) >= self.anchor.log_sequence:
+                if last and self.log_last() >= self.anchor.log_sequence:
                     return  # reserved space, or torn by a crash: here the log ends
-                raise Rejected(f"{what}, record {len(self.records) + 1}: {e}") from None
+                raise Rejected(f"{what}, record {self.log_last() + 1}: {e}") from None
             self.add_record(*frame)
             at = end
 
     def add_record(self, plain, head):
-        sequence, self.log_head = len(self.records) + 1, head
+        sequence, self.log_head = self.log_last() + 1, head
         record = formats.parse_record(plain, sequence)
         if head != self.sealed.get(sequence, head):
             self.findings.append(f"log: record {sequence} is not the one that was sealed")

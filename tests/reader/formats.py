@@ -297,6 +297,7 @@ KINDS = ("open list create close commit rename unlink expire destroy hold policy
          "canary forged link admin dated").split()
 DECISIONS = ("none", "permit", "deny", "alert")
 UNUSED = 1 + KINDS.index("unused")
+FLAGS = 0x7 | 0xf00 | 0x7000 | 0x8000
 NUMBER, BYTES, TEXT = "number", "bytes", "text"
 TAGS = {  # tag: name, form, lengths
     1: ("executable-device", NUMBER, 8, 8), 2: ("executable-inode", NUMBER, 8, 8), 3: ("executable-sha256", BYTES, 32, 32), 4: ("unit", TEXT, 1, 127),
@@ -336,7 +337,7 @@ def parse_record(plain, sequence):
     kind, decision = f.u8(), f.u8()
     f.reserved(2)
     flags = f.u32()
-    require(1 <= kind <= 26 and kind != UNUSED and decision <= 3 and flags <= 7, f"{f.what}: kind, decision or flags")
+    require(1 <= kind <= 26 and kind != UNUSED and decision <= 3 and not flags & ~FLAGS, f"{f.what}: kind, decision or flags")
     r = {"sequence": sequence, "kind": KINDS[kind - 1], "decision": DECISIONS[decision], "flags": flags, "trusted-ns": f.i64(), "wall-ns": f.i64(),
          "error": f.i32(), "line": f.u32(), "policy": f.u64()}
     require(-4095 <= r["error"] <= 0, f"{f.what}: error")

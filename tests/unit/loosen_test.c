@@ -85,6 +85,29 @@ Test(loosen, lives)
 	LOOSER(ALL, "[class all]\nexpire-after = 30d\n[class more]\nmatch = more/**\nexpire-after = 1d\n");
 }
 
+Test(loosen, how_long_the_log_is_kept)
+{
+	enum { TEXTS = 6 };
+	static const char *const text[TEXTS] = {"", "[audit]\nretain-for = 400d\n", "[audit]\nretain-for = 399d\n", "[audit]\nretain-for = 1y\n",
+		"[audit]\nretain-for = 401d\n", "[audit]\nretain-for = 400d\nfsync = 1s\n"};
+	static const bool looser[TEXTS][TEXTS] = {
+		[0] = {false, true, true, true, true, true},
+		[1] = {true, false, true, true, false, true},
+		[2] = {true, false, false, true, false, true},
+		[3] = {true, true, true, false, true, true},
+	};
+	for (size_t a = 0; a < 4; a++)
+		for (size_t b = 0; b < TEXTS; b++) {
+			char why[160], was[2048], is[2048];
+			snprintf(was, sizeof was, "%s%s", "[policy]\nversion = 1\ndefault-class = all\n[class all]\nexpire-after = 1d\n[rule r]\neffect = permit\nbudget = none\n", text[a]);
+			snprintf(is, sizeof is, "%s%s", "[policy]\nversion = 1\ndefault-class = all\n[class all]\nexpire-after = 1d\n[rule r]\neffect = permit\nbudget = none\n", text[b]);
+			struct policy *now = fixture_policy(was), *next = fixture_policy(is);
+			cr_expect_eq(policy_loosens(now, next, why, sizeof(why)), looser[a][b], "from '%s' to '%s'", text[a], text[b]);
+			policy_unref(now);
+			policy_unref(next);
+		}
+}
+
 Test(loosen, rules)
 {
 	LOOSER(DENY, "");

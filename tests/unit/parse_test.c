@@ -302,6 +302,28 @@ Test(parse, not_supported_yet)
 	REFUSED(7, "keep-names is not supported yet", HEAD "[audit]\nkeep-names = none\n" PERMIT);
 }
 
+Test(parse, how_long_the_log_is_kept)
+{
+	const struct policy_settings *ps;
+
+	cr_assert_eq(parse(HEAD PERMIT), 0);
+	cr_expect_not(policy_settings(policy)->log_dropped);
+	cr_assert_eq(parse(HEAD "[audit]\nretain-for = 13mo\n" PERMIT), 0);
+	ps = policy_settings(policy);
+	cr_expect(ps->log_dropped);
+	cr_expect_eq(ps->log_retain.months, 13);
+	cr_expect_eq(ps->log_retain_line, 7);
+	cr_expect_str_eq(ps->log_retain_text, "13mo");
+	cr_expect_eq(parse(HEAD "[audit]\nretain-for = 7d\n" PERMIT), 0);
+	REFUSED(7, "than a grant may be in force (7 days)", HEAD "[audit]\nretain-for = 6d\n" PERMIT);
+	REFUSED(7, "never is not possible", HEAD "[audit]\nretain-for = never\n" PERMIT);
+	REFUSED(7, "longest window of [budget b]", HEAD "[audit]\nretain-for = 29d\n[budget b]\nfiles = 1/30d\n[rule p]\neffect = permit\nbudget = b\n");
+	REFUSED(7, "longest window of [budget b]", HEAD "[audit]\nretain-for = 1mo\n[budget b]\nnames = 1/30d\n[rule p]\neffect = permit\nbudget = b\n");
+	cr_expect_eq(parse(HEAD "[audit]\nretain-for = 30d\n[budget b]\nfiles = 1/30d\n[rule p]\neffect = permit\nbudget = b\n"), 0);
+	cr_expect_eq(parse(HEAD "[audit]\nretain-for = 40d\n[budget b]\nfiles = 1/30d\nmode = learn\nlearn-until = 2030-01-01\n[rule p]\neffect = permit\nbudget = b\n"), 0);
+	cr_expect_eq(policy_learns_until(policy), INT64_C(1893456000));
+}
+
 Test(parse, canaries)
 {
 	cr_expect_eq(parse(HEAD "[canary c]\npaths = in/**\nper-directory = 2\nlockout-for = 1d\n" PERMIT "canaries = exempt\n"), 0);

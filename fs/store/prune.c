@@ -1,0 +1,183 @@
+#include "store/prune.h"
+
+#include "store/gate_internal.h"
+#include "store/holds.h"
+#include "store/retain.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SECOND	   INT64_C(1000000000)
+#define DAY	   INT64_C(86400)
+#define LOOK_EACH  (600 * SECOND) /* where nothing was to be done */
+#define SPAN_SHARE 16		  /* a segment spans that part of the time that the log is kept for */
+#define SPAN_LEAST (3600 * SECOND)
+#define SPAN_MOST  (30 * DAY * SECOND)
+
+/* ---- what is still needed ------------------------------------------------------------------------------------------------- */
+
+static void need(struct audit_need *n, int64_t ns, const char *why)
+{
+	if (ns < n->trusted_ns) {
+		n->trusted_ns = ns;
+		n->why = why;
+	}
+}
+
+static errint_t oldest_hold(void *ctx, const struct hold_info *h, const char *globs)
+{
+	(void)globs;
+	need(ctx, h->since * SECOND, "a legal hold that is in force since then");
+	return 0;
+}
+
+struct audit_need audit_needed_from(struct archive *a)
+{
+	struct audit_need n = {.record = UINT64_MAX, .trusted_ns = INT64_MAX, .why = ""};
+	struct gate *g = a->gate;
+	const int64_t now = tclock_trusted_ns(a->clock);
+	pthread_mutex_lock(&g->guard_lock);
+	const int64_t horizon = guard_horizon_ms(g->guard) * 1000000;
+	pthread_mutex_unlock(&g->guard_lock);
+	need(&n, now - horizon, "the windows of budgets");
+	need(&n, atomic_load(&g->session_ns), "the mount, which a next one reads from");
+	struct policy *p = gate_policy(a);
+	if (policy_learns_until(p) > now / SECOND)
+		need(&n, INT64_MIN, "a budget that learns");
+	policy_unref(p);
+	archive_each_hold(a, oldest_hold, &n);
+	return n;
+}
+
+/* ---- dropping ---------------------------------------------------------------------------------------------------------------- */
+
+struct signing {
+	const struct small_key *log_key;
+	struct log_tombstone *tombstone;
+};
+
+static errint_t sign(struct anchor_state *s, void *ctx)
+{
+	struct signing *k = ctx;
+	anchor_sign_tombstone(s, k->log_key, k->tombstone);
+	return 0;
+}
+
+/* The record of it is on disk, and sealed with the key that signs the tombstone, before anything goes. */
+static errint_t put_on_record(struct archive *a, const struct audit_prunable *p, struct log_tombstone *t)
+{
+	struct audit_record r;
+	char text[RECORD_TEXT_MAX], head[2 * DIGEST_BYTES + 1];
+	for (size_t i = 0; i < DIGEST_BYTES; i++)
+		snprintf(head + 2 * i, 3, "%02x", p->head[i]);
+	snprintf(text, sizeof text, "dropped: records %" PRIu64 " to %" PRIu64 ", chain head %s", p->first, p->last, head);
+	gate_fill(a, &r, RECORD_PRUNE, NULL, NULL, NULL, NULL, text);
+	r.generation = p->first;
+	r.bytes = p->last;
+	r.line = t->line;
+	t->pruned_ns = r.trusted_ns;
+	errint_t e = audit_append(a->audit, &r);
+	t->record = r.sequence;
+	return e ? e : audit_sync(a->audit);
+}
+
+static errint_t drop(struct archive *a, const struct policy_settings *ps, const struct audit_prunable *p)
+{
+	struct log_tombstone t = {.first = p->first,
+		.last = p->last,
+		.segments = p->segments,
+		.line = ps->log_retain_line,
+		.seal = p->seal.anchor,
+		.sealed_ns = p->seal.trusted_ns,
+		.retain_seconds = ps->log_retain.seconds,
+		.retain_months = (uint32_t)ps->log_retain.months,
+		.policy_generation = atomic_load(&a->gate->generation)};
+	struct signing s = {&a->keys->log, &t};
+	memcpy(t.head, p->head, sizeof t.head);
+	memcpy(t.next, p->seal.next, sizeof t.next);
+	errint_t r = prune_carry(a, p);
+	if (!r)
+		r = put_on_record(a, p, &t);
+	if (!r)
+		r = anchor_update(a->anchor, sign, &s);
+	if (!r)
+		r = audit_drop(a->audit, &t);
+	if (!r)
+		log_line(LOG_LEVEL_NOTICE, "audit: records %" PRIu64 " to %" PRIu64 " were dropped after %s, as line %u of the policy says", p->first, p->last, ps->log_retain_text,
+			ps->log_retain_line);
+	return r;
+}
+
+/* The earlier of the two clocks, if they agree: what is dropped does not come back when a clock was wrong. */
+static bool time_is_sure(struct archive *a, int64_t *ret_now)
+{
+	struct tclock_report t;
+	tclock_report(a->clock, &t);
+	*ret_now = (t.trusted_ns < t.wall_ns ? t.trusted_ns : t.wall_ns) / SECOND;
+	return t.doubt == CLOCK_FINE && !t.behind_mark;
+}
+
+static int64_t span_ns(const struct policy_duration *retain, int64_t now)
+{
+	const int64_t share = (policy_duration_add(now, retain) - now) / SPAN_SHARE;
+	return share >= SPAN_MOST / SECOND ? SPAN_MOST : share * SECOND < SPAN_LEAST ? SPAN_LEAST : share * SECOND;
+}
+
+static errint_t look(struct archive *a, const struct policy_settings *ps, bool *ret_more)
+{
+	struct audit_prunable p;
+	struct audit_terms t = {.retain = &ps->log_retain};
+	if (!time_is_sure(a, &t.now) || t.now < gate_undo_until(a) || anchor_degraded(a->anchor))
+		return 0;
+	errint_t r = audit_end_segment(a->audit, t.now * SECOND - span_ns(&ps->log_retain, t.now));
+	if (r)
+		return r;
+	const struct audit_need n = audit_needed_from(a);
+	t.needed = n.record;
+	t.needed_ns = n.trusted_ns;
+	r = audit_prunable(a->audit, &t, &p);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	*ret_more = true;
+	return drop(a, ps, &p);
+}
+
+void prune_some(struct archive *a)
+{
+	struct policy *p = gate_policy(a);
+	const struct policy_settings *ps = policy_settings(p);
+	const int64_t now = tclock_trusted_ns(a->clock);
+	bool more = false;
+	errint_t r = audit_drop_rest(a->audit);
+	if (!r && ps->log_dropped && now >= a->prune_next_ns) {
+		r = look(a, ps, &more);
+		a->prune_next_ns = more && !r ? now : now + LOOK_EACH;
+	}
+	if (r && r != -EAGAIN && r != a->prune_error)
+		log_line(LOG_LEVEL_ERROR, "audit: what is older than retain-for cannot be dropped: %s", strerror(-r));
+	a->prune_error = r;
+	policy_unref(p);
+}
+
+/* ---- told ---------------------------------------------------------------------------------------------------------------------- */
+
+void prune_status(struct archive *a, struct archive_status *ret)
+{
+	struct audit_begin b;
+	struct policy *p = gate_policy(a);
+	const struct policy_settings *ps = policy_settings(p);
+	const int64_t now = tclock_trusted(a->clock);
+	audit_begins(a->audit, &b);
+	ret->log_begins = b.complete_ns > INT64_MIN ? b.complete_ns / SECOND : INT64_MIN;
+	ret->log_kept_by = NULL;
+	snprintf(ret->log_retain, sizeof ret->log_retain, "%s", ps->log_dropped ? ps->log_retain_text : "");
+	if (ps->log_dropped) {
+		const struct audit_need n = audit_needed_from(a);
+		if (n.trusted_ns == INT64_MIN || policy_duration_add(n.trusted_ns / SECOND, &ps->log_retain) < now)
+			ret->log_kept_by = n.why;
+	}
+	policy_unref(p);
+}
