@@ -43,13 +43,23 @@ bool budget_enforces(const struct budget_section *b, int64_t now_ms)
 	return b->mode == MODE_ENFORCE || (b->mode == MODE_LEARN && now_ms / 1000 >= b->learn_until);
 }
 
-struct counter *counter_new(const struct budget_section *b, uint64_t payer, uint32_t uid, const char *label)
+int64_t budget_names_reach_ms(const struct budget_section *b)
+{
+	int64_t longest = 0;
+
+	for (size_t i = 0; i < b->names.count; i++)
+		if (b->names.item[i].ms > longest)
+			longest = b->names.item[i].ms;
+	return longest;
+}
+
+struct counter *counter_blank(const char *name, uint64_t payer, uint32_t uid, const char *label)
 {
 	struct counter *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
-	c->name = strdup(b->s.name);
+	c->name = strdup(name);
 	c->label = *label ? strdup(label) : NULL;
 	if (!c->name || (*label && !c->label)) {
 		free(c->name);
@@ -60,7 +70,15 @@ struct counter *counter_new(const struct budget_section *b, uint64_t payer, uint
 	c->payer = payer;
 	c->uid = uid;
 	recent_clear(&c->recent);
-	counter_rebind(c, b);
+	return c;
+}
+
+struct counter *counter_new(const struct budget_section *b, uint64_t payer, uint32_t uid, const char *label)
+{
+	struct counter *c = counter_blank(b->s.name, payer, uid, label);
+
+	if (c)
+		counter_rebind(c, b);
 	return c;
 }
 
@@ -216,4 +234,19 @@ void counter_charge(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BY
 	}
 	e->bytes = larger;
 	recent_touch(&c->recent, i, now_ms);
+}
+
+bool counter_charged(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms, int64_t now_ms)
+{
+	uint32_t i = recent_find(&c->recent, id);
+	struct recent_entry *e = i == RECENT_NONE ? NULL : &c->recent.entry[i];
+
+	if (!e || e->at_ms < when_ms)
+		return false;
+	for (size_t k = 0; bytes > e->bytes && k < c->budget->window_count; k++)
+		if (in_window(c->budget->window[k], e->at_ms, now_ms))
+			c->at[k].bytes += bytes - e->bytes;
+	if (bytes > e->bytes)
+		e->bytes = bytes;
+	return true;
 }

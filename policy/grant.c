@@ -124,6 +124,13 @@ static struct grant *at(const struct grants *l, uint64_t id)
 	return i < l->count && l->item[i]->t.id == id ? l->item[i] : NULL;
 }
 
+struct grant *grants_from(const struct grants *l, uint64_t id)
+{
+	size_t i = position(l, id);
+
+	return i < l->count ? l->item[i] : NULL;
+}
+
 const char *guard_grant_paths_fault(const char *paths)
 {
 	struct globlist globs = {0};

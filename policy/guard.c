@@ -181,7 +181,8 @@ int guard_charge(struct guard *g, struct bill *bill, const uint8_t *file_id, uin
 		bill->item[i].counter = c;
 	}
 	for (size_t i = 0; i < bill->count; i++)
-		if (bill->item[i].budget->window_count)
+		if (bill->item[i].budget->window_count &&
+			!(bill->again && counter_charged(bill->item[i].counter, file_id, bytes, bill->when_ms, g->now_ms)))
 			counter_charge(bill->item[i].counter, file_id, bytes, g->now_ms);
 	return 0;
 }

@@ -268,10 +268,12 @@ void guard_replay_names_bill(struct guard *g, struct bill *bill, const char *rul
 	for (size_t k = 0; k < p->budget_count; k++)
 		if (p->budget[k]->per == PER_EVERYONE && p->budget[k]->names.count && among(budgets, p->budget[k]->s.name))
 			bill_add(bill, p->budget[k], POLICY_NO_UID);
+	guard_replay_filter(g, bill);
 	if (open_bill(g, bill))
 		return;
 	for (size_t i = 0; i < bill->count; i++)
-		counter_names_charge(bill->item[i].counter, names, g->now_ms);
+		if (!g->sequence || g->sequence > bill->item[i].counter->names->upto)
+			counter_names_charge(bill->item[i].counter, names, g->now_ms);
 }
 
 void guard_replay_names(

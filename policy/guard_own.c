@@ -26,7 +26,8 @@ void guard_created(
 		own_id(id, file_id, uid[k]);
 		i = recent_find(&g->own, id);
 		if (i != RECENT_NONE) {
-			recent_touch(&g->own, i, now_ms);
+			if (g->own.entry[i].at_ms < now_ms) /* else it was restored, and is replayed */
+				recent_touch(&g->own, i, now_ms);
 			continue;
 		}
 		if (g->own.count >= OWN_MAX)

@@ -65,8 +65,13 @@ struct counter *guard_find(const struct guard *g, const struct budget_section *b
 	return c;
 }
 
-static void insert(struct guard *g, struct counter *c)
+void guard_insert(struct guard *g, struct counter *c)
 {
+	if (!c->budget) {
+		c->next = g->orphans;
+		g->orphans = c;
+		return;
+	}
 	struct counter **at = &g->bucket[bucket_of(g, c->budget, c->payer)];
 
 	c->next = *at;
@@ -106,8 +111,9 @@ static void grow(struct guard *g)
 		struct counter *c = all;
 
 		all = c->next;
-		insert(g, c);
+		guard_insert(g, c);
 	}
+	g->copy.bucket = 0; /* a copy passes over what it has */
 }
 
 struct counter *guard_find_or_add(struct guard *g, const struct bill *bill, size_t item)
@@ -123,18 +129,18 @@ struct counter *guard_find_or_add(struct guard *g, const struct bill *bill, size
 	payer_label(b, bill->who, label);
 	c = counter_new(b, bill->item[item].payer, bill->item[item].uid, label);
 	if (c)
-		insert(g, c);
+		guard_insert(g, c);
 	return c;
 }
 
-static void reap_list(struct counter **at, int64_t now_ms, size_t *count)
+static void reap_list(struct guard *g, struct counter **at, size_t *count)
 {
 	while (*at) {
 		struct counter *c = *at;
 
-		counter_advance(c, now_ms);
-		counter_names_advance(c, now_ms);
-		if (c->recent.count || !counter_names_none(c)) {
+		counter_advance(c, g->now_ms);
+		counter_names_advance(c, g->now_ms);
+		if (c->recent.count || !counter_names_none(c) || c == g->copy.counter) {
 			at = &c->next;
 			continue;
 		}
@@ -148,9 +154,9 @@ static void reap_list(struct counter **at, int64_t now_ms, size_t *count)
 void guard_reap(struct guard *g)
 {
 	g->reap = (g->reap + 1) & (g->buckets - 1);
-	reap_list(&g->bucket[g->reap], g->now_ms, &g->count);
+	reap_list(g, &g->bucket[g->reap], &g->count);
 	if (g->reap == 0)
-		reap_list(&g->orphans, g->now_ms, NULL);
+		reap_list(g, &g->orphans, NULL);
 	guard_reap_own(g);
 	lockouts_reap(&g->lock, g->now_ms);
 	grants_reap(&g->grants, g->now_ms);
@@ -165,6 +171,14 @@ int64_t guard_set_now(struct guard *g, int64_t now_ms)
 	return g->now_ms;
 }
 
+const struct budget_section *guard_budget(const struct policy *p, const char *name)
+{
+	for (size_t i = 0; i < p->budget_count; i++)
+		if (!strcmp(p->budget[i]->s.name, name))
+			return p->budget[i];
+	return NULL;
+}
+
 int guard_set_policy(struct guard *g, struct policy *p)
 {
 	struct counter *all = take_all(g), **last = &all;
@@ -176,22 +190,16 @@ int guard_set_policy(struct guard *g, struct policy *p)
 	policy_ref(p);
 	while (all) {
 		struct counter *c = all;
-		const struct budget_section *b = NULL;
+		const struct budget_section *b = guard_budget(p, c->name);
 
 		all = c->next;
-		for (size_t i = 0; i < p->budget_count && !b; i++)
-			if (!strcmp(p->budget[i]->s.name, c->name))
-				b = p->budget[i];
 		counter_rebind(c, b);
 		if (c->names)
 			counter_names_rebind(c, b, g->now_ms); /* without memory for it: when names are counted again */
-		if (b) {
-			insert(g, c);
-		} else {
-			c->next = g->orphans;
-			g->orphans = c;
-		}
+		guard_insert(g, c);
 	}
+	g->copy.broken = true;
+	g->copy.counter = NULL;
 	policy_unref(g->policy);
 	g->policy = p;
 	return 0;

@@ -462,12 +462,13 @@ struct recent {
 	struct recent_entry *entry;
 	uint32_t *slot;
 	uint32_t mask, capacity, count, unused, oldest, newest;
+	uint32_t walk; /* the next of a walk from the oldest on, which goes on with those that are touched or dropped meanwhile; RECENT_NONE */
 };
 
 uint32_t recent_find(const struct recent *r, const uint8_t id[static POLICY_FILE_ID_BYTES]);
 /* Makes room for one more: 0, -ENOMEM. */
 int recent_reserve(struct recent *r);
-/* Adds an absent id as the newest; room must have been made. */
+/* Adds an absent id as the newest; room must have been made. Times never go back: one that would is that of the newest. */
 uint32_t recent_add(struct recent *r, const uint8_t id[static POLICY_FILE_ID_BYTES], int64_t at_ms, uint64_t bytes);
 void recent_touch(struct recent *r, uint32_t i, int64_t at_ms);
 void recent_drop_oldest(struct recent *r);
@@ -503,6 +504,7 @@ struct counter_names {
 	uint32_t block; /* how many it was told of at once last */
 	unsigned next;
 	uint64_t looked_up[NAMES_REMEMBERED]; /* what was looked up last; 0: none */
+	uint64_t upto;	/* the record of the log up to which it was restored; 0: it was not */
 	int64_t said_ms; /* when a refused lookup was recorded last */
 	size_t count;
 	struct name_ring ring[]; /* in the order of the budget's windows */
@@ -519,6 +521,7 @@ struct counter {
 	int64_t horizon_ms;
 	struct recent recent;
 	struct cursor at[POLICY_MAX_WINDOWS];
+	uint32_t copied; /* the copy that it went into last */
 	struct counter_names *names; /* NULL: none were shown */
 };
 
@@ -528,6 +531,10 @@ struct excess {
 	int64_t frees_at_ms; /* 0: never */
 };
 
+/* How far back the longest window in names reaches; 0: there is none. */
+int64_t budget_names_reach_ms(const struct budget_section *b);
+/* Without budget and entries. */
+struct counter *counter_blank(const char *name, uint64_t payer, uint32_t uid, const char *label);
 struct counter *counter_new(const struct budget_section *b, uint64_t payer, uint32_t uid, const char *label);
 void counter_free(struct counter *c);
 void counter_advance(struct counter *c, int64_t now_ms);
@@ -539,6 +546,8 @@ struct excess counter_excess(const struct counter *c, const struct budget_sectio
 /* Makes room to charge `id`: 0, -ENOMEM also when an enforced budget holds all it may. */
 int counter_reserve(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], int64_t now_ms);
 void counter_charge(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
+/* Whether a charge of that time, or a later one, is there. It is enlarged, and has nothing else to be done. */
+bool counter_charged(struct counter *c, const uint8_t id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms, int64_t now_ms);
 /* When so much more would fit into the window; 0: never. Where more than 4,096 files would have to leave it before: when so many have, which is too early. */
 int64_t counter_frees_at(const struct counter *c, size_t window, uint64_t add);
 
@@ -554,6 +563,11 @@ void counter_names_charge(struct counter *c, uint64_t names, int64_t now_ms);
 /* Whether what the log was told of in advance still counts at the same time as what is looked up now. */
 bool counter_names_paid(const struct counter *c, int64_t now_ms);
 void counter_names_pay(struct counter *c, uint64_t names, int64_t now_ms);
+/* So many lookups, in that span, are in the log and may still be made. */
+void counter_names_paid_in_advance(const struct counter *c, size_t window, int64_t now_ms, int64_t *ret_span, uint64_t *ret_names);
+/* A span of a ring, by its number: what it counts; counting more there. */
+uint32_t counter_names_at(const struct name_ring *r, int64_t span);
+void counter_names_put(struct name_ring *r, int64_t span, uint64_t names);
 /* `name`: a hash, never 0, of a name that was looked up. undo takes its charge back, once. */
 void counter_names_remember(struct counter *c, uint64_t name);
 bool counter_names_undo(struct counter *c, uint64_t name, int64_t now_ms);
@@ -591,6 +605,8 @@ bool lockouts_excepts(const struct lockouts *l, const char *rule);
 #define PAYER_LABEL_MAX 160u
 
 uint64_t payer_of(const struct budget_section *b, const struct subject *s, uint32_t uid);
+/* Whether it is of the kind that the budget counts. */
+bool payer_is_of(const struct budget_section *b, uint64_t payer);
 /* Empty for a user and for everyone. */
 void payer_label(const struct budget_section *b, const struct subject *s, char out[static PAYER_LABEL_MAX]);
 
@@ -608,11 +624,14 @@ struct grants {
 	struct grant **item; /* by id */
 	size_t count;
 	int64_t next_end_ms; /* none ends before */
+	uint64_t upto;	     /* the record of the log up to which reads were restored; 0: they were not */
 };
 
 void grants_free(struct grants *l);
 /* Forgets what has ended. */
 void grants_reap(struct grants *l, int64_t now_ms);
+/* By id; the first that is not below it. NULL. */
+struct grant *grants_from(const struct grants *l, uint64_t id);
 /* Whether each of these uids (POLICY_NO_UID: any whom the request is charged to) has a grant with room for the file; *v names them. With `charging` it is counted. */
 bool grants_cover(struct guard *g, const struct guard_request *r, const uint32_t *uid, size_t count, bool charging, struct guard_verdict *v);
 /* A read under the grant of that id, if it is there. */
@@ -631,6 +650,16 @@ int break_glass_link(struct policy *p, struct break_glass_section *b, const stru
 
 /* ---- the guard (guard.c) ------------------------------------------------------------------------------------------------ */
 
+/* A copy that is being made (guard_copy.c). */
+struct guard_copy {
+	int stage;
+	bool broken; /* the policy has changed since it was begun */
+	uint32_t number;
+	size_t bucket;
+	struct counter *counter; /* whose entries are being copied */
+	uint64_t grant;		 /* … or which grant's */
+};
+
 struct guard {
 	struct policy *policy;
 	int64_t now_ms; /* the latest time seen; never goes back */
@@ -640,6 +669,11 @@ struct guard {
 	struct recent own;       /* (file, creator), by creation */
 	struct lockouts lock;
 	struct grants grants;
+	/* rebuilding (guard_replay.c) */
+	uint64_t lacking[POLICY_MAX_SECTIONS / 64]; /* budgets, by index, whose counters the log has to be read for */
+	enum guard_replayed replayed;
+	uint64_t sequence; /* of the record that is being replayed; 0: not told */
+	struct guard_copy copy;
 };
 
 #define GUARD_OWN_MS INT64_C(3600000) /* how long what somebody wrote is free to them */
@@ -661,6 +695,8 @@ struct bill {
 	bool full;   /* something did not fit: it cannot be charged */
 	bool closed; /* a rule that the closure does not except */
 	bool final;  /* a budget that does not throttle is exceeded, too */
+	bool again;  /* it is on the record, of this time, and may have been charged already */
+	int64_t when_ms;
 };
 
 /* The latest time seen. */
@@ -676,6 +712,14 @@ void guard_reap_own(struct guard *g);
 /* guard_replay.c: what a read on the record, and names, were charged to, charged again. What was `granted`: to what only reports. */
 void guard_replay_bill(
 	struct guard *g, struct bill *bill, const char *rule, bool granted, const uint8_t *file_id, uint64_t bytes, int64_t when_ms);
+/* Takes off the bill what is not to be replayed now. */
+bool guard_is_lacking(const struct guard *g, const struct budget_section *b);
+int64_t guard_lacking_ms(const struct guard *g); /* the farthest reach of what is */
+void guard_replay_filter(const struct guard *g, struct bill *bill);
+/* guard_table.c */
+void guard_insert(struct guard *g, struct counter *c); /* into the table, or, without a budget, among the orphans */
+/* The section of that name; NULL. */
+const struct budget_section *guard_budget(const struct policy *p, const char *name);
 /* guard_names.c */
 void guard_replay_names_bill(struct guard *g, struct bill *bill, const char *rule, const char *budgets, uint64_t names, int64_t when_ms);
 /* guard.c */

@@ -114,6 +114,7 @@ int counter_names_rebind(struct counter *c, const struct budget_section *b, int6
 		n->ring[i].ms = b->names.item[i].ms;
 		ring_inherit(&n->ring[i], old, now_ms);
 	}
+	n->upto = old ? old->upto : 0;
 	free(old);
 	c->names = n;
 	return 0;
@@ -165,6 +166,23 @@ void counter_names_pay(struct counter *c, uint64_t names, int64_t now_ms)
 	c->names->paid += names;
 	for (size_t i = 0; i < c->names->count; i++)
 		c->names->ring[i].paid_span = span_of(&c->names->ring[i], now_ms);
+}
+
+void counter_names_paid_in_advance(const struct counter *c, size_t window, int64_t now_ms, int64_t *ret_span, uint64_t *ret_names)
+{
+	*ret_span = c->names->ring[window].paid_span;
+	*ret_names = counter_names_paid(c, now_ms) ? c->names->paid : 0;
+}
+
+void counter_names_put(struct name_ring *r, int64_t span, uint64_t names)
+{
+	if (span >= r->first && span < r->first + NAME_SLOTS)
+		ring_add(r, span, names);
+}
+
+uint32_t counter_names_at(const struct name_ring *r, int64_t span)
+{
+	return r->count[(uint64_t)span % NAME_SLOTS];
 }
 
 void counter_names_remember(struct counter *c, uint64_t name)

@@ -58,6 +58,11 @@ uint64_t payer_of(const struct budget_section *b, const struct subject *s, uint3
 	return (uint64_t)b->per << KIND_SHIFT | key;
 }
 
+bool payer_is_of(const struct budget_section *b, uint64_t payer)
+{
+	return payer >> KIND_SHIFT == (uint64_t)b->per;
+}
+
 void payer_label(const struct budget_section *b, const struct subject *s, char out[static PAYER_LABEL_MAX])
 {
 	*out = '\0';

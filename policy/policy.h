@@ -452,6 +452,38 @@ void guard_replay(struct guard *g, const struct subject *who, const char *rule,
 /* Longest window of the policy in force, in ms: how far back the log matters. */
 int64_t guard_horizon_ms(const struct guard *g);
 
+/* The sequence, in the log, of the record that is replayed next: what was restored with it is not counted twice. */
+void guard_replay_record(struct guard *g, uint64_t sequence);
+
+/* ---- snapshots (guard_copy.c, guard_restore.c): specified in fs/FORMAT.md ---- */
+
+#define GUARD_COPY_VERSION 1u
+
+/* Bytes that grow. Zeroed is empty; the caller frees `p`. */
+struct guard_bytes {
+	uint8_t *p;
+	size_t len, cap;
+	bool failed; /* no memory */
+};
+/* Begins a copy of all that is counted, locked out, granted and own: one at a time. */
+void guard_copy_begin(struct guard *g);
+/* Appends the next part of it, some 32 KiB, to *out; between two calls everything else may go on, and what changes is in the copy as it was or as it is. `sequence`: the log
+ * has the records of all names that were charged before, and none of a later one. 1: there is more; 0: that was all; -ENOMEM; -ESTALE: the policy was changed. */
+int guard_copy_some(struct guard *g, uint64_t sequence, struct guard_bytes *out);
+/* Takes what was copied into a guard that has a policy and counts nothing yet. What budgets need that is not in it has to be replayed from the log: GUARD_REPLAYS_LACKING for
+ * as long as *ret_lacking_ms says (0: nothing is lacking); what came after the copy was begun: GUARD_REPLAYS_KNOWN. -EBADMSG, -ENOMEM: the guard is to be made anew. */
+int guard_restore(struct guard *g, bool (*get)(void *ctx, void *out, size_t len), void *ctx, int64_t *ret_lacking_ms);
+
+enum guard_replayed { GUARD_REPLAYS_ALL, GUARD_REPLAYS_KNOWN, GUARD_REPLAYS_LACKING };
+/* Which budgets replayed reads and names are charged to. */
+void guard_replays(struct guard *g, enum guard_replayed what);
+/* What `counted` (NULL: nothing) does not count under its policy that the policy of `g` needs is lacking in `g` from now on: for how long back, in ms, it has to be replayed; 0: nothing is. */
+int64_t guard_lacks(struct guard *g, const struct guard *counted);
+/* What was lacking in `from`, and was replayed there, takes the place of what `g` has of it. Both have the same policy. */
+void guard_adopt(struct guard *g, struct guard *from);
+/* The machine was started anew: sessions are numbered from the beginning, and those that were have ended. */
+void guard_end_sessions(struct guard *g);
+
 /* For status and explain: usage of every budget and principal. Calls back per window. */
 struct guard_usage {
 	const char *budget, *window, *unit; /* "files", "bytes" or "names" */

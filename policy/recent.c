@@ -7,6 +7,7 @@
 
 #define FIRST_CAPACITY 8u
 #define MAX_CAPACITY   (1u << 30)
+#define DOUBLE_BELOW   64u /* above, room for a quarter more is made at a time */
 
 /* File ids are random, so any of their bits will do. */
 static uint32_t hash(const uint8_t *id)
@@ -34,30 +35,49 @@ uint32_t recent_find(const struct recent *r, const uint8_t id[static POLICY_FILE
 	return r->count ? r->slot[slot_of(r, id)] : RECENT_NONE;
 }
 
+/* At most three quarters of the slots are used. */
+static uint32_t slots_for(uint32_t capacity)
+{
+	uint32_t slots = 2 * FIRST_CAPACITY;
+
+	while (slots / 4 * 3 < capacity)
+		slots *= 2;
+	return slots;
+}
+
+/* A table of slots for so many entries; all of those there are, are in use. */
+static int make_slots(struct recent *r, uint32_t capacity)
+{
+	uint32_t slots = slots_for(capacity), *slot;
+
+	if (r->slot && slots == r->mask + 1)
+		return 0;
+	if (!(slot = malloc(slots * sizeof(*slot))))
+		return -ENOMEM;
+	memset(slot, 0xff, slots * sizeof(*slot));
+	free(r->slot);
+	r->slot = slot;
+	r->mask = slots - 1;
+	for (uint32_t i = 0; i < r->capacity; i++)
+		slot[slot_of(r, r->entry[i].id)] = i;
+	return 0;
+}
+
 int recent_reserve(struct recent *r)
 {
 	if (r->count < r->capacity)
 		return 0;
 	if (r->capacity >= MAX_CAPACITY)
 		return -ENOMEM;
-	uint32_t capacity = r->capacity ? r->capacity * 2 : FIRST_CAPACITY;
-	uint32_t *slot = malloc(2 * (size_t)capacity * sizeof(*slot));
-	if (!slot)
-		return -ENOMEM;
+	uint32_t capacity = !r->capacity ? FIRST_CAPACITY : r->capacity < DOUBLE_BELOW ? r->capacity * 2 : r->capacity + r->capacity / 4;
 	struct recent_entry *entry = realloc(r->entry, capacity * sizeof(*entry));
-	if (!entry) {
-		free(slot);
+	if (!entry)
 		return -ENOMEM;
-	}
-	if (!r->capacity)
-		r->oldest = r->newest = r->unused = RECENT_NONE;
-	free(r->slot);
 	r->entry = entry;
-	r->slot = slot;
-	r->mask = 2 * capacity - 1;
-	memset(slot, 0xff, 2 * (size_t)capacity * sizeof(*slot));
-	for (uint32_t i = 0; i < r->capacity; i++) /* full: every entry is in use */
-		slot[slot_of(r, entry[i].id)] = i;
+	if (make_slots(r, capacity))
+		return -ENOMEM;
+	if (!r->capacity)
+		r->oldest = r->newest = r->unused = r->walk = RECENT_NONE;
 	for (uint32_t i = capacity; i-- > r->capacity;) {
 		entry[i].older = r->unused;
 		r->unused = i;
@@ -81,6 +101,8 @@ static void unlink_entry(struct recent *r, uint32_t i)
 {
 	struct recent_entry *e = &r->entry[i];
 
+	if (r->walk == i)
+		r->walk = e->newer;
 	if (e->older != RECENT_NONE)
 		r->entry[e->older].newer = e->newer;
 	else
@@ -98,7 +120,7 @@ uint32_t recent_add(struct recent *r, const uint8_t id[static POLICY_FILE_ID_BYT
 
 	r->unused = e->older;
 	memcpy(e->id, id, POLICY_FILE_ID_BYTES);
-	e->at_ms = at_ms;
+	e->at_ms = r->count && at_ms < r->entry[r->newest].at_ms ? r->entry[r->newest].at_ms : at_ms;
 	e->bytes = bytes;
 	r->slot[slot_of(r, id)] = i;
 	link_newest(r, i);
@@ -108,7 +130,9 @@ uint32_t recent_add(struct recent *r, const uint8_t id[static POLICY_FILE_ID_BYT
 
 void recent_touch(struct recent *r, uint32_t i, int64_t at_ms)
 {
-	r->entry[i].at_ms = at_ms;
+	const int64_t newest_ms = r->entry[r->newest].at_ms;
+
+	r->entry[i].at_ms = at_ms < newest_ms ? newest_ms : at_ms;
 	if (r->newest == i)
 		return;
 	unlink_entry(r, i);
@@ -140,5 +164,5 @@ void recent_clear(struct recent *r)
 {
 	free(r->entry);
 	free(r->slot);
-	*r = (struct recent){.oldest = RECENT_NONE, .newest = RECENT_NONE, .unused = RECENT_NONE};
+	*r = (struct recent){.oldest = RECENT_NONE, .newest = RECENT_NONE, .unused = RECENT_NONE, .walk = RECENT_NONE};
 }

@@ -79,7 +79,7 @@ static errint_t admit(struct archive *a, const struct in_force *next, const char
 
 /* ---- putting in force ---- */
 
-static void swap_in(struct archive *a, struct in_force *next)
+static void swap_in(struct archive *a, struct in_force *next, struct lacking *lacking)
 {
 	struct gate *g = a->gate;
 	const struct policy_settings *ps = policy_settings(next->policy);
@@ -88,6 +88,7 @@ static void swap_in(struct archive *a, struct in_force *next)
 	atomic_fetch_or(&g->needs, policy_needs(next->policy));
 	pthread_mutex_lock(&g->guard_lock);
 	guard_set_policy(g->guard, next->policy);
+	gate_lacking_adopt(a, lacking);
 	gate_asks(g, next->policy);
 	pthread_mutex_unlock(&g->guard_lock);
 	tclock_settings(a->clock, ps);
@@ -106,6 +107,8 @@ static void swap_in(struct archive *a, struct in_force *next)
 	policy_unref(dropped);
 	in_force_free(&old);
 	*next = (struct in_force){0};
+	gate_lacking_end(a, lacking);
+	snapshots_kick(a);
 }
 
 
@@ -124,19 +127,11 @@ static errint_t record_apply(struct archive *a, const struct policy_change *chan
 	return audit_append(a->audit, &r);
 }
 
-/* apply_lock held. */
-static errint_t put_in_force(struct archive *a, struct in_force *next, const char *what, const struct policy_change *change, const struct policy_plan *plan,
-			     struct fault *f)
+static errint_t take_effect(struct archive *a, struct in_force *next, const char *what, const struct policy_change *change, const struct policy_plan *plan,
+			    struct lacking *lacking, struct fault *f)
 {
-	next->applied_at = tclock_trusted(a->clock);
-	next->generation = atomic_load(&a->gate->generation) + 1;
-	errint_t r = in_force_name_classes(a, next);
+	errint_t r = record_apply(a, change, what, plan, next->generation, 0);
 	if (r)
-		return r;
-	if (!plan->same && (r = review_settle(a)))
-		return fault_set(f, r, "files are still being brought under the policy in force, or into the class of a directory that was moved; lapse status shows how far "
-				       "they are. Try again then");
-	if ((r = record_apply(a, change, what, plan, next->generation, 0)))
 		return fault_set(f, r, "the change could not be recorded in the audit log, so it is not made: %s", strerror(-r));
 	/* What is to live longer needs its key until it has been wrapped anew. */
 	if (!plan->same && (r = review_expect(a, plan->total.longer > 0))) {
@@ -145,12 +140,33 @@ static errint_t put_in_force(struct archive *a, struct in_force *next, const cha
 		record_apply(a, change, what, plan, next->generation, r);
 		fault_set(f, r, "the policy could not be sealed: %s; the old one is in force", strerror(-r));
 	} else {
-		swap_in(a, next);
-		archive_tell(a, ALERT_POLICY_APPLIED, change->who, NULL, "a policy was %s: generation %" PRIu64 "%s%s", what, next->generation,
+		swap_in(a, next, lacking);
+		archive_tell(a, ALERT_POLICY_APPLIED, change->who, NULL, "a policy was %s: generation %" PRIu64 "%s%s", what, atomic_load(&a->gate->generation),
 			change->reason ? ", " : "", change->reason ? change->reason : "");
 	}
 	if (!plan->same)
 		review_made(a);
+	return r;
+}
+
+/* apply_lock held. */
+static errint_t put_in_force(struct archive *a, struct in_force *next, const char *what, const struct policy_change *change, const struct policy_plan *plan,
+			     struct fault *f)
+{
+	struct lacking lacking;
+	next->applied_at = tclock_trusted(a->clock);
+	next->generation = atomic_load(&a->gate->generation) + 1;
+	errint_t r = in_force_name_classes(a, next);
+	if (r)
+		return r;
+	if (!plan->same && (r = review_settle(a)))
+		return fault_set(f, r, "files are still being brought under the policy in force, or into the class of a directory that was moved; lapse status shows how far "
+				       "they are. Try again then");
+	if ((r = gate_lacking_begin(a, next->policy, &lacking)))
+		return fault_set(f, r, "what was read before could not be counted from the audit log for the budgets that are new, so the policy is not changed: %s",
+				 strerror(-r));
+	r = take_effect(a, next, what, change, plan, &lacking, f);
+	guard_free(lacking.guard);
 	return r;
 }
 

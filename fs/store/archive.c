@@ -10,6 +10,7 @@
 #include "store/canary.h"
 #include "store/checkpoint.h"
 #include "store/core.h"
+#include "store/gate_internal.h"
 #include "store/hold.h"
 #include "store/journal.h"
 #include "store/open.h"
@@ -180,6 +181,8 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 		r = canaries_start(a);
 	if (!r)
 		r = review_start(a);
+	if (!r)
+		r = snapshots_start(a);
 	return r ? r : alerts_start(a);
 }
 
@@ -214,6 +217,7 @@ void archive_close(struct archive *a)
 	if (!a)
 		return;
 	alerts_stop(a);
+	snapshots_stop(a);
 	review_stop(a);
 	canaries_stop(a);
 	if (a->scan)

@@ -209,6 +209,7 @@ static errint_t append_locked(struct audit *l, struct audit_record *rec)
 		l->begun_ns = rec->trusted_ns;
 	l->end += (off_t)len;
 	l->last_trusted_ns = rec->trusted_ns;
+	l->last_wall_ns = rec->wall_ns;
 	return 0;
 }
 
@@ -424,6 +425,7 @@ static errint_t open_log(int dirfd, const struct segment_keys *k, uint64_t ancho
 		l->segments = found.segments;
 		l->closed_bytes = found.closed_bytes;
 		l->last_trusted_ns = found.last_trusted_ns;
+		l->last_wall_ns = found.last_wall_ns;
 		r = readonly ? 0 : attach(l, &found, f);
 	}
 	if (r) {
@@ -499,6 +501,7 @@ void audit_get_status(struct audit *l, struct audit_status *ret)
 		.reserved = l->has_reserve ? RESERVE_BYTES : 0,
 		.error = l->error,
 		.last_trusted_ns = l->last_trusted_ns,
+		.last_wall_ns = l->last_wall_ns,
 	};
 	pthread_mutex_unlock(&l->lock);
 }

@@ -66,7 +66,7 @@ struct audit_status {
 	uint64_t records, bytes, segments;
 	uint64_t reserved; /* bytes on the disk for acts of the administrator on a full one */
 	errint_t error; /* of the last append, 0 if fine */
-	int64_t last_trusted_ns;
+	int64_t last_trusted_ns, last_wall_ns; /* of the last record */
 };
 void audit_get_status(struct audit *l, struct audit_status *ret);
 
@@ -80,6 +80,8 @@ struct audit_place {
 void audit_place(struct audit *l, struct audit_place *ret); /* behind the last record */
 /* Whether this log has that place in its history: 0, -ESTALE, or an error of reading. It costs one record. */
 errint_t audit_place_check(struct audit *l, const struct audit_place *p);
+/* Which segments the log has up to that of the place: it changes when one is dropped, or lost. */
+errint_t audit_place_segments(struct audit *l, const struct audit_place *p, uint8_t ret[static DIGEST_BYTES]);
 /* Every record behind it, ascending. -ESTALE as above, before any; else as audit_each. */
 errint_t audit_each_after(struct audit *l, const struct audit_place *p, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);
 /* For tests: a segment is closed before it would grow past this. */

@@ -39,7 +39,7 @@ struct audit {
 	uint64_t reserve_bytes;
 	time_t reserve_tried; /* monotonic seconds */
 	errint_t error;
-	int64_t last_trusted_ns;
+	int64_t last_trusted_ns, last_wall_ns;
 	bool stop, has_thread;
 	pthread_t thread;
 	uint8_t frame[RECORD_MAX_BYTES];
@@ -58,7 +58,7 @@ struct audit_found {
 	off_t end;          /* of its last whole frame; less than the file's size: a torn tail */
 	uint64_t torn_head; /* a last segment that has no whole head; 0: none */
 	uint64_t first, segments, closed_bytes;
-	int64_t last_trusted_ns;
+	int64_t last_trusted_ns, last_wall_ns;
 };
 /* Walks the log from the segment that the anchor names and checks it against the anchor. Changes nothing. */
 errint_t audit_recover(int dirfd, const struct segment_keys *k, uint64_t anchor_sequence,

@@ -35,7 +35,7 @@ static errint_t follows(struct audit *l, const struct audit_place *p, const uint
 	const off_t size = lseek(r.fd, 0, SEEK_END);
 	if (size < 0 || p->offset > (uint64_t)size) {
 		segment_close(&r);
-		return size < 0 ? -errno : -ESTALE;
+		return -ESTALE;
 	}
 	segment_seek(&r, p->sequence + 1, p->offset, p->head);
 	e = segment_next(&r, &rec);
@@ -65,6 +65,21 @@ errint_t audit_place_check(struct audit *l, const struct audit_place *p)
 		return -ESTALE;
 	errint_t e = find_segment(l, p, &first, &count, &at);
 	return e ? e : follows(l, p, first, count, at);
+}
+
+errint_t audit_place_segments(struct audit *l, const struct audit_place *p, uint8_t ret[static DIGEST_BYTES])
+{
+	cleanup_free uint64_t *first = NULL;
+	struct crypt_hasher h;
+	size_t count;
+	errint_t e = segment_list(l->dirfd, &first, &count);
+	if (e)
+		return e;
+	crypt_hash_begin(&h);
+	for (size_t i = 0; i < count && first[i] <= p->segment; i++)
+		crypt_hash_add(&h, &first[i], sizeof first[i]);
+	crypt_hash_end(&h, ret);
+	return 0;
 }
 
 errint_t audit_each_after(struct audit *l, const struct audit_place *p, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx)

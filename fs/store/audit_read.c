@@ -63,6 +63,7 @@ static errint_t walk_segment(struct walk *w, uint64_t first, bool last)
 	e = names_head(w, &r.chain) ? 0 : other_history(w);
 	while (!e && !(e = segment_next(&r, &rec))) {
 		w->found->last_trusted_ns = rec.trusted_ns;
+		w->found->last_wall_ns = rec.wall_ns;
 		if (!names_head(w, &r.chain))
 			e = other_history(w);
 	}

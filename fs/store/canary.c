@@ -121,6 +121,13 @@ errint_t canaries_open(struct archive *a)
 	return c->complete ? r : 0;
 }
 
+void canaries_known(struct archive *a, uint64_t sequence)
+{
+	struct canaries *c = a->canaries;
+	if (c)
+		c->complete = c->complete && c->list->sequence >= sequence;
+}
+
 static errint_t again(void *ctx, const struct audit_record *r)
 {
 	canary_replay(ctx, r);

@@ -43,6 +43,8 @@ struct canaries {
 
 /* Before the log is replayed. A list that is missing or damaged is made again from the log. */
 errint_t canaries_open(struct archive *a);
+/* Records up to this one will not be replayed: a list that ends before is made again from the log. */
+void canaries_known(struct archive *a, uint64_t sequence);
 /* What a record says of canaries. */
 void canary_replay(struct archive *a, const struct audit_record *r);
 /* Once the log was replayed, at each mount, and at each end: always the same bytes on disk, so that neither length nor time tells anything. */

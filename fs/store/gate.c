@@ -109,7 +109,7 @@ static errint_t track(struct archive *a, enum record_kind kind, const struct fil
 	switch (kind) {
 	case RECORD_CREATE:
 	case RECORD_WRITE_OPEN:
-		return open_table_add(a->gate->writing, h->file_id);
+		return open_table_put(a->gate->writing, h->file_id, place);
 	case RECORD_CLOSE:
 	case RECORD_UNLINK:
 	case RECORD_EXPIRE:
@@ -159,12 +159,20 @@ uint64_t gate_anchor_sequence(struct archive *a)
 	return s.written;
 }
 
+void gate_anchor_named(struct gate *g, uint64_t sequence)
+{
+	uint64_t before = atomic_load(&g->anchor_named);
+	while (before < sequence && !atomic_compare_exchange_weak(&g->anchor_named, &before, sequence))
+		;
+}
+
 void gate_record_anchor(struct archive *a, enum record_kind kind, const char *text)
 {
 	struct audit_record r;
 	gate_fill(a, &r, kind, NULL, NULL, NULL, NULL, text);
 	r.generation = gate_anchor_sequence(a);
-	audit_append(a->audit, &r);
+	if (!audit_append(a->audit, &r))
+		gate_anchor_named(a->gate, r.generation);
 }
 
 bool gate_may_say(struct gate *g, int64_t now_ns, unsigned *ret_unsaid)

@@ -132,7 +132,7 @@ enum grant_act grant_of_record(const struct audit_record *r, struct grant_info *
 
 /* ---- rebuilding -------------------------------------------------------------------------------------------------------------------- */
 
-static void paths_changed(struct archive *a)
+void gate_grants_changed(struct archive *a)
 {
 	atomic_store_explicit(&a->gate->grant_paths, guard_grants_need_path(a->gate->guard), memory_order_relaxed);
 }
@@ -210,7 +210,7 @@ void gate_grant_replay(struct archive *a, const struct audit_record *r)
 	case GRANT_ACT_NONE:
 		break;
 	}
-	paths_changed(a);
+	gate_grants_changed(a);
 }
 
 struct carrying {
@@ -349,7 +349,7 @@ static errint_t put_in(struct archive *a, struct grant_info *t, struct audit_rec
 	t->id = n.id = r->sequence;
 	pthread_mutex_lock(&g->guard_lock);
 	e = guard_grant(g->guard, &n);
-	paths_changed(a);
+	gate_grants_changed(a);
 	pthread_mutex_unlock(&g->guard_lock);
 	return e;
 }
@@ -480,7 +480,7 @@ errint_t archive_grant_revoke(struct archive *a, uint64_t id, const struct ancho
 	if (!e) {
 		pthread_mutex_lock(&g->guard_lock);
 		guard_revoke(g->guard, id, r.trusted_ns / 1000000);
-		paths_changed(a);
+		gate_grants_changed(a);
 		pthread_mutex_unlock(&g->guard_lock);
 	}
 	pthread_mutex_unlock(&g->apply_lock);

@@ -6,6 +6,7 @@
 
 #include "policy/policy.h"
 #include "store/archive.h"
+#include "store/snapshot.h"
 
 #define RETIRED_POLICIES 16
 
@@ -67,8 +68,16 @@ struct gate {
 	_Atomic bool grant_paths; /* a grant has paths */
 	_Atomic uint64_t local;	  /* a minute of trusted time << 32 | how far local time is ahead of UTC then, + 2^31 s */
 
-	pthread_mutex_t guard_lock; /* leaf */
+	pthread_mutex_t guard_lock; /* leaf; what follows */
 	struct guard *guard;
+	uint64_t names_charged, names_recorded; /* calls that charged names and had to record it; that have */
+
+	_Atomic uint64_t anchor_named; /* the highest sequence of the anchor that the log names */
+	struct left_open *left;	       /* by earlier sessions, as found at the mount */
+	size_t left_count;
+	uint8_t boot[16]; /* the machine's boot; zero: not known */
+	bool snapshot_used;	     /* the mount read no more of the log than came after one */
+	struct snapshots *snapshots; /* NULL: none are being made */
 
 	_Atomic int64_t session_ns; /* of the oldest record that the next mount reads to take up this session */
 
@@ -93,13 +102,54 @@ errint_t gate_names(struct archive *a, const struct subject *who, const char *pa
 /* The budgets that the names on this record were charged to; NULL: it is no such record. */
 const char *gate_names_charged(const struct audit_record *r);
 
-/* gate_replay.c: the log has uids, rules may ask for groups, which are those of now */
+/* gate_count.c: the log has uids, rules may ask for groups, which are those of now */
 struct log_users {
-	struct user_groups **item;
-	size_t count, last;
+	struct user_groups **item; /* by uid */
+	size_t slots, count;
 };
 void log_users_free(struct log_users *u);
 void log_subject(struct log_users *u, const struct audit_record *r, struct subject *ret); /* its groups live as long as `u` */
+
+/* What a record says that was charged is charged again. */
+struct log_counting {
+	struct guard *guard;
+	struct log_users users;
+	int64_t charged_since_ns, created_since_ns;
+	uint8_t boot[16]; /* of the session that the record is of; zero: not known */
+};
+void count_again(struct log_counting *c, const struct audit_record *r);
+/* Sessions of another boot of the machine have ended. */
+void counting_boot(struct log_counting *c, const uint8_t boot[static 16]);
+/* Budgets that the guard lacks, from the log: since so long ago, up to a record. -EBADMSG: the log is damaged there, or a segment is missing. */
+errint_t gate_count_lacking(struct archive *a, struct guard *g, int64_t reach_ms, uint64_t upto);
+/* Before a policy is put in force: what its budgets need that is not counted, into *ret (NULL: nothing is lacking); in force under guard_lock: adopted; and behind it: what came meanwhile. */
+struct lacking {
+	struct guard *guard;
+	struct audit_place at; /* counted up to here */
+};
+errint_t gate_lacking_begin(struct archive *a, struct policy *next, struct lacking *ret);
+void gate_lacking_adopt(struct archive *a, struct lacking *l);
+void gate_lacking_end(struct archive *a, struct lacking *l);
+
+/* gate_snapshot.c: FORMAT.md "The guard's snapshot" */
+struct guard_snapshot {
+	struct audit_place at;
+	uint8_t boot[16];
+	uint64_t anchor_named;
+	uint64_t open_upto; /* the files open for writing are those behind this record */
+	bool ended_well;
+	struct left_open *open;
+	size_t open_count;
+	int64_t lacking_ms; /* what the policy in force needs that is not in it: so far back */
+};
+/* Into the gate's guard, which counts nothing yet, and *ret, whose `open` the caller frees. An error, and then the guard is as new: there is none that can be used. */
+errint_t gate_snapshot_load(struct archive *a, struct guard_snapshot *ret);
+/* One of now, as a fold up to `at`, which lies as far back as what was closed before it has surely reached the disk. */
+errint_t gate_snapshot_write(struct archive *a, const struct audit_place *at, bool ended_well);
+/* The thread that makes one from time to time; the policy was changed: soon. */
+errint_t snapshots_start(struct archive *a);
+void snapshots_kick(struct archive *a);
+void snapshots_stop(struct archive *a);
 
 /* gate.c */
 int32_t gate_local_offset(struct gate *g, int64_t now_ns);
@@ -128,6 +178,7 @@ errint_t gate_guard_carry(struct archive *a, int64_t trusted_ns);
 void refusal_taken(struct archive *a, const struct audit_record *r, const struct guard_verdict *v, const char *window);
 /* gate_grant.c: break-glass in the log */
 void gate_grant_mark(struct audit_record *r, const struct guard_verdict *v);
+void gate_grants_changed(struct archive *a); /* by whoever else uses none of the guard */
 void gate_grant_replay(struct archive *a, const struct audit_record *r);
 /* As gate_guard_carry. */
 errint_t gate_grant_carry(struct archive *a, int64_t trusted_ns);
@@ -139,5 +190,6 @@ int64_t gate_grant_since(struct archive *a, int64_t trusted_ns);
 void gate_fill(struct archive *a, struct audit_record *r, enum record_kind kind, const struct subject *who,
 	const struct file_header *h, const uint8_t *dir_id, const uint8_t *place, const char *text);
 uint64_t gate_anchor_sequence(struct archive *a); /* what is on disk */
+void gate_anchor_named(struct gate *g, uint64_t sequence); /* the log does, now */
 /* Whether a line may go to the journal now; *ret_unsaid: how many did not since the last one. */
 bool gate_may_say(struct gate *g, int64_t now_ns, unsigned *ret_unsaid);

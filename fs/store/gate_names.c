@@ -62,6 +62,20 @@ static void fill_verdict(struct audit_record *r, const struct guard_names_verdic
 	snprintf(r->text, sizeof r->text, "%s%s", lookup ? LOOKED_UP : LISTED, v->budgets);
 }
 
+static errint_t record_names(struct archive *a, struct audit_record *r, const struct guard_names *q, const struct guard_names_verdict *v, const char *window)
+{
+	struct gate *g = a->gate;
+	if (v->verdict.locked_count)
+		gate_guard_locked(a, r, &v->verdict, window);
+	errint_t e = audit_append(a->audit, r);
+	pthread_mutex_lock(&g->guard_lock);
+	if (!e && q->name && !v->verdict.error)
+		guard_names_recorded(g->guard, q, v->record);
+	g->names_recorded++;
+	pthread_mutex_unlock(&g->guard_lock);
+	return e;
+}
+
 errint_t gate_names(struct archive *a, const struct subject *who, const char *path, const uint8_t *dir_id, uint64_t names, uint64_t name)
 {
 	struct gate *g = a->gate;
@@ -72,26 +86,19 @@ errint_t gate_names(struct archive *a, const struct subject *who, const char *pa
 	struct guard_names q = request_for(a, who, path, names, name, r.trusted_ns);
 	pthread_mutex_lock(&g->guard_lock);
 	guard_names(g->guard, &q, &v);
+	const bool recorded = !name || v.record;
+	g->names_charged += recorded;
 	fill_verdict(&r, &v, name != 0);
 	snprintf(window, sizeof window, "%s", v.verdict.window);
 	pthread_mutex_unlock(&g->guard_lock);
-	if (name && !v.record)
+	if (!recorded)
 		return v.verdict.error;
-	if (v.verdict.locked_count)
-		gate_guard_locked(a, &r, &v.verdict, window);
-	errint_t e = audit_append(a->audit, &r);
+	errint_t e = record_names(a, &r, &q, &v, window);
 	if (r.decision != DECISION_PERMIT)
 		refusal_taken(a, &r, &v.verdict, window);
 	if (v.verdict.error)
 		return v.verdict.error;
-	if (!name)
-		return e ? -EIO : 0;
-	if (!e) { /* without a record names are looked up all the same, since files come in by them */
-		pthread_mutex_lock(&g->guard_lock);
-		guard_names_recorded(g->guard, &q, v.record);
-		pthread_mutex_unlock(&g->guard_lock);
-	}
-	return 0;
+	return e && !name ? -EIO : 0; /* without a record names are looked up all the same, since files come in by them */
 }
 
 const char *gate_names_charged(const struct audit_record *r)

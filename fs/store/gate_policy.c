@@ -175,6 +175,7 @@ void gate_close(struct archive *a)
 	if (!g)
 		return;
 	guard_free(g->guard);
+	free(g->left);
 	in_force_free(&g->now);
 	for (size_t i = 0; i < RETIRED_POLICIES; i++)
 		policy_unref(g->retired[i]);

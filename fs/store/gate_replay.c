@@ -1,71 +1,29 @@
-/* gate_replay.c - what the log says when an archive is opened: who has read how much, and which files the last session left open. */
+/* gate_replay.c - what the log says when an archive is opened: who has read how much, and which files the last session left open. What a snapshot knows already is not read again. */
 #include "store/canary.h"
 #include "store/gate_internal.h"
-#include "store/grant_admin.h"
 #include "store/rollback.h"
 
-#include "base/accounts.h"
+#include "base/io.h"
+#include "base/log.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <search.h>
+#include <stdio.h>
 #include <string.h>
 
-#define SECOND     INT64_C(1000000000)
-#define OWN_NS     (3600 * SECOND)
-#define GROUPS_MAX 1024
-#define REACHED_NS     \
-	(INT64_C(60) * \
-		1000000000) /* until what was written without fsync has reached the disk; Linux takes some 35 s */
+#define SECOND	   INT64_C(1000000000)
+#define OWN_NS	   (3600 * SECOND)
+#define REACHED_NS (60 * SECOND) /* until what was written without fsync has reached the disk; Linux takes some 35 s */
 #define TEXT_CLEAN "clean"
-
-/* ---- groups: the log has uids, rules may ask for groups -------------------------------------------------------------------- */
-
-struct user_groups {
-	uint32_t uid, count;
-	uint32_t group[GROUPS_MAX];
-};
-
-void log_users_free(struct log_users *u)
-{
-	for (size_t i = 0; i < u->count; i++)
-		free(u->item[i]);
-	free(u->item);
-}
-
-static void ask_groups(struct user_groups *g)
-{
-	cleanup_free uint32_t *group = NULL;
-	size_t n;
-	if (account_groups(g->uid, &group, &n))
-		return;
-	g->count = (uint32_t)min_size(n, GROUPS_MAX);
-	memcpy(g->group, group, g->count * sizeof *group);
-}
-
-static const struct user_groups *groups_of(struct log_users *u, uint32_t uid)
-{
-	if (u->last < u->count && u->item[u->last]->uid == uid)
-		return u->item[u->last];
-	for (u->last = 0; u->last < u->count; u->last++)
-		if (u->item[u->last]->uid == uid)
-			return u->item[u->last];
-	struct user_groups **item = realloc(u->item, (u->count + 1) * sizeof(struct user_groups *));
-	if (!item)
-		return NULL;
-	u->item = item;
-	struct user_groups *g = calloc(1, sizeof *g);
-	if (!g)
-		return NULL;
-	g->uid = uid;
-	ask_groups(g);
-	u->item[u->count++] = g;
-	return g;
-}
+#define BOOT_ID	   "/proc/sys/kernel/random/boot_id"
 
 /* ---- files open for writing ---------------------------------------------------------------------------------------------------- */
 
-struct left_open {
-	uint8_t file_id[FILE_ID_BYTES], place[HOME_BYTES];
+struct left_file {
+	struct left_open f; /* first: found by its id */
+	uint64_t sequence;  /* of the record that opened it; 0: of a snapshot */
+	bool closed;	    /* says a record that may have reached the disk before what it tells of */
 };
 
 static int by_id(const void *a, const void *b)
@@ -75,47 +33,93 @@ static int by_id(const void *a, const void *b)
 
 struct replay {
 	struct archive *archive;
-	struct log_users users;
-	int64_t charged_since_ns, created_since_ns;
-	uint64_t anchor_sequence; /* the highest that the log names */
-	uint64_t open_since;      /* sequence from which files open for writing are followed */
-	uint64_t ended;           /* sequence of the last record of an end, 0: none since the last mount */
-	int64_t last_ns;          /* of the last record */
-	uint64_t last_sequence;
-	int64_t last_wall_ns;
-	void *open;               /* tree of struct left_open, by id */
+	struct log_counting counting;
+	uint64_t open_since; /* sequence from which files open for writing are followed */
+	uint64_t open_upto;  /* those that were closed before this record, and not opened again, are in no snapshot */
+	bool ended_well;
+	int64_t last_ns; /* of the last record */
+	void *open;	 /* tree of struct left_file, by id */
+	size_t open_count;
 	/* carrying over */
 	int64_t trusted_ns;
 	uint64_t carried;
 	errint_t error;
 };
 
-static errint_t opened(struct replay *p, const struct audit_record *r)
+static errint_t opened(struct replay *p, const uint8_t *file_id, const uint8_t *place, uint64_t sequence, bool closed)
 {
-	struct left_open *l = malloc(sizeof *l), **at;
+	struct left_file *l = calloc(1, sizeof *l), **at;
 	if (!l)
 		return -ENOMEM;
-	memcpy(l->file_id, r->file_id, FILE_ID_BYTES);
-	memcpy(l->place, r->place, HOME_BYTES);
+	memcpy(l->f.file_id, file_id, FILE_ID_BYTES);
 	if (!(at = tsearch(l, &p->open, by_id))) {
 		free(l);
 		return -ENOMEM;
 	}
-	if (*at != l) {
-		memcpy((*at)->place, l->place, HOME_BYTES);
+	if (*at != l)
 		free(l);
-	}
+	else
+		p->open_count++;
+	memcpy((*at)->f.place, place, HOME_BYTES);
+	(*at)->sequence = sequence;
+	(*at)->closed = closed;
 	return 0;
 }
 
-static void closed(struct replay *p, const uint8_t *file_id)
+static void forget(struct replay *p, struct left_file *l)
 {
-	struct left_open **at = tfind(file_id, &p->open, by_id);
-	if (!at)
-		return;
-	struct left_open *l = *at;
 	tdelete(l, &p->open, by_id);
 	free(l);
+	p->open_count--;
+}
+
+static errint_t closed(struct replay *p, const struct audit_record *r)
+{
+	struct left_file **at = tfind(r->file_id, &p->open, by_id);
+	if (r->trusted_ns < p->last_ns - REACHED_NS) {
+		if (at)
+			forget(p, *at);
+		return 0;
+	}
+	if (at)
+		(*at)->closed = true;
+	return at || r->sequence > p->open_upto ? 0 : opened(p, r->file_id, r->place, r->sequence, true);
+}
+
+struct gathering {
+	struct left_file **item;
+	size_t count;
+};
+
+static void gather(const void *node, VISIT which, void *ctx)
+{
+	struct gathering *g = ctx;
+	if (which == postorder || which == leaf)
+		g->item[g->count++] = *(struct left_file *const *)node;
+}
+
+/* What is still open where a session begins (opened from this record on) or ends (0: none of it is closed). */
+static errint_t keep(struct replay *p, bool (*stays)(const struct left_file *l, uint64_t since), uint64_t since)
+{
+	struct gathering g = {.item = calloc(p->open_count + 1, sizeof *g.item)};
+	if (!g.item)
+		return -ENOMEM;
+	twalk_r(p->open, gather, &g);
+	for (size_t i = 0; i < g.count; i++)
+		if (!stays(g.item[i], since))
+			forget(p, g.item[i]);
+	free(g.item);
+	return 0;
+}
+
+static bool is_carried(const struct left_file *l, uint64_t since)
+{
+	return l->sequence >= since;
+}
+
+static bool is_open(const struct left_file *l, uint64_t since)
+{
+	return !l->closed;
 }
 
 static errint_t follow_open(struct replay *p, const struct audit_record *r)
@@ -123,15 +127,18 @@ static errint_t follow_open(struct replay *p, const struct audit_record *r)
 	switch (r->kind) {
 	case RECORD_CREATE:
 	case RECORD_WRITE_OPEN:
-		return opened(p, r);
+		return opened(p, r->file_id, r->place, r->sequence, false);
 	case RECORD_CLOSE:
 	case RECORD_UNLINK:
 	case RECORD_EXPIRE:
 	case RECORD_DESTROY:
-		/* In a crash the record may have reached the disk before the header, or the removal, that it tells of. */
-		if (r->sequence < p->ended || r->trusted_ns < p->last_ns - REACHED_NS)
-			closed(p, r->file_id);
-		return 0;
+		return closed(p, r);
+	case RECORD_MOUNT:
+		p->ended_well = false;
+		return keep(p, is_carried, r->bytes < r->sequence ? r->sequence - r->bytes : r->sequence);
+	case RECORD_UMOUNT:
+		p->ended_well = !strcmp(r->text, TEXT_CLEAN);
+		return p->ended_well ? keep(p, is_carried, UINT64_MAX) : keep(p, is_open, 0);
 	default:
 		return 0;
 	}
@@ -139,55 +146,17 @@ static errint_t follow_open(struct replay *p, const struct audit_record *r)
 
 /* ---- reading the log ------------------------------------------------------------------------------------------------------------- */
 
-void log_subject(struct log_users *u, const struct audit_record *r, struct subject *ret)
+static void names_anchor(struct replay *p, const struct audit_record *r)
 {
-	*ret = (struct subject){
-		.uid = r->uid,
-		.login_uid = r->login_uid,
-		.real_uid = r->real_uid,
-		.gid = r->gid,
-		.pid = r->pid,
-		.unidentified = r->flags & RECORD_FLAG_UNIDENTIFIED,
-		.session = r->session,
-		.service = r->unit[0] ? r->unit : NULL,
-		.origin = (enum subject_origin)(r->flags >> RECORD_ORIGIN_SHIFT & 7),
-		.program = {.state = (enum program_state)(r->flags >> RECORD_PROGRAM_SHIFT & 15), .device = r->exe_dev, .inode = r->exe_ino},
-	};
-	const struct user_groups *g = ret->unidentified ? NULL : groups_of(u, r->uid);
-	if (g) {
-		ret->groups = g->group;
-		ret->group_count = g->count;
-	}
-}
-
-static void count_again(struct replay *p, const struct audit_record *r)
-{
-	struct guard *guard = p->archive->gate->guard;
-	uint64_t grant[GUARD_PRINCIPALS_MAX];
-	size_t granted = grant_ids_of(r, grant);
-	bool charged = r->kind == RECORD_OPEN && !r->error && !(r->flags & RECORD_FLAG_OWN) &&
-		       (r->decision == DECISION_PERMIT || r->decision == DECISION_ALERT) &&
-		       (r->trusted_ns >= p->charged_since_ns || granted);
-	bool created = r->kind == RECORD_CREATE && r->trusted_ns >= p->created_since_ns;
-	const char *names = r->trusted_ns >= p->charged_since_ns ? gate_names_charged(r) : NULL;
-	struct subject who;
-	if (!charged && !created && !names)
-		return;
-	log_subject(&p->users, r, &who);
-	if (names)
-		guard_replay_names(guard, &who, r->rule, names, r->bytes, r->trusted_ns / 1000000);
-	else if (charged && granted)
-		guard_replay_granted(guard, &who, r->rule, grant, granted, r->file_id, r->bytes, r->trusted_ns / 1000000);
-	else if (charged)
-		guard_replay(guard, &who, r->rule, r->file_id, r->bytes, r->trusted_ns / 1000000);
-	else
-		guard_created(guard, &who, r->file_id, r->trusted_ns / 1000000);
+	if (r->kind == RECORD_MOUNT || r->kind == RECORD_UMOUNT || r->kind == RECORD_ANCHOR)
+		gate_anchor_named(p->archive->gate, r->generation);
 }
 
 static errint_t on_record(void *ctx, const struct audit_record *r)
 {
 	struct replay *p = ctx;
-	count_again(p, r);
+	names_anchor(p, r);
+	count_again(&p->counting, r);
 	canary_replay(p->archive, r);
 	if (r->kind == RECORD_GUARD)
 		gate_guard_replay(p->archive, r);
@@ -198,16 +167,7 @@ static errint_t on_record(void *ctx, const struct audit_record *r)
 
 static bool begins_or_ends(void *ctx, const struct audit_record *r)
 {
-	struct replay *p = ctx;
-	if (r->sequence > p->last_sequence) {
-		p->last_sequence = r->sequence;
-		p->last_wall_ns = r->wall_ns;
-	}
-	bool names_anchor = r->kind == RECORD_MOUNT || r->kind == RECORD_UMOUNT || r->kind == RECORD_ANCHOR;
-	if (names_anchor && r->generation > p->anchor_sequence)
-		p->anchor_sequence = r->generation;
-	if (r->kind == RECORD_UMOUNT && r->sequence > p->ended)
-		p->ended = r->sequence;
+	names_anchor(ctx, r);
 	return r->kind == RECORD_MOUNT || (r->kind == RECORD_UMOUNT && !strcmp(r->text, TEXT_CLEAN));
 }
 
@@ -219,8 +179,7 @@ static errint_t last_session(struct replay *p, int64_t *ret_since_ns)
 	errint_t e = audit_last(p->archive->audit, begins_or_ends, p, &r);
 	*ret_since_ns = INT64_MIN;
 	p->open_since = 0;
-	p->archive->log_end_wall_ns = p->last_wall_ns;
-	p->archive->ended_well = e == -ENOENT || (!e && r.kind == RECORD_UMOUNT);
+	p->ended_well = e == -ENOENT || (!e && r.kind == RECORD_UMOUNT);
 	if (e)
 		return e == -ENOENT ? 0 : e;
 	*ret_since_ns = r.expires_at > 0 && r.expires_at < r.trusted_ns / SECOND ? r.expires_at * SECOND : r.trusted_ns;
@@ -240,39 +199,54 @@ static errint_t append(struct replay *p, enum record_kind kind, const struct lef
 	r.bytes = l ? 0 : p->carried;
 	r.generation = l ? 0 : gate_anchor_sequence(p->archive);
 	r.expires_at = l ? 0 : gate_grant_since(p->archive, p->trusted_ns);
+	gate_anchor_named(p->archive->gate, r.generation);
 	return audit_append(p->archive->audit, &r);
 }
 
-static void carry(const void *node, VISIT which, void *ctx)
+/* Those that are left open, for as long as this session has not seen to them. */
+static errint_t carry_open(struct replay *p)
 {
-	struct replay *p = ctx;
-	const struct left_open *l = *(struct left_open *const *)node;
-	struct open_table *t = p->archive->unclean;
-	if ((which != postorder && which != leaf) || p->error)
-		return;
-	p->error = open_table_add(t, l->file_id);
-	if (!p->error)
-		p->error = open_table_add(t, l->place);
-	if (!p->error && !p->archive->observe)
-		p->error = append(p, RECORD_WRITE_OPEN, l, "left open by an earlier session");
-	p->carried++;
+	struct gate *g = p->archive->gate;
+	struct gathering all = {.item = calloc(p->open_count + 1, sizeof *all.item)};
+	errint_t r = all.item ? open_table_new(&p->archive->unclean) : -ENOMEM;
+	if (!r && !(g->left = calloc(p->open_count, sizeof *g->left)))
+		r = -ENOMEM;
+	if (!r)
+		twalk_r(p->open, gather, &all);
+	for (size_t i = 0; !r && i < all.count; i++) {
+		const struct left_open *l = &all.item[i]->f;
+		g->left[g->left_count++] = *l;
+		r = open_table_add(p->archive->unclean, l->file_id);
+		if (!r)
+			r = open_table_add(p->archive->unclean, l->place);
+		if (!r && !p->archive->observe)
+			r = append(p, RECORD_WRITE_OPEN, l, "left open by an earlier session");
+		p->carried++;
+	}
+	free(all.item);
+	return r;
 }
 
 static errint_t begin_session(struct replay *p)
 {
+	static const uint8_t unknown[16];
 	struct archive *a = p->archive;
-	if (p->open && (p->error = open_table_new(&a->unclean)))
-		return p->error;
+	const uint8_t *boot = a->gate->boot;
+	char text[128];
+	int n = snprintf(text, sizeof text, "%s", LAPSE_VERSION);
+	if (memcmp(boot, unknown, sizeof unknown))
+		n += snprintf(text + n, sizeof text - (size_t)n, " boot ");
+	for (size_t i = 0; i < 16 && memcmp(boot, unknown, sizeof unknown); i++)
+		n += snprintf(text + n, sizeof text - (size_t)n, "%02x", boot[i]);
 	p->trusted_ns = tclock_trusted_ns(a->clock);
-	if (!a->observe)
-		p->error = gate_guard_carry(a, p->trusted_ns);
-	if (!p->error)
-		twalk_r(p->open, carry, p);
-	if (p->error || a->observe)
-		return p->error;
+	errint_t r = a->observe ? 0 : gate_guard_carry(a, p->trusted_ns);
+	if (!r && p->open)
+		r = carry_open(p);
+	if (r || a->observe)
+		return r;
 	const int64_t granted = gate_grant_since(a, p->trusted_ns);
 	atomic_store(&a->gate->session_ns, granted > 0 && granted < p->trusted_ns / SECOND ? granted * SECOND : p->trusted_ns);
-	errint_t r = append(p, RECORD_MOUNT, NULL, LAPSE_VERSION);
+	r = append(p, RECORD_MOUNT, NULL, text);
 	return r ? r : audit_sync(a->audit);
 }
 
@@ -280,22 +254,79 @@ static errint_t begin_session(struct replay *p)
 static errint_t check_anchor(struct replay *p, struct fault *f)
 {
 	struct archive *a = p->archive;
+	const uint64_t named = atomic_load(&a->gate->anchor_named);
 	struct anchor_status s;
 	anchor_get_status(a->anchor, &s);
-	if (s.sequence >= p->anchor_sequence || rollback_goes_on(a, PART_ANCHOR))
+	if (s.sequence >= named || rollback_goes_on(a, PART_ANCHOR))
 		return 0;
 	return fault_set(f, -EBADMSG,
 		"the anchor is older than the audit log knows (write %" PRIu64 ", the log names write %" PRIu64
 		"): it was put back from an earlier time, and would open files that have expired. Put the newer anchor "
 		"in its place; if it is lost: lapse fsck %s --accept-rollback --reason TEXT",
-		s.sequence, p->anchor_sequence, a->path);
+		s.sequence, named, a->path);
 }
 
-errint_t gate_replay(struct archive *a, struct fault *f)
+static void read_boot(uint8_t boot[static 16])
 {
+	char text[64] = "";
+	size_t n = 0;
+	cleanup_fd int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || io_pread(fd, text, sizeof text - 1, 0) < 36)
+		return;
+	for (const char *s = text; n < 32 && *s; s++)
+		if (*s != '-') {
+			const char *digits = "0123456789abcdef", *d = strchr(digits, *s);
+			boot[n / 2] = (uint8_t)(boot[n / 2] << 4 | (d ? (uint8_t)(d - digits) : 0));
+			n++;
+		}
+}
+
+/* From a snapshot, and what came after it. -ENOENT: there is none to be used. */
+static errint_t from_snapshot(struct replay *p)
+{
+	struct archive *a = p->archive;
+	struct guard_snapshot s = {.open = NULL};
+	errint_t r = gate_snapshot_load(a, &s);
+	if (r)
+		return r == -ENOMEM ? r : -ENOENT;
+	p->counting.guard = a->gate->guard;
+	memcpy(p->counting.boot, s.boot, sizeof s.boot);
+	gate_anchor_named(a->gate, s.anchor_named);
+	p->open_upto = s.open_upto;
+	p->ended_well = s.ended_well;
+	canaries_known(a, s.at.sequence);
+	for (size_t i = 0; !r && i < s.open_count; i++)
+		r = opened(p, s.open[i].file_id, s.open[i].place, 0, false);
+	free(s.open);
+	guard_replays(a->gate->guard, GUARD_REPLAYS_KNOWN);
+	if (!r)
+		r = audit_each_after(a->audit, &s.at, on_record, p);
+	guard_replays(a->gate->guard, GUARD_REPLAYS_ALL);
+	if (!r && s.lacking_ms)
+		r = gate_count_lacking(a, a->gate->guard, s.lacking_ms, UINT64_MAX);
+	return r == -ESTALE ? -EBADMSG : r;
+}
+
+/* From the log, as far back as the longest window, the last session and its grants reach. */
+static errint_t from_log(struct replay *p, struct fault *f)
+{
+	int64_t since;
+	p->counting.guard = p->archive->gate->guard;
+	errint_t r = last_session(p, &since);
+	if (!r)
+		r = check_anchor(p, f);
+	if (!r) {
+		const int64_t counted = p->counting.charged_since_ns < p->counting.created_since_ns ? p->counting.charged_since_ns : p->counting.created_since_ns;
+		r = audit_each(p->archive->audit, since < counted ? since : counted, on_record, p);
+	}
+	return r;
+}
+
+static errint_t prepare(struct replay *p)
+{
+	struct archive *a = p->archive;
 	struct gate *g = a->gate;
-	struct replay p = {.archive = a, .anchor_sequence = a->sealed_anchor};
-	int64_t now = tclock_trusted_ns(a->clock), since;
+	int64_t now = tclock_trusted_ns(a->clock);
 	struct audit_status log;
 	errint_t r = guard_new(&g->guard);
 	if (!r)
@@ -303,17 +334,31 @@ errint_t gate_replay(struct archive *a, struct fault *f)
 	if (r)
 		return r;
 	int64_t horizon_ns = guard_horizon_ms(g->guard) * 1000000;
-	p.charged_since_ns = now > horizon_ns ? now - horizon_ns : 0;
-	p.created_since_ns = now > OWN_NS ? now - OWN_NS : 0;
+	p->counting.charged_since_ns = now > horizon_ns ? now - horizon_ns : 0;
+	p->counting.created_since_ns = now > OWN_NS ? now - OWN_NS : 0;
+	gate_anchor_named(g, a->sealed_anchor);
+	read_boot(g->boot);
 	audit_get_status(a->audit, &log);
-	p.last_ns = log.last_trusted_ns;
-	atomic_store(&a->log_end_ns, p.last_ns);
-	r = last_session(&p, &since);
+	p->last_ns = log.last_trusted_ns;
+	atomic_store(&a->log_end_ns, p->last_ns);
+	a->log_end_wall_ns = log.last_wall_ns;
+	return 0;
+}
+
+errint_t gate_replay(struct archive *a, struct fault *f)
+{
+	struct replay p = {.archive = a};
+	errint_t r = prepare(&p);
+	if (r)
+		return r;
+	r = from_snapshot(&p);
+	if (r == -ENOENT)
+		r = from_log(&p, f);
 	if (!r)
 		r = check_anchor(&p, f);
 	if (!r) {
-		int64_t counted = p.charged_since_ns < p.created_since_ns ? p.charged_since_ns : p.created_since_ns;
-		r = audit_each(a->audit, since < counted ? since : counted, on_record, &p);
+		counting_boot(&p.counting, a->gate->boot);
+		a->ended_well = p.ended_well;
 	}
 	if (r == -EBADMSG)
 		fault_set(f, r,
@@ -328,7 +373,7 @@ errint_t gate_replay(struct archive *a, struct fault *f)
 			fault_set(f, r, "the mount could not be recorded in the audit log: %s", strerror(-r));
 	}
 	tdestroy(p.open, free);
-	log_users_free(&p.users);
+	log_users_free(&p.counting.users);
 	return r;
 }
 
@@ -336,6 +381,17 @@ void gate_all_seen(struct archive *a)
 {
 	atomic_store(&a->gate->all_seen, true);
 	atomic_store(&a->log_end_ns, INT64_MAX);
+}
+
+static void write_snapshot(struct archive *a, bool clean)
+{
+	struct audit_place at;
+	errint_t r = audit_sync(a->audit);
+	audit_place(a->audit, &at);
+	if (!r)
+		r = gate_snapshot_write(a, &at, clean);
+	if (r)
+		log_line(LOG_LEVEL_WARNING, "the snapshot of the counters could not be written: %s. The next mount reads more of the log", strerror(-r));
 }
 
 void gate_end(struct archive *a)
@@ -350,5 +406,8 @@ void gate_end(struct archive *a)
 	r.trusted_ns = now; /* of what was carried, too: last_session finds it by this */
 	r.generation = gate_anchor_sequence(a);
 	r.expires_at = gate_grant_since(a, now);
-	audit_append(a->audit, &r);
+	if (audit_append(a->audit, &r))
+		return;
+	gate_anchor_named(a->gate, r.generation);
+	write_snapshot(a, clean);
 }

@@ -190,6 +190,13 @@ struct open_table;
 errint_t open_table_new(struct open_table **ret);
 void open_table_free(struct open_table *t);
 errint_t open_table_add(struct open_table *t, const uint8_t file_id[static 16]);
+/* With the place of the file, for open_table_copy(). */
+errint_t open_table_put(struct open_table *t, const uint8_t file_id[static 16], const uint8_t *place /* NULL: not known */);
+struct left_open {
+	uint8_t file_id[FILE_ID_BYTES], place[HOME_BYTES];
+};
+/* The caller frees *ret. */
+errint_t open_table_copy(struct open_table *t, struct left_open **ret, size_t *ret_count);
 void open_table_remove(struct open_table *t, const uint8_t file_id[static 16]);
 bool open_table_has(struct open_table *t, const uint8_t file_id[static 16]);
 size_t open_table_count(struct open_table *t);

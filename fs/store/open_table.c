@@ -9,7 +9,7 @@
 
 struct slot {
 	bool used;
-	uint8_t id[FILE_ID_BYTES];
+	uint8_t id[FILE_ID_BYTES], place[HOME_BYTES];
 };
 
 struct open_table {
@@ -71,7 +71,7 @@ static errint_t grow(struct open_table *t)
 	return 0;
 }
 
-errint_t open_table_add(struct open_table *t, const uint8_t file_id[static 16])
+errint_t open_table_put(struct open_table *t, const uint8_t file_id[static 16], const uint8_t *place)
 {
 	pthread_mutex_lock(&t->lock);
 	errint_t r = grow(t);
@@ -80,9 +80,34 @@ errint_t open_table_add(struct open_table *t, const uint8_t file_id[static 16])
 		t->count += !s->used;
 		s->used = true;
 		memcpy(s->id, file_id, FILE_ID_BYTES);
+		memset(s->place, 0, HOME_BYTES);
+		if (place)
+			memcpy(s->place, place, HOME_BYTES);
 	}
 	pthread_mutex_unlock(&t->lock);
 	return r;
+}
+
+errint_t open_table_add(struct open_table *t, const uint8_t file_id[static 16])
+{
+	return open_table_put(t, file_id, NULL);
+}
+
+errint_t open_table_copy(struct open_table *t, struct left_open **ret, size_t *ret_count)
+{
+	size_t n = 0;
+	pthread_mutex_lock(&t->lock);
+	struct left_open *all = calloc(t->count + 1, sizeof *all);
+	for (size_t i = 0; all && i < t->slots; i++) {
+		if (!t->slot[i].used)
+			continue;
+		memcpy(all[n].file_id, t->slot[i].id, FILE_ID_BYTES);
+		memcpy(all[n++].place, t->slot[i].place, HOME_BYTES);
+	}
+	pthread_mutex_unlock(&t->lock);
+	*ret = all;
+	*ret_count = n;
+	return all ? 0 : -ENOMEM;
 }
 
 /* Closes the gap at `hole`: what was pushed past it moves back. */

@@ -257,6 +257,14 @@ errint_t snapshot_end(struct snapshot_reader *r)
 	return whole ? 0 : -EBADMSG;
 }
 
+uint64_t snapshot_bytes(struct archive *a, enum snapshot_kind kind)
+{
+	char name[NAME_BYTES];
+	struct stat st;
+	cleanup_fd int dirfd = kind_name(kind, name) ? -1 : open_dir(a);
+	return dirfd < 0 || fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) ? 0 : (uint64_t)st.st_size;
+}
+
 /* ---- of one piece ------------------------------------------------------------------------------------------------------------ */
 
 errint_t snapshot_save(struct archive *a, enum snapshot_kind kind, uint32_t version, const struct audit_place *at, const void *body, size_t len)

@@ -27,6 +27,8 @@ bool snapshot_get(struct snapshot_reader *r, void *out, size_t len);
 /* 0: everything was read, and all of it is authentic. Else -EBADMSG. It is closed in any case. */
 errint_t snapshot_end(struct snapshot_reader *r);
 
+/* Of the file; 0: there is none. */
+uint64_t snapshot_bytes(struct archive *a, enum snapshot_kind kind);
 /* A body of one piece. */
 errint_t snapshot_save(struct archive *a, enum snapshot_kind kind, uint32_t version, const struct audit_place *at, const void *body, size_t len);
 /* Of at most `max` bytes: -EFBIG. The caller frees *ret. Errors as snapshot_open. */
