@@ -1,6 +1,7 @@
 #!/bin/bash
 # Whoever can write the backing store: swaps, moves, truncates, zeroes, flips, puts old blocks and headers back. Never wrong bytes, always EIO and a line that
 # names directory, block and reason.
+# attack items: 47
 . "$(dirname "$0")/../mount/lib.sh"
 archive_new
 mount_archive

@@ -2,6 +2,7 @@
 # Past the deadline: by what was open, mapped, locked, spliced or mounted before; by what the owner may do to a file; by a directory that somebody holds so that
 # the kernel cannot be told. At its second a file is dark, whatever was prepared.
 # timeout: 120
+# attack items: 12 15 16 20 22 61
 . "$(dirname "$0")/../mount/lib.sh"
 as t1 true
 cat >"$TEST_TMP/policy.ini" <<'E'

@@ -2,6 +2,7 @@
 # lapse destroy reaches the backups: with keyring, key, the anchor of today and every older copy of the store nothing of a destroyed file can be derived, and of
 # its neighbours everything; refused where it has to be; repeatable after a crash at each step.
 # timeout: 240
+# attack items: 46
 . "$(dirname "$0")/../mount/lib.sh"
 PYTHON=/usr/bin/python3 # the distribution's, whose PyNaCl the second reader uses
 export PYTHONDONTWRITEBYTECODE=1

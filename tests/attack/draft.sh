@@ -1,6 +1,7 @@
 #!/bin/bash
 # Attacks by the policy's file, and by what it says: text that is half written, exchanged while it is read, or made to be read differently by people and programs; floors in
 # compliance mode that a new text would end; rules in front of others. What must happen: all of a file or nothing of it, and a floor that was given binds, whatever the text.
+# attack items: 19
 . "$(dirname "$0")/../mount/lib.sh"
 for u in t1 t2; do as $u true; done
 cat >"$TEST_TMP/good.ini" <<'E'

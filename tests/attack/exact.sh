@@ -1,6 +1,7 @@
 #!/bin/bash
 # A thousand processes race one budget: exactly as many different files give a byte as it permits, not one more through the race, and not one less; and so
 # after kill -9. In files, in bytes, and for all readers together.
+# attack items: 27 42
 . "$(dirname "$0")/../mount/lib.sh"
 for u in t1 t2 t3; do as $u true; done
 cat >"$TEST_TMP/policy.ini" <<'E'

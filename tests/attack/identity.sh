@@ -1,6 +1,7 @@
 #!/bin/bash
 # Somebody else's budget, or nobody's: other uids, namespaces, set-id programs, a login uid of one's own choice, other threads' credentials, descriptors of others.
 # Whoever is behind a request pays; who cannot be told reads nothing.
+# attack items: 28 29 38 39 40
 . "$(dirname "$0")/../mount/lib.sh"
 as t1 true
 as t2 true

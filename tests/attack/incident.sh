@@ -1,6 +1,7 @@
 #!/bin/bash
 # The incident: a contractor who may log in copies images of a border crossing's cameras, over months, by everything but the keys. Under the policy that lapse init
 # writes: how many get out, and does the exposure statement at the end name exactly these? A day and 3,000 images here; incident.long.sh has three months, and the 184,000 of the real one.
+# attack items: 24
 . "$(dirname "$0")/../mount/lib.sh"
 with_test_clock
 IMAGES=${INCIDENT_IMAGES:-3000}

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The mount itself: a loop device and an overlay on top of it, binds, a mount over it, a second daemon, users who want to unmount it, the store beside it, the
 # daemon's memory and its socket.
+# attack items: 13 35 40 62
 . "$(dirname "$0")/../mount/lib.sh"
 as t1 true
 as t2 true

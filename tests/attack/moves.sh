@@ -1,5 +1,6 @@
 #!/bin/bash
 # Names: a file denied here is not readable by another name, nor one on a budget for nothing; and no name, no writing, makes it live longer.
+# attack items: 10 13 14
 . "$(dirname "$0")/../mount/lib.sh"
 as t1 true
 as t2 true

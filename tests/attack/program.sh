@@ -1,7 +1,8 @@
 #!/bin/bash
-# A program that a rule trusts, and what is something else under its name (PEERS 32-37, 39-41): copies, what lies over its path, other people's code in it, other
+# A program that a rule trusts, and what is something else under its name: copies, what lies over its path, other people's code in it, other
 # people's hands on it, programs without a file, the loader, interpreters, a process that becomes another, numbers that are used again, other people's services.
 # What must happen: the rule does not match, the read is refused, and the record says what was seen.
+# attack items: 23
 . "$(dirname "$0")/../mount/lib.sh"
 as t1 true
 BIN=$TEST_TMP/sbin

@@ -1,5 +1,6 @@
 #!/bin/bash
 # What is left on the disk says nothing; what is put back says nothing new; names say nothing to the log. Restarts and an old catalogue refill no budget.
+# attack items: 13 43 57
 . "$(dirname "$0")/../mount/lib.sh"
 as t1 true
 cat >"$TEST_TMP/policy.ini" <<'E'

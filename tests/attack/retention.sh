@@ -1,6 +1,7 @@
 #!/bin/bash
 # Ways to keep a file longer, or to be rid of it sooner, than its class says: directories moved while files are open or just committed, hard links into other
-# classes, exchanges that fail, a crash before the commit. PEERS.md's evasions by touch, chmod, rename, link, open descriptor.
+# classes, exchanges that fail, a crash before the commit. Evasions by touch, chmod, rename, link, open descriptor.
+# attack items: 10 12 17
 . "$(dirname "$0")/../mount/lib.sh"
 with_test_clock
 cat >"$TEST_TMP/policy.ini" <<'E'

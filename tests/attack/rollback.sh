@@ -2,6 +2,7 @@
 # Parts of an archive put back from an earlier time, cut, changed or removed: a mount refuses each with a sentence, `lapse fsck` says what is behind, and goes on from
 # it only when that is accepted with a reason. Whatever is accepted, what has expired stays dark.
 # timeout: 240
+# attack items: 4 43
 . "$(dirname "$0")/../mount/lib.sh"
 PYTHON=/usr/bin/python3 # the distribution's, whose PyNaCl the second reader uses
 export PYTHONDONTWRITEBYTECODE=1

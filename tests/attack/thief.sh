@@ -3,6 +3,7 @@
 # time when a legal hold was in force that was released since), the catalogue, and the daemon's memory; but no older anchor. He finds no key, no content and no
 # name of what has expired. With an older anchor he does, and so would this test. The clock is injected.
 # timeout: 240
+# attack items: 44 45
 . "$(dirname "$0")/../mount/lib.sh"
 LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
 export LAPSE_TEST_CLOCK=$TEST_TMP/clock

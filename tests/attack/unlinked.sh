@@ -1,5 +1,6 @@
 #!/bin/bash
 # A file that is deleted, or renamed over, while somebody holds it: its deadline stands for the holder as well.
+# attack items: 11
 . "$(dirname "$0")/../mount/lib.sh"
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Patience: reading slowly, in bursts where windows begin and end, and the same files over and over. Each of thousands of opens is permitted or refused exactly as the sum of
 # what was permitted before says, over windows of minutes to a month, through kill -9. The clock is injected.
+# attack items: 9 42
 . "$(dirname "$0")/../mount/lib.sh"
 with_test_clock
 for u in t1 t2 t3 t4; do as $u true; done

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The disk below a mounted archive becomes read-only, then fails altogether: the answers say so, the daemon goes on serving what needs no disk, ends when
 # told to, and after a check of that filesystem everything that was fsynced is there.
+# attack items: 56
 . "$(dirname "$0")/../mount/lib.sh"
 expect_log 'audit|anchor|catalogue|Read-only|Input/output|EROFS|EIO'
 DISK=${TEST_TMP:?}/disk

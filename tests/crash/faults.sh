@@ -3,6 +3,7 @@
 # lost, nothing leaked, and the next session finds it well. A sample of all cases; all of them with --long.
 # timeout: 120
 # ci: asan
+# attack items: 46
 set -euo pipefail
 : "${LAPSE_BUILD:?}" "${TEST_TMP:?an empty directory}"
 if [ -n "${LAPSE_LONG:-}" ]; then

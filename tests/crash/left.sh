@@ -2,6 +2,7 @@
 # Mounts that are used when they are to end: refused, and by whom it is used is told; lazily, with files open, mapped, unlinked and a working directory inside;
 # with a copy left behind in another mount namespace. Nothing is lost, nothing is read without the daemon, it ends, and the next mount is clean.
 # timeout: 400
+# attack items: 62
 . "$(dirname "$0")/../mount/lib.sh"
 expect_log 'told by a signal to end: unmounting'
 archive_new

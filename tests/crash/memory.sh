@@ -1,6 +1,7 @@
 #!/bin/bash
 # Keys in the daemon's memory: of a file's content only while it is open, of a date that has passed none, and of what opened the keyring none after the mount.
 # The clock is injected, so that nothing expires before it was looked for.
+# attack items: 45
 . "$(dirname "$0")/../mount/lib.sh"
 LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
 export LAPSE_TEST_CLOCK=$TEST_TMP/clock

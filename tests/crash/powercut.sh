@@ -1,6 +1,7 @@
 #!/bin/bash
 # A power cut: the store's I/O is recorded, and what the disk may have kept of it is mounted and looked at. A sample; powercut.long.sh takes all.
 # timeout: 240
+# attack items: 46
 set -u
 TMPDIR=/dev/shm
 scratch=$(mktemp -d "$TMPDIR/lapse-powercut.XXXXXX") || exit 1

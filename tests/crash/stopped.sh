@@ -2,6 +2,7 @@
 # A daemon that stands still (SIGSTOP) and goes on, at whatever points, under load: programs wait, none meets an error, what was synced is there; commands say, after
 # two minutes, that it does not answer; umount works.
 # timeout: 900
+# attack items: 58
 . "$(dirname "$0")/../mount/lib.sh"
 kinds=(save overwrite append wal delete)
 seed=${SEED:-1} stops=4

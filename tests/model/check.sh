@@ -2,6 +2,7 @@
 # The protocol of sweep, hold, rewrap, policy change, advance and crash (retention.pml), every state of it by spin: prints how many, and what holds in
 # all of them. Each seeded fault must be found. With LAPSE_LONG=1 more at once: three files, two crashes, everything together.
 # timeout: 3600
+# attack items: 46 52
 set -eu
 model=$LAPSE_SOURCE/tests/model/retention.pml
 work=${TEST_TMP:?}

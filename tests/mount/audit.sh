@@ -1,6 +1,7 @@
 #!/bin/bash
 # lapse audit tail, read, who, exposure, export and verify: what two users read, what became of it, and whether the log can be trusted. Each attack on the log's
 # files is told for what it is, also offline and on a copy. The clock is injected.
+# attack items: 56
 . "$(dirname "$0")/lib.sh"
 LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
 export LAPSE_TEST_CLOCK=$TEST_TMP/clock

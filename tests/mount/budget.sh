@@ -1,6 +1,7 @@
 #!/bin/bash
 # A reader's budget: exact, across processes, users asked one by one, a remount and a killed daemon; root is not exempt; a writer's own files are free.
 # ci: asan
+# attack items: 21 42
 . "$(dirname "$0")/lib.sh"
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Decoys: they come with a camera's files, are pictures that decode, lock out who opens one as a budget would, and are told of to nobody who looks at the mount; the list stands through
 # kill -9 and is made again from the log.
+# attack items: 60
 . "$(dirname "$0")/lib.sh"
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]

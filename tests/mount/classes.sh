@@ -1,5 +1,6 @@
 #!/bin/bash
 # Which class a file gets: by its path when it is made, anew by a rename while it settles, and after that a rename can only shorten its life.
+# attack items: 15
 . "$(dirname "$0")/lib.sh"
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What clocks do, one after the other, with the build whose clock is injected: none of it destroys, releases or refills anything before its time, and a clock that
 # is put right makes files readable again. lapse clock status says what is believed, lapse clock confirm what would happen.
+# attack items: 1 2 3 5 6 7 8
 . "$(dirname "$0")/lib.sh"
 LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
 export LAPSE_TEST_CLOCK=$TEST_TMP/clock TZ=UTC

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Clocks that jump: with the build whose clock is injected. A leap ahead denies and destroys nothing, and is forgotten once it is put right; nothing expired
 # ever comes back; a clock behind the mark is no reason to read; archives made so are refused by the ordinary build.
+# attack items: 1 2 3 5 55
 . "$(dirname "$0")/lib.sh"
 plain=$LAPSE
 LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}

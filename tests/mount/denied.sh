@@ -1,5 +1,6 @@
 #!/bin/bash
 # lapse explain --denied: who was refused learns why, until when and whom to ask; of others, and of what he could not look up himself, he learns nothing.
+# attack items: 31
 . "$(dirname "$0")/lib.sh"
 for u in t1 t2; do as $u true; done
 cat >"$TEST_TMP/policy.ini" <<'E2'

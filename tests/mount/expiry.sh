@@ -1,6 +1,7 @@
 #!/bin/bash
 # A file expires at its second: by name, through an old handle, through mappings; then it is gone, its key is gone, and old copies of the store are dark.
 # ci: asan
+# attack items: 44
 . "$(dirname "$0")/lib.sh"
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]

@@ -1,5 +1,6 @@
 #!/bin/bash
 # A full disk: the program gets ENOSPC, nothing that was there is harmed, reads go on or are refused with a reason, and after room is made all goes on.
+# attack items: 56
 . "$(dirname "$0")/lib.sh"
 mkdir "$TEST_TMP/small"
 mount -t tmpfs -o size=24m none "$TEST_TMP/small"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Break-glass: asked for, approved by a second person and never by oneself, exact to the file, in its paths, ended by the archive's clock and by hand, standing through kill -9 and
 # remounts, and marked in the log.
+# attack items: 54
 . "$(dirname "$0")/lib.sh"
 with_test_clock
 clocks() { # clocks WALL_SECONDS BOOT_SECONDS: the two apart

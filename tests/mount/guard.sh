@@ -1,6 +1,7 @@
 #!/bin/bash
 # The guard, by people: what guard status tells; a lockout stops every open of a reader until its end by the archive's clock, through kill -9, remounts and
 # clocks that jump, and is ended by another only; a closed archive takes files in, lets named rules read, and opens by itself.
+# attack items: 42
 . "$(dirname "$0")/lib.sh"
 LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
 if ! setpriv --reuid 65534 --regid 65534 --clear-groups -- test -x "$LAPSE"; then

@@ -2,6 +2,7 @@
 # Legal holds: files under one are not changed, deleted or destroyed, whatever their date; past it only the hold's readers read them; files that come later and
 # match are held too; a release says first what it destroys, and destroys the key with the last file.
 # ci: asan
+# attack items: 52
 . "$(dirname "$0")/lib.sh"
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]

@@ -1,6 +1,7 @@
 #!/bin/bash
 # When a file expires, whoever holds it open or mapped holds nothing any more, whatever the transport and the way of reading.
 # ci: asan
+# attack items: 20
 . "$(dirname "$0")/lib.sh"
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]

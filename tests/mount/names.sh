@@ -1,6 +1,7 @@
 #!/bin/bash
 # Budgets in names: listings and lookups are counted, a listing over budget fails and never comes out short; who makes files is not charged for looking whether they
 # are there; nothing is refilled by kill -9; `names = strict` has every lookup asked for.
+# attack items: 30
 . "$(dirname "$0")/lib.sh"
 for u in t1 t2 t3 t4; do as $u true; done
 cat >"$TEST_TMP/policy.ini" <<'E'

@@ -1,6 +1,7 @@
 #!/bin/bash
 # timeout: 300
 # Class, basis, floor, mode, move, link, extension, hold and change of policy, against each other: pairwise.py, which computes from POLICY.md what must come of each.
+# attack items: 9 19 50 53
 . "$(dirname "$0")/lib.sh"
 LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
 export LAPSE_TEST_CLOCK=$TEST_TMP/clock

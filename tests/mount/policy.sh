@@ -1,6 +1,7 @@
 #!/bin/bash
 # A change of policy from plan to expiry: what it would do is counted exactly, nothing is lost without being confirmed, it bites at once on open files and mappings,
 # it can be undone while nothing is destroyed by it, longer lives are wrapped anew before their epoch ends, and a moved directory takes its files along.
+# attack items: 49
 . "$(dirname "$0")/lib.sh"
 with_test_clock
 policy() { # policy PLATES REST [more lines of [policy]]: to $TEST_TMP/p.ini

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What each state of a file lets be done to it (POLICY.md "Retention"), through paths and through handles that were opened before: every state with every act, as the
 # table says, with the build whose clock is injected.
+# attack items: 9 11 16 17
 . "$(dirname "$0")/lib.sh"
 with_test_clock
 cat >"$TEST_TMP/policy.ini" <<'E'

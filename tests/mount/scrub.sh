@@ -1,6 +1,7 @@
 #!/bin/bash
 # lapse scrub: every kind of damage is found, by path and cause, in an archive that is mounted, in one that is not, and in a copy; and nothing else is,
 # while it is being written to as well.
+# attack items: 47
 . "$(dirname "$0")/lib.sh"
 tree() { python3 "$SRC/tests/mount/importtree.py" "$@"; }
 expect_log '^damaged: '

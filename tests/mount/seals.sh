@@ -1,6 +1,7 @@
 #!/bin/bash
 # The log's seals: written by the daemon, at least every minute, and verified with nothing but the public key that init printed. Who takes the machine, with every
 # key of the archive, cannot change what was sealed. A crash between anchor and seal is made good; an anchor that was put back is refused to the minute.
+# attack items: 4 56
 . "$(dirname "$0")/lib.sh"
 with_test_clock
 ask() { # ask STATUS audit-command…: its output in said

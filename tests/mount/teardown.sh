@@ -1,5 +1,6 @@
 #!/bin/bash
 # Every way a mount can end while programs are at work: the daemon goes, nothing hangs, what was closed after an fsync is whole.
+# attack items: 62
 . "$(dirname "$0")/lib.sh"
 archive_new
 expect_log 'told by a signal to end: unmounting'

@@ -1,6 +1,7 @@
 #!/bin/bash
 # on-exceed = throttle: an open over the limit is put off until it fits, and never more are read in a window than it permits; one open of a reader at a time; who would have
 # to wait longer than 5 s is refused at once; others are not held up; an unmount does not wait.
+# attack items: 61
 . "$(dirname "$0")/lib.sh"
 for u in t1 t2 t3; do as $u true; done
 cat >"$TEST_TMP/policy.ini" <<'E'

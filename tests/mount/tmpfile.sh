@@ -1,5 +1,6 @@
 #!/bin/bash
 # O_TMPFILE and linkat: as on ext4 over each transport; what never gets a name expires and vanishes; who made one reads it back without charge.
+# attack items: 18
 . "$(dirname "$0")/lib.sh"
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]
