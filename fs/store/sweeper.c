@@ -14,6 +14,8 @@
 #define CATCH_UP_ROWS 16384         /* unlinked before serving; the rest, unreadable anyway, in the background */
 #define DROPS_MAX     256
 #define PAUSE         10 /* seconds, after a batch that mostly failed */
+#define TURN_NS       (SECOND / 500) /* so long files are unlinked before it is asked whether somebody reads, who then has as long */
+#define TURN_MAX_NS   (SECOND / 100)
 #define LOOK_NS       (SECOND / 4) /* so long a batch looks for capture dates: what is due meanwhile does not wait longer */
 
 struct sweeper {
@@ -201,6 +203,32 @@ static bool settle_row(struct sweeper *s, struct sweep *w, const struct catalogu
 	return true;
 }
 
+/* When this turn began, and how many opens there had been. */
+struct turn {
+	int64_t began_ns;
+	uint64_t opens;
+};
+
+static struct turn turn_begin(const struct archive *a)
+{
+	return (struct turn){.began_ns = monotonic_ns(), .opens = atomic_load(&a->reads_permitted) + atomic_load(&a->reads_denied)};
+}
+
+/* The keys are gone: unlinking is no hurry. No lock is held. */
+static void give_way(struct turn *t, const struct archive *a)
+{
+	int64_t worked = monotonic_ns() - t->began_ns;
+	if (worked < TURN_NS)
+		return;
+	const struct turn now = turn_begin(a);
+	if (now.opens != t->opens) {
+		const struct timespec pause = {.tv_nsec = worked < TURN_MAX_NS ? worked : TURN_MAX_NS};
+		nanosleep(&pause, NULL);
+	}
+	*t = turn_begin(a);
+	t->opens = now.opens;
+}
+
 /* Files whose epoch goes on wait, denied; the others are unlinked. Returns how many have to be tried again. */
 static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 {
@@ -208,6 +236,7 @@ static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 	bool waited = false;
 	uint32_t attempted = 0;
 	int64_t look_until = monotonic_ns() + LOOK_NS;
+	struct turn turn = turn_begin(s->a);
 	for (size_t i = 0; i < w->count && !stopping(s); i++) {
 		const struct catalogue_row *row = &w->row[i];
 		if (!policy_expired(row->expires_at, now)) {
@@ -229,6 +258,8 @@ static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 			catalogue_retry(s->a->catalogue, row, now + 1);
 		else
 			failed += !sweep_unlink(w, row, now);
+		if (w->serving)
+			give_way(&turn, s->a);
 	}
 	return failed;
 }
