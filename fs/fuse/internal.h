@@ -177,7 +177,7 @@ errint_t runtime_dir_remove(const char *name);
 
 /* ---- mounter.c: the same, by the helper --------------------------------------------------------- */
 
-enum place_act { PLACE_RELEASE = 1, PLACE_ABORT, PLACE_READ_AHEAD, PLACE_ATTACH_STORE, PLACE_DETACH_STORE, PLACE_SHOW, PLACE_FORGET, PLACE_FIND };
+enum place_act { PLACE_RELEASE = 1, PLACE_ABORT, PLACE_READ_AHEAD, PLACE_ATTACH_STORE, PLACE_DETACH_STORE, PLACE_SHOW, PLACE_FORGET, PLACE_FIND, PLACE_LOG };
 /* What was planned by session_plan(). */
 const char *planned_mountpoint(void);
 bool planned_uring(void); /* the kernel has it enabled */

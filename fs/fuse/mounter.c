@@ -118,6 +118,24 @@ static errint_t show(const char *path, int dir_fd)
 	return sandbox_show(path, tree);
 }
 
+/* The socket of the log where it lies in /dev itself: the daemon sees the one that there was at the mount, and whoever listens makes a new one when he starts anew.
+ * Where it is a link, the daemon sees the directory that it leads to. */
+static errint_t show_log(void)
+{
+	static const char path[] = "/dev/log";
+	char name[64], real[PATH_MAX];
+	cleanup_fd int tree = -1, space = -1;
+
+	if (geteuid() != 0 || !realpath(path, real) || strcmp(real, path) != 0)
+		return -ENOENT;
+	snprintf(name, sizeof(name), "/proc/%d/ns/mnt", (int)plan.daemon);
+	space = open(name, O_RDONLY | O_CLOEXEC);
+	tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (space < 0 || tree < 0 || setns(space, CLONE_NEWNS) < 0)
+		return -errno;
+	return sandbox_replace(path, tree);
+}
+
 static errint_t act_place(struct helper_call *c)
 {
 	if (c->len > 1 && c->args[0] == PLACE_SHOW)
@@ -137,6 +155,8 @@ static errint_t act_place(struct helper_call *c)
 		if (plan.name[0])
 			store_detach(plan.name);
 		return 0;
+	case PLACE_LOG:
+		return show_log();
 	case PLACE_FORGET:
 		return plan.name[0] ? runtime_dir_remove(plan.name) : -EINVAL;
 	default:
@@ -235,6 +255,19 @@ bool mounter_finds(void)
 	free(a.out);
 	cleanup_closep(&a.fd);
 	return !error;
+}
+
+errint_t session_show_log(void)
+{
+	uint8_t byte = PLACE_LOG;
+	struct helper_answer a;
+	errint_t error = geteuid() == 0 ? helper_ask(HELPER_PLACE, &byte, 1, NULL, &a) : -ENOENT;
+
+	if (geteuid() == 0) {
+		free(a.out);
+		cleanup_closep(&a.fd);
+	}
+	return error;
 }
 
 errint_t mounter_do(enum place_act what)

@@ -246,7 +246,7 @@ static errint_t enter(struct places *p, const struct session_confinement *c)
 	return root_writable(false);
 }
 
-errint_t sandbox_show(const char *path, int tree)
+static errint_t show(const char *path, int tree, bool directory)
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, .propagation = MS_PRIVATE};
 	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -256,11 +256,23 @@ errint_t sandbox_show(const char *path, int tree)
 		return -errno;
 	error = root_writable(true);
 	if (!error)
-		error = make_node(root, path, true);
+		error = make_node(root, path, directory);
 	if (!error && move_mount(tree, "", root, path + 1, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		error = -errno;
 	end = root_writable(false);
 	return error ? error : end;
+}
+
+errint_t sandbox_show(const char *path, int tree)
+{
+	return show(path, tree, true);
+}
+
+errint_t sandbox_replace(const char *path, int tree)
+{
+	if (umount2(path, MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT)
+		return -errno;
+	return show(path, tree, false);
 }
 
 static errint_t see_only(const struct session_confinement *c)

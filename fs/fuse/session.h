@@ -35,6 +35,8 @@ void session_forget_name(void);
 
 /* Has a confined daemon see the directory that the descriptor is of, at its path. */
 errint_t session_show(const char *path, int dir_fd);
+/* The log's socket as it is by now, where the daemon sees an old one. Root's only; else -ENOENT. */
+errint_t session_show_log(void);
 
 struct session_options {
 	struct archive *archive; /* taken over by session_run() */
