@@ -128,7 +128,22 @@ int64_t guard_lacks(struct guard *g, const struct guard *counted)
 			continue;
 		g->lacking[b->index / 64] |= UINT64_C(1) << b->index % 64;
 	}
+	g->replayed = GUARD_REPLAYS_LACKING;
 	return guard_lacking_ms(g);
+}
+
+int guard_beside(const struct guard *g, struct guard **ret)
+{
+	struct guard *beside;
+	int e = guard_new(&beside);
+
+	if (e)
+		return e;
+	guard_set_policy(beside, g->policy);
+	memcpy(beside->lacking, g->lacking, sizeof(g->lacking));
+	beside->replayed = GUARD_REPLAYS_LACKING;
+	*ret = beside;
+	return 0;
 }
 
 void guard_replays(struct guard *g, enum guard_replayed what)

@@ -369,6 +369,7 @@ int guard_restore(struct guard *g, bool (*get)(void *ctx, void *out, size_t len)
 		restore_item(&r, tag);
 	finish_counter(&r);
 	sum_grants(&g->grants);
+	guard_replays(g, GUARD_REPLAYS_ALL);
 	*ret_lacking_ms = guard_lacking_ms(g);
 	return r.error;
 }

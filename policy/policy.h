@@ -470,15 +470,18 @@ void guard_copy_begin(struct guard *g);
 /* Appends the next part of it, some 32 KiB, to *out; between two calls everything else may go on, and what changes is in the copy as it was or as it is. `sequence`: the log
  * has the records of all names that were charged before, and none of a later one. 1: there is more; 0: that was all; -ENOMEM; -ESTALE: the policy was changed. */
 int guard_copy_some(struct guard *g, uint64_t sequence, struct guard_bytes *out);
-/* Takes what was copied into a guard that has a policy and counts nothing yet. What budgets need that is not in it has to be replayed from the log: GUARD_REPLAYS_LACKING for
- * as long as *ret_lacking_ms says (0: nothing is lacking); what came after the copy was begun: GUARD_REPLAYS_KNOWN. -EBADMSG, -ENOMEM: the guard is to be made anew. */
+/* Takes what was copied into a guard that has a policy and counts nothing yet. What budgets need that is not in it has to be replayed from the log, beside it, for
+ * as long as *ret_lacking_ms says (0: nothing is lacking); what came after the copy was begun: as GUARD_REPLAYS_KNOWN. -EBADMSG, -ENOMEM: the guard is to be made anew. */
 int guard_restore(struct guard *g, bool (*get)(void *ctx, void *out, size_t len), void *ctx, int64_t *ret_lacking_ms);
 
 enum guard_replayed { GUARD_REPLAYS_ALL, GUARD_REPLAYS_KNOWN, GUARD_REPLAYS_LACKING };
 /* Which budgets replayed reads and names are charged to. */
 void guard_replays(struct guard *g, enum guard_replayed what);
-/* What `counted` (NULL: nothing) does not count under its policy that the policy of `g` needs is lacking in `g` from now on: for how long back, in ms, it has to be replayed; 0: nothing is. */
+/* What `counted` (NULL: nothing) does not count under its policy that the policy of `g` needs is lacking in `g`, which replays nothing else from now on: for how long back, in
+ * ms, it has to be replayed; 0: nothing is. */
 int64_t guard_lacks(struct guard *g, const struct guard *counted);
+/* A guard of its own, since what is older cannot be replayed after what is newer, for what `g` lacks since it was restored. */
+int guard_beside(const struct guard *g, struct guard **ret);
 /* What was lacking in `from`, and was replayed there, takes the place of what `g` has of it. Both have the same policy. */
 void guard_adopt(struct guard *g, struct guard *from);
 /* The machine was started anew: sessions are numbered from the beginning, and those that were have ended. */

@@ -169,24 +169,40 @@ static errint_t catch_up(void *ctx, const struct audit_record *r)
 	struct catching_up *c = ctx;
 	if (r->sequence > c->upto)
 		return 0;
-	if (c->lock)
+	if (c->lock) {
 		pthread_mutex_lock(c->lock);
-	guard_replays(c->counting.guard, GUARD_REPLAYS_LACKING);
+		guard_replays(c->counting.guard, GUARD_REPLAYS_LACKING);
+	}
 	count_again(&c->counting, r);
-	guard_replays(c->counting.guard, GUARD_REPLAYS_ALL);
-	if (c->lock)
+	if (c->lock) {
+		guard_replays(c->counting.guard, GUARD_REPLAYS_ALL);
 		pthread_mutex_unlock(c->lock);
+	}
 	return 0;
 }
 
-errint_t gate_count_lacking(struct archive *a, struct guard *g, int64_t reach_ms, uint64_t upto)
+/* Into a guard of its own, since so long ago, up to a record. -EBADMSG: the log is damaged there, or a segment is missing. */
+static errint_t count_beside(struct archive *a, struct guard *beside, int64_t reach_ms, uint64_t upto)
 {
 	const int64_t now = tclock_trusted_ns(a->clock), reach_ns = reach_ms * 1000000;
-	struct catching_up c = {.counting = {.guard = g, .charged_since_ns = now > reach_ns ? now - reach_ns : 0, .created_since_ns = INT64_MAX}, .upto = upto};
+	struct catching_up c = {.counting = {.guard = beside, .charged_since_ns = now > reach_ns ? now - reach_ns : 0, .created_since_ns = INT64_MAX}, .upto = upto};
 	errint_t r = audit_each(a->audit, c.counting.charged_since_ns, catch_up, &c);
 	if (!r)
 		counting_boot(&c.counting, a->gate->boot);
 	log_users_free(&c.counting.users);
+	return r;
+}
+
+errint_t gate_count_lacking(struct archive *a, int64_t reach_ms)
+{
+	struct guard *beside;
+	errint_t r = guard_beside(a->gate->guard, &beside);
+	if (r)
+		return r;
+	r = count_beside(a, beside, reach_ms, UINT64_MAX);
+	if (!r)
+		guard_adopt(a->gate->guard, beside);
+	guard_free(beside);
 	return r;
 }
 
@@ -204,7 +220,7 @@ errint_t gate_lacking_begin(struct archive *a, struct policy *next, struct lacki
 	pthread_mutex_unlock(&g->guard_lock);
 	audit_place(a->audit, &ret->at);
 	if (reach_ms)
-		r = gate_count_lacking(a, ret->guard, reach_ms, ret->at.sequence);
+		r = count_beside(a, ret->guard, reach_ms, ret->at.sequence);
 	if (r || !reach_ms) {
 		guard_free(ret->guard);
 		ret->guard = NULL;

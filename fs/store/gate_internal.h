@@ -120,8 +120,8 @@ struct log_counting {
 void count_again(struct log_counting *c, const struct audit_record *r);
 /* Sessions of another boot of the machine have ended. */
 void counting_boot(struct log_counting *c, const uint8_t boot[static 16]);
-/* Budgets that the guard lacks, from the log: since so long ago, up to a record. -EBADMSG: the log is damaged there, or a segment is missing. */
-errint_t gate_count_lacking(struct archive *a, struct guard *g, int64_t reach_ms, uint64_t upto);
+/* Budgets that the guard lacks since it was restored, from the log since so long ago. -EBADMSG: the log is damaged there, or a segment is missing. */
+errint_t gate_count_lacking(struct archive *a, int64_t reach_ms);
 /* Before a policy is put in force: what its budgets need that is not counted, into *ret (NULL: nothing is lacking); in force under guard_lock: adopted; and behind it: what came meanwhile. */
 struct lacking {
 	struct guard *guard;

@@ -303,7 +303,7 @@ static errint_t from_snapshot(struct replay *p)
 		r = audit_each_after(a->audit, &s.at, on_record, p);
 	guard_replays(a->gate->guard, GUARD_REPLAYS_ALL);
 	if (!r && s.lacking_ms)
-		r = gate_count_lacking(a, a->gate->guard, s.lacking_ms, UINT64_MAX);
+		r = gate_count_lacking(a, s.lacking_ms);
 	return r == -ESTALE ? -EBADMSG : r;
 }
 
