@@ -53,6 +53,8 @@ static void link_audit(struct policy_settings *ps, const struct audit_section *a
 	ps->checkpoints = a->checkpoints.count;
 	ps->checkpoint_every_s = section_has(s, "checkpoint-every") ? a->checkpoint_every : ps->checkpoint_every_s;
 	ps->checkpoint_syslog = a->syslog;
+	ps->log_names = a->keep_names.text && strcmp(a->keep_names.text, "none");
+	ps->log_keep_names = a->keep_names.d;
 	if (ps->audit_reserve < RESERVE_LEAST || ps->audit_reserve > RESERVE_MOST)
 		diag_error(d, section_key_line(s, "reserve"), "reserve is from 64K to 1G");
 	if (ps->checkpoints > CHECKPOINTS_MAX)

@@ -56,8 +56,7 @@ enum value_type {
 	V_COMMAND,    /* struct strlist: an absolute path and arguments */
 	V_SHA256,     /* struct strlist of 64 hexadecimal digits each */
 	V_DATE,       /* int64_t: 2027-01-31 or 2027-01-31T12:00, UTC, in seconds since 1970 */
-	/* what only later versions store: checked, then refused as not supported yet */
-	V_KEEP,     /* a duration or `none` */
+	V_KEEP,     /* struct lifetime; `none` is none */
 };
 
 struct lifetime {
@@ -210,7 +209,7 @@ struct clock_section {
 struct audit_section {
 	struct section s;
 	int64_t fsync_ms, checkpoint_every;
-	struct lifetime retain;
+	struct lifetime retain, keep_names;
 	uint64_t reserve;
 	struct strlist checkpoints;
 	bool syslog;

@@ -5,7 +5,6 @@
 #include "policy/internal.h"
 
 #define AT(struct_, field)         offsetof(struct struct_, field)
-#define LATER(key, type)           key, type, KW_LATER, 0, NULL, NULL
 #define LATER_CHOICE(key, choices) key, V_CHOICE, KW_LATER, 0, choices, NULL
 
 static const struct keyword policy_keys[] = {
@@ -92,7 +91,7 @@ static const struct keyword clock_keys[] = {
 
 static const struct keyword audit_keys[] = {
 	{"fsync", V_FSYNC, 0, AT(audit_section, fsync_ms), NULL, NULL},
-	{LATER("keep-names", V_KEEP)},
+	{"keep-names", V_KEEP, 0, AT(audit_section, keep_names), NULL, NULL},
 	{"retain-for", V_DURATION, 0, AT(audit_section, retain), NULL, NULL},
 	{"reserve", V_BYTES, 0, AT(audit_section, reserve), NULL, NULL},
 	{"checkpoints", V_PATHS, 0, AT(audit_section, checkpoints), NULL, NULL},

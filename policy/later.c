@@ -30,18 +30,6 @@ static int each(const char *text, int (*check)(const char *, struct complaint *)
 	return r;
 }
 
-static int duration_check(const char *text, const char *word, struct complaint *why)
-{
-	struct policy_duration d;
-	const char *reason = "";
-
-	if (!strcmp(text, word))
-		return 0;
-	if (policy_duration_parse(text, &d, &reason))
-		return complain(why, "%s; or write %s", reason, word);
-	return d.never ? complain(why, "expected a length of time or %s", word) : 0;
-}
-
 static int two(const char *digits)
 {
 	return (digits[0] - '0') * 10 + digits[1] - '0';
@@ -76,8 +64,6 @@ int date_parse(const char *text, int64_t *ret, struct complaint *why)
 int later_check(enum value_type type, const char *text, struct complaint *why)
 {
 	switch (type) {
-	case V_KEEP:
-		return duration_check(text, "none", why);
 	case V_PATHS:
 		return each(text, path_check, why);
 	case V_SHA256:

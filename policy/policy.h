@@ -217,6 +217,8 @@ struct policy_settings {
 	int64_t max_offline_seconds; /* 30 d */
 	bool require_sync;	    /* yes */
 	int64_t audit_fsync_ms;	    /* 200; 0: always */
+	bool log_names;		    /* no: the log has no names of files */
+	struct policy_duration log_keep_names; /* if log_names: how long after its deadline a file's name can be told */
 	bool log_dropped;	    /* no: the log is kept for ever */
 	unsigned log_retain_line;
 	const char *log_retain_text;

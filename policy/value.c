@@ -229,16 +229,17 @@ static int lifetime_parse(const char *text, bool never, struct lifetime *ret, st
 	return ret->text ? 0 : -ENOMEM;
 }
 
-static int commit_parse(const char *text, struct lifetime *ret, struct complaint *why)
+/* A length of time, or the word for none. */
+static int length_parse(const char *text, const char *word, struct lifetime *ret, struct complaint *why)
 {
 	const char *reason;
 
 	ret->d = (struct policy_duration){0};
-	if (strcmp(text, "close")) {
+	if (strcmp(text, word)) {
 		if (policy_duration_parse(text, &ret->d, &reason))
-			return complain(why, "%s; or write close", reason);
+			return complain(why, "%s; or write %s", reason, word);
 		if (ret->d.never)
-			return complain(why, "expected a length of time or close");
+			return complain(why, "expected a length of time or %s", word);
 	}
 	ret->text = strdup(text);
 	return ret->text ? 0 : -ENOMEM;
@@ -363,7 +364,9 @@ int value_parse(const struct keyword *k, const char *text, void *field, struct c
 	case V_LIFETIME:
 		return lifetime_parse(text, k->type == V_LIFETIME, field, why);
 	case V_COMMIT:
-		return commit_parse(text, field, why);
+		return length_parse(text, "close", field, why);
+	case V_KEEP:
+		return length_parse(text, "none", field, why);
 	case V_BOUNDS:
 		return bounds_parse(text, field, why);
 	case V_TIMEZONE:
@@ -409,6 +412,7 @@ void value_free(const struct keyword *k, void *field)
 	case V_DURATION:
 	case V_LIFETIME:
 	case V_COMMIT:
+	case V_KEEP:
 		free(((struct lifetime *)field)->text);
 		break;
 	case V_TEXT:

@@ -64,7 +64,7 @@ static void print_classes(const struct rows *rows)
 {
 	const struct ctl_line *l;
 	char e[HUMAN_BYTES], d[HUMAN_BYTES], lag[HUMAN_BYTES], first[HUMAN_BYTES], last[HUMAN_BYTES];
-	for (size_t i = 0; (l = rows_nth(rows, "class", i)); i++) {
+	for (size_t at = 0; (l = rows_next(rows, "class", &at));) {
 		printf("  class %s: %s expired, %s destroyed before their date", ctl_str(l, "class"), human_count(number(l, "expired"), e),
 			human_count(number(l, "destroyed"), d));
 		if (number(l, "expired"))
@@ -79,13 +79,13 @@ static size_t print_anchors(const struct rows *rows)
 	const struct ctl_line *l;
 	char n[HUMAN_BYTES], when[HUMAN_BYTES];
 	size_t left = 0;
-	for (size_t i = 0; (l = rows_nth(rows, "copy", i)); i++) {
+	for (size_t at = 0; (l = rows_next(rows, "copy", &at));) {
 		int error = (int)ctl_num(l, "errno", 0);
 		left += error != 0;
 		printf("  Copy    %s: %s%s%s\n", ctl_str(l, "path"), error ? "NOT WRITTEN, not destroyed there: " : "written",
 			error ? strerror(error) : "", error || ctl_num(l, "in-place", 0) ? "" : ", on a filesystem where an old state may survive");
 	}
-	for (size_t i = 0; (l = rows_nth(rows, "backup", i)); i++) {
+	for (size_t at = 0; (l = rows_next(rows, "backup", &at));) {
 		left += number(l, "opens") != 0;
 		printf("  Backup  %s of %s: opens %s of these\n", ctl_str(l, "path"), human_time(ctl_num(l, "made", 0), when),
 			human_count(number(l, "opens"), n));
@@ -148,7 +148,7 @@ static void print_date(const struct rows *rows, const struct ctl_line *d)
 		return;
 	}
 	printf("its key cannot be derived:");
-	for (size_t i = 0; (t = rows_nth(rows, "tree", i)); i++) {
+	for (size_t i = 0, at = 0; (t = rows_next(rows, "tree", &at)); i++) {
 		int64_t next = ctl_num(t, "next-epoch", 0);
 		printf("%s tree %" PRId64 " %s", i ? "," : "", ctl_num(t, "number", 0), next > epoch ? "begins at epoch" : "is punctured there");
 		if (next > epoch)
@@ -164,7 +164,7 @@ static int print_proof(const struct rows *rows, const struct ctl_line *p)
 	printf("File %s, class %s, known since %s\n", ctl_str(p, "id"), ctl_str(p, "class")[0] ? ctl_str(p, "class") : "?",
 		ctl_num(p, "created", 0) ? human_time(ctl_num(p, "created", 0), when) : "before the log begins");
 	print_how(p);
-	for (size_t i = 0; (d = rows_nth(rows, "date", i)); i++)
+	for (size_t at = 0; (d = rows_next(rows, "date", &at));)
 		print_date(rows, d);
 	bool none = !rows_nth(rows, "date", 0);
 	if (none)
@@ -185,7 +185,7 @@ static int print_json(const struct rows *rows, const struct ctl_line *first)
 	const struct ctl_line *l;
 	for (size_t k = 0; k < ARRAY_SIZE(lists); k++) {
 		json_t *list = json_array();
-		for (size_t i = 0; (l = rows_nth(rows, lists[k][0], i)); i++)
+		for (size_t at = 0; (l = rows_next(rows, lists[k][0], &at));)
 			json_array_append_new(list, json_row(l));
 		json_object_set_new(root, lists[k][1], list);
 	}

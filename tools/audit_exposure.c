@@ -54,7 +54,7 @@ static void print_readers(const struct rows *rows)
 	const struct ctl_line *l;
 	char a[HUMAN_BYTES], b[HUMAN_BYTES], from[HUMAN_BYTES], to[HUMAN_BYTES];
 	printf("Principals\n");
-	for (size_t i = 0; (l = rows_nth(rows, "reader", i)); i++) {
+	for (size_t at = 0; (l = rows_next(rows, "reader", &at));) {
 		bool denied = !strcmp(ctl_str(l, "decision"), "deny");
 		print_uid(l, " ", "uid");
 		print_uid(l, ", logged in", "login-uid");
@@ -75,7 +75,7 @@ static void print_classes(const struct rows *rows)
 	const struct ctl_line *l;
 	char a[HUMAN_BYTES], b[HUMAN_BYTES], c[HUMAN_BYTES], size[HUMAN_BYTES];
 	printf("Classes\n");
-	for (size_t i = 0; (l = rows_nth(rows, "class", i)); i++)
+	for (size_t at = 0; (l = rows_next(rows, "class", &at));)
 		printf("  %s: %s distinct images, of which %s still exist; %s reads, %s\n", ctl_str(l, "class"), count(l, "files", a), count(l, "exists", b),
 			count(l, "reads", c), human_size((uint64_t)ctl_num(l, "bytes", 0), size));
 	if (!rows_nth(rows, "class", 0))
@@ -105,15 +105,12 @@ static void print_files(const struct rows *rows)
 {
 	const struct ctl_line *l;
 	char a[HUMAN_BYTES], first[HUMAN_BYTES], last[HUMAN_BYTES], when[HUMAN_BYTES];
-	for (size_t i = 0; i < rows->count; i++) {
-		l = &rows->item[i].line;
-		if (strcmp(l->word, "file"))
-			continue;
+	for (size_t at = 0; (l = rows_next(rows, "file", &at));) {
 		bool exists = !strcmp(ctl_str(l, "state"), "exists");
 		printf("  %s  class %s, %s times from %s to %s; %s%s %s  ", ctl_str(l, "id"), ctl_str(l, "class"), count(l, "times", a),
 			human_time(ctl_num(l, "first-ns", 0) / SECOND, first), human_time(ctl_num(l, "last-ns", 0) / SECOND, last), ctl_str(l, "state"),
 			exists ? " until" : "", human_time(ctl_num(l, exists ? "expires" : "ended", INT64_MAX), when));
-		path_put(stdout, ctl_str(l, "path"));
+		path_put(stdout, ctl_str(l, ctl_get(l, "path") ? "path" : "name"));
 		printf("\n");
 	}
 }
@@ -124,7 +121,7 @@ static void print_completeness(const struct rows *rows, const struct ctl_line *v
 	char text[AUDIT_FLAW_BYTES];
 	audit_print_verdict(v, "Completeness of the log");
 	printf("  Gaps: %s\n", ctl_num(v, "flaws", 0) ? "" : "none");
-	for (size_t i = 0; (f = rows_nth(rows, "flaw", i)); i++) {
+	for (size_t at = 0; (f = rows_next(rows, "flaw", &at));) {
 		audit_flaw_text(f, text);
 		printf("    %s\n", text);
 	}
@@ -155,7 +152,7 @@ static void print_grants(const struct rows *rows)
 {
 	const struct ctl_line *l;
 	printf("Approvals to read beyond the budgets\n");
-	for (size_t i = 0; (l = rows_nth(rows, "grant", i)); i++)
+	for (size_t at = 0; (l = rows_next(rows, "grant", &at));)
 		print_grant(l);
 	if (!rows_nth(rows, "grant", 0))
 		printf("  none\n");
@@ -166,15 +163,15 @@ static void print_grants(const struct rows *rows)
 static int print_json(const struct rows *rows, const struct ctl_line *s, const struct ctl_line *v, bool list)
 {
 	static const char *const lists[][2] = {{"reader", "principals"}, {"class", "classes"}, {"grant", "approvals"}, {"file", "images"}, {"flaw", "gaps"}};
+	const struct ctl_line *l;
 	json_t *root = json_row(s);
 	json_object_set_new(root, "log", json_row(v));
 	for (size_t k = 0; k < ARRAY_SIZE(lists); k++) {
 		if (!strcmp(lists[k][0], "file") && !list)
 			continue;
 		json_t *array = json_array();
-		for (size_t i = 0; i < rows->count; i++)
-			if (!strcmp(rows->item[i].line.word, lists[k][0]))
-				json_array_append_new(array, json_row(&rows->item[i].line));
+		for (size_t at = 0; (l = rows_next(rows, lists[k][0], &at));)
+			json_array_append_new(array, json_row(l));
 		json_object_set_new(root, lists[k][1], array);
 	}
 	return json_print(root);

@@ -143,14 +143,14 @@ static int print(const struct args *a, const struct rows *rows, const char *what
 	int done = flaws ? EXIT_FINDING : EXIT_DONE;
 	if (args_has(a, "json")) {
 		json_t *root = json_row(v), *list = json_array();
-		for (size_t i = 0; (f = rows_nth(rows, "flaw", i)); i++)
+		for (size_t at = 0; (f = rows_next(rows, "flaw", &at));)
 			json_array_append_new(list, json_row(f));
 		json_object_set_new(root, "findings", list);
 		json_object_set_new(root, "signed", json_boolean(ctl_num(v, "seals", 0) > 0));
 		int e = json_print(root);
 		return e == EXIT_DONE ? done : e;
 	}
-	for (size_t i = 0; (f = rows_nth(rows, "flaw", i)); i++) {
+	for (size_t at = 0; (f = rows_next(rows, "flaw", &at));) {
 		audit_flaw_text(f, text);
 		printf("FOUND  %s (segment %016" PRIx64 ", byte %" PRId64 ")\n", text, (uint64_t)ctl_num(f, "segment", 0), ctl_num(f, "offset", 0));
 	}

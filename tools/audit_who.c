@@ -1,5 +1,6 @@
 /* audit_who.c - lapse audit read and lapse audit who: which files somebody read, and who read a file. */
 #include "tools/audit.h"
+#include "tools/paths.h"
 #include "tools/say.h"
 
 #include <inttypes.h>
@@ -10,6 +11,7 @@
 struct asked {
 	struct table *table;
 	uint64_t files, reads, denied, exists, expired, destroyed, deleted, unknown;
+	char name[256];		      /* of a file that is gone, if it is kept; "" */
 	char begins[2 * HUMAN_BYTES]; /* "": what was asked for is all there */
 };
 
@@ -47,7 +49,7 @@ static int ask(struct target *t, struct ctl_request *r, ctl_row_cb row, struct a
 
 /* ---- read -------------------------------------------------------------------------------------------------------------------------------- */
 
-enum { R_FIRST, R_LAST, R_TIMES, R_BYTES, R_CLASS, R_STATE, R_WHEN, R_EXPIRES, R_GRANT, R_ID, R_PATH };
+enum { R_FIRST, R_LAST, R_TIMES, R_BYTES, R_CLASS, R_STATE, R_WHEN, R_EXPIRES, R_GRANT, R_ID, R_NAME, R_PATH };
 
 static const struct column read_columns[] = {
 	[R_FIRST] = {"FIRST", .help = "when it was read first, in the time asked for"},
@@ -60,6 +62,7 @@ static const struct column read_columns[] = {
 	[R_EXPIRES] = {"EXPIRES", .hidden = true, .program = true, .help = "its deadline"},
 	[R_GRANT] = {"GRANT", .right = true, .help = "the grant under which it was read last, beyond the budgets"},
 	[R_ID] = {"ID", .help = "file id"},
+	[R_NAME] = {"NAME", .help = "the name that it had, of a file that is gone, as long as [audit] keep-names has it kept"},
 	[R_PATH] = {"PATH", .help = "path below the archive's root, if it still has one"},
 };
 
@@ -83,6 +86,7 @@ static errint_t read_row(void *ctx, const struct ctl_line *l)
 	if (ctl_get(l, "grant"))
 		audit_number_cell(t, R_GRANT, l, "grant");
 	audit_text_cell(t, R_ID, l, "id");
+	audit_text_cell(t, R_NAME, l, "name");
 	audit_text_cell(t, R_PATH, l, "path");
 	return 0;
 }
@@ -143,7 +147,7 @@ const struct command command_audit_read = {
 	.summary = "Tell every file that a user was permitted to read, and whether it still exists.",
 	.details = "A file counts if the user is the one who asked, the one who had logged in, or the real user of the process. An export counts.\n"
 		   "Times are the archive's own, shown in the local zone.\n\n"
-		   "Columns: FIRST LAST TIMES BYTES CLASS STATE WHEN GRANT ID PATH, and EXPIRES.",
+		   "Columns: FIRST LAST TIMES BYTES CLASS STATE WHEN GRANT ID NAME PATH, and EXPIRES.",
 	.options = {read_options, output_options, unlock_options},
 	.run = read_run,
 };
@@ -172,6 +176,8 @@ static errint_t who_row(void *ctx, const struct ctl_line *l)
 	struct table *t = q->table;
 	if (!strcmp(l->word, "sum"))
 		keep_sum(q, l);
+	if (!strcmp(l->word, "file") && ctl_get(l, "name"))
+		snprintf(q->name, sizeof q->name, "%s", ctl_str(l, "name"));
 	if (strcmp(l->word, "reader"))
 		return 0;
 	table_row(t);
@@ -218,6 +224,11 @@ static int who_run(const struct args *a)
 		e = ask(&t, &r, who_row, &q);
 		if (e == EXIT_DONE && !table_rows(q.table) && !table_for_programs(q.table))
 			fprintf(stderr, "Nobody has opened it for reading, in the time asked for.\n");
+		if (e == EXIT_DONE && !table_for_programs(q.table) && q.name[0]) {
+			fprintf(stderr, "It was named ");
+			path_put(stderr, q.name);
+			fprintf(stderr, ".\n");
+		}
 		if (e == EXIT_DONE && !table_for_programs(q.table))
 			say_begin(&q);
 		target_close(&t);

@@ -99,8 +99,8 @@ static int fill(struct table *t, const struct rows *rows)
 	for (size_t i = 0; (l = rows_nth(rows, "lockout", i)); i++, shut = true)
 		lockout_row(t, l, now);
 	for (size_t i = 0; i < rows->count; i++)
-		if (!strcmp(rows->item[i].line.word, "usage"))
-			usage_row(t, &rows->item[i].line, now);
+		if (!strcmp(rows->item[i].line->word, "usage"))
+			usage_row(t, rows->item[i].line, now);
 	table_note(t, "now", now);
 	int e = table_print(t);
 	return e == EXIT_DONE && shut ? EXIT_FINDING : e;

@@ -201,7 +201,7 @@ bool queue_list_shows_path(const struct queue_table *q)
 static int row_compare(const void *a, const void *b, void *queue_table)
 {
 	const struct queue_table *q = queue_table;
-	const struct ctl_line *x = &((const struct row *)a)->line, *y = &((const struct row *)b)->line;
+	const struct ctl_line *x = ((const struct row *)a)->line, *y = ((const struct row *)b)->line;
 	const char *field = keys[q->sort].field;
 	int order;
 	if (keys[q->sort].number) {
@@ -223,7 +223,7 @@ static void sort_and_cut(struct queue_table *q)
 	if (r->count)
 		qsort_r(r->item, r->count, sizeof *r->item, row_compare, q);
 	while (q->limit && r->count > q->limit)
-		free(r->item[--r->count].text);
+		free(r->item[--r->count].line);
 }
 
 errint_t queue_list_row(void *queue_table, const struct ctl_line *row)
@@ -249,6 +249,6 @@ errint_t queue_list_end(struct queue_table *q)
 		return 0;
 	sort_and_cut(q);
 	for (size_t i = 0; i < q->rows.count; i++)
-		print_row(q, &q->rows.item[i].line);
+		print_row(q, q->rows.item[i].line);
 	return 0;
 }

@@ -20,35 +20,47 @@ errint_t rows_keep(void *ctx, const struct ctl_line *row)
 		r->item = item;
 		r->cap = cap;
 	}
+	const size_t fields = offsetof(struct ctl_line, field) + row->count * sizeof row->field[0];
 	size_t size = strlen(row->word) + 1;
 	for (size_t i = 0; i < row->count; i++)
 		size += strlen(row->field[i].key) + strlen(row->field[i].value) + 2;
-	struct row *kept = &r->item[r->count];
-	kept->text = malloc(size);
-	if (!kept->text)
+	char *memory = malloc(fields + size), *at = memory + fields;
+	if (!memory)
 		return -ENOMEM;
-	char *at = kept->text;
-	kept->line = (struct ctl_line){.word = copy(&at, row->word), .count = row->count};
+	struct ctl_line *line = (struct ctl_line *)memory;
+	line->word = copy(&at, row->word);
+	line->count = row->count;
 	for (size_t i = 0; i < row->count; i++) {
-		kept->line.field[i].key = copy(&at, row->field[i].key);
-		kept->line.field[i].value = copy(&at, row->field[i].value);
+		line->field[i].key = copy(&at, row->field[i].key);
+		line->field[i].value = copy(&at, row->field[i].value);
 	}
-	r->count++;
+	r->item[r->count++].line = line;
 	return 0;
 }
 
 void rows_free(struct rows *r)
 {
 	for (size_t i = 0; i < r->count; i++)
-		free(r->item[i].text);
+		free(r->item[i].line);
 	free(r->item);
 	*r = (struct rows){0};
 }
 
+const struct ctl_line *rows_next(const struct rows *r, const char *kind, size_t *at)
+{
+	while (*at < r->count) {
+		const struct ctl_line *l = r->item[(*at)++].line;
+		if (!strcmp(l->word, kind))
+			return l;
+	}
+	return NULL;
+}
+
 const struct ctl_line *rows_nth(const struct rows *r, const char *kind, size_t n)
 {
-	for (size_t i = 0; i < r->count; i++)
-		if (!strcmp(r->item[i].line.word, kind) && n-- == 0)
-			return &r->item[i].line;
-	return NULL;
+	const struct ctl_line *l;
+	size_t at = 0;
+	while ((l = rows_next(r, kind, &at)) && n--)
+		;
+	return l;
 }

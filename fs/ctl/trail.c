@@ -123,7 +123,7 @@ static void put_subject(struct ctl_call *c, const struct audit_record *r)
 static errint_t put_record(void *ctx, const struct audit_record *r)
 {
 	struct ctl_call *c = ctx;
-	char class_[64];
+	char class_[64], name[RECORD_NAME_MAX];
 	ctl_begin(&c->out, "record");
 	ctl_put_u64(&c->out, "sequence", r->sequence);
 	ctl_put_i64(&c->out, "trusted-ns", r->trusted_ns);
@@ -153,6 +153,8 @@ static errint_t put_record(void *ctx, const struct audit_record *r)
 	if (r->flags & RECORD_FLAG_UNIDENTIFIED)
 		ctl_put(&c->out, "unidentified", "1");
 	put_text(c, "text", r->text);
+	if (!archive_record_name(c->archive, r, name))
+		ctl_put(&c->out, "name", name);
 	return verb_row(c);
 }
 

@@ -33,6 +33,8 @@ static errint_t put_files(struct ctl_call *c, const struct trail_reads *t)
 			ctl_put_i64(&c->out, "ended", f->ended_at);
 		if (f->path)
 			ctl_put(&c->out, "path", f->path);
+		else if (f->name)
+			ctl_put(&c->out, "name", f->name);
 		r = verb_row(c);
 	}
 	return r;

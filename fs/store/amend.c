@@ -1,4 +1,5 @@
 #include "store/amend.h"
+#include "store/log_names.h"
 #include "store/retain.h"
 
 #include "base/secret.h"
@@ -77,6 +78,7 @@ errint_t file_amend_at(struct archive *a, struct dir_use *u, const char *backing
 	if (r)
 		return r;
 	pthread_rwlock_wrlock(&of->lock);
+	const struct file_header before = of->h;
 	r = amend(a, of, m);
 	if (m->path)
 		ofile_review_at(a, of, m->path, terms);
@@ -87,6 +89,8 @@ errint_t file_amend_at(struct archive *a, struct dir_use *u, const char *backing
 		catalogue_put(a->catalogue, &row);
 	}
 	pthread_rwlock_unlock(&of->lock);
+	if (!r)
+		log_name_again(a, &before, &h, plain);
 	if (!r && m->sync)
 		r = ofile_sync(a, of, true);
 	if (ret)

@@ -23,12 +23,9 @@ static errint_t end_of(struct audit *l, uint64_t next, struct audit_chain *ret)
 	return 0;
 }
 
-static errint_t index_of(struct audit *l, uint64_t first, const struct audit_chain *end, struct audit_index *ret)
+static errint_t make_index(struct audit *l, uint64_t first, const struct audit_chain *end, struct audit_index *ret)
 {
-	errint_t e = audit_index_load(l->dirfd, &l->keys, first, end, ret);
-	if (!e || e == -ENOMEM)
-		return e;
-	e = audit_index_make(l->dirfd, &l->keys, first, end, ret);
+	errint_t e = audit_index_make(l->dirfd, &l->keys, first, end, ret);
 	if (!e && !l->readonly)
 		audit_index_save(l->dirfd, &l->keys, first, end, ret); /* else it is made again */
 	return e;
@@ -94,22 +91,27 @@ static int ascending(const void *a, const void *b)
 }
 
 /* Their numbers in the segment, ascending, each once. */
-static errint_t numbers(const struct audit_index *x, const struct audit_pick *p, uint32_t **ret, size_t *ret_count)
+static errint_t numbers(struct audit_index *x, const struct audit_pick *p, uint32_t **ret, size_t *ret_count)
 {
 	uint32_t key[2];
-	size_t keys = 0, from, to, count = 0, kept = 0;
+	size_t keys = 0, from[2], to[2], all = 0, count = 0, kept = 0;
+	errint_t e = 0;
 	if (p->by_file) {
 		key[keys++] = index_key_of_file(p->file_id);
 	} else {
 		key[keys++] = index_key_of_uid(p->uid);
 		key[keys++] = index_key_of_ends();
 	}
-	uint32_t *n = reallocarray(NULL, x->postings + (size_t)1, sizeof *n);
+	for (size_t i = 0; !e && i < keys; i++) {
+		e = audit_index_find(x, key[i], &from[i], &to[i]);
+		all += e ? 0 : to[i] - from[i];
+	}
+	uint32_t *n = e ? NULL : reallocarray(NULL, all + 1, sizeof *n);
 	if (!n)
-		return -ENOMEM;
+		return e ? e : -ENOMEM;
 	for (size_t i = 0; i < keys; i++)
-		for (audit_index_find(x, key[i], &from, &to); from < to && count < x->postings; from++)
-			n[count++] = x->posting[from].record;
+		for (; from[i] < to[i]; from[i]++)
+			n[count++] = x->posting[from[i]].record;
 	qsort(n, count, sizeof *n, ascending);
 	for (size_t i = 0; i < count; i++)
 		if (!i || n[i] != n[i - 1])
@@ -119,10 +121,24 @@ static errint_t numbers(const struct audit_index *x, const struct audit_pick *p,
 	return 0;
 }
 
-static errint_t tell(struct picking *p, struct segment_reader *r, const struct audit_index *x, uint64_t first, uint32_t number)
+/* All that is needed of the index is read, before anything is told. */
+static errint_t look_up(struct audit_index *x, const struct audit_pick *p, uint32_t **ret, size_t *ret_count)
+{
+	const struct index_place *at;
+	errint_t e = numbers(x, p, ret, ret_count);
+	for (size_t i = 0; !e && i < *ret_count; i++)
+		e = audit_index_place(x, (*ret)[i], &at);
+	if (e) {
+		free(*ret);
+		*ret = NULL;
+	}
+	return e;
+}
+
+static errint_t tell(struct picking *p, struct segment_reader *r, struct audit_index *x, uint64_t first, uint32_t number)
 {
 	struct audit_record rec;
-	const struct index_place *at = &x->place[number / INDEX_STRIDE];
+	const struct index_place *at = &x->place[number / INDEX_STRIDE]; /* look_up has seen to it */
 	const uint64_t begins = first + number / INDEX_STRIDE * INDEX_STRIDE, wanted = first + number;
 	if (r->chain.next > wanted || r->chain.next < begins)
 		segment_seek(r, begins, at->offset, at->head);
@@ -136,15 +152,12 @@ static errint_t tell(struct picking *p, struct segment_reader *r, const struct a
 	return rec.trusted_ns >= p->pick->since_ns ? p->cb(p->ctx, &rec) : 0;
 }
 
-static errint_t by_index(struct picking *p, const struct audit_index *x, uint64_t first)
+static errint_t by_index(struct picking *p, struct audit_index *x, uint64_t first, const uint32_t *number, size_t count)
 {
 	struct segment_reader r;
-	cleanup_free uint32_t *number = NULL;
-	size_t count;
-	errint_t e = numbers(x, p->pick, &number, &count);
-	if (e || !count)
-		return e;
-	e = segment_open(&r, p->log->dirfd, &p->log->keys, first);
+	if (!count)
+		return 0;
+	errint_t e = segment_open(&r, p->log->dirfd, &p->log->keys, first);
 	if (e)
 		return e == -ENODATA ? -EBADMSG : e;
 	for (size_t i = 0; !e && i < count; i++)
@@ -157,12 +170,22 @@ static errint_t pick_in(struct picking *p, uint64_t first, uint64_t next)
 {
 	struct audit_index x;
 	struct audit_chain end;
+	cleanup_free uint32_t *number = NULL;
+	size_t count;
 	errint_t e = end_of(p->log, next, &end);
-	if (!e)
-		e = index_of(p->log, first, &end, &x);
 	if (e)
 		return e;
-	e = by_index(p, &x, first);
+	e = audit_index_load(p->log->dirfd, &p->log->keys, first, &end, &x);
+	if (!e && (e = look_up(&x, p->pick, &number, &count)))
+		audit_index_free(&x);
+	if (e == -ENOMEM)
+		return e;
+	if (e && (e = make_index(p->log, first, &end, &x)))
+		return e;
+	if (!number && (e = look_up(&x, p->pick, &number, &count)))
+		count = 0;
+	if (!e)
+		e = by_index(p, &x, first, number, count);
 	audit_index_free(&x);
 	return e;
 }

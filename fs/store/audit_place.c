@@ -88,14 +88,18 @@ errint_t audit_each_after(struct audit *l, const struct audit_place *p, errint_t
 	struct audit_place now;
 	struct audit_chain chain;
 	size_t count, at;
+	pthread_rwlock_rdlock(&l->reading);
 	errint_t e = audit_place_check(l, p);
 	audit_place(l, &now);
-	if (e || p->sequence == now.sequence)
+	if (e || p->sequence == now.sequence) {
+		pthread_rwlock_unlock(&l->reading);
 		return e;
+	}
 	e = find_segment(l, p, &first, &count, &at);
 	if (!e)
 		e = audit_each_on(l, p->segment, p, now.sequence + 1, &chain, cb, ctx);
 	while (!e && ++at < count && first[at] <= now.sequence)
 		e = first[at] == chain.next ? audit_each_on(l, first[at], NULL, now.sequence + 1, &chain, cb, ctx) : -EBADMSG;
+	pthread_rwlock_unlock(&l->reading);
 	return e || chain.next > now.sequence ? e : -EBADMSG;
 }

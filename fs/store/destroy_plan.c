@@ -152,9 +152,13 @@ static errint_t remember(void *ctx, const struct audit_record *rec)
 	struct remembering *m = ctx;
 	struct anchor_leaf l = {.id = leaf_id(rec->file_id)};
 	errint_t r = 0;
-	if (rec->expires_at <= 0 || rec->expires_at == POLICY_NEVER || !destruction_file(m->d, rec->file_id) ||
+	if (rec->name_tree && destruction_file(m->d, rec->file_id)) { /* what its name in the log is sealed under */
+		const struct anchor_leaf name = {.tree = rec->name_tree, .epoch = rec->name_epoch, .id = l.id};
+		r = anchor_leaf_there(m->d->a->anchor, &name) ? add_leaf(m->d, &name) : 0;
+	}
+	if (r || rec->expires_at <= 0 || rec->expires_at == POLICY_NEVER || !destruction_file(m->d, rec->file_id) ||
 		epoch_of(rec->expires_at, m->d->a->epoch_seconds, &l.epoch))
-		return 0;
+		return r;
 	for (size_t i = 0; !r && i < m->trees; i++) {
 		l.tree = m->tree[i].number;
 		if (l.epoch >= m->tree[i].next && anchor_leaf_there(m->d->a->anchor, &l))

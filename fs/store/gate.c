@@ -2,6 +2,7 @@
 #include "store/canary.h"
 #include "store/gate_internal.h"
 #include "store/hold.h"
+#include "store/log_names.h"
 
 #include "base/log.h"
 #include "crypt/kdf.h"
@@ -294,6 +295,7 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 	gate_fill(a, &r, RECORD_OPEN, who, h, h->dir_id, NULL, NULL);
 	r.bytes = size;
 	r.flags |= wants_write ? RECORD_FLAG_WANTS_WRITE : 0;
+	log_name_put(a, &r, h, path);
 	struct guard_request q = request_for(a, who, path, h, size, r.trusted_ns, class_);
 	q.wants_write = wants_write;
 	bool decoy = canary_is(a, h->file_id);

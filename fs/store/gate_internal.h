@@ -79,6 +79,9 @@ struct gate {
 	bool snapshot_used;	     /* the mount read no more of the log than came after one */
 	struct snapshots *snapshots; /* NULL: none are being made */
 
+	_Atomic bool names_kept; /* [audit] keep-names, so long beyond a file's deadline: */
+	_Atomic int64_t keep_seconds;
+	_Atomic int32_t keep_months;
 	_Atomic int64_t session_ns; /* of the oldest record that the next mount reads to take up this session */
 
 	struct open_table *writing; /* files this session has open for writing, by id */

@@ -1,6 +1,7 @@
 /* gate_names.c - names that are listed or looked up: the guard's verdict, and the record of it. */
 #include "store/core.h"
 #include "store/gate_internal.h"
+#include "store/log_names.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,7 @@ void gate_asks(struct gate *g, const struct policy *p)
 	for (size_t i = 0; (c = policy_class_at(p, i)); i++)
 		uncached |= c->uncached;
 	atomic_store(&g->uncached, uncached);
+	log_names_ask(g, p);
 }
 
 bool gate_asks_names(const struct archive *a, unsigned what)

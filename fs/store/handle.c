@@ -4,6 +4,7 @@
 #include "store/hold.h"
 #include "store/retain.h"
 #include "store/review.h"
+#include "store/log_names.h"
 
 #include "base/secret.h"
 
@@ -64,7 +65,7 @@ static errint_t open_checks(
 		return r;
 	if (!reads(flags))
 		return 0;
-	if (gate_needs_path(a) && (r = inode_path(a, i, NULL, &path)) && r != -ESTALE)
+	if ((gate_needs_path(a) || log_names_kept(a)) && (r = inode_path(a, i, NULL, &path)) && r != -ESTALE)
 		return r;
 	return gate_read(a, c->subject, path ? path : "", &h, size, flags, ret_charged, c->patience);
 }

@@ -1,6 +1,7 @@
 #include "store/trail.h"
 
 #include "store/internal.h"
+#include "store/log_names.h"
 #include "store/open.h"
 #include "store/prune.h"
 
@@ -164,6 +165,11 @@ errint_t archive_file_id(struct archive *a, const char *path, uint8_t ret[static
 	if (!r)
 		memcpy(ret, x->file_id, FILE_ID_BYTES);
 	return r;
+}
+
+errint_t archive_record_name(struct archive *a, const struct audit_record *r, char out[static RECORD_NAME_MAX])
+{
+	return log_name_of(a, r, out);
 }
 
 void archive_class_name(struct archive *a, const uint8_t fp[static CLASS_FP_BYTES], char out[static 64])

@@ -44,6 +44,8 @@ errint_t archive_trail_follow(struct archive *a, const struct trail_filter *f, u
 errint_t archive_trail_exported(struct archive *a, const char *reason, const struct subject *who);
 /* The id of the file at a path. */
 errint_t archive_file_id(struct archive *a, const char *path, uint8_t ret[static FILE_ID_BYTES]);
+/* The name in a record. -ENOENT: it has none; -EKEYEXPIRED: its key is gone with the file's. */
+errint_t archive_record_name(struct archive *a, const struct audit_record *r, char out[static RECORD_NAME_MAX]);
 /* The class of a fingerprint; "?" if the policy has it no more. */
 void archive_class_name(struct archive *a, const uint8_t fp[static CLASS_FP_BYTES], char out[static 64]);
 
@@ -59,6 +61,7 @@ struct trail_file { /* that somebody was permitted to read */
 	enum trail_state state;
 	uint64_t grant; /* the last under which it was read; 0: none */
 	char *path; /* NULL: it has none any more, or it was not asked for */
+	char *name; /* … as the log has it, of one that has no path any more; NULL: its key is gone, or it was not kept */
 };
 struct trail_reader {
 	uint32_t uid, login_uid, real_uid;

@@ -1,5 +1,6 @@
 /* trail_reads.c - the reads of a time, summed by file and by reader. */
 #include "store/canary_admin.h"
+#include "store/log_names.h"
 #include "store/rowpath.h"
 #include "store/trail_grants.h"
 
@@ -220,6 +221,18 @@ static void note_end(struct gathering *g, const struct audit_record *r)
 	f->ended_at = r->trusted_ns / SECOND;
 }
 
+/* The last one counts. */
+static errint_t note_name(struct gathering *g, const struct audit_record *r)
+{
+	char name[RECORD_NAME_MAX];
+	struct trail_file *f = r->name_len ? find_file(g, r->file_id) : NULL;
+	if (!f || log_name_of(g->a, r, name))
+		return 0;
+	free(f->name);
+	f->name = strdup(name);
+	return f->name ? 0 : -ENOMEM;
+}
+
 static bool goes_on(struct gathering *g)
 {
 	return ++g->seen % TRAIL_ASK_EACH || !g->filter->go_on || g->filter->go_on(g->filter->ctx);
@@ -235,6 +248,8 @@ static errint_t gather(void *ctx, const struct audit_record *r)
 	note_end(g, r);
 	if (r->kind == RECORD_GRANT)
 		return trail_grants_note(g->t, g->filter, r);
+	if (r->kind == RECORD_PRUNE)
+		return note_name(g, r);
 	if (!trail_wants(g->filter, r))
 		return 0;
 	g->t->listings += r->kind == RECORD_LIST && !r->error && r->dir_id[0] | r->dir_id[1] | r->dir_id[2];
@@ -249,7 +264,8 @@ static errint_t gather(void *ctx, const struct audit_record *r)
 		return e;
 	count_reader(k, r);
 	g->t->denied += !permitted;
-	return permitted ? count_file(g, r, k) : 0;
+	e = permitted ? count_file(g, r, k) : 0;
+	return e ? e : note_name(g, r);
 }
 
 /* A name in the catalogue: it is there, with the deadline of now. */
@@ -272,8 +288,10 @@ static errint_t see_row(void *ctx, const struct catalogue_row *row)
 
 void trail_reads_free(struct trail_reads *t)
 {
-	for (size_t i = 0; t && i < t->files; i++)
+	for (size_t i = 0; t && i < t->files; i++) {
 		free(t->file[i].path);
+		free(t->file[i].name);
+	}
 	if (t) {
 		free(t->file);
 		free(t->reader);

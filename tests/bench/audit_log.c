@@ -1,18 +1,21 @@
 /* audit_log - what the audit log costs by itself: records appended per second by one thread and by several, and how long reading them all takes, and those of
- * one file or reader. audit_log DIR [RECORDS [THREADS]]: in an empty directory. Prints CPU seconds too: those do not depend on who else uses the machine. */
+ * one file or reader. audit_log DIR [RECORDS [THREADS [FILES]]]: in an empty directory, or, with 0 THREADS, in one that it has filled so before. Prints CPU seconds too:
+ * those do not depend on who else uses the machine. */
 #include "base/secret.h"
 #include "crypt/kdf.h"
 #include "store/audit.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 
-#define FILES	184000
 #define READERS 40
 #define SECOND	INT64_C(1000000000)
 #define STEP_NS (SECOND / 2) /* between two records: two a second, 63 million a year */
@@ -20,7 +23,7 @@
 static struct small_key key;
 static const uint8_t uuid[UUID_BYTES] = {1}, log_id[16] = {2}, zero[DIGEST_BYTES];
 static struct audit *open_log;
-static uint64_t each_writes;
+static uint64_t each_writes, files = 184000;
 static _Atomic uint64_t number;
 
 static double now(clockid_t clock)
@@ -32,7 +35,7 @@ static double now(clockid_t clock)
 
 static void file_of(uint64_t n, uint8_t id[static 16])
 {
-	uint64_t x = n % FILES * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t x = n % files * UINT64_C(0x9e3779b97f4a7c15);
 	for (int i = 0; i < 16; i++)
 		id[i] = (uint8_t)(x >> (i % 8 * 8)) ^ (uint8_t)(i * 29);
 }
@@ -88,30 +91,75 @@ static errint_t count(void *ctx, const struct audit_record *r)
 static void read_all(const char *what, const struct audit_pick *pick)
 {
 	uint64_t found = 0;
+	struct rusage most;
 	double began = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
 	if (audit_pick(open_log, pick, count, &found))
 		abort();
-	printf("%-24s %9" PRIu64 " records  %7.2f s  %7.2f s of CPU\n", what, found, now(CLOCK_MONOTONIC) - began, now(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+	getrusage(RUSAGE_SELF, &most);
+	printf("%-24s %9" PRIu64 " records  %7.2f s  %7.2f s of CPU; at most %ld MiB so far\n", what, found, now(CLOCK_MONOTONIC) - began,
+		now(CLOCK_PROCESS_CPUTIME_ID) - cpu, most.ru_maxrss >> 10);
+	fflush(stdout);
+}
+
+/* As the daemon does it in the background, one a minute at most. */
+static void make_indexes(void)
+{
+	bool more = true;
+	double began = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
+	while (more)
+		if (audit_index_some(open_log, &more))
+			abort();
+	printf("indexes made             %7.2f s  %7.2f s of CPU\n", now(CLOCK_MONOTONIC) - began, now(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+	fflush(stdout);
+}
+
+static void sizes(int fd)
+{
+	uint64_t bytes[2] = {0};
+	struct stat st;
+	DIR *d = fdopendir(dup(fd));
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (!fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) && strlen(e->d_name) == 20)
+			bytes[!strcmp(e->d_name + 16, ".idx")] += (uint64_t)st.st_size;
+	closedir(d);
+	printf("segments %" PRIu64 " MiB, indexes %" PRIu64 " MiB\n", bytes[0] >> 20, bytes[1] >> 20);
+	fflush(stdout);
+}
+
+static uint64_t written_before(void)
+{
+	uint64_t sequence;
+	uint8_t head[DIGEST_BYTES];
+	audit_head(open_log, &sequence, head);
+	return sequence;
 }
 
 int main(int argc, char **argv)
 {
 	uint64_t records = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
 	unsigned threads = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 8;
+	files = argc > 4 ? strtoull(argv[4], NULL, 10) : files;
 	struct fault f = {{0}};
 	int fd = argc > 1 ? open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	memset(&key, 5, sizeof key);
-	if (fd < 0 || !records || !threads || threads > 64 || secret_init())
-		return fprintf(stderr, "usage: audit_log DIR [RECORDS [THREADS]]\n"), 2;
+	if (fd < 0 || !records || !files || threads > 64 || secret_init())
+		return fprintf(stderr, "usage: audit_log DIR [RECORDS [THREADS [FILES]]]\n"), 2;
 	if (audit_open(fd, &key, uuid, log_id, 0, zero, 200, &open_log, &f) || audit_start(open_log))
 		return fprintf(stderr, "%s\n", f.text), 1;
-	append(1, records / 2);
-	append(threads, records - records / 2);
+	if (threads) {
+		append(1, records / 2);
+		append(threads, records - records / 2);
+	} else {
+		number = written_before();
+	}
+	make_indexes();
+	sizes(fd);
 	int64_t end = (int64_t)number * STEP_NS, month = end - 30 * 86400 * SECOND;
 	struct audit_pick all = {.since_ns = INT64_MIN}, file = all, user = {.since_ns = month, .by_user = true, .uid = 1007};
 	file.by_file = true;
 	file_of(4321, file.file_id);
-	read_all("all", &all);
+	if (threads)
+		read_all("all", &all);
 	read_all("one file", &file);
 	read_all("one file, again", &file);
 	read_all("one user, last 30 days", &user);

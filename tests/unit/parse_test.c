@@ -299,7 +299,19 @@ Test(parse, not_supported_yet)
 	REFUSED(8, "write mode = alert",
 		HEAD "[budget b]\nfiles = 1/1h\non-exceed = alert\n"
 		     "[rule p]\neffect = permit\nbudget = b\n");
-	REFUSED(7, "keep-names is not supported yet", HEAD "[audit]\nkeep-names = none\n" PERMIT);
+}
+
+Test(parse, names_in_the_log)
+{
+	cr_assert_eq(parse(HEAD PERMIT), 0);
+	cr_expect_not(policy_settings(policy)->log_names);
+	cr_assert_eq(parse(HEAD "[audit]\nkeep-names = none\n" PERMIT), 0);
+	cr_expect_not(policy_settings(policy)->log_names);
+	cr_assert_eq(parse(HEAD "[audit]\nkeep-names = 30d\n" PERMIT), 0);
+	cr_expect(policy_settings(policy)->log_names);
+	cr_expect_eq(policy_settings(policy)->log_keep_names.seconds, 30 * 86400);
+	REFUSED(7, "or write none", HEAD "[audit]\nkeep-names = 30\n" PERMIT);
+	REFUSED(7, "expected a length of time or none", HEAD "[audit]\nkeep-names = never\n" PERMIT);
 }
 
 Test(parse, how_long_the_log_is_kept)
