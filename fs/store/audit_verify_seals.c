@@ -130,7 +130,7 @@ errint_t verify_seals(struct verifying *s, struct segment_keys *ret)
 {
 	const struct audit_proof *p = s->proof;
 	struct audit_seals seals = {.count = 0};
-	uint64_t rest;
+	uint64_t rest = 0;
 	errint_t r = audit_seals_read(s->dirfd, &seals, &rest);
 	if (r && (!p->log_key || (r != -ENOENT && r != -EBADMSG)))
 		return r;
@@ -153,6 +153,8 @@ errint_t verify_seals(struct verifying *s, struct segment_keys *ret)
 		follow(&f, &seals.seal[f.at]);
 		verify_tombs_key(s, &f.line);
 	}
+	if (!f.lost && rest >= 2 * LOG_SEAL_BYTES) /* more than a crash tears */
+		verify_flaw(s, FLAW_SEAL_FORGED, f.line.last + 1, f.line.anchor, 0, 0);
 	hold_against(s, &seals);
 	if (!r)
 		verify_tombs(s, &seals);

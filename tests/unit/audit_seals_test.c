@@ -334,6 +334,18 @@ Test(audit_seals, a_removed_segment_and_a_cut_log)
 	cr_assert_eq(v.last, 20);
 }
 
+Test(audit_seals, one_that_cannot_be_is_no_torn_end)
+{
+	static const uint8_t zeros[16];
+	fill(RECORDS, "a");
+	int f = openat(fd, "seals", O_RDWR);
+	cr_assert_eq(pwrite(f, zeros, 8, SEALS_HEAD_BYTES + 2 * LOG_SEAL_BYTES + 16), 8); /* its first record: none */
+	expect(FLAW_SEAL_FORGED, 2 * EACH + 1, 2 * EACH);
+	cr_assert_eq(ftruncate(f, SEALS_HEAD_BYTES + 3 * LOG_SEAL_BYTES + 100), 0); /* what a crash may leave: one, and a torn one */
+	close(f);
+	cr_assert_eq(verdict().flaws, 0);
+}
+
 static void move_seals(size_t from, size_t to, size_t count)
 {
 	uint8_t bytes[8 * LOG_SEAL_BYTES];
