@@ -178,6 +178,24 @@ ask 0 audit verify "$MNT"
 kill_daemon
 mount_archive
 ask 0 audit verify "$MNT"
+umount_archive
+offline() { ask "$1" audit verify "$ARC" --key-file "$KEY" --anchor "$TEST_TMP/anchor" --json; }
+stolen=$(ls -1 "$log"/*.seg | head -n 1)
+mv "$stolen" "$TEST_TMP/stolen"
+offline 1
+told "assert what == ['missing'], what"
+mv "$TEST_TMP/stolen" "$stolen"
+cp -a "$log" "$TEST_TMP/now"
+cp "$TEST_TMP/before"/*.seg "$TEST_TMP/before/seals" "$log/" # all of the log put back from before, but the tombstones
+offline 1
+rm -r "${log:?}"
+cp -a "$TEST_TMP/now" "$log"
+rm "${log:?}/pruned"
+offline 1
+told "assert 'missing' in what, what"
+cp "$TEST_TMP/now/pruned" "$log/"
+offline 0
+mount_archive
 
 note "a hold keeps the log from its placing on, until it is released"
 ask 0 hold add case "$MNT" --match one --reason "a case" --review 30d
