@@ -272,11 +272,10 @@ static int conclude(const struct args *a, struct archive_open *o, const struct a
 	if (has(c, PART_DAMAGED))
 		return wanted ? say_error("what is damaged has to be restored first; nothing was accepted")
 			      : EXIT_FINDING;
-	if (!c->behind.parts) {
-		if (wanted)
-			say("keyring, anchor, policy and log are of one time: there is nothing to accept");
+	if (!c->behind.parts && !wanted)
 		return found;
-	}
+	if (!c->behind.parts)
+		say("keyring, anchor, policy and log are of one time: what is accepted is files of the store that are older than they were");
 	if (wanted)
 		return accept(a, o, c);
 	fflush(stdout);
@@ -319,7 +318,7 @@ static int fsck_run(const struct args *a)
 }
 
 static const struct option_def fsck_options[] = {
-	{"accept-rollback", '\0', NULL, "go on although a part was put back from an earlier time; asks first"},
+	{"accept-rollback", '\0', NULL, "go on although a part, or files, were put back from an earlier time; asks first"},
 	{"reason", '\0', "TEXT", "why, for the audit log"},
 	{"yes", 'y', NULL, "do not ask"},
 	OPTIONS_END,

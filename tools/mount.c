@@ -197,11 +197,13 @@ static errint_t confine(struct daemon *d, struct fault *f)
 
 static errint_t prepare(struct daemon *d, struct fault *f)
 {
+	uint8_t where[ARCHIVE_SESSION_BYTES];
 	errint_t r = read_secrets(d, f);
+	archive_session(d->archive, where);
 	if (!r)
 		r = confine(d, f);
 	if (!r) {
-		struct archive_open o = {.path = d->archive, .secret = d->unlock.secret};
+		struct archive_open o = {.path = d->archive, .secret = d->unlock.secret, .session = where};
 		r = archive_open(&o, &d->store, f);
 	}
 	unlock_free(&d->unlock);

@@ -83,6 +83,9 @@ static void attention_files(struct report *r)
 static void attention_store(struct report *r)
 {
 	const struct ctl_line *copy;
+	if (!ctl_num(r->s, "fresh-complete", 1))
+		attention(r, "lapse scrub takes what the files are now as the newest, on the record; a snapshot in .lapse/snapshots of a backup of the store is better",
+			"older versions of files that were changed cannot be told: the log does not reach back, and its snapshot is lost");
 	if (number(r, "log-errno"))
 		attention(r, "make room or repair the disk: reads are refused until it can be written",
 			"the audit log cannot be written: %s", strerror((int)number(r, "log-errno")));

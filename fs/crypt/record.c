@@ -149,7 +149,7 @@ static bool get_fields(struct rbuf *r, struct audit_record *ret)
 
 static bool fixed_valid(const struct audit_record *r)
 {
-	return r->kind >= RECORD_OPEN && r->kind <= RECORD_DATED && r->kind != KIND_UNUSED && r->decision >= DECISION_NONE &&
+	return r->kind >= RECORD_OPEN && r->kind <= RECORD_RAISED && r->kind != KIND_UNUSED && r->decision >= DECISION_NONE &&
 	       r->decision <= DECISION_ALERT && !(r->flags & ~FLAGS_KNOWN) && r->error <= 0 && r->error >= -ERRNO_MAX;
 }
 

@@ -8,7 +8,7 @@ enum record_kind {
 	RECORD_UNLINK = 7, RECORD_EXPIRE = 8, RECORD_DESTROY = 9, RECORD_HOLD = 10, RECORD_POLICY = 11, RECORD_KEY = 12,
 	RECORD_CLOCK = 13, RECORD_GUARD = 14, RECORD_MOUNT = 15, RECORD_UMOUNT = 16, RECORD_PRUNE = 18,
 	RECORD_WRITE_OPEN = 19, RECORD_ANCHOR = 20, RECORD_GRANT = 21, RECORD_CANARY = 22, RECORD_FORGED = 23, RECORD_LINK = 24,
-	RECORD_ADMIN = 25, RECORD_DATED = 26,
+	RECORD_ADMIN = 25, RECORD_DATED = 26, RECORD_RAISED = 27,
 };
 enum record_decision { DECISION_NONE = 0, DECISION_PERMIT = 1, DECISION_DENY = 2, DECISION_ALERT = 3 };
 
@@ -48,7 +48,7 @@ struct audit_record {
 	/* where its sealed name's key comes from: leaf of (tree, epoch), else hold key number `epoch`, else (0, 0) the archive wrap key */
 	uint32_t name_tree, name_epoch;
 	uint16_t name_len;
-	uint8_t name[RECORD_NAME_MAX];
+	uint8_t name[RECORD_NAME_MAX]; /* of RAISED: file keys and generations */
 };
 void audit_record_clear(struct audit_record *r); /* zero, uids UINT32_MAX, expires_at 0 */
 

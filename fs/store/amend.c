@@ -37,7 +37,9 @@ static errint_t amend(struct archive *a, struct ofile *of, const struct amendmen
 	if (r)
 		return r;
 	of->h = next;
-	if ((r = ofile_write_header(a, of)))
+	/* Closed, and to be committed at a time that has passed, is as good as committed. */
+	const bool commits = before.state == HEADER_CLOSED && next.state == HEADER_COMMITTED;
+	if ((r = (commits ? ofile_put_header : ofile_write_header)(a, of)))
 		of->h = before;
 	else if (of->h.expires_at != before.expires_at || of->h.retain_until != before.retain_until)
 		ofile_terms(of, 0);

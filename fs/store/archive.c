@@ -10,6 +10,7 @@
 #include "store/canary.h"
 #include "store/checkpoint.h"
 #include "store/core.h"
+#include "store/fresh.h"
 #include "store/gate_internal.h"
 #include "store/hold.h"
 #include "store/journal.h"
@@ -106,6 +107,8 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 		r = open_core(a, f);
 	if (!r)
 		r = canaries_open(a);
+	if (!r && (r = fresh_open(a)))
+		fault_set(f, r, "the audit log could not be read for what files were changed: %s", strerror(-r));
 	if (!r)
 		r = gate_replay(a, f);
 	if (!r && !a->observe && canaries_save(a))
@@ -133,6 +136,10 @@ struct archive *store_new(const struct archive_open *o)
 	a->root_fd = a->lapse_fd = a->staging_fd = a->audit_fd = -1;
 	atomic_store(&a->moved_at, INT64_MAX);
 	a->observe = o->observe;
+	if (o->session)
+		memcpy(a->session, o->session, sizeof a->session);
+	else
+		archive_session(o->path, a->session);
 	a->accept = o->accept_rollback ? o : NULL;
 	pthread_mutex_init(&a->key_lock, NULL);
 	pthread_rwlock_init(&a->tree, NULL);
@@ -183,6 +190,8 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 		r = review_start(a);
 	if (!r)
 		r = snapshots_start(a);
+	if (!r)
+		r = fresh_start(a);
 	return r ? r : alerts_start(a);
 }
 
@@ -207,7 +216,10 @@ static void end_session(struct archive *a)
 	tclock_tick(a->clock);
 	gate_end(a);
 	canaries_save(a);
-	errint_t r = anchor_update(a->anchor, NULL, NULL);
+	errint_t r = fresh_save(a);
+	if (r)
+		log_line(LOG_LEVEL_WARNING, "freshness: the snapshot could not be written: %s; the next mount reads more of the log", strerror(-r));
+	r = anchor_update(a->anchor, NULL, NULL);
 	if (r)
 		log_line(LOG_LEVEL_ERROR, "anchor: the last write failed: %s", strerror(-r));
 }
@@ -219,6 +231,7 @@ void archive_close(struct archive *a)
 	alerts_stop(a);
 	snapshots_stop(a);
 	review_stop(a);
+	fresh_stop(a);
 	canaries_stop(a);
 	if (a->scan)
 		scan_stop(a);
@@ -240,6 +253,7 @@ void archive_close(struct archive *a)
 	inode_tables_free(a);
 	holds_free(a);
 	canaries_free(a);
+	fresh_free(a);
 	gate_close(a);
 	alerts_free(a);
 	refusals_free(a);
@@ -362,6 +376,7 @@ void archive_get_status(struct archive *a, struct archive_status *ret)
 	ret->reads_permitted = atomic_load(&a->reads_permitted);
 	ret->reads_denied = atomic_load(&a->reads_denied);
 	ret->reads_alerted = atomic_load(&a->reads_alerted);
+	fresh_status(a, ret);
 	ret->open_files = atomic_load(&a->open_files);
 	ret->inodes = atomic_load(&a->inodes);
 	ret->dir_fds = dir_cache_count(a);

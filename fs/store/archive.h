@@ -38,10 +38,16 @@ struct archive_hooks {
 	void *ctx;
 };
 
+/* Where and when the store at that path is mounted here: equal for two sessions between which nothing that was written can have been lost, however the first
+ * one ended. All zero: not known. To be asked before a process is confined. */
+#define ARCHIVE_SESSION_BYTES 16
+void archive_session(const char *path, uint8_t out[static ARCHIVE_SESSION_BYTES]);
+
 struct archive_open {
 	const char *path;
 	struct slot_secret secret;
 	const char *const *anchor; /* NULL-terminated; NULL: the paths remembered beside the default anchor, or the default place */
+	const uint8_t *session; /* what archive_session said, by who is confined; NULL: it is asked */
 	bool observe; /* for read-only commands on an unmounted archive: shared lock, nothing is written, no threads */
 	/* lapse fsck --accept-rollback: why, for the record (at most ROLLBACK_REASON_MAX bytes of text), by whom, and what archive_check found.
 	 * What is behind is accepted instead of refused. -EAGAIN: the archive has changed since. NULL: nothing is accepted. */
@@ -225,6 +231,8 @@ struct archive_status {
 	const char *log_kept_by; /* what keeps more of it than that; NULL: nothing does */
 	errint_t log_error, anchor_error;
 	uint64_t open_files, inodes, dir_fds;
+	uint64_t fresh_files, fresh_bytes; /* of which older versions are known, and what that takes in memory */
+	bool fresh_complete;		   /* they are all of those that were changed */
 	bool inplace_backing; /* the backing filesystem overwrites in place (not btrfs, zfs, f2fs, overlay) */
 	char backing_type[32];
 	size_t secret_unlocked;

@@ -189,7 +189,7 @@ static errint_t write_frame(struct audit *l, size_t len)
 	return r;
 }
 
-static errint_t append_locked(struct audit *l, struct audit_record *rec)
+errint_t audit_append_locked(struct audit *l, struct audit_record *rec)
 {
 	struct audit_chain c = l->chain;
 	size_t len;
@@ -218,7 +218,7 @@ errint_t audit_append(struct audit *l, struct audit_record *rec)
 	if (l->readonly)
 		return -EROFS;
 	pthread_mutex_lock(&l->lock);
-	errint_t r = append_locked(l, rec), before = l->error;
+	errint_t r = audit_append_locked(l, rec), before = l->error;
 	l->error = r;
 	bool idle = l->synced + 2 == l->chain.next, followed = l->followers;
 	pthread_mutex_unlock(&l->lock);
@@ -242,6 +242,7 @@ errint_t audit_sync(struct audit *l)
 	if (l->readonly)
 		return 0;
 	pthread_mutex_lock(&l->lock);
+	errint_t raised = audit_raised_flush(l);
 	uint64_t wanted = l->chain.next - 1;
 	pthread_mutex_unlock(&l->lock);
 
@@ -263,7 +264,7 @@ errint_t audit_sync(struct audit *l)
 		pthread_mutex_unlock(&l->lock);
 	}
 	pthread_mutex_unlock(&l->sync_lock);
-	return r;
+	return r ? r : raised;
 }
 
 /* ---- the group commit ------------------------------------------------------------------------------------------------------- */
@@ -287,7 +288,7 @@ static void *sync_thread(void *p)
 	errint_t last = 0;
 	pthread_mutex_lock(&l->lock);
 	while (!l->stop) {
-		if (l->synced + 1 == l->chain.next) {
+		if (l->synced + 1 == l->chain.next && !l->raised_len) {
 			pthread_cond_wait(&l->wake, &l->lock);
 			continue;
 		}

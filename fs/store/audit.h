@@ -24,6 +24,8 @@ void audit_close(struct audit *l); /* fsyncs */
  * An error is final for reads (the caller answers EIO) until a later append succeeds. */
 errint_t audit_append(struct audit *l, struct audit_record *r);
 errint_t audit_sync(struct audit *l);
+/* Some bytes (a divisor of 312, always the same) that need no record of their own: in one of kind raised with others, within fsync_ms or before the next sync. */
+void audit_raised(struct audit *l, const uint8_t *item, size_t len, int64_t trusted_ns, int64_t wall_ns);
 /* Gives up the reserve, so that something else that is to be kept can be written on a full disk. */
 void audit_use_reserve(struct audit *l);
 /* How much space is kept for acts of administration; 4 MiB before the first call. Without room for it there is less, and it is tried again. */

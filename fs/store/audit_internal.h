@@ -43,6 +43,9 @@ struct audit {
 	bool stop, has_thread;
 	pthread_t thread;
 	uint8_t frame[RECORD_MAX_BYTES];
+	uint8_t raised[RECORD_NAME_MAX - RECORD_NAME_MAX % 12]; /* not yet in a record (audit_raised.c) */
+	size_t raised_len;
+	int64_t raised_trusted_ns, raised_wall_ns; /* of the last of them */
 
 	_Atomic int64_t fsync_ms;
 
@@ -50,6 +53,9 @@ struct audit {
 	uint64_t *left_out;
 	size_t left_out_count;
 };
+
+errint_t audit_append_locked(struct audit *l, struct audit_record *rec); /* `lock` held */
+errint_t audit_raised_flush(struct audit *l);				/* the same */
 
 /* What audit_recover finds at the end of the log. */
 struct audit_found {

@@ -1,4 +1,5 @@
 /* check.c - what `lapse fsck` looks at: keyring, anchor, policy and log, and whether they are of one time. */
+#include "store/fresh.h"
 #include "store/gate_internal.h"
 #include "store/open.h"
 
@@ -80,6 +81,8 @@ static errint_t try_log(struct archive *a)
 	if (r || a->check->state[PART_POLICY] == PART_DAMAGED)
 		return r;
 	r = store_open_clock(a, NULL);
+	if (!r)
+		r = fresh_open(a);
 	return r ? r : gate_replay(a, NULL);
 }
 

@@ -1,5 +1,6 @@
 /* entry.c - names: lookup, special files, symlinks, hard links, unlink. */
 #include "store/acl.h"
+#include "store/fresh.h"
 #include "store/hold.h"
 #include "store/journal.h"
 #include "store/retain.h"
@@ -469,7 +470,7 @@ errint_t removal_header(struct archive *a, const char *path, int held, const str
 	}
 	if (!*ret_known)
 		*ret_known = held >= 0 && io_pread(held, head, sizeof head, 0) == (ssize_t)sizeof head &&
-			     !header_choose(a->keys, a->uuid, a->suite, head, h, &slot);
+			     !header_choose(a->keys, a->uuid, a->suite, head, h, &slot) && !fresh_is_old(a, h);
 	if (!*ret_known)
 		return 0;
 	struct file_header now = *h;

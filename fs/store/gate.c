@@ -1,5 +1,6 @@
 /* gate.c - what stands between a request and a file: its class, the guard's verdict, and the record of it. */
 #include "store/canary.h"
+#include "store/fresh.h"
 #include "store/gate_internal.h"
 #include "store/hold.h"
 #include "store/log_names.h"
@@ -115,6 +116,8 @@ static errint_t track(struct archive *a, enum record_kind kind, const struct fil
 	case RECORD_UNLINK:
 	case RECORD_EXPIRE:
 	case RECORD_DESTROY:
+		if (kind != RECORD_CLOSE)
+			fresh_gone(a, h->file_id);
 		open_table_remove(a->gate->writing, h->file_id);
 		if (a->unclean) {
 			open_table_remove(a->unclean, h->file_id);

@@ -1,5 +1,6 @@
 /* gate_replay.c - what the log says when an archive is opened: who has read how much, and which files the last session left open. What a snapshot knows already is not read again. */
 #include "store/canary.h"
+#include "store/fresh.h"
 #include "store/gate_internal.h"
 #include "store/rollback.h"
 
@@ -76,7 +77,7 @@ static void forget(struct replay *p, struct left_file *l)
 static errint_t closed(struct replay *p, const struct audit_record *r)
 {
 	struct left_file **at = tfind(r->file_id, &p->open, by_id);
-	if (r->trusted_ns < p->last_ns - REACHED_NS) {
+	if (fresh_session_kept(p->archive) || r->trusted_ns < p->last_ns - REACHED_NS) {
 		if (at)
 			forget(p, *at);
 		return 0;
@@ -192,7 +193,7 @@ static errint_t last_session(struct replay *p, int64_t *ret_since_ns)
 static errint_t append(struct replay *p, enum record_kind kind, const struct left_open *l, const char *text)
 {
 	struct audit_record r;
-	gate_fill(p->archive, &r, kind, NULL, NULL, NULL, l ? l->place : NULL, text);
+	gate_fill(p->archive, &r, kind, NULL, NULL, NULL, l ? l->place : fresh_session(p->archive), text);
 	if (l)
 		memcpy(r.file_id, l->file_id, FILE_ID_BYTES);
 	r.trusted_ns = p->trusted_ns; /* one time for all of them: last_session finds them by the mount's */
@@ -402,6 +403,7 @@ void gate_end(struct archive *a)
 	struct audit_record r;
 	if (gate_guard_carry(a, now))
 		clean = false;
+	audit_sync(a->audit); /* what was raised goes before it */
 	gate_fill(a, &r, RECORD_UMOUNT, NULL, NULL, NULL, NULL, clean ? TEXT_CLEAN : "unresolved");
 	r.trusted_ns = now; /* of what was carried, too: last_session finds it by this */
 	r.generation = gate_anchor_sequence(a);

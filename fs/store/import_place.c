@@ -1,4 +1,5 @@
 /* import_place.c - what is on disk gets its name. */
+#include "store/fresh.h"
 #include "store/hold.h"
 #include "store/import_internal.h"
 
@@ -132,6 +133,7 @@ static errint_t place_entered(struct import *im, struct dir_use *u, struct stage
 	struct catalogue_row row;
 	struct stat st;
 	bool new = false;
+	const uint32_t floor = fresh_floor(a, s->h.file_id);
 	errint_t r = dir_seal(u->dir, s->name, strlen(s->name), &n);
 	bool there = !r && !fstatat(u->fd, n.backing, &st, AT_SYMLINK_NOFOLLOW);
 	if (there && !s->replace)
@@ -150,9 +152,12 @@ static errint_t place_entered(struct import *im, struct dir_use *u, struct stage
 		if (new)
 			companion_remove(u, &n);
 		gate_record_at(a, RECORD_UNLINK, im->o.who, &s->h, s->h.dir_id, s->h.home[0], "could not be imported");
+		fresh_keep(a, s->h.file_id, floor);
 		return r;
 	}
 	s->tmp[0] = 0;
+	if (s->h.generation > 1)
+		fresh_raised(a, &s->h);
 	gate_record_at(a, RECORD_CLOSE, NULL, &s->h, s->h.dir_id, s->h.home[0], NULL);
 	row_fill(a, &row, &s->h, s->h.dir_id, s->name, strlen(s->name), n.backing);
 	catalogue_put(a->catalogue, &row);

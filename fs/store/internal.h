@@ -36,6 +36,7 @@ struct archive {
 	errint_t prune_error;	 /* why the last time failed */
 	uint64_t sealed_anchor;  /* the anchor's sequence in the last seal of the log, at the opening */
 	int64_t anchor_named_ns; /* when the log last named the anchor's sequence; under the anchor's write lock */
+	uint8_t session[ARCHIVE_SESSION_BYTES];
 	bool begun;	    /* the mount is on the record */
 	dev_t dev;	    /* that the whole archive lies on */
 	bool in_place;	    /* the backing filesystem overwrites in place */
@@ -55,6 +56,7 @@ struct archive {
 	struct catalogue *catalogue;
 	struct tclock *clock;
 	struct gate *gate;
+	struct fresh *fresh;
 	struct sweeper *sweeper;
 	struct reviewer *reviewer;
 	struct scan *scan;

@@ -1,4 +1,5 @@
 #include "store/amend.h"
+#include "store/fresh.h"
 #include "store/journal.h"
 #include "store/retain.h"
 #include "store/review.h"
@@ -99,8 +100,15 @@ static errint_t header_load(struct archive *a, const struct dir_use *u, int fd, 
 		r = -EBADMSG;
 		why = "size differs from the sealed one: truncated or extended in the store";
 	}
+	const bool old = !r && fresh_is_old(a, ret);
+	if (old) {
+		r = -EBADMSG;
+		why = FRESH_OLD;
+	}
 	if (r == -EBADMSG)
-		gate_damage(a, dir_id, backing, NULL, -1, r, why);
+		gate_damage(a, dir_id, backing, old ? ret->file_id : NULL, -1, r, why);
+	else if (!r)
+		fresh_seen(a, ret);
 	return r;
 }
 
@@ -280,7 +288,7 @@ errint_t ofile_install(struct archive *a, struct inode *i, int fd, const struct 
 	return 0;
 }
 
-errint_t ofile_write_header(struct archive *a, struct ofile *of)
+errint_t ofile_put_header(struct archive *a, struct ofile *of)
 {
 	uint8_t raw[FILE_HEADER_BYTES] = {0};
 	struct stat st;
@@ -302,6 +310,14 @@ errint_t ofile_write_header(struct archive *a, struct ofile *of)
 	of->slot = slot;
 	of->on_disk = true;
 	return 0;
+}
+
+errint_t ofile_write_header(struct archive *a, struct ofile *of)
+{
+	errint_t r = ofile_put_header(a, of);
+	if (!r && of->h.state != HEADER_OPEN)
+		fresh_raised(a, &of->h);
+	return r;
 }
 
 errint_t ofile_begin_write(struct archive *a, struct ofile *of)
@@ -387,10 +403,11 @@ errint_t ofile_seal(struct archive *a, struct ofile *of)
 	of->h.state = HEADER_CLOSED;
 	of->h.commits_at = gate_commits_at(a, &of->h, now);
 	gate_commit(a, &of->h);
-	if ((r = ofile_write_header(a, of))) {
+	if ((r = ofile_put_header(a, of))) {
 		of->h = before;
 		return r;
 	}
+	fresh_closed(a, &of->h);
 	of->dirty = false;
 	if (of->h.expires_at != before.expires_at || of->h.retain_until != before.retain_until)
 		ofile_terms(of, 0);

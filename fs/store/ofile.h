@@ -88,6 +88,8 @@ errint_t ofile_install(struct archive *a, struct inode *i, int fd, const struct 
 errint_t ofile_need_keys(struct archive *a, struct ofile *of); /* lock held for writing, or before it is shared */
 /* Writes h to the other slot with the next generation; the backing file keeps its mtime. Lock held for writing. */
 errint_t ofile_write_header(struct archive *a, struct ofile *of);
+/* The same where the one before stays valid, for it says no less, or where a record of the close follows. */
+errint_t ofile_put_header(struct archive *a, struct ofile *of);
 /* Before the first change of a closed file: state open on disk, and on the log. */
 errint_t ofile_begin_write(struct archive *a, struct ofile *of);
 /* Size and root into the header, state closed, row, log. Lock held for writing. */

@@ -1,6 +1,7 @@
 /* recover.c - a file that was being written when the last session ended, or shortly before: what lies beyond the last block that authenticates is cut
  * off. A block before it that does not is left as it is, and reading it fails: what comes after it may have been synced long ago. */
 #include "store/fileio.h"
+#include "store/fresh.h"
 #include "store/retain.h"
 
 #include "base/io.h"
@@ -200,7 +201,8 @@ static errint_t recover_blocks(struct archive *a, int fd, const struct stat *st,
 		memcpy(h->root, root, LEAF_BYTES);
 		close_recovered(a, h);
 		*slot ^= 1;
-		r = seal_slot(a, fd, h, *slot);
+		if (!(r = seal_slot(a, fd, h, *slot)))
+			fresh_raised(a, h);
 		atomic_fetch_add(&a->recovered, 1);
 	} else if (left && fdatasync(fd)) {
 		r = -errno;

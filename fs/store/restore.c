@@ -2,6 +2,7 @@
 
 #include "store/amend.h"
 #include "store/copy.h"
+#include "store/fresh.h"
 #include "store/import_internal.h"
 #include "store/retain.h"
 
@@ -167,6 +168,8 @@ static errint_t header_for(struct restore *x, struct staged *s, const struct cop
 		r = anchor_place(a->anchor, &next);
 	if (!r)
 		r = header_rewrap(a, &f->h, &next);
+	const uint32_t floor = fresh_floor(a, next.file_id);
+	above = floor > above ? floor : above;
 	next.generation = (above > next.generation ? above : next.generation) + 1;
 	next.flags &= ~HEADER_FLAG_TWO_HOMES;
 	memset(next.home[1], 0, HOME_BYTES);

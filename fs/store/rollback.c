@@ -66,7 +66,7 @@ __attribute__((format(printf, 2, 3))) static void add(struct text *t, const char
 static void tell(struct text *t, const struct archive_open *o)
 {
 	const struct archive_behind *b = o->accept_behind;
-	add(t, "rollback accepted: %s", o->accept_rollback);
+	add(t, ROLLBACK_ACCEPTED "%s", o->accept_rollback);
 	if (b->parts & 1u << PART_LOG && b->log < b->log_named)
 		add(t, "; log: records %" PRIu64 " to %" PRIu64 " are lost, and what was read in them no longer counts",
 			b->log + 1, b->log_named);
@@ -79,6 +79,7 @@ static void tell(struct text *t, const struct archive_open *o)
 		add(t, "; policy: generation %" PRIu64 " for %" PRIu64, b->policy, b->policy_named);
 	if (b->parts & 1u << PART_ANCHOR)
 		add(t, "; anchor: write %" PRIu64 " for %" PRIu64, b->anchor, b->anchor_named);
+	add(t, "; files: any older version");
 }
 
 errint_t rollback_record(struct archive *a)

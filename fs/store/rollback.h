@@ -4,6 +4,7 @@
 
 #include "store/internal.h"
 
+#define ROLLBACK_ACCEPTED "rollback accepted: " /* how the text of its record begins */
 /* Whether it can stand in a record as the reason for something: one line of 1 to ROLLBACK_REASON_MAX bytes. */
 bool reason_is_text(const char *reason);
 /* Whether to go on although this part is behind. */

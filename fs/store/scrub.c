@@ -1,6 +1,7 @@
 #include "store/scrub.h"
 
 #include "store/copy.h"
+#include "store/fresh.h"
 #include "store/ofile.h"
 
 #include "base/io.h"
@@ -88,6 +89,10 @@ static errint_t check_file(struct scrub *s, const struct at *at, const char *bac
 	errint_t r = copy_file_open(s->a, at->dir, backing, name, len, &f, &why);
 	*ret_generation = f.h.generation;
 	memcpy(id, f.h.file_id, FILE_ID_BYTES);
+	if (s->live && (!r || r == -EKEYEXPIRED) && fresh_is_old(s->a, &f.h)) {
+		r = -EBADMSG;
+		why = FRESH_OLD;
+	}
 	if (f.fd >= 0 && in_use(s, &f.st))
 		r = -EBUSY;
 	else if (!r && f.h.state == HEADER_OPEN)
@@ -98,6 +103,8 @@ static errint_t check_file(struct scrub *s, const struct at *at, const char *bac
 		snprintf(cause, 128, "%s", why ? why : strerror(-r));
 	if (!r || r == -EKEYEXPIRED)
 		s->counts.bytes += f.h.size;
+	if (!r && s->live && !fresh_complete(s->a))
+		fresh_take(s->a, &f.h);
 	copy_file_close(&f);
 	return r == 0 || r == -EKEYEXPIRED || r == -EBUSY || r == -ENOENT ? r : -EBADMSG;
 }
@@ -340,6 +347,8 @@ errint_t archive_scrub(struct archive *a, const struct scrub_options *o, struct 
 		r = scrub_into(&s, &at, o->after);
 	if (!r)
 		r = scrub_missing(&s);
+	if (!r && s.live && !s.o->after)
+		fresh_taken(s.a, s.counts.files);
 	if (s.plain)
 		explicit_bzero(s.plain, COPY_RUN);
 	free(s.plain);

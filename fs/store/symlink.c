@@ -1,6 +1,7 @@
 /* symlink.c - symlinks, in two forms. As a rule a backing symlink whose target is sealed for its directory and name: to move it is to make it anew. Where that
  * does not fit the backing filesystem, or the link is to have two names or to change places with another entry, a sealed file of type symlink, which has a
  * header with homes as any file. */
+#include "store/fresh.h"
 #include "store/ofile.h"
 
 #include "base/io.h"
@@ -109,7 +110,7 @@ static errint_t file_target(struct archive *a, struct dir_use *u, const char *ba
 	struct link_file f = {.fd = -1};
 	errint_t r = link_file_open(a, u->fd, backing, false, &f);
 	if (!r)
-		r = at_home(a, &f.h, u, name, name_len) ? target_open(a, &f, out) : -EBADMSG;
+		r = at_home(a, &f.h, u, name, name_len) && !fresh_is_old(a, &f.h) ? target_open(a, &f, out) : -EBADMSG;
 	if (f.fd >= 0)
 		close(f.fd);
 	return r;
@@ -184,6 +185,8 @@ static errint_t header_write(struct archive *a, struct link_file *f)
 	errint_t r = io_pwrite(f->fd, raw, sizeof raw, (off_t)(f->slot ^ 1) * HEADER_SLOT_BYTES);
 	if (!r && futimens(f->fd, (const struct timespec[2]){{.tv_nsec = UTIME_OMIT}, f->st.st_mtim}))
 		r = -errno;
+	if (!r)
+		fresh_raised(a, &f->h);
 	return !r && fdatasync(f->fd) ? -errno : r;
 }
 

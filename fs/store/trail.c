@@ -57,7 +57,7 @@ const char *trail_kind_word(unsigned kind)
 		[RECORD_HOLD] = "hold", [RECORD_POLICY] = "policy", [RECORD_KEY] = "key", [RECORD_CLOCK] = "clock", [RECORD_GUARD] = "guard",
 		[RECORD_MOUNT] = "mount", [RECORD_UMOUNT] = "umount", [RECORD_PRUNE] = "prune", [RECORD_WRITE_OPEN] = "write-open",
 		[RECORD_ANCHOR] = "anchor", [RECORD_GRANT] = "grant", [RECORD_CANARY] = "canary", [RECORD_FORGED] = "forged", [RECORD_LINK] = "link",
-		[RECORD_ADMIN] = "admin", [RECORD_DATED] = "dated"};
+		[RECORD_ADMIN] = "admin", [RECORD_DATED] = "dated", [RECORD_RAISED] = "raised"};
 	return kind < ARRAY_SIZE(word) && word[kind] ? word[kind] : "?";
 }
 

@@ -175,6 +175,8 @@ class Archive:
 
     def log_name(self, record):
         """The name in a record, or None where its key is gone with the file's."""
+        if record["kind"] == "raised":
+            return None
         kind, tree, epoch = formats.log_name_key_place(record)
         id_ = record.get("file-id", record.get("directory-id", bytes(16)))
         try:

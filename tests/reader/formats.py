@@ -294,7 +294,7 @@ def open_xattr(pairs, id_, backing_name, backing_value):
 
 SEGMENT_HEAD = 128
 KINDS = ("open list create close commit rename unlink expire destroy hold policy key clock guard mount umount unused prune write-open anchor grant "
-         "canary forged link admin dated").split()
+         "canary forged link admin dated raised").split()
 DECISIONS = ("none", "permit", "deny", "alert")
 UNUSED = 1 + KINDS.index("unused")
 FLAGS = 0x7 | 0xf00 | 0x7000 | 0x8000
@@ -337,7 +337,7 @@ def parse_record(plain, sequence):
     kind, decision = f.u8(), f.u8()
     f.reserved(2)
     flags = f.u32()
-    require(1 <= kind <= 26 and kind != UNUSED and decision <= 3 and not flags & ~FLAGS, f"{f.what}: kind, decision or flags")
+    require(1 <= kind <= 27 and kind != UNUSED and decision <= 3 and not flags & ~FLAGS, f"{f.what}: kind, decision or flags")
     r = {"sequence": sequence, "kind": KINDS[kind - 1], "decision": DECISIONS[decision], "flags": flags, "trusted-ns": f.i64(), "wall-ns": f.i64(),
          "error": f.i32(), "line": f.u32(), "policy": f.u64()}
     require(-4095 <= r["error"] <= 0, f"{f.what}: error")

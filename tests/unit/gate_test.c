@@ -469,6 +469,7 @@ static void do_nothing(struct archive *a)
 
 Test(gate, files_open_at_a_crash_are_found_and_carried_over_until_they_are_resolved)
 {
+	power_cut = true;
 	in_killed_process(leave_open);
 	in_killed_process(do_nothing);
 	struct archive *a = open_archive();
@@ -486,6 +487,16 @@ Test(gate, files_open_at_a_crash_are_found_and_carried_over_until_they_are_resol
 	record(a, RECORD_UNLINK, 5);
 	a = reopen(a);
 	cr_assert_null(a->unclean);
+	archive_close(a);
+}
+
+Test(gate, what_was_closed_before_a_kill_is_closed_where_the_machine_went_on)
+{
+	in_killed_process(leave_open);
+	in_killed_process(do_nothing);
+	struct archive *a = open_archive();
+	for (uint32_t n = 0; n < 6; n++)
+		cr_assert_eq(is_unclean(a, n), n > 2, "%u", n);
 	archive_close(a);
 }
 

@@ -215,9 +215,9 @@ static errint_t open_fields(enum record_kind kind, const uint8_t *fields, size_t
 Test(record, nonsense_in_the_fixed_part_is_refused)
 {
 	cr_assert_eq(open_with(0, RECORD_OPEN), 0);
-	cr_assert_eq(open_with(0, RECORD_DATED), 0);
+	cr_assert_eq(open_with(0, RECORD_RAISED), 0);
 	cr_assert_eq(open_with(0, 0), -EBADMSG, "kind 0");
-	cr_assert_eq(open_with(0, RECORD_DATED + 1), -EBADMSG, "kind 27");
+	cr_assert_eq(open_with(0, RECORD_RAISED + 1), -EBADMSG, "kind 28");
 	cr_assert_eq(open_with(1, 4), -EBADMSG, "decision 4");
 	cr_assert_eq(open_with(2, 1), -EBADMSG, "reserved");
 	cr_assert_eq(open_with(3, 1), -EBADMSG, "reserved");

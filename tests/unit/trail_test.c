@@ -85,11 +85,11 @@ Test(trail, an_open_that_was_let_through_is_a_read_and_so_is_an_export)
 
 Test(trail, every_kind_decision_and_flaw_has_a_word_of_its_own)
 {
-	for (unsigned i = RECORD_OPEN; i <= RECORD_DATED; i++)
+	for (unsigned i = RECORD_OPEN; i <= RECORD_RAISED; i++)
 		for (unsigned j = RECORD_OPEN; j <= i; j++)
 			cr_assert_eq(!strcmp(trail_kind_word(i), trail_kind_word(j)), i == j);
 	cr_assert_str_eq(trail_kind_word(0), "?");
-	cr_assert_str_eq(trail_kind_word(RECORD_DATED + 1), "?");
+	cr_assert_str_eq(trail_kind_word(RECORD_RAISED + 1), "?");
 	cr_assert_str_eq(trail_decision_word(DECISION_DENY), "deny");
 	cr_assert_str_eq(trail_decision_word(9), "?");
 	for (unsigned i = FLAW_EDITED; i <= FLAW_ROLLBACK; i++)

@@ -1,0 +1,181 @@
+#include "fs_fixture.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static char saved[PATH_MAX];
+
+static void set_up(void)
+{
+	power_cut = false;
+	archive_make();
+	archive_up();
+}
+
+static void put(const char *name, const char *content)
+{
+	struct handle *h;
+	struct fs_entry e;
+	errint_t r = find_path(name, &e);
+	if (r == -ENOENT) {
+		cr_assert_eq(fs_create(a, fs_root(a), name, 0644, O_WRONLY, &caller, &e, &h), 0);
+	} else {
+		cr_assert_eq(r, 0);
+		cr_assert_eq(fs_open(a, e.inode, O_WRONLY | O_TRUNC, &caller, &h), 0);
+	}
+	cr_assert_eq(fs_write(a, h, content, strlen(content), 0, false), (ssize_t)strlen(content));
+	fs_release(a, h);
+	fs_forget(a, e.inode, 1);
+}
+
+static bool reads(const char *name, const char *want)
+{
+	char got[64] = "";
+	ssize_t n = read_name(name, got, sizeof got - 1);
+	cr_assert(n >= 0 || n == -EBADMSG, "%s: %zd", name, n);
+	cr_assert(n < 0 || !strcmp(got, want), "%s: '%s', not '%s'", name, got, want);
+	return n >= 0;
+}
+
+static void save(const char *name)
+{
+	char path[PATH_MAX];
+	back_path(path, name);
+	cr_assert(snprintf(saved, sizeof saved, "%s/saved", base) < PATH_MAX);
+	copy_store_file(path, saved);
+}
+
+static void put_back(const char *name)
+{
+	char path[PATH_MAX];
+	back_path(path, name);
+	copy_store_file(saved, path);
+}
+
+static void again(void)
+{
+	archive_close(a);
+	archive_up();
+}
+
+static void forget_snapshot(void)
+{
+	char path[PATH_MAX];
+	store_path(path, ".lapse/snapshots/generations");
+	cr_assert_eq(unlink(path), 0);
+}
+
+static struct archive_status status(void)
+{
+	struct archive_status s;
+	archive_get_status(a, &s);
+	return s;
+}
+
+Test(fresh, what_is_written_once_is_in_no_table)
+{
+	set_up();
+	put("f", "one");
+	cr_assert_eq(status().fresh_files, 0);
+	save("f");
+	again();
+	cr_assert_eq(status().fresh_files, 0);
+	put_back("f");
+	cr_assert(reads("f", "one"));
+	archive_drop();
+}
+
+Test(fresh, an_older_version_is_refused_with_a_snapshot_and_without)
+{
+	set_up();
+	put("f", "one");
+	save("f");
+	put("f", "two");
+	cr_assert_eq(status().fresh_files, 1);
+	put_back("f");
+	cr_assert_not(reads("f", ""));
+	again();
+	cr_assert_not(reads("f", ""));
+	archive_close(a);
+	forget_snapshot();
+	archive_up();
+	cr_assert_not(reads("f", ""));
+	cr_assert(status().fresh_complete);
+	archive_drop();
+}
+
+Test(fresh, what_is_removed_leaves_the_table)
+{
+	set_up();
+	put("f", "one");
+	put("f", "two");
+	cr_assert_eq(status().fresh_files, 1);
+	cr_assert_eq(fs_unlink(a, fs_root(a), "f", &caller), 0);
+	cr_assert_eq(status().fresh_files, 0);
+	again();
+	cr_assert_eq(status().fresh_files, 0);
+	archive_close(a);
+	forget_snapshot();
+	archive_up();
+	cr_assert_eq(status().fresh_files, 0);
+	archive_drop();
+}
+
+static void rewrite(void)
+{
+	put("f", "two");
+	cr_assert_eq(fs_rename(a, fs_root(a), "g", fs_root(a), "h", 0, &caller), 0);
+	cr_assert_eq(fs_rename(a, fs_root(a), "h", fs_root(a), "g", 0, &caller), 0);
+	audit_sync(a->audit);
+}
+
+/* The log has the change, and the disk the file of before it. */
+Test(fresh, a_header_that_a_power_cut_took_is_not_missed)
+{
+	set_up();
+	put("f", "one");
+	put("g", "other");
+	again();
+	save("g");
+	power_cut = true;
+	in_killed_process(rewrite);
+	put_back("g");
+	cr_assert(reads("g", "other"));
+	again();
+	cr_assert(reads("g", "other"));
+	archive_drop();
+}
+
+Test(fresh, where_the_machine_went_on_it_is)
+{
+	set_up();
+	put("f", "one");
+	put("g", "other");
+	again();
+	save("g");
+	in_killed_process(rewrite);
+	put_back("g");
+	cr_assert_not(reads("g", ""));
+	cr_assert(reads("f", "two"));
+	archive_drop();
+}
+
+/* The disk has the change: once it was seen, what was before is refused. */
+Test(fresh, a_header_that_a_power_cut_left_counts_when_it_is_seen)
+{
+	set_up();
+	put("f", "one");
+	put("g", "other");
+	again();
+	save("g");
+	power_cut = true;
+	in_killed_process(rewrite);
+	cr_assert(reads("g", "other"));
+	again();
+	put_back("g");
+	cr_assert_not(reads("g", ""));
+	archive_drop();
+}
