@@ -128,7 +128,7 @@ static void put_state(struct metrics *m, const struct ctl_line *s)
 	end(count_rows(m, "copy"));
 	begin(m, "lapse_anchor_copies_failed", "gauge", "Copies of the anchor that could not be written.");
 	end(failed);
-	begin(m, "lapse_log_failed", "gauge", "1 if the audit log cannot be written: reads are refused.");
+	begin(m, "lapse_log_failed", "gauge", "1 if the audit log cannot be written: reads and deletions are refused, records of new files wait.");
 	end(ctl_num(s, "log-errno", 0) != 0);
 	for (size_t i = 0; i < ARRAY_SIZE(clock); i++) {
 		begin(m, "lapse_clock_state", "gauge", "1 for what the wall clock is to the archive's clock.");

@@ -50,6 +50,7 @@ static errint_t put_status(struct ctl_call *c, const struct archive_status *s)
 	ctl_put_u64(t, "waiting", s->waiting);
 	ctl_put_u64(t, "log-records", s->log_records);
 	ctl_put_u64(t, "log-bytes", s->log_bytes);
+	ctl_put_u64(t, "log-waiting", s->log_waiting);
 	ctl_put_i64(t, "log-errno", -s->log_error);
 	if (s->log_retain[0])
 		ctl_put(t, "log-retain", s->log_retain);

@@ -226,6 +226,7 @@ struct archive_status {
 	bool reviewing;
 	uint64_t reviewed, followed, waiting;
 	uint64_t log_records, log_bytes, log_reserved;
+	uint64_t log_waiting; /* records in memory until the log can be written */
 	char log_retain[32];	 /* as the policy says it; "": the log is kept for ever */
 	int64_t log_begins;	 /* … up to then it may have been dropped; INT64_MIN: nothing was */
 	const char *log_kept_by; /* what keeps more of it than that; NULL: nothing does */

@@ -102,7 +102,7 @@ static errint_t segment_begin(struct audit *l)
 		l->closed_bytes += (uint64_t)l->end;
 	l->fd = fd;
 	l->segment = l->chain.next;
-	l->end = SEGMENT_HEAD_BYTES;
+	l->end = l->synced_end = SEGMENT_HEAD_BYTES;
 	l->ragged = false;
 	l->segments++;
 	return 0;
@@ -120,7 +120,9 @@ static errint_t cut_ragged(struct audit *l)
 /* One that is followed ends with a whole frame. */
 static errint_t end_segment(struct audit *l)
 {
-	errint_t r = cut_ragged(l);
+	errint_t r = l->sync_error ? l->sync_error : audit_queue_write(l);
+	if (!r)
+		r = cut_ragged(l);
 	if (!r && fdatasync(l->fd))
 		r = -errno;
 	if (r)
@@ -132,7 +134,7 @@ static errint_t end_segment(struct audit *l)
 /* A segment that cannot be followed by a new one grows on. */
 static void rotate(struct audit *l, size_t len)
 {
-	if ((uint64_t)l->end + len <= l->segment_max || l->end == SEGMENT_HEAD_BYTES)
+	if ((uint64_t)l->end + len <= l->segment_max || l->end == SEGMENT_HEAD_BYTES || l->sync_error)
 		return;
 	errint_t r = end_segment(l);
 	if (r && !is_full(r))
@@ -176,35 +178,42 @@ errint_t audit_end_segment(struct audit *l, int64_t before_ns)
 
 /* ---- appending ------------------------------------------------------------------------------------------------------------ */
 
-/* One frame at the log's end; what a failed one left is cut off, now or before the next. */
-static errint_t write_frame(struct audit *l, size_t len)
+/* At the log's end; what a failed write left is cut off, now or before the next. */
+errint_t audit_write_bytes(struct audit *l, const uint8_t *bytes, size_t len)
 {
 	errint_t r = cut_ragged(l);
 	if (r)
 		return r;
-	r = io_pwrite(l->fd, l->frame, len, l->end);
+	r = io_pwrite(l->fd, bytes, len, l->end);
 	l->ragged = r != 0;
 	if (r)
 		cut_ragged(l);
 	return r;
 }
 
+static errint_t write_frame(struct audit *l, enum record_kind kind, size_t len)
+{
+	rotate(l, len);
+	errint_t r = audit_write_bytes(l, l->frame, len);
+	if (!is_full(r) || !may_use_reserve(kind))
+		return r;
+	reserve_release(l);
+	return audit_write_bytes(l, l->frame, len);
+}
+
 errint_t audit_append_locked(struct audit *l, struct audit_record *rec)
 {
+	const errint_t failing = audit_queue_write(l);
 	struct audit_chain c = l->chain;
 	size_t len;
 	errint_t r = audit_frame_seal(l->keys.log, &c, rec, l->frame, &len);
+	if (!r)
+		r = audit_queue_admit(l, rec->kind, len);
 	if (r)
 		return r;
-	rotate(l, len);
-	r = write_frame(l, len);
-	if (is_full(r) && may_use_reserve(rec->kind)) {
-		reserve_release(l);
-		r = write_frame(l, len);
-	}
-	if (r)
-		return r;
-	l->chain = c;
+	if (failing || (r = write_frame(l, rec->kind, len)))
+		return audit_queue_put(l, rec, &c, len, failing ? failing : r);
+	l->chain = l->written = c;
 	if (l->end == SEGMENT_HEAD_BYTES)
 		l->begun_ns = rec->trusted_ns;
 	l->end += (off_t)len;
@@ -218,17 +227,18 @@ errint_t audit_append(struct audit *l, struct audit_record *rec)
 	if (l->readonly)
 		return -EROFS;
 	pthread_mutex_lock(&l->lock);
-	errint_t r = audit_append_locked(l, rec), before = l->error;
-	l->error = r;
+	const errint_t before = l->error;
+	errint_t r = audit_append_locked(l, rec);
+	const errint_t now = l->error = r ? r : l->queued ? l->gap_error : l->sync_error;
 	bool idle = l->synced + 2 == l->chain.next, followed = l->followers;
 	pthread_mutex_unlock(&l->lock);
 	if (followed)
 		pthread_cond_broadcast(&l->appended);
-	if (r && r != before)
-		log_line(LOG_LEVEL_ERROR, "audit: a record could not be written: %s", strerror(-r));
-	else if (!r && before)
+	if (now && now != before)
+		log_line(LOG_LEVEL_ERROR, "audit: a record could not be written: %s", strerror(-now));
+	else if (!now && before)
 		log_line(LOG_LEVEL_NOTICE, "audit: records are written again");
-	if (r)
+	if (r || now)
 		return r;
 	if (!atomic_load(&l->fsync_ms))
 		return audit_sync(l);
@@ -237,34 +247,48 @@ errint_t audit_append(struct audit *l, struct audit_record *rec)
 	return 0;
 }
 
+/* Everything up to there is on disk. */
+static void note_synced(struct audit *l, uint64_t upto, uint64_t segments, off_t end)
+{
+	if (upto <= l->synced)
+		return;
+	audit_sync_worked(l);
+	l->synced = upto;
+	if (l->segments == segments)
+		l->synced_end = end;
+}
+
 errint_t audit_sync(struct audit *l)
 {
 	if (l->readonly)
 		return 0;
 	pthread_mutex_lock(&l->lock);
-	errint_t raised = audit_raised_flush(l);
-	uint64_t wanted = l->chain.next - 1;
+	errint_t raised = audit_raised_flush(l), queued = audit_queue_write(l);
+	uint64_t wanted = l->written.next - 1;
 	pthread_mutex_unlock(&l->lock);
 
 	pthread_mutex_lock(&l->sync_lock);
 	pthread_mutex_lock(&l->lock);
-	uint64_t upto = l->chain.next - 1;
+	const uint64_t upto = l->written.next - 1, segments = l->segments;
+	const off_t end = l->end;
 	bool done = l->synced >= wanted;
 	cleanup_fd int fd = done ? -1 : dup(l->fd); /* a rotation may close the other */
 	errint_t r = done || fd >= 0 ? 0 : -errno;
+	if (!done && !r && l->sync_error)
+		r = audit_write_again(l);
 	pthread_mutex_unlock(&l->lock);
-	if (!done && !r) {
-		if (fdatasync(fd))
+	if (!done) {
+		if (!r && fdatasync(fd))
 			r = -errno;
 		pthread_mutex_lock(&l->lock);
 		if (r)
-			l->error = r;
-		else if (upto > l->synced)
-			l->synced = upto;
+			audit_sync_failed(l, r);
+		else
+			note_synced(l, upto, segments, end);
 		pthread_mutex_unlock(&l->lock);
 	}
 	pthread_mutex_unlock(&l->sync_lock);
-	return r ? r : raised;
+	return r ? r : queued ? queued : raised;
 }
 
 /* ---- the group commit ------------------------------------------------------------------------------------------------------- */
@@ -371,6 +395,7 @@ static errint_t attach(struct audit *l, const struct audit_found *found, struct 
 		if (ftruncate(l->fd, found->end))
 			return -errno;
 	}
+	l->synced_end = found->end;
 	/* What a crash left in memory only must not be taken for durable. */
 	return fsync(l->fd) ? -errno : 0;
 }
@@ -418,7 +443,7 @@ static errint_t open_log(int dirfd, const struct segment_keys *k, uint64_t ancho
 	if (!r)
 		r = audit_recover(dirfd, &l->keys, anchor_sequence, anchor_head, &l->pruned, &found, f);
 	if (!r) {
-		l->chain = found.chain;
+		l->chain = l->written = found.chain;
 		l->synced = found.chain.next - 1;
 		l->end = found.end;
 		l->first = found.first;
@@ -469,6 +494,7 @@ void audit_close(struct audit *l)
 		pthread_join(l->thread, NULL);
 	}
 	if (l->fd >= 0) {
+		audit_queue_end(l);
 		errint_t r = audit_sync(l);
 		if (r)
 			log_line(LOG_LEVEL_ERROR, "audit: the log could not be brought to disk: %s", strerror(-r));
@@ -480,6 +506,7 @@ void audit_close(struct audit *l)
 	pthread_mutex_destroy(&l->lock);
 	pthread_mutex_destroy(&l->sync_lock);
 	pthread_rwlock_destroy(&l->reading);
+	free(l->queue);
 	free(l->left_out);
 	free(l);
 }
@@ -501,6 +528,7 @@ void audit_get_status(struct audit *l, struct audit_status *ret)
 		.segments = l->segments,
 		.reserved = l->has_reserve ? RESERVE_BYTES : 0,
 		.error = l->error,
+		.waiting = l->queued,
 		.last_trusted_ns = l->last_trusted_ns,
 		.last_wall_ns = l->last_wall_ns,
 	};

@@ -26,6 +26,10 @@ errint_t audit_append(struct audit *l, struct audit_record *r);
 errint_t audit_sync(struct audit *l);
 /* Some bytes (a divisor of 312, always the same) that need no record of their own: in one of kind raised with others, within fsync_ms or before the next sync. */
 void audit_raised(struct audit *l, const uint8_t *item, size_t len, int64_t trusted_ns, int64_t wall_ns);
+/* 0, or why what is a deletion, or is to be proven, is not to be done now: the log cannot be written, or not brought to disk. */
+errint_t audit_ready(struct audit *l);
+/* Whether there is room in memory for more records of what goes on without the log: files that come in, and those that expire. */
+bool audit_may_wait(struct audit *l);
 /* Gives up the reserve, so that something else that is to be kept can be written on a full disk. */
 void audit_use_reserve(struct audit *l);
 /* How much space is kept for acts of administration; 4 MiB before the first call. Without room for it there is less, and it is tried again. */
@@ -67,7 +71,8 @@ errint_t audit_follow(struct audit *l, uint64_t from, bool (*go_on)(void *ctx), 
 struct audit_status {
 	uint64_t records, bytes, segments;
 	uint64_t reserved; /* bytes on the disk for acts of the administrator on a full one */
-	errint_t error; /* of the last append, 0 if fine */
+	errint_t error; /* of the last append or flush, 0 if fine */
+	uint64_t waiting; /* records in memory until the log can be written */
 	int64_t last_trusted_ns, last_wall_ns; /* of the last record */
 };
 void audit_get_status(struct audit *l, struct audit_status *ret);

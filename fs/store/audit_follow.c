@@ -145,10 +145,10 @@ static uint64_t wait_for(struct audit *l, uint64_t next)
 	}
 	pthread_mutex_lock(&l->lock);
 	l->followers++;
-	while (l->chain.next <= next && pthread_cond_clockwait(&l->appended, &l->lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
+	while (l->written.next <= next && pthread_cond_clockwait(&l->appended, &l->lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
 		;
 	l->followers--;
-	uint64_t limit = l->chain.next;
+	uint64_t limit = l->written.next;
 	pthread_mutex_unlock(&l->lock);
 	return limit;
 }

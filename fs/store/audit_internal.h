@@ -43,6 +43,15 @@ struct audit {
 	bool stop, has_thread;
 	pthread_t thread;
 	uint8_t frame[RECORD_MAX_BYTES];
+	/* while the log cannot be written (audit_queue.c) */
+	struct audit_chain written; /* behind the last record that is in a file; `chain` is behind those that wait, too */
+	off_t synced_end;	    /* of what is on disk of the last segment */
+	errint_t sync_error;	    /* a flush failed, and none has worked since */
+	uint8_t *queue;		    /* frames */
+	size_t queue_len;
+	uint64_t queued;
+	errint_t gap_error;
+	int64_t gap_ns;
 	uint8_t raised[RECORD_NAME_MAX - RECORD_NAME_MAX % 12]; /* not yet in a record (audit_raised.c) */
 	size_t raised_len;
 	int64_t raised_trusted_ns, raised_wall_ns; /* of the last of them */
@@ -56,6 +65,18 @@ struct audit {
 
 errint_t audit_append_locked(struct audit *l, struct audit_record *rec); /* `lock` held */
 errint_t audit_raised_flush(struct audit *l);				/* the same */
+
+/* audit_queue.c; `lock` held in all of them, but for the last. */
+#define QUEUE_BYTES (4u << 20) /* some 20,000 records */
+#define GAP_TEXT    "the log could not be written: "
+errint_t audit_queue_admit(const struct audit *l, enum record_kind k, size_t len); /* 0: a record may be written although the last flush has failed */
+errint_t audit_queue_put(struct audit *l, const struct audit_record *rec, const struct audit_chain *behind, size_t len, errint_t why); /* l->frame; 0: kept */
+errint_t audit_queue_write(struct audit *l); /* what waits, if it can be written */
+errint_t audit_write_again(struct audit *l);
+void audit_sync_failed(struct audit *l, errint_t why);
+void audit_sync_worked(struct audit *l);
+errint_t audit_write_bytes(struct audit *l, const uint8_t *bytes, size_t len); /* audit.c: at the log's end */
+void audit_queue_end(struct audit *l);
 
 /* What audit_recover finds at the end of the log. */
 struct audit_found {

@@ -7,8 +7,8 @@
 void audit_place(struct audit *l, struct audit_place *ret)
 {
 	pthread_mutex_lock(&l->lock);
-	*ret = (struct audit_place){.sequence = l->chain.next - 1, .segment = l->segment, .offset = (uint64_t)l->end};
-	memcpy(ret->head, l->chain.head, DIGEST_BYTES);
+	*ret = (struct audit_place){.sequence = l->written.next - 1, .segment = l->segment, .offset = (uint64_t)l->end};
+	memcpy(ret->head, l->written.head, DIGEST_BYTES);
 	pthread_mutex_unlock(&l->lock);
 	memcpy(ret->log_id, l->keys.log_id, sizeof ret->log_id);
 }

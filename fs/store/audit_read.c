@@ -130,7 +130,7 @@ errint_t audit_recover(int dirfd, const struct segment_keys *k, uint64_t anchor_
 static uint64_t next_sequence(struct audit *l)
 {
 	pthread_mutex_lock(&l->lock);
-	uint64_t next = l->chain.next;
+	uint64_t next = l->written.next;
 	pthread_mutex_unlock(&l->lock);
 	return next;
 }

@@ -454,8 +454,10 @@ errint_t removal_header(struct archive *a, const char *path, int held, const str
 	uint8_t head[FILE_HEADER_BYTES];
 	int slot;
 	bool being_written = false;
-	struct inode *i = inode_find(a, st->st_ino);
 	*ret_known = false;
+	if (!a->observe && audit_ready(a->audit))
+		return -EIO; /* nothing is deleted that cannot be on the record */
+	struct inode *i = inode_find(a, st->st_ino);
 	if (i) {
 		pthread_mutex_lock(&i->lock);
 		if (i->of) {

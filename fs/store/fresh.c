@@ -15,6 +15,7 @@
 #define VERSION	     1
 #define SAVE_RECORDS 200000 /* so many records of the log are read again at most, a second or two */
 #define LOOK_SECONDS 60
+#define SAVE_LOOKS   60 /* after so many it is made in any case: the log may be pruned up to it */
 
 /* ---- this session ------------------------------------------------------------------------------------------------------- */
 
@@ -195,10 +196,14 @@ static errint_t fold_all(struct archive *a, struct fresh_fold *fold)
 	if (s.records > SAVE_RECORDS)
 		log_line(LOG_LEVEL_NOTICE, "freshness: there is no snapshot of it; all %" PRIu64 " records of the log are read, once", s.records);
 	errint_t r = audit_each(a->audit, INT64_MIN, fresh_fold, fold);
-	if (r != -EBADMSG)
+	if (r && r != -EBADMSG)
 		return r;
-	fresh_fold_forget(fold);
-	r = audit_last_n(a->audit, UINT64_MAX, NULL, every, fresh_fold, fold, &next);
+	if (!r && fold->began <= 1)
+		return 0;
+	if (r) {
+		fresh_fold_forget(fold);
+		r = audit_last_n(a->audit, UINT64_MAX, NULL, every, fresh_fold, fold, &next);
+	}
 	atomic_store(&a->fresh->complete, false);
 	log_line(LOG_LEVEL_WARNING, "freshness: there is no snapshot of it, and the log does not reach back to its beginning: older versions of files that were "
 				    "changed before cannot be told. lapse scrub takes what the files are now as valid, on the record");
@@ -246,6 +251,7 @@ static void *saver(void *archive)
 {
 	struct archive *a = archive;
 	struct fresh *f = a->fresh;
+	unsigned looks = 0;
 	pthread_mutex_lock(&f->lock);
 	while (!f->stop) {
 		struct timespec until;
@@ -256,7 +262,10 @@ static void *saver(void *archive)
 			continue;
 		pthread_mutex_unlock(&f->lock);
 		audit_place(a->audit, &at);
-		errint_t r = at.sequence - atomic_load(&f->saved) > SAVE_RECORDS ? fresh_save(a) : 0;
+		const uint64_t behind = at.sequence - atomic_load(&f->saved);
+		const bool due = behind > SAVE_RECORDS || (behind && ++looks >= SAVE_LOOKS);
+		looks = due ? 0 : looks;
+		errint_t r = due ? fresh_save(a) : 0;
 		if (r)
 			log_line(LOG_LEVEL_WARNING, "freshness: the snapshot could not be written: %s; the next mount reads more of the log", strerror(-r));
 		pthread_mutex_lock(&f->lock);

@@ -82,6 +82,7 @@ errint_t fresh_fold(void *fold, const struct audit_record *r)
 	struct fresh_fold *f = fold;
 	const struct fresh_item i = fresh_item(r->file_id, r->generation), gone = {.key = i.key};
 	errint_t e = settle(f, r->trusted_ns - REACHED_NS);
+	f->began = f->began ? f->began : r->sequence;
 	if (e)
 		return e;
 	switch (r->kind) {

@@ -35,6 +35,7 @@ struct fresh_fold {
 	struct fresh_event *event; /* those from `first` on wait */
 	size_t first, count, cap;
 	uint8_t session[SESSION_BYTES]; /* as the last mount says */
+	uint64_t began;			/* the first record that was read */
 };
 errint_t fresh_fold(void *fold, const struct audit_record *r);
 errint_t fresh_fold_end(struct fresh_fold *f);	  /* the log's end: before the session that begins now */

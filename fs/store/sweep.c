@@ -244,6 +244,8 @@ static bool unlink_entered(struct sweep *w, struct dir_use *u, const struct cata
 bool sweep_unlink(struct sweep *w, const struct catalogue_row *row, int64_t now)
 {
 	struct dir_use u;
+	if (!audit_may_wait(w->a->audit))
+		return come_again(w, row, now + RETRY); /* what is denied stays denied; its end has to be on the record */
 	hold_doing(w->a);
 	errint_t r = enter(w, row, true, &u);
 	if (!r)

@@ -1,0 +1,168 @@
+/* A log whose disk fails: writes, flushes. */
+#include "place_fixture.h"
+#include "store/audit.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+
+static const uint8_t uuid[UUID_BYTES] = {1, 2, 3}, log_id[16] = {5};
+static uint8_t zero[DIGEST_BYTES];
+static struct small_key key;
+static int dir_fd;
+static _Atomic bool writes_fail, flushes_fail;
+
+ssize_t pwrite64(int fd, const void *buf, size_t len, off64_t off)
+{
+	if (!atomic_load(&writes_fail))
+		return syscall(SYS_pwrite64, fd, buf, len, off);
+	errno = EIO;
+	return -1;
+}
+
+int fdatasync(int fd)
+{
+	if (!atomic_load(&flushes_fail))
+		return (int)syscall(SYS_fdatasync, fd);
+	errno = EIO;
+	return -1;
+}
+
+static struct audit *open_log(void)
+{
+	struct audit *l = NULL;
+	struct fault f = {{0}};
+	errint_t r = audit_open(dir_fd, &key, uuid, log_id, 0, zero, 200, &l, &f);
+	cr_assert_eq(r, 0, "%d: %s", r, f.text);
+	return l;
+}
+
+static void setup(void)
+{
+	place_setup();
+	memset(&key, 1, sizeof key);
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cr_assert_geq(dir_fd, 0);
+}
+
+static void teardown(void)
+{
+	close(dir_fd);
+	place_teardown();
+}
+
+TestSuite(audit_queue, .init = setup, .fini = teardown);
+
+static errint_t append(struct audit *l, enum record_kind kind, int64_t seconds)
+{
+	struct audit_record r;
+	audit_record_clear(&r);
+	r.kind = kind;
+	r.trusted_ns = seconds * SECOND;
+	snprintf(r.text, sizeof r.text, "at %lld", (long long)seconds);
+	return audit_append(l, &r);
+}
+
+struct seen {
+	uint64_t count, admin;
+	enum record_kind kind[32];
+	char text[RECORD_TEXT_MAX];
+};
+
+static errint_t see(void *ctx, const struct audit_record *r)
+{
+	struct seen *s = ctx;
+	cr_assert_eq(r->sequence, s->count + 1);
+	if (s->count < 32)
+		s->kind[s->count] = r->kind;
+	if (r->kind == RECORD_ADMIN) {
+		s->admin = r->sequence;
+		memcpy(s->text, r->text, sizeof s->text);
+	}
+	s->count++;
+	return 0;
+}
+
+static struct seen all_of(struct audit *l)
+{
+	struct seen s = {0};
+	cr_assert_eq(audit_each(l, INT64_MIN, see, &s), 0);
+	return s;
+}
+
+Test(audit_queue, what_may_wait_waits_in_order_and_the_gap_is_told)
+{
+	struct audit *l = open_log();
+	struct audit_status st;
+	cr_assert_eq(append(l, RECORD_OPEN, 1), 0);
+	atomic_store(&writes_fail, true);
+	cr_assert_eq(append(l, RECORD_OPEN, 2), -EIO);
+	cr_assert_eq(audit_ready(l), -EIO);
+	cr_assert_eq(append(l, RECORD_CREATE, 3), 0);
+	cr_assert_eq(append(l, RECORD_POLICY, 4), -EIO);
+	cr_assert_eq(append(l, RECORD_CLOSE, 5), 0);
+	cr_assert_eq(append(l, RECORD_EXPIRE, 6), 0);
+	cr_assert_eq(audit_sync(l), -EIO);
+	audit_get_status(l, &st);
+	cr_assert_eq(st.waiting, 3);
+	cr_assert_eq(st.error, -EIO);
+	cr_assert_eq(all_of(l).count, 1);
+	atomic_store(&writes_fail, false);
+	cr_assert_eq(append(l, RECORD_OPEN, 7), 0);
+	cr_assert_eq(audit_ready(l), 0);
+	cr_assert_eq(audit_sync(l), 0);
+	audit_get_status(l, &st);
+	cr_assert(!st.waiting && !st.error);
+	audit_close(l);
+	l = open_log();
+	struct seen s = all_of(l);
+	const enum record_kind want[] = {RECORD_OPEN, RECORD_CREATE, RECORD_CLOSE, RECORD_EXPIRE, RECORD_ADMIN, RECORD_OPEN};
+	cr_assert_eq(s.count, 6);
+	cr_assert(!memcmp(s.kind, want, sizeof want));
+	cr_assert_not_null(strstr(s.text, "3 records waited"));
+	audit_close(l);
+}
+
+Test(audit_queue, it_ends_at_a_limit_and_keeps_room_for_what_ends)
+{
+	struct audit *l = open_log();
+	uint64_t n = 0;
+	atomic_store(&writes_fail, true);
+	errint_t r;
+	while (!(r = append(l, RECORD_CREATE, 1)) && n < 1000000)
+		n++;
+	cr_assert_eq(r, -ENOSPC);
+	cr_assert(n > 5000 && n < 100000, "%lu", (unsigned long)n);
+	cr_assert(audit_may_wait(l));
+	cr_assert_eq(append(l, RECORD_CLOSE, 2), 0);
+	while (!append(l, RECORD_EXPIRE, 3) && n < 1000000)
+		n++;
+	cr_assert_not(audit_may_wait(l));
+	atomic_store(&writes_fail, false);
+	cr_assert_eq(audit_sync(l), 0);
+	cr_assert(audit_may_wait(l));
+	cr_assert_eq(all_of(l).count, n + 2);
+	audit_close(l);
+}
+
+Test(audit_queue, while_it_cannot_be_flushed_reads_are_refused_and_what_may_wait_goes_on)
+{
+	struct audit *l = open_log();
+	cr_assert_eq(append(l, RECORD_OPEN, 1), 0);
+	atomic_store(&flushes_fail, true);
+	cr_assert_eq(audit_sync(l), -EIO);
+	cr_assert_eq(append(l, RECORD_OPEN, 2), -EIO);
+	cr_assert_eq(append(l, RECORD_CREATE, 3), 0);
+	cr_assert_eq(audit_ready(l), -EIO);
+	cr_assert_eq(audit_sync(l), -EIO);
+	atomic_store(&flushes_fail, false);
+	cr_assert_eq(append(l, RECORD_OPEN, 4), -EIO);
+	cr_assert_eq(audit_sync(l), 0);
+	cr_assert_eq(audit_ready(l), 0);
+	cr_assert_eq(append(l, RECORD_OPEN, 5), 0);
+	struct seen s = all_of(l);
+	const enum record_kind want[] = {RECORD_OPEN, RECORD_CREATE, RECORD_ADMIN, RECORD_OPEN};
+	cr_assert_eq(s.count, 4);
+	cr_assert(!memcmp(s.kind, want, sizeof want));
+	audit_close(l);
+}
