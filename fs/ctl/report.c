@@ -61,6 +61,7 @@ static errint_t put_status(struct ctl_call *c, const struct archive_status *s)
 	ctl_put_i64(t, "anchor-errno", -s->anchor_error);
 	ctl_put_u64(t, "open-files", s->open_files);
 	ctl_put_u64(t, "fresh-files", s->fresh_files);
+	ctl_put_u64(t, "fresh-gone", s->fresh_gone);
 	ctl_put_u64(t, "fresh-bytes", s->fresh_bytes);
 	ctl_put_u64(t, "fresh-complete", s->fresh_complete);
 	ctl_put_u64(t, "inodes", s->inodes);

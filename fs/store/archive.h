@@ -232,7 +232,7 @@ struct archive_status {
 	const char *log_kept_by; /* what keeps more of it than that; NULL: nothing does */
 	errint_t log_error, anchor_error;
 	uint64_t open_files, inodes, dir_fds;
-	uint64_t fresh_files, fresh_bytes; /* of which older versions are known, and what that takes in memory */
+	uint64_t fresh_files, fresh_gone, fresh_bytes; /* of which older versions are known; deleted before their date; what that takes in memory */
 	bool fresh_complete;		   /* they are all of those that were changed */
 	bool inplace_backing; /* the backing filesystem overwrites in place (not btrfs, zfs, f2fs, overlay) */
 	char backing_type[32];

@@ -31,16 +31,41 @@ bool fresh_session_kept(const struct archive *a)
 
 /* ---- while files change ------------------------------------------------------------------------------------------------- */
 
+uint32_t fresh_minute(int64_t expires_at)
+{
+	const int64_t minute = expires_at / 60 + 1;
+	return minute < 1 ? 1 : minute >= GONE_NEVER ? GONE_NEVER : (uint32_t)minute;
+}
+
+errint_t fresh_set(struct fresh *f, const struct fresh_item *i)
+{
+	if (fresh_table_count(f->gone))
+		fresh_table_remove(f->gone, i->key);
+	return fresh_table_raise(f->table, i);
+}
+
+errint_t fresh_set_gone(struct fresh *f, uint64_t key, uint32_t minute)
+{
+	fresh_table_remove(f->table, key);
+	if (!minute)
+		return 0;
+	if (fresh_table_count(f->gone) < GONE_MAX)
+		return fresh_table_raise(f->gone, &(struct fresh_item){key, minute});
+	if (!atomic_exchange(&f->gone_full, true))
+		log_line(LOG_LEVEL_WARNING, "freshness: more than %u files were deleted before their date; those from now on would not be told if they were put back", GONE_MAX);
+	return 0;
+}
+
 static void raise_floor(struct archive *a, const struct fresh_item *i)
 {
-	if (fresh_table_raise(a->fresh->table, i))
+	if (fresh_set(a->fresh, i))
 		log_line(LOG_LEVEL_WARNING, "freshness: no memory to note that a file was changed; an older version of it would not be told until the next mount");
 }
 
 bool fresh_is_old(struct archive *a, const struct file_header *h)
 {
 	const struct fresh_item i = fresh_item(h->file_id, h->generation);
-	return fresh_table_floor(a->fresh->table, i.key) > i.floor;
+	return fresh_table_floor(a->fresh->table, i.key) > i.floor || (fresh_table_count(a->fresh->gone) && fresh_table_floor(a->fresh->gone, i.key));
 }
 
 uint32_t fresh_floor(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES])
@@ -66,15 +91,26 @@ void fresh_closed(struct archive *a, const struct file_header *h)
 
 void fresh_keep(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES], uint32_t floor)
 {
-	struct file_header h = {.generation = floor};
+	struct file_header h = {.generation = floor ? floor : 1};
 	memcpy(h.file_id, file_id, FILE_ID_BYTES);
-	if (floor)
-		fresh_raised(a, &h);
+	fresh_raised(a, &h);
+}
+
+void fresh_comes_back(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES])
+{
+	if (fresh_table_floor(a->fresh->gone, fresh_item(file_id, 0).key))
+		fresh_keep(a, file_id, 0);
+}
+
+void fresh_deleted(struct archive *a, const struct file_header *h)
+{
+	if (h->generation && fresh_set_gone(a->fresh, fresh_item(h->file_id, 0).key, fresh_minute(h->expires_at)))
+		log_line(LOG_LEVEL_WARNING, "freshness: no memory to note that a file was deleted; if it were put back it would not be told until the next mount");
 }
 
 void fresh_gone(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES])
 {
-	fresh_table_remove(a->fresh->table, fresh_item(file_id, 0).key);
+	fresh_set_gone(a->fresh, fresh_item(file_id, 0).key, 0);
 }
 
 void fresh_seen(struct archive *a, const struct file_header *h)
@@ -118,7 +154,8 @@ void fresh_taken(struct archive *a, uint64_t files)
 void fresh_status(const struct archive *a, struct archive_status *ret)
 {
 	ret->fresh_files = fresh_table_count(a->fresh->table);
-	ret->fresh_bytes = fresh_table_bytes(a->fresh->table);
+	ret->fresh_gone = fresh_table_count(a->fresh->gone);
+	ret->fresh_bytes = fresh_table_bytes(a->fresh->table) + fresh_table_bytes(a->fresh->gone);
 	ret->fresh_complete = fresh_complete(a);
 }
 
@@ -130,11 +167,14 @@ errint_t fresh_save(struct archive *a)
 	struct fresh *f = a->fresh;
 	struct audit_place at;
 	struct snapshot_writer *w;
-	cleanup_free uint8_t *items = NULL;
-	size_t count;
+	cleanup_free uint8_t *items = NULL, *gone = NULL;
+	size_t count, gone_count;
 	const uint8_t complete[8] = {fresh_complete(a)};
 	audit_place(a->audit, &at);
+	fresh_table_drop_below(f->gone, fresh_minute(tclock_trusted(a->clock)) - 1);
 	errint_t r = fresh_table_copy(f->table, &items, &count);
+	if (!r)
+		r = fresh_table_copy(f->gone, &gone, &gone_count);
 	if (!r && syncfs(a->root_fd))
 		r = -errno;
 	if (!r)
@@ -145,34 +185,46 @@ errint_t fresh_save(struct archive *a)
 		return r;
 	snapshot_put(w, f->session, SESSION_BYTES);
 	snapshot_put(w, complete, sizeof complete);
-	snapshot_put(w, items, count * FRESH_ITEM_BYTES);
 	const uint8_t end[FRESH_ITEM_BYTES] = {0};
+	snapshot_put(w, items, count * FRESH_ITEM_BYTES);
+	snapshot_put(w, end, sizeof end);
+	snapshot_put(w, gone, gone_count * FRESH_ITEM_BYTES);
 	snapshot_put(w, end, sizeof end);
 	if (!(r = snapshot_commit(w)))
 		atomic_store(&f->saved, at.sequence);
 	return r;
 }
 
+static errint_t load_table(struct snapshot_reader *s, struct fresh_table *t)
+{
+	uint8_t bytes[FRESH_ITEM_BYTES];
+	struct fresh_item i;
+	errint_t r = 0;
+	while (!r && snapshot_get(s, bytes, sizeof bytes)) {
+		fresh_item_get(bytes, &i);
+		if (!i.floor)
+			break;
+		r = fresh_table_raise(t, &i);
+	}
+	return r;
+}
+
 static errint_t load(struct archive *a, struct fresh_fold *fold, struct audit_place *ret)
 {
 	struct snapshot_reader *s;
-	uint8_t complete[8], bytes[FRESH_ITEM_BYTES];
-	struct fresh_item i;
-	errint_t e = 0, r = snapshot_open(a, SNAPSHOT_GENERATIONS, VERSION, ret, &s);
+	uint8_t complete[8];
+	errint_t r = snapshot_open(a, SNAPSHOT_GENERATIONS, VERSION, ret, &s);
 	if (r)
 		return r;
 	snapshot_get(s, fold->session, SESSION_BYTES);
 	snapshot_get(s, complete, sizeof complete);
-	while (!e && snapshot_get(s, bytes, sizeof bytes)) {
-		fresh_item_get(bytes, &i);
-		if (!i.floor)
-			break;
-		e = fresh_table_raise(a->fresh->table, &i);
-	}
-	r = snapshot_end(s);
-	if (r || e) {
-		fresh_table_clear(a->fresh->table);
-		return e ? e : r;
+	r = load_table(s, a->fresh->table);
+	if (!r)
+		r = load_table(s, a->fresh->gone);
+	errint_t end = snapshot_end(s);
+	if (r || end) {
+		fresh_forget(a);
+		return r ? r : end;
 	}
 	atomic_store(&a->fresh->complete, complete[0] != 0);
 	atomic_store(&a->fresh->saved, ret->sequence);
@@ -223,6 +275,8 @@ errint_t fresh_open(struct archive *a)
 	memcpy(f->session, a->session, SESSION_BYTES);
 	errint_t r = fresh_table_new(&f->table);
 	if (!r)
+		r = fresh_table_new(&f->gone);
+	if (!r)
 		r = fresh_table_new(&f->soft);
 	if (r)
 		return r;
@@ -243,6 +297,7 @@ errint_t fresh_open(struct archive *a)
 void fresh_forget(struct archive *a)
 {
 	fresh_table_clear(a->fresh->table);
+	fresh_table_clear(a->fresh->gone);
 	fresh_table_clear(a->fresh->soft);
 	atomic_store(&a->fresh->complete, true);
 }
@@ -300,6 +355,7 @@ void fresh_free(struct archive *a)
 	if (!f)
 		return;
 	fresh_table_free(f->table);
+	fresh_table_free(f->gone);
 	fresh_table_free(f->soft);
 	pthread_cond_destroy(&f->wake);
 	pthread_mutex_destroy(&f->lock);

@@ -17,7 +17,7 @@ errint_t fresh_save(struct archive *a);
 const uint8_t *fresh_session(const struct archive *a);
 bool fresh_session_kept(const struct archive *a); /* it is that of the last session */
 
-#define FRESH_OLD "older than it was: an earlier version of it was put back in the store, past lapse"
+#define FRESH_OLD "older than it was, or deleted: an earlier version of it was put back in the store, past lapse"
 /* A header from disk: is it older than one that was written since? Costs one lookup in memory. */
 bool fresh_is_old(struct archive *a, const struct file_header *h);
 uint32_t fresh_floor(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]); /* 0: none */
@@ -29,7 +29,10 @@ void fresh_raised(struct archive *a, const struct file_header *h);
 void fresh_closed(struct archive *a, const struct file_header *h);
 /* As it was before a record of an end that was none: of another copy of the file. */
 void fresh_keep(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES], uint32_t floor);
-void fresh_gone(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]);
+/* A deleted one that is about to be restored. */
+void fresh_comes_back(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]);
+void fresh_deleted(struct archive *a, const struct file_header *h); /* before its date: if it is put back before that, it is refused */
+void fresh_gone(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]); /* at its date */
 
 /* False: the log did not reach back to the beginning, and there was no snapshot. Then a scrub of all files takes what they are as valid: each that is found
  * whole, then all of it. */

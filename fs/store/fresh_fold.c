@@ -7,7 +7,7 @@
 
 #define REACHED_NS (INT64_C(60) * 1000000000) /* until what was written without fsync has reached the disk; Linux takes some 35 s */
 
-static errint_t push(struct fresh_fold *f, const struct fresh_item *i, int64_t at_ns)
+static errint_t push(struct fresh_fold *f, const struct fresh_item *i, uint32_t until, int64_t at_ns)
 {
 	if (f->first && f->first >= f->count / 2) {
 		f->count -= f->first;
@@ -22,21 +22,18 @@ static errint_t push(struct fresh_fold *f, const struct fresh_item *i, int64_t a
 		f->event = more;
 		f->cap = cap;
 	}
-	f->event[f->count++] = (struct fresh_event){i->key, i->floor, at_ns};
+	f->event[f->count++] = (struct fresh_event){i->key, i->floor, until, at_ns};
 	return 0;
 }
 
 /* Those up to `until_ns` count. */
 static errint_t settle(struct fresh_fold *f, int64_t until_ns)
 {
-	struct fresh_table *t = f->archive->fresh->table;
+	struct fresh *fresh = f->archive->fresh;
 	errint_t r = 0;
 	for (; !r && f->first < f->count && f->event[f->first].at_ns <= until_ns; f->first++) {
 		const struct fresh_event *e = &f->event[f->first];
-		if (e->floor)
-			r = fresh_table_raise(t, &(struct fresh_item){e->key, e->floor});
-		else
-			fresh_table_remove(t, e->key);
+		r = e->floor ? fresh_set(fresh, &(struct fresh_item){e->key, e->floor}) : fresh_set_gone(fresh, e->key, e->until);
 	}
 	return r;
 }
@@ -72,7 +69,7 @@ static errint_t raised(struct fresh_fold *f, const struct audit_record *r)
 	for (size_t at = 0; !e && at + FRESH_ITEM_BYTES <= r->name_len; at += FRESH_ITEM_BYTES) {
 		fresh_item_get(r->name + at, &i);
 		if (i.floor)
-			e = push(f, &i, r->trusted_ns);
+			e = push(f, &i, 0, r->trusted_ns);
 	}
 	return e;
 }
@@ -89,15 +86,16 @@ errint_t fresh_fold(void *fold, const struct audit_record *r)
 	case RECORD_RAISED:
 		return raised(f, r);
 	case RECORD_CLOSE:
-		return r->generation > FIRST_CLOSE ? push(f, &i, r->trusted_ns) : 0;
+		return r->generation > FIRST_CLOSE ? push(f, &i, 0, r->trusted_ns) : 0;
 	case RECORD_RENAME:
 	case RECORD_LINK:
 	case RECORD_DATED:
-		return r->generation ? push(f, &i, r->trusted_ns) : 0;
-	case RECORD_UNLINK:
+		return r->generation ? push(f, &i, 0, r->trusted_ns) : 0;
+	case RECORD_UNLINK: /* without a generation it had not been there yet */
+		return r->error || !i.key || !r->generation ? 0 : push(f, &gone, fresh_minute(r->expires_at), r->trusted_ns);
 	case RECORD_EXPIRE:
 	case RECORD_DESTROY:
-		return r->error || !i.key ? 0 : push(f, &gone, r->trusted_ns);
+		return r->error || !i.key ? 0 : push(f, &gone, 0, r->trusted_ns);
 	case RECORD_MOUNT:
 		return begins(f, r->place);
 	case RECORD_UMOUNT:

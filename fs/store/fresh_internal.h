@@ -8,8 +8,9 @@
 
 struct fresh {
 	struct fresh_table *table;
+	struct fresh_table *gone; /* files that were deleted before their date, by the minute of that */
 	struct fresh_table *soft; /* what a crash may have taken: known by the log alone */
-	_Atomic bool complete;
+	_Atomic bool complete, gone_full;
 	_Atomic uint64_t saved; /* the last record that the snapshot on disk tells of */
 	uint8_t session[SESSION_BYTES];
 	bool kept;
@@ -20,6 +21,12 @@ struct fresh {
 	bool started, stop;
 };
 
+#define GONE_MAX (8u << 20)
+#define GONE_NEVER UINT32_MAX
+uint32_t fresh_minute(int64_t expires_at); /* the whole minute from which on it is dark in any case; not 0 */
+/* Tables, as a record says. */
+errint_t fresh_set(struct fresh *f, const struct fresh_item *i);
+errint_t fresh_set_gone(struct fresh *f, uint64_t key, uint32_t minute); /* 0: it has come to its end */
 /* Everything is valid again. */
 void fresh_forget(struct archive *a);
 
@@ -27,7 +34,8 @@ void fresh_forget(struct archive *a);
  * in the next one. */
 struct fresh_event {
 	uint64_t key;
-	uint32_t floor; /* 0: the file is gone */
+	uint32_t floor; /* 0: the file is gone … */
+	uint32_t until; /* … before its date, which is then; 0: at its date */
 	int64_t at_ns;
 };
 struct fresh_fold {

@@ -177,6 +177,24 @@ void fresh_table_remove(struct fresh_table *t, uint64_t key)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void fresh_table_drop_below(struct fresh_table *t, uint32_t floor)
+{
+	for (size_t k = 0; k < SHARDS; k++) {
+		struct shard *s = &t->shard[k];
+		pthread_mutex_lock(&s->lock);
+		for (uint32_t i = 0; i < s->slots;) {
+			if (!s->slot[i].floor || s->slot[i].floor >= floor) {
+				i++;
+				continue;
+			}
+			s->count--;
+			atomic_fetch_sub(&t->count, 1);
+			close_gap(s, i); /* another may be there now */
+		}
+		pthread_mutex_unlock(&s->lock);
+	}
+}
+
 void fresh_table_clear(struct fresh_table *t)
 {
 	for (size_t i = 0; i < SHARDS; i++) {

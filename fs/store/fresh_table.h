@@ -25,6 +25,7 @@ errint_t fresh_table_raise(struct fresh_table *t, const struct fresh_item *i);
 uint32_t fresh_table_floor(struct fresh_table *t, uint64_t key); /* 0: none */
 void fresh_table_remove(struct fresh_table *t, uint64_t key);
 void fresh_table_clear(struct fresh_table *t);
+void fresh_table_drop_below(struct fresh_table *t, uint32_t floor);
 size_t fresh_table_count(const struct fresh_table *t);
 size_t fresh_table_bytes(const struct fresh_table *t);
 /* All of them as they are on disk, malloc'd; what changes meanwhile may be in it or not. */

@@ -116,7 +116,9 @@ static errint_t track(struct archive *a, enum record_kind kind, const struct fil
 	case RECORD_UNLINK:
 	case RECORD_EXPIRE:
 	case RECORD_DESTROY:
-		if (kind != RECORD_CLOSE)
+		if (kind == RECORD_UNLINK)
+			fresh_deleted(a, h);
+		else if (kind != RECORD_CLOSE)
 			fresh_gone(a, h->file_id);
 		open_table_remove(a->gate->writing, h->file_id);
 		if (a->unclean) {

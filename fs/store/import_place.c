@@ -144,6 +144,7 @@ static errint_t place_entered(struct import *im, struct dir_use *u, struct stage
 		companion_remove(u, &n);
 	if (r)
 		return r;
+	fresh_comes_back(a, s->h.file_id);
 	if (there)
 		r = replace_there(im, u, s, path, &n);
 	else if (renameat2(a->staging_fd, s->tmp, u->fd, n.backing, RENAME_NOREPLACE))

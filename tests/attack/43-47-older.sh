@@ -64,6 +64,8 @@ echo "the second open" >"$MNT/d/open"
 rm "$MNT/d/removed"
 said() { grep -qE -- "$1" "$TEST_TMP/scrub"; }
 check "sync" sync -f "$MNT"
+echo "another" >"$MNT/d/retained.new"
+mv "$MNT/d/retained.new" "$MNT/d/retained" # as editors and rsync replace a file
 for f in content same moved linked held class open zero rest; do B[d/$f]=$(backing "$MNT/d/$f"); cp -a "${B[d/$f]}" "$TEST_TMP/new-d_$f"; done
 now() { cat "$TEST_TMP/new-d_$1" >"${B[d/$1]}"; }
 
@@ -77,6 +79,8 @@ refused() { # refused WHAT: every one of them, and what is not attacked is read
 		[ -e "${B[d/$f]}" ] || die "$1: $f was deleted"
 	done
 	refuse "Input/output error" cat "$MNT/d/linked.too"
+	refuse "Input/output error" cat "$MNT/d/removed"
+	refuse "Input/output error" cat "$MNT/d/retained"
 	check "$1: what was left alone" cat "$MNT/d/rest" >"$TEST_TMP/out"
 }
 named() { # by scrub
@@ -90,8 +94,16 @@ attack() {
 	truncate -s 0 "${B[d/zero]}"
 	# Of the one that is to look open: the header that it had while it was written.
 	slot d/open 0
+	# What was deleted, and what was replaced by another file.
+	cp -a "$(old d/removed)" "${B[d/removed]}"
+	cp -a "$(old d/retained)" "${B[d/retained]}"
 }
-mend() { for f in $attacked zero; do now "$f"; done; }
+cp -a "${B[d/retained]}" "$TEST_TMP/new-d_retained"
+mend() {
+	for f in $attacked zero; do now "$f"; done
+	rm "${B[d/removed]:?}"
+	cp -a "$TEST_TMP/new-d_retained" "${B[d/retained]}"
+}
 whole() {
 	[ "$(cat "$MNT/d/content")" = "the second content" ] || die "$1: content"
 	for f in same moved linked held class zero rest; do [ "$(cat "$MNT/d/$f")" = "the first $f" ] || die "$1: $f"; done

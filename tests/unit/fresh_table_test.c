@@ -110,6 +110,20 @@ Test(fresh_table, takes_at_most_sixteen_bytes_a_file)
 	fresh_table_free(t);
 }
 
+Test(fresh_table, what_is_below_is_dropped)
+{
+	struct fresh_table *t = new_table();
+	uint64_t state = 9;
+	for (uint32_t i = 1; i <= 20000; i++)
+		raise_to(t, random64(&state), i);
+	fresh_table_drop_below(t, 15001);
+	cr_assert_eq(fresh_table_count(t), 5000);
+	state = 9;
+	for (uint32_t i = 1; i <= 20000; i++)
+		cr_assert_eq(fresh_table_floor(t, random64(&state)), i > 15000 ? i : 0);
+	fresh_table_free(t);
+}
+
 Test(fresh_table, a_copy_has_all_of_it)
 {
 	struct fresh_table *t = new_table(), *u = new_table();

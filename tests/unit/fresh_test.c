@@ -107,20 +107,46 @@ Test(fresh, an_older_version_is_refused_with_a_snapshot_and_without)
 	archive_drop();
 }
 
-Test(fresh, what_is_removed_leaves_the_table)
+Test(fresh, what_was_deleted_is_refused_when_it_is_put_back)
 {
 	set_up();
 	put("f", "one");
-	put("f", "two");
+	put("g", "one");
+	put("g", "two");
+	save("f");
 	cr_assert_eq(status().fresh_files, 1);
 	cr_assert_eq(fs_unlink(a, fs_root(a), "f", &caller), 0);
-	cr_assert_eq(status().fresh_files, 0);
+	cr_assert_eq(fs_unlink(a, fs_root(a), "g", &caller), 0);
+	for (int i = 0; i < 3; i++) {
+		cr_assert_eq(status().fresh_files, 0);
+		cr_assert_eq(status().fresh_gone, 2);
+		put_back("f");
+		cr_assert_not(reads("f", ""));
+		archive_close(a);
+		if (i)
+			forget_snapshot();
+		archive_up();
+	}
+	archive_drop();
+}
+
+static void delete(void)
+{
+	cr_assert_eq(fs_unlink(a, fs_root(a), "f", &caller), 0);
+	audit_sync(a->audit);
+}
+
+/* The log has the deletion, and the disk the file. */
+Test(fresh, a_deletion_that_a_power_cut_took_is_none)
+{
+	set_up();
+	put("f", "one");
 	again();
-	cr_assert_eq(status().fresh_files, 0);
-	archive_close(a);
-	forget_snapshot();
-	archive_up();
-	cr_assert_eq(status().fresh_files, 0);
+	save("f");
+	power_cut = true;
+	in_killed_process(delete);
+	put_back("f");
+	cr_assert(reads("f", "one"));
 	archive_drop();
 }
 
