@@ -13,8 +13,7 @@ static const char *const sql[SQL_COUNT_OF_STATEMENTS] = {
 	[SQL_MARK] = "INSERT OR IGNORE INTO mark(bucket, pack) VALUES(?1, ?2)",
 	[SQL_UNMARK] = "DELETE FROM mark WHERE bucket = ?1 AND pack = ?2",
 	[SQL_EACH_PACK] = "SELECT id, row FROM pack WHERE id >= ?1 ORDER BY id LIMIT ?2",
-	[SQL_EACH_MARKED] = "SELECT p.id, p.row FROM mark m CROSS JOIN pack p ON p.id = m.pack "
-			    "WHERE m.bucket = ?3 AND m.pack >= ?1 ORDER BY m.pack LIMIT ?2",
+	[SQL_EACH_MARKED] = "SELECT p.id, p.row FROM mark m CROSS JOIN pack p ON p.id = m.pack WHERE m.bucket = ?3 AND m.pack >= ?1 ORDER BY m.pack LIMIT ?2",
 	[SQL_SUM_PUT] = "INSERT OR REPLACE INTO sum(id, row) VALUES(?1, ?2)",
 	[SQL_SUM_REMOVE] = "DELETE FROM sum WHERE id = ?1",
 	[SQL_EACH_SUM] = "SELECT id, row FROM sum ORDER BY id",
