@@ -281,7 +281,8 @@ errint_t ofile_install(struct archive *a, struct inode *i, int fd, const struct 
 	ofile_terms(of, 0);
 	pthread_mutex_lock(&i->lock);
 	assert(!i->of);
-	of->refs = of->writers = 1;
+	of->refs = 1;
+	atomic_store(&of->writers, 1);
 	i->of = of;
 	pthread_mutex_unlock(&i->lock);
 	*ret = of;
