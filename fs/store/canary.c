@@ -10,7 +10,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 
 #define NAME	   "canaries"
@@ -78,6 +77,7 @@ errint_t canary_order_put(struct canaries *c, const struct canary_order *o)
 	struct canary_list *l = c->list;
 	size_t i = order_at(c, o->dir_id);
 	if (!o->per && i < l->orders) {
+		canary_young_free(c->watch[i]);
 		free(c->watch[i]);
 		memmove(&l->order[i], &l->order[i + 1], (l->orders - i - 1) * sizeof l->order[0]);
 		memmove(&c->watch[i], &c->watch[i + 1], (l->orders - i - 1) * sizeof c->watch[0]);
@@ -256,6 +256,7 @@ static void see(struct canary_watch *w, const char *name, const struct subject *
 	struct decoy_seen *s = &w->seen[w->count++];
 	snprintf(s->name, sizeof s->name, "%s", name);
 	s->at = wall;
+	canary_young(w, name, now_ns);
 	if (w->last_ns)
 		measure(w, (double)(now_ns - w->last_ns));
 	w->last_ns = now_ns;
@@ -288,8 +289,8 @@ void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTE
 		see(c->watch[i], name, who, monotonic_ns(), tclock_wall_ns(a->clock) / SECOND);
 		if (c->watch[i]->count == DECOY_NAMES && !c->watch[i]->due_ns) {
 			schedule(c, i, c->watch[i]->last_ns);
-			pthread_cond_signal(&c->wake);
 		}
+		pthread_cond_signal(&c->wake);
 	}
 	pthread_mutex_unlock(&c->lock);
 }
@@ -327,29 +328,62 @@ static void plant_one(struct archive *a, size_t i)
 	struct canary_order o = c->list->order[i];
 	struct canary_watch w = *c->watch[i];
 	struct decoy_rng rng = {.state = decoy_random(&c->rng)};
+	char name[DECOY_NAME_MAX + 1];
 	pthread_mutex_unlock(&c->lock);
-	r = canary_plant(a, o.dir_id, &o, &w, &rng, &c->stop, &c->step_ns);
+	r = canary_plant(a, o.dir_id, &o, &w, &rng, &c->stop, name);
 	pthread_mutex_lock(&c->lock);
 	i = order_at(c, o.dir_id);
-	if (i < c->list->orders && c->watch[i])
-		c->watch[i]->unable = r;
+	if (i == c->list->orders || !c->watch[i])
+		return;
+	c->watch[i]->unable = r;
+	if (!r)
+		canary_young(c->watch[i], name, now_ns);
 }
 
-/* The order whose decoy is due first; CANARY_ORDERS: none is. */
+/* When there is something to do for it; INT64_MAX: never. */
+static int64_t next_of(const struct canary_watch *w)
+{
+	int64_t due = w && w->due_ns ? w->due_ns : INT64_MAX, level = w && w->level_ns ? w->level_ns : INT64_MAX;
+	return due < level ? due : level;
+}
+
+/* The order for which there is something to do first; CANARY_ORDERS: none. */
 static size_t first_due(const struct canaries *c)
 {
 	size_t first = CANARY_ORDERS;
+	int64_t least = INT64_MAX;
 	for (size_t i = 0; i < c->list->orders; i++)
-		if (c->watch[i] && c->watch[i]->due_ns && (first == CANARY_ORDERS || c->watch[i]->due_ns < c->watch[first]->due_ns))
+		if (next_of(c->watch[i]) < least) {
 			first = i;
+			least = next_of(c->watch[i]);
+		}
 	return first;
+}
+
+/* The lock is held, and dropped meanwhile. */
+static void act_one(struct archive *a, size_t i, int64_t now_ns)
+{
+	struct canaries *c = a->canaries;
+	const struct canary_watch *w = c->watch[i];
+	if (w->level_ns && w->level_ns <= now_ns)
+		canary_level(a, c->list->order[i].dir_id);
+	else
+		plant_one(a, i);
+}
+
+/* At the end nothing is left that tells. The lock is held. */
+static void level_all(struct archive *a)
+{
+	struct canaries *c = a->canaries;
+	for (size_t i = 0; i < c->list->orders; i++)
+		if (c->watch[i] && c->watch[i]->young_count)
+			canary_level(a, c->list->order[i].dir_id);
 }
 
 static void *planter(void *arg)
 {
 	struct archive *a = arg;
 	struct canaries *c = a->canaries;
-	prctl(PR_SET_TIMERSLACK, 1);
 	pthread_mutex_lock(&c->lock);
 	while (!c->stop) {
 		size_t i = first_due(c);
@@ -357,14 +391,15 @@ static void *planter(void *arg)
 			pthread_cond_wait(&c->wake, &c->lock);
 			continue;
 		}
-		int64_t due = c->watch[i]->due_ns;
-		if (due > monotonic_ns()) {
+		int64_t due = next_of(c->watch[i]), now_ns = monotonic_ns();
+		if (due > now_ns) {
 			struct timespec until = {.tv_sec = due / SECOND, .tv_nsec = due % SECOND};
 			pthread_cond_timedwait(&c->wake, &c->lock, &until);
 			continue;
 		}
-		plant_one(a, i);
+		act_one(a, i, now_ns);
 	}
+	level_all(a);
 	pthread_mutex_unlock(&c->lock);
 	return NULL;
 }
@@ -395,8 +430,10 @@ void canaries_free(struct archive *a)
 	struct canaries *c = a->canaries;
 	if (!c)
 		return;
-	for (size_t i = 0; i < CANARY_ORDERS; i++)
+	for (size_t i = 0; i < CANARY_ORDERS; i++) {
+		canary_young_free(c->watch[i]);
 		free(c->watch[i]);
+	}
 	open_table_free(c->ids);
 	free(c->list);
 	pthread_mutex_destroy(&c->lock);

@@ -15,6 +15,9 @@ struct canary_watch {
 	double gaps, mean, square; /* how many; of the times between two of them, ns */
 	int64_t due_ns;		/* the next decoy; 0: none is due */
 	errint_t unable;	/* why the last decoy that was due was not made */
+	char **young;		/* names of files, decoys among them, whose times still tell how they were made */
+	size_t young_count, young_cap;
+	int64_t level_ns;	/* when they are to be levelled; 0: there are none */
 };
 
 /* When an alarm told of a reader last, CLOCK_MONOTONIC. */
@@ -38,7 +41,6 @@ struct canaries {
 	struct canary_watch *watch[CANARY_ORDERS]; /* by place in the list; NULL: nothing seen yet */
 	struct decoy_rng rng;
 	struct canary_told told[CANARY_TOLD];
-	int64_t step_ns; /* the planter's own: how long before its neighbour's time a decoy has to be closed */
 };
 
 /* Before the log is replayed. A list that is missing or damaged is made again from the log. */
@@ -61,9 +63,16 @@ void canary_made(struct archive *a, const struct file_header *h);
 /* A file was: a decoy may follow it. No lock is held. */
 void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const char *name, const struct subject *who);
 
-/* canary_plant.c: one now, in this directory. *step_ns, which it learns, is 0 at first. No lock is held. */
+/* canary_plant.c: one now, in this directory. No lock is held. */
 errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, const struct canary_watch *w, struct decoy_rng *rng,
-	const atomic_bool *stop, int64_t *step_ns);
+	const atomic_bool *stop, char ret_name[static DECOY_NAME_MAX + 1]);
+
+/* canary_level.c: the last change of a file, seen against its birth, tells how it was made, to the microsecond. So all files that come into a directory with an order, and the decoys
+ * there, get another some seconds later: one that tells nothing. */
+void canary_young(struct canary_watch *w, const char *name, int64_t now_ns); /* the lock is held */
+void canary_young_free(struct canary_watch *w);
+/* Levels those that are there, in an order that says nothing; what is still being written waits for the next time. The lock is held, and dropped meanwhile. */
+void canary_level(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES]);
 /* How many decoys the directory has that have not expired. The lock is held. */
 uint32_t canary_living(const struct canaries *c, const uint8_t dir_id[static DIR_ID_BYTES], int64_t now);
 /* An order in place of what there was for the directory; per 0: none any more. -ENOSPC. The lock is held. */

@@ -11,12 +11,10 @@
 #define CHUNK_BYTES (128 * 1024)
 #define LAG_LEAST   2 /* seconds that a file's time is older than its last change: then a program has set it */
 #define NAME_TRIES  4
-#define TAKES_MOST  5000000000 /* ns, from making to closing: what took longer was changed later */
+#define TAKES_MOST  5000000000 /* ns, from making to the last write: what took longer was changed later */
 #define SECOND	    INT64_C(1000000000)
 #define TICK	    1000000 /* ns: the kernel's are whole numbers of these */
-#define SPIN	    400000 /* ns before the moment in which it is not slept */
-#define STEP_LEARNS 100000
-#define STEP_MOST   20000000
+#define JITTER	    1000    /* of the twentieth part of a gap */
 #define SMOOTH	    0.4	       /* how much of the spread of sizes is by chance, and how much by the neighbour's */
 
 /* A file that came in lately. */
@@ -26,23 +24,33 @@ struct neighbour {
 	int64_t at;
 	uint8_t *head;
 	size_t head_len;
-	int64_t wrote_ns, closed_ns; /* how long after it was made it was last written, and from then until it was closed */
+	int64_t wrote_ns; /* how long after it was made it was last written; where a program has set that time: before */
 	double mean, square;	     /* of the logarithms of the sizes of all that were seen */
 };
 
-static int64_t since(const struct statx_timestamp *a, const struct statx_timestamp *b)
+static int64_t time_ns(int64_t seconds, int64_t ns)
 {
-	int64_t ns = (a->tv_sec - b->tv_sec) * SECOND + (int64_t)a->tv_nsec - (int64_t)b->tv_nsec;
-	return ns > 0 && ns < TAKES_MOST ? ns : 0;
+	return seconds * SECOND + ns;
+}
+
+static int64_t born_ns(int fd)
+{
+	struct statx x;
+	struct timespec t;
+	if (!statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &x) && (x.stx_mask & STATX_BTIME))
+		return time_ns(x.stx_btime.tv_sec, x.stx_btime.tv_nsec);
+	clock_gettime(CLOCK_REALTIME, &t);
+	return time_ns(t.tv_sec, t.tv_nsec);
 }
 
 static void read_times(int fd, struct neighbour *n)
 {
-	struct statx x;
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME | STATX_MTIME | STATX_CTIME, &x) || !(x.stx_mask & STATX_BTIME))
+	struct stat st;
+	if (fstat(fd, &st))
 		return;
-	n->wrote_ns = since(&x.stx_mtime, &x.stx_btime);
-	n->closed_ns = since(&x.stx_ctime, &x.stx_mtime);
+	n->wrote_ns = time_ns(st.st_mtim.tv_sec, st.st_mtim.tv_nsec) - born_ns(fd);
+	if (n->wrote_ns > TAKES_MOST || (n->wrote_ns < 0 && n->wrote_ns > -LAG_LEAST * SECOND))
+		n->wrote_ns = 0;
 }
 
 static errint_t read_head(struct archive *a, struct neighbour *n)
@@ -103,62 +111,19 @@ static errint_t write_all(struct archive *a, struct handle *h, const uint8_t *p,
 	return 0;
 }
 
-static int64_t realtime_ns(void)
+/* As long after its own birth as the neighbour's after that one's, and a little more or less, lest two are the same; but where the kernel's clock gives whole ticks, the same. Where a
+ * program has set the neighbour's time, as much older, and no whole seconds unless that has them. */
+static struct timespec time_like(const struct neighbour *n, int64_t born, struct decoy_rng *rng)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec * SECOND + t.tv_nsec;
-}
-
-/* Its time is as long after it was made as the neighbour's, or, where a program has set that, as much older than its last change. */
-static struct timespec time_like(const struct neighbour *n, int64_t born_ns)
-{
-	int64_t lag = n->st.st_ctim.tv_sec - n->st.st_mtim.tv_sec, at = born_ns + n->wrote_ns;
-	if (lag < LAG_LEAST)
-		return (struct timespec){.tv_sec = at / SECOND, .tv_nsec = at % SECOND};
-	return (struct timespec){.tv_sec = born_ns / SECOND - lag, .tv_nsec = n->st.st_mtim.tv_nsec ? (long)(n->st.st_mtim.tv_nsec ^ 0x15a5a) % SECOND : 0};
+	bool set = n->wrote_ns < 0, whole = n->wrote_ns % TICK == 0 || (set && !n->st.st_mtim.tv_nsec);
+	int64_t more = whole ? 0 : (int64_t)decoy_below(rng, 2 * JITTER + 1) - JITTER, at = born + n->wrote_ns + (set ? more : n->wrote_ns / (20 * JITTER) * more);
+	return (struct timespec){.tv_sec = at / SECOND, .tv_nsec = set && !n->st.st_mtim.tv_nsec ? 0 : at % SECOND};
 }
 
 static errint_t set_time(struct archive *a, struct inode *i, struct handle *h, const struct caller *c, struct timespec at)
 {
 	struct stat in = {.st_mtim = at}, out;
 	return fs_setattr(a, i, h, &in, FS_SET_MTIME, c, &out);
-}
-
-/* The last change of the file, which is closed and has that time already, as long after its birth as the neighbour's; `step`: what a change takes. Where the neighbour's times have
- * more than the kernel's ticks, somebody had asked for them between, and it is asked here. */
-static void change_like(int fd, const struct neighbour *n, int64_t born_ns, struct timespec at, int64_t step_ns)
-{
-	struct stat st;
-	int64_t until = born_ns + n->wrote_ns + n->closed_ns - step_ns, sleep_until = until - SPIN;
-	struct timespec t = {.tv_sec = sleep_until / SECOND, .tv_nsec = sleep_until % SECOND}, times[2] = {{.tv_nsec = UTIME_OMIT}, at};
-	if (n->closed_ns % TICK)
-		fstat(fd, &st);
-	if (sleep_until > realtime_ns())
-		clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &t, NULL);
-	while (realtime_ns() < until)
-		;
-	futimens(fd, times);
-}
-
-/* The next one sets out earlier, or later, if this one came late, or early; by little, since what keeps one up is chance. */
-static void learn_step(int fd, const struct neighbour *n, int64_t born_ns, int64_t *step_ns)
-{
-	struct statx x;
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_CTIME, &x))
-		return;
-	int64_t late = x.stx_ctime.tv_sec * SECOND + (int64_t)x.stx_ctime.tv_nsec - born_ns - n->wrote_ns - n->closed_ns;
-	late /= 8;
-	*step_ns += late > STEP_LEARNS ? STEP_LEARNS : late < -STEP_LEARNS ? -STEP_LEARNS : late;
-	*step_ns = *step_ns < 0 ? 0 : *step_ns > STEP_MOST ? STEP_MOST : *step_ns;
-}
-
-static int64_t born_ns(const struct handle *h)
-{
-	struct statx x;
-	if (statx(h->of->fd, "", AT_EMPTY_PATH, STATX_BTIME, &x) || !(x.stx_mask & STATX_BTIME))
-		return realtime_ns();
-	return x.stx_btime.tv_sec * SECOND + (int64_t)x.stx_btime.tv_nsec;
 }
 
 /* Spread as those of the neighbours are, and none of theirs. */
@@ -178,7 +143,7 @@ static void tell_kernel(struct archive *a, struct inode *dir, const char *name)
 }
 
 static errint_t make(struct archive *a, struct inode *dir, const char *name, const struct neighbour *n, const struct canary_watch *w, const uint8_t *picture, size_t len,
-	int64_t *step_ns)
+	struct decoy_rng *rng)
 {
 	struct subject who = w->who;
 	struct caller c = {.uid = n->st.st_uid, .gid = n->st.st_gid, .subject = &who, .decoy = true};
@@ -189,17 +154,9 @@ static errint_t make(struct archive *a, struct inode *dir, const char *name, con
 	errint_t r = fs_create(a, dir, name, n->st.st_mode & 07777, O_WRONLY | O_CREAT | O_EXCL, &c, &e, &h);
 	if (r)
 		return r;
-	int64_t born = born_ns(h);
-	struct timespec at = time_like(n, born);
 	if (!(r = write_all(a, h, picture, len)))
-		r = set_time(a, e.inode, h, &c, at);
-	int fd = dup(h->of->fd);
+		r = set_time(a, e.inode, h, &c, time_like(n, born_ns(h->of->fd), rng));
 	fs_release(a, h);
-	if (fd >= 0) {
-		change_like(fd, n, born, at, *step_ns);
-		learn_step(fd, n, born, step_ns);
-		close(fd);
-	}
 	fs_forget(a, e.inode, 1);
 	if (r)
 		fs_unlink(a, dir, name, &c);
@@ -208,20 +165,19 @@ static errint_t make(struct archive *a, struct inode *dir, const char *name, con
 }
 
 static errint_t make_named(struct archive *a, struct inode *dir, const struct canary_order *o, const struct canary_watch *w, struct decoy_rng *rng, const struct neighbour *n,
-	const uint8_t *picture, size_t len, int64_t *step_ns)
+	const uint8_t *picture, size_t len, char name[static DECOY_NAME_MAX + 1])
 {
-	char name[DECOY_NAME_MAX + 1];
 	errint_t r = -EEXIST;
 	for (unsigned i = 0; i < NAME_TRIES && r == -EEXIST; i++) {
 		if (!decoy_name(w->seen, w->count, tclock_wall_ns(a->clock) / SECOND, o->series, rng, name))
 			return -ERANGE;
-		r = make(a, dir, name, n, w, picture, len, step_ns);
+		r = make(a, dir, name, n, w, picture, len, rng);
 	}
 	return r;
 }
 
 errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, const struct canary_watch *w, struct decoy_rng *rng,
-	const atomic_bool *stop, int64_t *step_ns)
+	const atomic_bool *stop, char ret_name[static DECOY_NAME_MAX + 1])
 {
 	struct neighbour n = {.head = malloc(HEAD_BYTES)};
 	struct inode *dir = NULL;
@@ -235,7 +191,7 @@ errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTE
 	if (!r)
 		r = decoy_jpeg(n.head, n.head_len, size_like(&n, rng), tclock_wall_ns(a->clock) / SECOND - n.at, rng, stop, &picture, &len);
 	if (!r)
-		r = make_named(a, dir, o, w, rng, &n, picture, len, step_ns);
+		r = make_named(a, dir, o, w, rng, &n, picture, len, ret_name);
 	if (n.inode)
 		fs_forget(a, n.inode, 1);
 	if (dir)

@@ -5,7 +5,6 @@ judge: with listings, stat, the store and even every content, tries to tell the 
 directories: none may do better than chance."""
 import collections, datetime, heapq, json, math, os, random, struct, subprocess, sys, time
 
-TIMES = {"mtime - ctime", "ctime - birth", "mtime - birth"}  # of what takes microseconds: judged with CANARY_TIMES=1, on a machine at rest
 WARM = 8  # until decoys come: what is older than this file is deleted again, as if it had expired
 LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
@@ -150,7 +149,7 @@ def clues(mnt, directory, by_ino, born):
         files.append(f)
     size = [f["size"] for f in files]
     middle = sorted(size)[len(size) // 2]
-    columns = {"birth": [f["birth"] for f in files], "size": size, "ino": [f["ino"] for f in files]}
+    columns = {"birth": [f["birth"] for f in files], "size": size, "ino": [f["ino"] for f in files], "mtime - birth": [f["mtime - birth"] for f in files]}
     for key, values in list(columns.items()):
         before, after = gaps(values)
         for f, b, a in zip(files, before, after):
@@ -236,7 +235,7 @@ def judge(mnt, store, decoys, most_auc):
             sums[k].add(values, decoy)
         tables.append((d, {k: standard(v) for k, v in columns.items()}, decoy))
     keys = sorted(set.intersection(*(set(t[1]) for t in tables)))
-    keys = [k for k in keys if not k.startswith("content") and (k not in TIMES or os.environ.get("CANARY_TIMES"))]
+    keys = [k for k in keys if not k.startswith("content")]
     half = len(tables) // 2
     rows = [([t[1][k][i] for k in keys], d) for t in tables[:half] for i, d in enumerate(t[2])]
     w, bias = learn(rows, keys)
@@ -250,7 +249,7 @@ def judge(mnt, store, decoys, most_auc):
         off = abs(s.auc() - 0.5) if s.pairs else 0
         told = abs(s.z()) > 4 and off > most_auc
         print(f"  {'FOUND ' if told else ''}{k}: a decoy ranks above an image in {100 * s.auc():.1f} %, {s.z():+.1f} standard deviations from chance")
-        bad += [k] if told and not k.startswith("content") and (k not in TIMES or os.environ.get("CANARY_TIMES")) else []
+        bad += [k] if told and not k.startswith("content") else []
     assert not bad, f"decoys are told by {bad}"
 
 

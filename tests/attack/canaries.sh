@@ -1,5 +1,5 @@
 #!/bin/bash
-# A thief with listings, stat, the store and the policy, but no key, who looks for the decoys among what cameras write: no better than chance, by any clue (but how many microseconds writing took, which is told), nor by what is learnt of all of them.
+# A thief with listings, stat, the store and the policy, but no key, who looks for the decoys among what cameras write: no better than chance, by any clue but the content itself, nor by what is learnt of all of them.
 # timeout: 900
 # attack items: 60
 . "$(dirname "$0")/../mount/lib.sh"
