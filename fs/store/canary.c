@@ -107,6 +107,8 @@ errint_t canaries_open(struct archive *a)
 	pthread_condattr_destroy(&attr);
 	crypt_random(&c->rng.state, sizeof c->rng.state);
 	errint_t r = open_table_new(&c->ids);
+	if (!r)
+		r = open_table_new(&c->places);
 	if (r || !(c->list = calloc(1, sizeof *c->list)))
 		return -ENOMEM;
 	r = io_read_file(a->lapse_fd, NAME, CANARY_FILE_BYTES, &bytes, &len);
@@ -173,9 +175,11 @@ static void replay_order(struct canaries *c, const struct audit_record *r)
 void canary_replay(struct archive *a, const struct audit_record *r)
 {
 	struct canaries *c = a->canaries;
-	if ((r->kind == RECORD_CREATE || r->kind == RECORD_PRUNE) && (r->flags & RECORD_FLAG_DECOY))
+	if ((r->kind == RECORD_CREATE || r->kind == RECORD_PRUNE) && (r->flags & RECORD_FLAG_DECOY)) {
 		add_entry(c, r->file_id, r->dir_id, r->expires_at, r->trusted_ns / SECOND);
-	else if (r->kind == RECORD_CANARY)
+		if (r->kind == RECORD_CREATE)
+			open_table_add(c->places, r->place);
+	} else if (r->kind == RECORD_CANARY)
 		replay_order(c, r);
 }
 
@@ -185,6 +189,11 @@ bool canary_is(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES])
 {
 	struct canaries *c = a->canaries;
 	return c && atomic_load_explicit(&c->any, memory_order_relaxed) && open_table_has(c->ids, file_id);
+}
+
+bool canary_begun(struct archive *a, const uint8_t place[static HOME_BYTES])
+{
+	return a->canaries && open_table_has(a->canaries->places, place);
 }
 
 static int64_t monotonic_ns(void)
@@ -435,6 +444,7 @@ void canaries_free(struct archive *a)
 		free(c->watch[i]);
 	}
 	open_table_free(c->ids);
+	open_table_free(c->places);
 	free(c->list);
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->wake);

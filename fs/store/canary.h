@@ -32,7 +32,7 @@ struct canaries {
 	pthread_mutex_t lock; /* leaf; all but the atomics */
 	pthread_cond_t wake;
 	struct canary_list *list;
-	struct open_table *ids;
+	struct open_table *ids, *places; /* of files; of those whose creation was replayed, where they lay */
 	_Atomic bool any, watching; /* there are entries, orders */
 	bool complete;		    /* the list, as it was read, has what the log says up to its sequence */
 	atomic_bool stop; /* set under the lock */
@@ -55,6 +55,8 @@ errint_t canaries_start(struct archive *a);
 void canaries_stop(struct archive *a);
 void canaries_free(struct archive *a);
 
+/* A decoy was created there before this session: one that is still empty was only begun when the daemon died, and nobody's. */
+bool canary_begun(struct archive *a, const uint8_t place[static HOME_BYTES]);
 bool canary_is(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]);
 /* Of the record of an open that is an alarm: another record, and, once a second and uid, an alert. */
 void canary_opened(struct archive *a, const struct audit_record *open, const struct subject *who);

@@ -1,5 +1,6 @@
 /* recover.c - a file that was being written when the last session ended, or shortly before: what lies beyond the last block that authenticates is cut
  * off. A block before it that does not is left as it is, and reading it fails: what comes after it may have been synced long ago. */
+#include "store/canary.h"
 #include "store/fileio.h"
 #include "store/fresh.h"
 #include "store/retain.h"
@@ -262,7 +263,7 @@ bool name_never_made(struct archive *a, struct dir_use *u, const char *backing, 
 	    st.st_mtim.tv_sec < a->log_end_wall_ns / 1000000000 - 1)
 		return false;
 	home_compute(place, a->keys, u->dir->dir->record.dir_id, name, len);
-	if (a->unclean && open_table_has(a->unclean, place))
+	if (a->unclean && open_table_has(a->unclean, place) && !canary_begun(a, place))
 		return false;
 	struct inode *i = inode_find(a, st.st_ino);
 	if (!i)

@@ -594,3 +594,27 @@ Test(fs, a_directory_takes_the_place_of_an_empty_one_only)
 	expect_content("empty/f", "inside", 6);
 	expect_content("full/f", "full", 4);
 }
+
+static void begin_decoys(void)
+{
+	struct caller c = caller;
+	struct fs_entry e;
+	struct handle *h;
+	c.decoy = true;
+	cr_assert_eq(fs_create(a, fs_root(a), "begun.jpg", 0644, O_WRONLY, &c, &e, &h), 0);
+	cr_assert_eq(fs_create(a, fs_root(a), "written.jpg", 0644, O_WRONLY, &c, &e, &h), 0);
+	cr_assert_eq(fs_write(a, h, (const uint8_t *)"decoy", 5, 0, false), 5);
+	fs_release(a, h);
+	cr_assert_eq(fs_create(a, fs_root(a), "image.jpg", 0644, O_WRONLY, &caller, &e, &h), 0);
+}
+
+Test(fs, a_decoy_that_was_only_begun_when_the_daemon_died_is_gone)
+{
+	struct fs_entry e;
+	in_killed_process(begin_decoys);
+	cr_expect_eq(find_path("begun.jpg", &e), -ENOENT);
+	cr_assert_eq(find_path("written.jpg", &e), 0);
+	cr_expect_eq(e.attr.st_size, 5);
+	fs_forget(a, e.inode, 1);
+	expect_content("image.jpg", "", 0);
+}
