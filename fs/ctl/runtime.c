@@ -14,6 +14,8 @@
 #include <sys/un.h>
 
 #define ROOT_BASE "/run/lapse"
+#define BACKLOG   64
+#define CONNECT_SECONDS 30
 #define INFO_MAX  32768u
 
 static errint_t own_base(char out[static CTL_PATH_MAX])
@@ -65,11 +67,13 @@ static void socket_address(int dir_fd, struct sockaddr_un *sa)
 	snprintf(sa->sun_path, sizeof sa->sun_path, "/proc/self/fd/%d/ctl", dir_fd);
 }
 
-static errint_t connect_at(int dir_fd, int *ret)
+/* `patience`: seconds until one who is asked by many at once has taken this one. */
+static errint_t connect_at(int dir_fd, int patience, int *ret)
 {
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (patience ? 0 : SOCK_NONBLOCK), 0);
+	const struct timeval limit = {.tv_sec = patience};
 	struct sockaddr_un sa;
-	if (fd < 0)
+	if (fd < 0 || (patience && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit)))
 		return -errno;
 	socket_address(dir_fd, &sa);
 	if (connect(fd, (struct sockaddr *)&sa, sizeof sa))
@@ -82,7 +86,7 @@ static errint_t connect_at(int dir_fd, int *ret)
 static bool is_live(int dir_fd)
 {
 	cleanup_fd int fd = -1;
-	errint_t r = connect_at(dir_fd, &fd);
+	errint_t r = connect_at(dir_fd, 0, &fd);
 	return r != -ECONNREFUSED && r != -ENOENT;
 }
 
@@ -101,7 +105,7 @@ static errint_t listen_at(int dir_fd, int *ret)
 		return -errno;
 	socket_address(dir_fd, &sa);
 	mode_t umask_before = umask(geteuid() == 0 ? 0111 : 0177); /* who may do what is the verbs' to say */
-	int failed = bind(fd, (struct sockaddr *)&sa, sizeof sa) || listen(fd, 16);
+	int failed = bind(fd, (struct sockaddr *)&sa, sizeof sa) || listen(fd, BACKLOG);
 	errint_t r = failed ? -errno : 0;
 	umask(umask_before);
 	if (!r)
@@ -343,9 +347,7 @@ errint_t ctl_connect(const struct ctl_daemon *d, int *ret_fd)
 {
 	cleanup_fd int dir = open(d->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	cleanup_fd int fd = -1;
-	errint_t r = dir < 0 ? -errno : connect_at(dir, &fd);
-	if (!r && fcntl(fd, F_SETFL, 0))
-		r = -errno;
+	errint_t r = dir < 0 ? -errno : connect_at(dir, CONNECT_SECONDS, &fd);
 	if (!r)
 		*ret_fd = steal_fd(&fd);
 	return r;

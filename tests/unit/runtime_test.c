@@ -2,9 +2,14 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 /* Everything here happens as an ordinary user with a runtime directory of its own. */
 static char base[64];
@@ -73,6 +78,62 @@ Test(runtime, names_are_unique_among_the_living)
 	ctl_place_release(&a);
 	ctl_place_release(&b);
 	ctl_place_release(&c);
+}
+
+struct asking {
+	struct ctl_daemon found;
+	_Atomic pid_t tid;
+	_Atomic bool done;
+	errint_t result;
+};
+
+static void *ask(void *ctx)
+{
+	struct asking *q = ctx;
+	int fd = -1;
+	atomic_store(&q->tid, gettid());
+	q->result = ctl_connect(&q->found, &fd);
+	atomic_store(&q->done, true);
+	return NULL;
+}
+
+static bool sleeps(pid_t tid)
+{
+	char path[64], state = 0;
+	snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)tid);
+	FILE *f = fopen(path, "re");
+	bool read = f && fscanf(f, "%*d %*s %c", &state) == 1;
+	if (f)
+		fclose(f);
+	return read && state == 'S';
+}
+
+/* Everybody who looks for a daemon knocks at all of them. */
+Test(runtime, a_daemon_that_many_ask_at_once_is_waited_for)
+{
+	struct ctl_place p;
+	struct asking q = {.done = false};
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	pthread_t thread;
+	cr_assert_eq(ctl_place_claim("/srv/plates", &p, NULL), 0);
+	announce(&p, "/srv/plates", "/srv/plates");
+	cr_assert_eq(ctl_find("/srv/plates", &q.found, NULL, NULL), 0);
+	cr_assert_lt(snprintf(sa.sun_path, sizeof sa.sun_path, "%s/ctl", p.dir), (int)sizeof sa.sun_path);
+	int n = 0, fd;
+	do
+		cr_assert_geq(fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), 0);
+	while (!connect(fd, (struct sockaddr *)&sa, sizeof sa) && ++n < 1000);
+	cr_assert_eq(errno, EAGAIN);
+	cr_assert_eq(pthread_create(&thread, NULL, ask, &q), 0);
+	while (!atomic_load(&q.done) && !(atomic_load(&q.tid) && sleeps(atomic_load(&q.tid))))
+		sched_yield();
+	cr_assert_not(atomic_load(&q.done));
+	for (; n >= 0; n--)
+		while (accept(p.listen_fd, NULL, NULL) < 0)
+			sched_yield();
+	pthread_join(thread, NULL);
+	cr_assert_eq(q.result, 0);
+	ctl_place_release(&p);
 }
 
 Test(runtime, what_the_dead_left_is_taken_over_and_cleaned)
