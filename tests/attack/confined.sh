@@ -110,6 +110,18 @@ cmp "$TEST_TMP/image.jpg" "$MNT/a.jpg" || die "it does not serve any more"
 umount_archive
 [ ! -e "$runtime" ] || die "its runtime directory is still there"
 
+for t in $(transports); do
+	[ "$t" = io_uring ] || continue
+	note "a ring of its own does not give it what its calls do not"
+	mount_by io_uring
+	wait_until 10 grep -q '^Seccomp_filters:.2$' "/proc/$DAEMON/status"
+	tried "$DAEMON" <<<"register more with it|register 427 0 0 0 0 0|$EPERM"
+	expect_log 'io_uring|serving .* ended'
+	[ "$(python3 "$SRC/tests/attack/ring.py" "$DAEMON")" = no ] || die "a socket of the internet, by a ring"
+	# What was refused ends the ring's service.
+	kill_daemon
+done
+
 note "an ordinary user's"
 as t1 true
 home=$TEST_TMP/home device_mode=$(stat -c %a /dev/fuse)
