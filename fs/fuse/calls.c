@@ -57,7 +57,7 @@ static const int always[] = {
 };
 
 /* Until the kernel has taken the reply to INIT. */
-static const int at_first[] = {SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_register), SCMP_SYS(landlock_create_ruleset), SCMP_SYS(seccomp)};
+static const int at_first[] = {SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_register), SCMP_SYS(landlock_create_ruleset), SCMP_SYS(landlock_restrict_self), SCMP_SYS(seccomp)};
 
 static errint_t allow_some(scmp_filter_ctx f)
 {

@@ -1,15 +1,14 @@
 /* sandbox.c - what the daemon keeps once it has been told its key: the archive, its state, /proc and the device. KERNEL.md 24. */
 #include "fuse/internal.h"
 #include "fuse/sandbox.h"
+#include "fuse/sandbox_internal.h"
 
 #include "base/io.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -292,7 +291,6 @@ static errint_t see_only(const struct session_confinement *c)
 #define FOR_PROGRAMS (CAPS(CAP_SYS_PTRACE) | CAPS(CAP_CHECKPOINT_RESTORE))
 #define CAPS(cap)    (UINT64_C(1) << (cap))
 
-/* Of this thread. Also from a signal handler. */
 static errint_t capabilities_set(uint64_t set)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -325,65 +323,9 @@ static errint_t rights_reduce(void)
 	return error ? error : prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-/* ---- … and later less, in threads that there are already ---------------------------------------- */
-
-#define DROP_SIGNAL  (SIGRTMIN + 6)
-#define DROP_SECONDS 10
-
-static void on_drop(int signal_no)
+errint_t capabilities_keep_files(void)
 {
-	int saved = errno;
-
-	capabilities_set(FOR_FILES);
-	errno = saved;
-}
-
-static bool has_programs(const char *tid)
-{
-	char path[80], text[4096], *line;
-	cleanup_fd int fd = -1;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%s/status", tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	line = strstr(text, "\nCapPrm:");
-	return line && (strtoull(line + 8, NULL, 16) & FOR_PROGRAMS);
-}
-
-/* Tells every thread that still has them; how many those are, or -errno. */
-static int drop_round(void)
-{
-	DIR *tasks = opendir("/proc/self/task");
-	int have = 0;
-
-	if (!tasks)
-		return -errno;
-	for (struct dirent *e; (e = readdir(tasks));) {
-		if (e->d_name[0] == '.' || !has_programs(e->d_name))
-			continue;
-		have++;
-		syscall(SYS_tgkill, getpid(), (pid_t)strtol(e->d_name, NULL, 10), DROP_SIGNAL);
-	}
-	closedir(tasks);
-	return have;
-}
-
-errint_t session_forget_programs(struct fault *f)
-{
-	struct sigaction act = {.sa_handler = on_drop, .sa_flags = SA_RESTART};
-	const struct timespec pause = {.tv_nsec = 1000000};
-	int have = 1;
-
-	if (geteuid() != 0)
-		return 0;
-	sigaction(DROP_SIGNAL, &act, NULL);
-	on_drop(DROP_SIGNAL);
-	for (int i = 0; i < DROP_SECONDS * 1000 && (have = drop_round()) > 0; i++)
-		nanosleep(&pause, NULL);
-	signal(DROP_SIGNAL, SIG_IGN);
-	return have ? fault_set(f, have < 0 ? have : -ETIME, "cannot drop capabilities in all of the daemon's threads") : 0;
+	return capabilities_set(FOR_FILES);
 }
 
 errint_t session_confine(const struct session_confinement *c, struct fault *f)

@@ -83,6 +83,14 @@ its own runtime directory|open 257 -100 '$runtime/info' 0|ok
 … and nothing beside it|open 257 -100 '/run/lapse/.lock' 0|$ENOENT
 a device|mknod 259 -100 '$ARC/dev' 0x21b6 0x101|$EPERM
 E
+setpriv --bounding-set -all sleep 300 & # root's as well, with no rights beyond the daemon's
+other=$!
+at_end kill $other
+wait_until 10 grep -q '^CapPrm:.0000000000000000$' "/proc/$other/status"
+tried "$DAEMON" <<E
+the memory of a process of the same user|open 257 -100 '/proc/$other/mem' 0|$EACCES
+what it sees|open 257 -100 '/proc/$other/root/etc/shadow' 0|$EACCES
+E
 
 note "its helper gives nobody a second process to tell what to run"
 alerts=2 # HELPER_ALERTS, fs/base/helper.h
@@ -137,7 +145,12 @@ user ls "$home/mnt" >/dev/null
 wait_until 10 grep -q '^Seccomp_filters:.2$' "/proc/$theirs/status"
 grep -q '^CapPrm:.0000000000000000$' "/proc/$theirs/status" && grep -q '^NoNewPrivs:.1$' "/proc/$theirs/status" || die "it has rights"
 everybody | tried "$theirs"
+user sleep 300 &
+at_end kill $!
+wait_until 10 pgrep -u lapse-t1 -x sleep >/dev/null
+other=$(pgrep -u lapse-t1 -x sleep)
 tried "$theirs" <<E
+the memory of another of the user's processes|open 257 -100 '/proc/$other/mem' 2|$EACCES
 read what is root's|open 257 -100 '/etc/shadow' 0|$EACCES
 read what everybody may|open 257 -100 '/etc/passwd' 0|ok
 E
