@@ -268,7 +268,9 @@ static errint_t place_other(struct import *im, struct staged *s, enum import_out
 	unsigned what = owner_bits(a) | FS_SET_ATIME | FS_SET_MTIME | (S_ISLNK(s->st.st_mode) ? 0 : FS_SET_MODE);
 	errint_t r = S_ISLNK(s->st.st_mode) ? fs_symlink(a, s->dir, s->name, s->to, &c, &e)
 					    : fs_mknod(a, s->dir, s->name, s->st.st_mode & ~(mode_t)07077, 0, &c, &e);
-	if (r == -EEXIST && (r = other_there(im, s, ret)))
+	if (r == -EEXIST)
+		r = other_there(im, s, ret);
+	if (r)
 		return r;
 	struct inode *i = NULL;
 	if (*ret == IMPORT_PRESENT) { /* a crash may have come before its attributes */

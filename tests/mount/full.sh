@@ -26,6 +26,18 @@ mount_archive
 cmp "$TEST_TMP/image" "$MNT/first.jpg" || die "after a remount"
 cmp "$TEST_TMP/image" "$MNT/again.jpg" || die "after a remount"
 
+note "not one more inode: what an import cannot make is told, and it is served on"
+mkdir "$TEST_TMP/from"
+mkfifo "$TEST_TMP/from/fifo"
+ln -s target "$TEST_TMP/from/link"
+mount -o "remount,nr_inodes=$(($(df --output=iused "$TEST_TMP/small" | tail -n 1) + 1))" "$TEST_TMP/small"
+timeout 60 "$LAPSE" import "$MNT" --from "$TEST_TMP/from" --basis now >"$TEST_TMP/said" 2>&1 && die "it was imported"
+grep -q 'left: link: no space is left' "$TEST_TMP/said" || { cat "$TEST_TMP/said"; die "not told"; }
+cmp "$TEST_TMP/image" "$MNT/first.jpg" || die "while no inode is left"
+mount -o remount,nr_inodes=100000 "$TEST_TMP/small"
+check "with inodes again" "$LAPSE" import "$MNT" --from "$TEST_TMP/from" --basis now >"$TEST_TMP/said" 2>&1
+[ -p "$MNT/fifo" ] && [ "$(readlink "$MNT/link")" = target ] || die "what was imported"
+
 note "not a byte is left: reads and new files are refused, what an administrator does is done and on the record, from the reserve"
 expect_log 'the log uses its reserve|could not be written|cannot be written|audit'
 { cat "$TEST_TMP/open.ini"; printf '\n[audit]\nreserve = 1M\n'; } >"$TEST_TMP/reserve.ini"
