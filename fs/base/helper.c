@@ -1,3 +1,4 @@
+#include "base/fds.h"
 #include "base/helper_acts.h"
 
 #include <assert.h>
@@ -12,11 +13,6 @@
 /* A request: the act, then its arguments; with it the end of a socket for the answer, then descriptors. An answer: the error, then bytes; a descriptor. */
 struct head {
 	int32_t what;
-};
-
-union control {
-	struct cmsghdr align;
-	char bytes[CMSG_SPACE(sizeof(int) * (HELPER_FDS_MAX + 1))];
 };
 
 static helper_function *acts[HELPER_ACTS] = {[HELPER_ACCOUNT] = helper_act_account};
@@ -38,61 +34,39 @@ bool helper_started(void)
 
 static errint_t message_send(int socket, int32_t what, const void *bytes, size_t len, const int *fds, size_t count)
 {
-	union control control = {.bytes = {0}};
 	struct head head = {what};
-	struct iovec iov[2] = {{&head, sizeof head}, {(void *)bytes, len}};
-	struct msghdr m = {.msg_iov = iov, .msg_iovlen = len ? 2 : 1};
-	ssize_t n;
-	if (count) {
-		m.msg_control = control.bytes;
-		m.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * count);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
-	}
-	do
-		n = sendmsg(socket, &m, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
+	const struct iovec iov[2] = {{&head, sizeof head}, {(void *)bytes, len}};
+	ssize_t n = fds_send(socket, iov, len ? 2 : 1, fds, count, 0);
+	return n < 0 ? (errint_t)n : 0;
 }
 
-static void fds_take(struct msghdr *m, int *fds, size_t room)
+struct keeping {
+	int *fd;
+	size_t kept, room;
+};
+
+static void keep_fd(void *ctx, int fd)
 {
-	size_t kept = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-			if (kept < room)
-				fds[kept++] = fd;
-			else
-				close(fd);
-		}
-	}
+	struct keeping *k = ctx;
+	if (k->kept < k->room)
+		k->fd[k->kept++] = fd;
+	else
+		close(fd);
 }
 
 /* bytes[max + 1]: the message with a NUL behind it. The rest of fds[room] is -1. Its length, -EPIPE at the end. */
 static ssize_t message_receive(int socket, int32_t *what, uint8_t *bytes, size_t max, int *fds, size_t room)
 {
-	union control control;
 	struct head head;
 	struct iovec iov[2] = {{&head, sizeof head}, {bytes, max}};
-	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-	ssize_t n;
+	struct keeping keeping = {.fd = fds, .room = room};
+	struct fds_taken taken = {.room = HELPER_FDS_MAX + 1, .keep = keep_fd, .ctx = &keeping};
 	for (size_t i = 0; i < room; i++)
 		fds[i] = -1;
-	do
-		n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	ssize_t n = fds_receive(socket, iov, 2, 0, &taken);
 	if (n <= 0)
-		return n < 0 ? -errno : -EPIPE;
-	fds_take(&m, fds, room);
-	if ((size_t)n < sizeof head || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+		return n < 0 ? n : -EPIPE;
+	if ((size_t)n < sizeof head || (taken.flags & (MSG_TRUNC | MSG_CTRUNC))) {
 		for (size_t i = 0; i < room; i++)
 			cleanup_closep(&fds[i]);
 		return -EBADMSG;

@@ -1,5 +1,6 @@
 #include "ctl/server.h"
 
+#include "base/fds.h"
 #include "base/log.h"
 #include "base/secret.h"
 
@@ -293,44 +294,22 @@ static errint_t client_advance(struct ctl_server *s, struct client *c)
 }
 
 /* Keeps one descriptor, the last. However many the kernel has installed, the others are closed. */
-static void keep_fd(struct client *c, struct msghdr *m)
+static void keep_fd(void *ctx, int fd)
 {
-	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
-		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			cleanup_closep(&c->dir_fd);
-			memcpy(&c->dir_fd, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
-		}
-	}
-}
-
-/* As recv. *ret_cut: more descriptors came than a request can have. */
-static ssize_t receive(struct client *c, bool *ret_cut)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {c->in + c->in_len, CTL_LINE_MAX - c->in_len};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-	ssize_t n = recvmsg(c->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	*ret_cut = n >= 0 && (m.msg_flags & MSG_CTRUNC);
-	if (n >= 0)
-		keep_fd(c, &m);
-	return n;
+	struct client *c = ctx;
+	cleanup_closep(&c->dir_fd);
+	c->dir_fd = fd;
 }
 
 static errint_t client_read(struct ctl_server *s, struct client *c)
 {
-	bool waiting = c->in_len > 0 || c->line, cut;
-	ssize_t n = receive(c, &cut);
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
-	if (n == 0)
-		return -EPIPE;
-	if (cut)
+	bool waiting = c->in_len > 0 || c->line;
+	struct iovec iov = {c->in + c->in_len, CTL_LINE_MAX - c->in_len};
+	struct fds_taken taken = {.room = 1, .keep = keep_fd, .ctx = c};
+	ssize_t n = fds_receive(c->fd, &iov, 1, MSG_DONTWAIT, &taken);
+	if (n <= 0)
+		return n == -EAGAIN ? 0 : -EPIPE;
+	if (taken.flags & MSG_CTRUNC)
 		return refuse(c, -EBADMSG, "More descriptors came than a request can have");
 	c->in_len += (size_t)n;
 	if (!waiting)

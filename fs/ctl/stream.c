@@ -1,5 +1,7 @@
 #include "ctl/stream.h"
 
+#include "base/fds.h"
+
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,29 +32,18 @@ void ctl_stream_free(struct ctl_stream *s)
 }
 
 /* What does not fit is closed: then a line misses its own, and the stream ends. */
-static void keep_fds(struct ctl_stream *s, struct msghdr *m)
+static void keep_fd(void *ctx, int fd)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-			if (s->fd_count < FDS_HELD)
-				s->fd[s->fd_count++] = fd;
-			else
-				close(fd);
-		}
-	}
+	struct ctl_stream *s = ctx;
+	if (s->fd_count < FDS_HELD)
+		s->fd[s->fd_count++] = fd;
+	else
+		close(fd);
 }
 
 static errint_t fill(struct ctl_stream *s)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * CTL_STREAM_FDS)];
-	} control;
+	struct fds_taken taken = {.room = CTL_STREAM_FDS, .keep = keep_fd, .ctx = s};
 	if (s->at) {
 		memmove(s->in, s->in + s->at, s->have - s->at);
 		s->have -= s->at;
@@ -61,17 +52,11 @@ static errint_t fill(struct ctl_stream *s)
 	if (s->have == sizeof s->in)
 		return -EBADMSG;
 	struct iovec iov = {s->in + s->have, sizeof s->in - s->have};
-	struct msghdr m = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-	ssize_t n;
-	do
-		n = recvmsg(s->socket, &m, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	ssize_t n = fds_receive(s->socket, &iov, 1, 0, &taken);
 	if (n < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	keep_fds(s, &m);
+		return n == -EAGAIN ? -ETIMEDOUT : (errint_t)n;
 	s->have += (size_t)n;
-	return n == 0 ? -ENODATA : m.msg_flags & MSG_CTRUNC ? -EBADMSG : 0;
+	return n == 0 ? -ENODATA : taken.flags & MSG_CTRUNC ? -EBADMSG : 0;
 }
 
 static errint_t take_fd(struct ctl_stream *s, const struct ctl_line *l, int *ret)
@@ -113,28 +98,9 @@ bool ctl_stream_idle(const struct ctl_stream *s)
 
 ssize_t ctl_stream_send(int socket, const char *text, size_t len, const int *fds, size_t count)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * CTL_STREAM_FDS)];
-	} control = {.bytes = {0}};
-	struct iovec iov = {(void *)text, len};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	const struct iovec iov = {(void *)text, len};
 	if (count > CTL_STREAM_FDS)
 		return -E2BIG;
-	if (count) {
-		m.msg_control = control.bytes;
-		m.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * count);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
-	}
-	ssize_t n;
-	do
-		n = sendmsg(socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == ECONNRESET ? -EPIPE : -errno;
-	return n;
+	ssize_t n = fds_send(socket, &iov, 1, fds, count, MSG_DONTWAIT);
+	return n == -ECONNRESET ? -EPIPE : n;
 }

@@ -213,15 +213,9 @@ void gate_grant_replay(struct archive *a, const struct audit_record *r)
 	gate_grants_changed(a);
 }
 
-struct carrying {
-	struct archive *archive;
-	int64_t trusted_ns;
-	errint_t error;
-};
-
 static void carry(void *ctx, const struct guard_grant *t)
 {
-	struct carrying *c = ctx;
+	struct gate_carrying *c = ctx;
 	struct audit_record r;
 	gate_fill(c->archive, &r, RECORD_GRANT, NULL, NULL, NULL, NULL, NULL);
 	r.trusted_ns = c->trusted_ns;
@@ -232,7 +226,7 @@ static void carry(void *ctx, const struct guard_grant *t)
 
 errint_t gate_grant_carry(struct archive *a, int64_t trusted_ns)
 {
-	struct carrying c = {.archive = a, .trusted_ns = trusted_ns};
+	struct gate_carrying c = {.archive = a, .trusted_ns = trusted_ns};
 	guard_each_grant(a->gate->guard, trusted_ns / 1000000, carry, &c);
 	return c.error;
 }

@@ -96,15 +96,9 @@ void gate_guard_replay(struct archive *a, const struct audit_record *r)
 	}
 }
 
-struct carrying {
-	struct archive *archive;
-	int64_t trusted_ns;
-	errint_t error;
-};
-
 static void carry_lockout(void *ctx, const struct guard_lockout *l)
 {
-	struct carrying *c = ctx;
+	struct gate_carrying *c = ctx;
 	struct audit_record r;
 	gate_fill(c->archive, &r, RECORD_GUARD, NULL, NULL, NULL, NULL, NULL);
 	r.trusted_ns = c->trusted_ns;
@@ -118,7 +112,7 @@ static void carry_lockout(void *ctx, const struct guard_lockout *l)
 errint_t gate_guard_carry(struct archive *a, int64_t trusted_ns)
 {
 	struct guard *g = a->gate->guard;
-	struct carrying c = {.archive = a, .trusted_ns = trusted_ns};
+	struct gate_carrying c = {.archive = a, .trusted_ns = trusted_ns};
 	struct guard_closure closure;
 	struct audit_record r;
 	if (!g)

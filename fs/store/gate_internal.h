@@ -179,6 +179,13 @@ errint_t gate_guard_carry(struct archive *a, int64_t trusted_ns);
 
 /* refusals.c: a read that was not simply permitted is remembered, counted and told of. */
 void refusal_taken(struct archive *a, const struct audit_record *r, const struct guard_verdict *v, const char *window);
+/* What is in force is recorded again, one after the other. */
+struct gate_carrying {
+	struct archive *archive;
+	int64_t trusted_ns; /* of all of the records */
+	errint_t error;
+};
+
 /* gate_grant.c: break-glass in the log */
 void gate_grant_mark(struct audit_record *r, const struct guard_verdict *v);
 void gate_grants_changed(struct archive *a); /* by whoever else uses none of the guard */
