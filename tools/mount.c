@@ -111,7 +111,7 @@ static void on_serving(void *ctx)
 			strerror(-r));
 	d->served = true;
 	if (!d->request->foreground)
-		log_to_syslog();
+		log_to_syslog(session_show_log);
 	notify_manager("READY=1");
 }
 

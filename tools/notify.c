@@ -1,7 +1,6 @@
 #include "tools/notify.h"
 
 #include "base/log.h"
-#include "fuse/session.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -52,6 +51,7 @@ static struct {
 	pthread_mutex_t lock; /* a leaf */
 	int fd;
 	time_t shown;
+	errint_t (*show)(void);
 } out = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1};
 
 static bool out_connect(void)
@@ -80,7 +80,7 @@ static bool out_renew(void)
 	if (out.shown && now.tv_sec - out.shown < SHOW_SECONDS)
 		return false;
 	out.shown = now.tv_sec;
-	return !session_show_log() && out_connect();
+	return !out.show() && out_connect();
 }
 
 static void syslog_sink(enum log_level level, const char *line)
@@ -98,8 +98,9 @@ static void syslog_sink(enum log_level level, const char *line)
 	pthread_mutex_unlock(&out.lock);
 }
 
-void log_to_syslog(void)
+void log_to_syslog(errint_t (*show)(void))
 {
+	out.show = show;
 	out_connect();
 	log_set_sink(syslog_sink);
 }
