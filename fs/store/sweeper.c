@@ -14,8 +14,10 @@
 #define CATCH_UP_ROWS 16384         /* unlinked before serving; the rest, unreadable anyway, in the background */
 #define DROPS_MAX     256
 #define PAUSE         10 /* seconds, after a batch that mostly failed */
-#define TURN_NS       (SECOND / 500) /* so long files are unlinked before it is asked whether somebody reads, who then has as long */
-#define TURN_MAX_NS   (SECOND / 100)
+#define TURN_NS       (SECOND / 1000) /* so long files are unlinked before it is asked whether somebody reads … */
+#define TURN_FACTOR   2		      /* … who then has so many times as long as that took */
+#define TURN_MAX_NS   (SECOND / 50)
+#define READING_NS    (SECOND / 5) /* so long after an open somebody reads */
 #define LOOK_NS       (SECOND / 4) /* so long a batch looks for capture dates: what is due meanwhile does not wait longer */
 
 struct sweeper {
@@ -203,30 +205,33 @@ static bool settle_row(struct sweeper *s, struct sweep *w, const struct catalogu
 	return true;
 }
 
-/* When this turn began, and how many opens there had been. */
+/* When it began, how many opens there had been, and when there was the last one. */
 struct turn {
-	int64_t began_ns;
+	int64_t began_ns, read_ns;
 	uint64_t opens;
 };
 
-static struct turn turn_begin(const struct archive *a)
+static uint64_t opens(const struct archive *a)
 {
-	return (struct turn){.began_ns = monotonic_ns(), .opens = atomic_load(&a->reads_permitted) + atomic_load(&a->reads_denied)};
+	return atomic_load(&a->reads_permitted) + atomic_load(&a->reads_denied);
 }
 
 /* The keys are gone: unlinking is no hurry. No lock is held. */
 static void give_way(struct turn *t, const struct archive *a)
 {
-	int64_t worked = monotonic_ns() - t->began_ns;
+	int64_t now = monotonic_ns(), worked = now - t->began_ns;
 	if (worked < TURN_NS)
 		return;
-	const struct turn now = turn_begin(a);
-	if (now.opens != t->opens) {
-		const struct timespec pause = {.tv_nsec = worked < TURN_MAX_NS ? worked : TURN_MAX_NS};
+	uint64_t n = opens(a);
+	if (n != t->opens)
+		t->read_ns = now;
+	t->opens = n;
+	if (now - t->read_ns < READING_NS) {
+		const int64_t theirs = TURN_FACTOR * worked;
+		const struct timespec pause = {.tv_nsec = theirs < TURN_MAX_NS ? theirs : TURN_MAX_NS};
 		nanosleep(&pause, NULL);
 	}
-	*t = turn_begin(a);
-	t->opens = now.opens;
+	t->began_ns = monotonic_ns();
 }
 
 /* Files whose epoch goes on wait, denied; the others are unlinked. Returns how many have to be tried again. */
@@ -236,7 +241,7 @@ static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 	bool waited = false;
 	uint32_t attempted = 0;
 	int64_t look_until = monotonic_ns() + LOOK_NS;
-	struct turn turn = turn_begin(s->a);
+	struct turn turn = {.began_ns = monotonic_ns(), .read_ns = INT64_MIN / 2, .opens = opens(s->a)};
 	for (size_t i = 0; i < w->count && !stopping(s); i++) {
 		const struct catalogue_row *row = &w->row[i];
 		if (!policy_expired(row->expires_at, now)) {

@@ -126,10 +126,43 @@ static double cpu_seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* Calls that read and write files, which do not depend on what else the machine does. */
+static void count_calls(double ret[static 2])
+{
+	char line[64];
+	FILE *f = fopen("/proc/self/io", "re");
+	check(f ? 0 : -errno, "/proc/self/io");
+	while (fgets(line, sizeof line, f)) {
+		sscanf(line, "syscr: %lf", &ret[0]);
+		sscanf(line, "syscw: %lf", &ret[1]);
+	}
+	fclose(f);
+}
+
+struct cost {
+	double start, cpu, calls[2];
+};
+
+static void cost_begin(struct cost *c)
+{
+	count_calls(c->calls);
+	c->cpu = cpu_seconds();
+	c->start = seconds();
+}
+
+static void cost_print(const struct cost *c, const char *name, const char *what, size_t count)
+{
+	double wall = seconds() - c->start, cpu = cpu_seconds() - c->cpu, calls[2], n = (double)count;
+	count_calls(calls);
+	printf("%s-%s-us %.1f cpu %.1f reads %.2f writes %.2f\n", name, what, wall / n * 1e6, cpu / n * 1e6, (calls[0] - c->calls[0]) / n,
+		(calls[1] - c->calls[1]) / n);
+}
+
 /* One at a time: each is on its way to the disk before the next is put. */
 static void one_by_one(const char *name, const struct catalogue_row *row, size_t count, bool put)
 {
-	double start = seconds(), cpu = cpu_seconds();
+	struct cost c;
+	cost_begin(&c);
 	for (size_t i = 0; i < count; i++) {
 		if (put)
 			catalogue_put(a->catalogue, &row[i]);
@@ -137,21 +170,20 @@ static void one_by_one(const char *name, const struct catalogue_row *row, size_t
 			catalogue_remove(a->catalogue, row[i].dir_id, row[i].place);
 		check(catalogue_flush(a->catalogue), "flush");
 	}
-	printf("%s-single-%s-us %.1f cpu %.1f\n", name, put ? "insert" : "delete",
-		(seconds() - start) / (double)count * 1e6, (cpu_seconds() - cpu) / (double)count * 1e6);
+	cost_print(&c, name, put ? "single-insert" : "single-delete", count);
 }
 
 static void together(const char *name, const struct catalogue_row *row, size_t count, bool put)
 {
-	double start = seconds(), cpu = cpu_seconds();
+	struct cost c;
+	cost_begin(&c);
 	for (size_t i = 0; i < count; i++)
 		if (put)
 			catalogue_put(a->catalogue, &row[i]);
 		else
 			catalogue_remove(a->catalogue, row[i].dir_id, row[i].place);
 	check(catalogue_flush(a->catalogue), "flush");
-	printf("%s-%s-us %.1f cpu %.1f\n", name, put ? "insert" : "delete", (seconds() - start) / (double)count * 1e6,
-		(cpu_seconds() - cpu) / (double)count * 1e6);
+	cost_print(&c, name, put ? "insert" : "delete", count);
 }
 
 /* Files that come into `dirs` directories at once. */
