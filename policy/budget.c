@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 
 #define ENTRIES_MAX (UINT32_C(1) << 22) /* where no limit on files bounds them */
 #define STEPS_MAX   4096u               /* of a walk to the time at which room is free */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 
 #define FILES_OF_ALL UINT64_C(4194304) /* that all grants together remember */
 #define DAY          INT64_C(86400)

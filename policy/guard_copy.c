@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "policy/copy.h"
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 
 #define PIECE 32768u
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 
 #define BLOCK_MAX 256u /* lookups that one record tells of in advance */
 #define SAY_MS    1000 /* of one principal's refused lookups, one is recorded in this time */

@@ -1,7 +1,7 @@
 /* guard_own.c - what a reader itself wrote is free to it for an hour. */
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 
 #define OWN_MAX (UINT32_C(1) << 20)
 

@@ -1,7 +1,7 @@
 /* guard_replay.c - rebuilding a guard from what was recorded, and showing it. */
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 
 /* The permit rule under which `uid` read: the one named if it is about that uid, else the first that is. */
 static const struct rule_section *replay_rule(

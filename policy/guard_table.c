@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 
 #define FIRST_BUCKETS 64u
 #define MAX_MS        (INT64_MAX / 4)

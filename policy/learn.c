@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 #include "policy/learn.h"
 
 #define STEPS   8u /* of each power of two: a value is told upward by an eighth at most */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 
 void lockouts_free(struct lockouts *l)
 {

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 
 #define KIND_SHIFT 61
 #define UNTOLD     ((UINT64_C(1) << KIND_SHIFT) - 1) /* of what cannot be told: one of its own for each kind */

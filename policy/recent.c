@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 
 #define FIRST_CAPACITY 8u
 #define MAX_CAPACITY   (1u << 30)

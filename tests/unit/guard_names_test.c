@@ -1,4 +1,4 @@
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 #include "policy_fixture.h"
 
 #define H      INT64_C(3600000)

@@ -1,4 +1,4 @@
-#include "policy/internal.h"
+#include "policy/guard_internal.h"
 #include "policy_fixture.h"
 
 /* Random adds, touches and drops, against an array. */
