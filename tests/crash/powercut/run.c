@@ -1,4 +1,4 @@
-#include "run.h"
+#include "run_internal.h"
 
 #include "tree.h"
 #include "world.h"
@@ -22,14 +22,13 @@
 #include <unistd.h>
 
 #define SECOND	  INT64_C(1000000000)
-#define WRITEBACK 60 /* seconds after which Linux has written back what nobody synced */
 #define SHORT	  90 /* seconds that files of class short live */
 
 static const uint8_t first_bytes[KEY_BYTES] = {1, 2, 3}, second_bytes[KEY_BYTES] = {4, 5, 6};
 const struct slot_secret key_first = {SLOT_KEY_FILE, first_bytes, sizeof first_bytes};
 const struct slot_secret key_second = {SLOT_KEY_FILE, second_bytes, sizeof second_bytes};
-static const struct subject subject = {.uid = 0, .login_uid = POLICY_NO_UID, .real_uid = POLICY_NO_UID, .pid = 1};
-const struct caller who = {.subject = &subject};
+const struct subject run_subject = {.uid = 0, .login_uid = POLICY_NO_UID, .real_uid = POLICY_NO_UID, .pid = 1};
+const struct caller who = {.subject = &run_subject};
 
 #define POLICY(keep)                                                                                                     \
 	"[policy]\nversion = 1\ndefault-class = keep\n\n[class short]\nmatch = short/**\nexpire-after = 90s\n\n"         \
@@ -44,7 +43,7 @@ void run_failed(const char *what, long error)
 	_exit(RUN_FAILED);
 }
 
-static void must(const char *what, long r)
+void run_must(const char *what, long r)
 {
 	if (r < 0)
 		run_failed(what, r);
@@ -69,7 +68,7 @@ void run_init(struct run *r)
 		.policy_len = strlen(policy_one),
 	};
 	errint_t e = archive_init(&o, uuid, log_public, &f);
-	must(f.text[0] ? f.text : "init", e);
+	run_must(f.text[0] ? f.text : "init", e);
 }
 
 void run_open(struct run *r)
@@ -78,8 +77,8 @@ void run_open(struct run *r)
 	struct archive_open o = {.path = r->store, .secret = key_first, .anchor = anchors};
 	struct fault f = {{0}};
 	errint_t e = archive_open(&o, &r->archive, &f);
-	must(f.text[0] ? f.text : "open", e);
-	must("catch up", archive_catch_up(r->archive));
+	run_must(f.text[0] ? f.text : "open", e);
+	run_must("catch up", archive_catch_up(r->archive));
 }
 
 void run_close(struct run *r)
@@ -143,7 +142,7 @@ void run_free(struct run *r)
 
 /* ---- helpers of acts ------------------------------------------------------------------------------------------------------------------ */
 
-static uint32_t here(struct run *r)
+uint32_t run_here(struct run *r)
 {
 	return trace_position(&r->trace);
 }
@@ -157,7 +156,7 @@ static struct inode *inode_at(struct run *r, const char *path)
 		size_t len = strcspn(path, "/");
 		struct fs_entry next;
 		snprintf(part, sizeof part, "%.*s", (int)len, path);
-		must(part, fs_lookup(r->archive, at, part, &next));
+		run_must(part, fs_lookup(r->archive, at, part, &next));
 		if (at != root)
 			fs_forget(r->archive, at, 1);
 		at = next.inode;
@@ -183,7 +182,7 @@ static struct inode *parent_of(struct run *r, const char *path, const char **ret
 
 static struct step step_begin(struct run *r, enum step_kind kind, const char *path, const char *path2)
 {
-	struct step s = {.kind = kind, .when.begin = here(r), .file = UINT32_MAX};
+	struct step s = {.kind = kind, .when.begin = run_here(r), .file = UINT32_MAX};
 	snprintf(s.path, sizeof s.path, "%s", path);
 	snprintf(s.path2, sizeof s.path2, "%s", path2 ? path2 : "");
 	return s;
@@ -191,13 +190,13 @@ static struct step step_begin(struct run *r, enum step_kind kind, const char *pa
 
 static void step_end(struct run *r, struct step *s)
 {
-	s->when.end = here(r);
+	s->when.end = run_here(r);
 	story_step(&r->story, s);
 	free(r->now.named);
 	story_view(&r->story, r->story.steps, &r->now);
 }
 
-static uint32_t file_at(struct run *r, const char *path)
+uint32_t run_file_at(struct run *r, const char *path)
 {
 	uint32_t f = view_find(&r->now, path);
 	if (f == UINT32_MAX)
@@ -207,7 +206,7 @@ static uint32_t file_at(struct run *r, const char *path)
 
 static void look_now(struct run *r, uint32_t file, uint32_t begin, mode_t mode, const char *tag)
 {
-	struct look l = {.when = {begin, here(r)}, .mode = mode};
+	struct look l = {.when = {begin, run_here(r)}, .mode = mode};
 	snprintf(l.tag, sizeof l.tag, "%s", tag);
 	story_look(&r->story.file[file], &l);
 }
@@ -228,7 +227,7 @@ struct open_file do_create(struct run *r, const char *path)
 	struct inode *dir = parent_of(r, path, &name);
 	struct step s = step_begin(r, STEP_ENTRY, path, NULL);
 	struct file file = {.type = S_IFREG, .expires_ns = strncmp(path, "short/", 6) ? INT64_MAX : world_now() + SHORT * SECOND};
-	must(path, fs_create(r->archive, dir, name, 0644, O_RDWR, &who, &e, &f.handle));
+	run_must(path, fs_create(r->archive, dir, name, 0644, O_RDWR, &who, &e, &f.handle));
 	give_back(r, dir);
 	f.inode = e.inode;
 	f.file = s.file = story_file(&r->story, &file);
@@ -239,10 +238,10 @@ struct open_file do_create(struct run *r, const char *path)
 
 struct open_file do_open(struct run *r, const char *path, int flags)
 {
-	struct open_file f = {.inode = inode_at(r, path), .file = file_at(r, path)};
-	struct change c = {.when.begin = here(r), .resize = true};
-	must(path, fs_open(r->archive, f.inode, flags, &who, &f.handle));
-	c.when.end = here(r);
+	struct open_file f = {.inode = inode_at(r, path), .file = run_file_at(r, path)};
+	struct change c = {.when.begin = run_here(r), .resize = true};
+	run_must(path, fs_open(r->archive, f.inode, flags, &who, &f.handle));
+	c.when.end = run_here(r);
 	if (flags & O_TRUNC)
 		story_change(&r->story.file[f.file], &c);
 	return f;
@@ -250,29 +249,29 @@ struct open_file do_open(struct run *r, const char *path, int flags)
 
 void do_write(struct run *r, struct open_file f, uint64_t off, size_t len)
 {
-	struct change c = {.when.begin = here(r), .off = off, .len = len, .data = malloc(len)};
+	struct change c = {.when.begin = run_here(r), .off = off, .len = len, .data = malloc(len)};
 	for (size_t i = 0; i < len; i++)
 		c.data[i] = (uint8_t)(world_random(&r->chance) % 255 + 1); /* never 0, which holes are made of */
 	ssize_t n = fs_write(r->archive, f.handle, c.data, len, (off_t)off, false);
-	must("write", n == (ssize_t)len ? 0 : n < 0 ? n : -ENOSPC);
-	c.when.end = here(r);
+	run_must("write", n == (ssize_t)len ? 0 : n < 0 ? n : -ENOSPC);
+	c.when.end = run_here(r);
 	story_change(&r->story.file[f.file], &c);
 }
 
 void do_resize(struct run *r, struct open_file f, uint64_t size)
 {
-	struct change c = {.when.begin = here(r), .off = size, .resize = true};
+	struct change c = {.when.begin = run_here(r), .off = size, .resize = true};
 	struct stat st = {.st_size = (off_t)size}, now;
-	must("truncate", fs_setattr(r->archive, f.inode, f.handle, &st, FS_SET_SIZE, &who, &now));
-	c.when.end = here(r);
+	run_must("truncate", fs_setattr(r->archive, f.inode, f.handle, &st, FS_SET_SIZE, &who, &now));
+	c.when.end = run_here(r);
 	story_change(&r->story.file[f.file], &c);
 }
 
 /* It is durable, under one name at least; fdatasync says nothing about attributes. */
 void do_fsync(struct run *r, struct open_file f, bool data_only)
 {
-	must("fsync", fs_fsync(r->archive, f.handle, data_only));
-	struct promise p = {.since = here(r), .file = f.file, .changes = r->story.file[f.file].changes};
+	run_must("fsync", fs_fsync(r->archive, f.handle, data_only));
+	struct promise p = {.since = run_here(r), .file = f.file, .changes = r->story.file[f.file].changes};
 	for (uint32_t i = 0; i < r->story.promises; i++)
 		if (r->story.promise[i].file == f.file)
 			p.looks = r->story.promise[i].looks;
@@ -307,10 +306,10 @@ static void import_placed(void *ctx, uint64_t item, enum import_outcome outcome,
 	struct importing *im = ctx;
 	struct run *r = im->run;
 	size_t i = item - 1;
-	must(im->path[i], outcome == IMPORT_PLACED ? 0 : error ? error : -EEXIST);
+	run_must(im->path[i], outcome == IMPORT_PLACED ? 0 : error ? error : -EEXIST);
 	struct step s = step_begin(r, STEP_ENTRY, im->path[i], NULL);
 	struct file file = {.type = S_IFREG, .expires_ns = INT64_MAX};
-	struct change c = {.when = {im->begin[i], here(r)}, .len = im->len, .data = im->data[i]};
+	struct change c = {.when = {im->begin[i], run_here(r)}, .len = im->len, .data = im->data[i]};
 	s.when.begin = im->begin[i];
 	s.file = story_file(&r->story, &file);
 	if (im->len)
@@ -319,7 +318,7 @@ static void import_placed(void *ctx, uint64_t item, enum import_outcome outcome,
 	im->file[i] = s.file;
 	im->step[i] = r->story.steps;
 	step_end(r, &s);
-	struct promise p = {.since = here(r), .file = s.file, .changes = im->len ? 1 : 0};
+	struct promise p = {.since = run_here(r), .file = s.file, .changes = im->len ? 1 : 0};
 	story_promise(&r->story, &p);
 }
 
@@ -327,7 +326,7 @@ static void import_durable(void *ctx, uint64_t item)
 {
 	struct importing *im = ctx;
 	for (; im->promised < item; im->promised++) {
-		struct promise p = {.since = here(im->run), .file = im->file[im->promised], .changes = im->len ? 1 : 0, .looks = 1, .steps = im->step[im->promised] + 1};
+		struct promise p = {.since = run_here(im->run), .file = im->file[im->promised], .changes = im->len ? 1 : 0, .looks = 1, .steps = im->step[im->promised] + 1};
 		story_promise(&im->run->story, &p);
 	}
 }
@@ -341,8 +340,8 @@ static void import_source(struct importing *im, struct import *import, size_t i)
 		im->data[i][k] = (uint8_t)(world_random(&im->run->chance) % 255 + 1);
 	if (fd < 0 || fchmod(fd, 0600) || pwrite(fd, im->data[i], im->len, 0) != (ssize_t)im->len)
 		err(3, "memfd");
-	im->begin[i] = here(im->run);
-	must(im->path[i], import_file(import, &it));
+	im->begin[i] = run_here(im->run);
+	run_must(im->path[i], import_file(import, &it));
 	close(fd);
 }
 
@@ -355,14 +354,14 @@ void do_import(struct run *r, const char *const *path, size_t count, size_t len,
 	im.begin = calloc(count, sizeof *im.begin);
 	im.file = calloc(count, sizeof *im.file);
 	im.step = calloc(count, sizeof *im.step);
-	must("import", import_new(r->archive, &o, &import));
+	run_must("import", import_new(r->archive, &o, &import));
 	for (size_t i = 0; i < count; i++) {
 		import_source(&im, import, i);
 		if (i % batch == batch - 1)
-			must("commit", import_commit(import));
+			run_must("commit", import_commit(import));
 	}
-	must("commit", import_commit(import));
-	must("commit", import_commit(import));
+	run_must("commit", import_commit(import));
+	run_must("commit", import_commit(import));
 	import_free(import);
 	free(im.data); /* what they name is the story's */
 	free(im.begin);
@@ -374,8 +373,8 @@ void do_chmod(struct run *r, const char *path, mode_t mode)
 {
 	struct inode *i = inode_at(r, path);
 	struct stat st = {.st_mode = mode}, now;
-	uint32_t begin = here(r), file = file_at(r, path);
-	must("chmod", fs_setattr(r->archive, i, NULL, &st, FS_SET_MODE, &who, &now));
+	uint32_t begin = run_here(r), file = run_file_at(r, path);
+	run_must("chmod", fs_setattr(r->archive, i, NULL, &st, FS_SET_MODE, &who, &now));
 	look_now(r, file, begin, mode, last_look(r, file)->tag);
 	give_back(r, i);
 }
@@ -383,8 +382,8 @@ void do_chmod(struct run *r, const char *path, mode_t mode)
 void do_tag(struct run *r, const char *path, const char *tag)
 {
 	struct inode *i = inode_at(r, path);
-	uint32_t begin = here(r), file = file_at(r, path);
-	must("setxattr", fs_setxattr(r->archive, i, "user.tag", tag, strlen(tag), 0, NULL));
+	uint32_t begin = run_here(r), file = run_file_at(r, path);
+	run_must("setxattr", fs_setxattr(r->archive, i, "user.tag", tag, strlen(tag), 0, NULL));
 	look_now(r, file, begin, last_look(r, file)->mode, tag);
 	give_back(r, i);
 }
@@ -398,7 +397,7 @@ void do_mkdir(struct run *r, const char *path)
 	struct inode *dir = parent_of(r, path, &name);
 	struct step s = step_begin(r, STEP_ENTRY, path, NULL);
 	struct file file = {.type = S_IFDIR, .expires_ns = INT64_MAX};
-	must(path, fs_mkdir(r->archive, dir, name, 0755, &who, &e));
+	run_must(path, fs_mkdir(r->archive, dir, name, 0755, &who, &e));
 	fs_forget(r->archive, e.inode, 1);
 	give_back(r, dir);
 	s.file = story_file(&r->story, &file);
@@ -413,7 +412,7 @@ void do_symlink(struct run *r, const char *path, const char *target)
 	struct inode *dir = parent_of(r, path, &name);
 	struct step s = step_begin(r, STEP_ENTRY, path, NULL);
 	struct file file = {.type = S_IFLNK, .target = strdup(target), .expires_ns = INT64_MAX};
-	must(path, fs_symlink(r->archive, dir, name, target, &who, &e));
+	run_must(path, fs_symlink(r->archive, dir, name, target, &who, &e));
 	fs_forget(r->archive, e.inode, 1);
 	give_back(r, dir);
 	s.file = story_file(&r->story, &file);
@@ -426,24 +425,24 @@ void do_link(struct run *r, const char *path, const char *path2)
 	struct fs_entry e;
 	struct inode *i = inode_at(r, path), *dir = parent_of(r, path2, &name);
 	struct step s = step_begin(r, STEP_ENTRY, path2, NULL);
-	must(path2, fs_link(r->archive, i, dir, name, &who, &e));
+	run_must(path2, fs_link(r->archive, i, dir, name, &who, &e));
 	fs_forget(r->archive, e.inode, 1);
 	give_back(r, i);
 	give_back(r, dir);
-	s.file = file_at(r, path);
+	s.file = run_file_at(r, path);
 	step_end(r, &s);
 }
 
 /* A symlink is made anew in its place before the old one goes; an empty directory in the way changes places with what replaces it, and then goes. */
 static void steps_of_rename(struct run *r, struct step *s)
 {
-	const struct file *from = &r->story.file[file_at(r, s->path)];
+	const struct file *from = &r->story.file[run_file_at(r, s->path)];
 	bool replaces = view_find(&r->now, s->path2) != UINT32_MAX;
 	struct step other = *s;
 	memcpy(other.path, s->path2, sizeof other.path);
 	if (S_ISLNK(from->type)) {
 		other.kind = STEP_ENTRY;
-		other.file = file_at(r, s->path);
+		other.file = run_file_at(r, s->path);
 		step_end(r, &other);
 		s->kind = STEP_GONE;
 	} else if (S_ISDIR(from->type) && replaces) {
@@ -460,7 +459,7 @@ static void move(struct run *r, const char *path, const char *path2, unsigned fl
 	const char *name, *name2;
 	struct inode *dir = parent_of(r, path, &name), *dir2 = parent_of(r, path2, &name2);
 	struct step s = step_begin(r, flags ? STEP_EXCHANGE : STEP_MOVE, path, path2);
-	must(path, fs_rename(r->archive, dir, name, dir2, name2, flags, &who));
+	run_must(path, fs_rename(r->archive, dir, name, dir2, name2, flags, &who));
 	give_back(r, dir);
 	give_back(r, dir2);
 	if (flags)
@@ -484,7 +483,7 @@ static void remove_name(struct run *r, const char *path, errint_t (*remove)(stru
 	const char *name;
 	struct inode *dir = parent_of(r, path, &name);
 	struct step s = step_begin(r, STEP_GONE, path, NULL);
-	must(path, remove(r->archive, dir, name, &who));
+	run_must(path, remove(r->archive, dir, name, &who));
 	give_back(r, dir);
 	step_end(r, &s);
 }
@@ -512,108 +511,13 @@ void do_fsync_dir(struct run *r, const char *path)
 	struct dirhandle *d;
 	struct inode *i = inode_at(r, path);
 	struct promise p = {.file = UINT32_MAX};
-	must(path, fs_opendir(r->archive, i, &who, &d));
-	must(path, fs_fsyncdir(r->archive, d));
+	run_must(path, fs_opendir(r->archive, i, &who, &d));
+	run_must(path, fs_fsyncdir(r->archive, d));
 	fs_closedir(r->archive, d);
 	give_back(r, i);
-	p.since = here(r);
+	p.since = run_here(r);
 	for (uint32_t k = 0; k < r->story.steps; k++)
 		if (in_dir(r->story.step[k].path, path) || in_dir(r->story.step[k].path2, path))
 			p.steps = k + 1;
 	story_promise(&r->story, &p);
-}
-
-/* ---- time, policy, keys ------------------------------------------------------------------------------------------------------------------ */
-
-void do_pass(struct run *r, int64_t seconds)
-{
-	struct anchor_status s;
-	struct text t = {.when.begin = here(r)};
-	if (seconds >= WRITEBACK)
-		trace_written_back(&r->trace);
-	world_pass(seconds * SECOND);
-	story_moment(&r->story, here(r), world_now());
-	must("catch up", archive_catch_up(r->archive));
-	archive_anchor_status(r->archive, &s);
-	t.when.end = here(r);
-	t.number = s.sequence;
-	story_text(&r->story.shred, &r->story.shreds, &t);
-}
-
-/* Its readers are who looks at the state: what is past its date can be read by them. */
-void do_hold(struct run *r, const char *name, const char *path)
-{
-	char glob[STORY_PATH + 2];
-	struct fault f = {{0}};
-	struct holding h = {.on.begin = here(r), .off = {UINT32_MAX, UINT32_MAX}, .file = file_at(r, path)};
-	int n = snprintf(glob, sizeof glob, "%s\n", path);
-	struct hold_request q = {.name = name, .reason = "a case", .review_at = INT64_MAX, .reader_count = 1, .globs = glob, .globs_len = (size_t)n};
-	must("hold add", archive_hold_add(r->archive, &q, &subject, &f));
-	h.on.end = here(r);
-	story_holding(&r->story, &h);
-}
-
-/* No scan runs here: what the catalogue has is all that there is. */
-static void catalogue_is_whole(struct run *r)
-{
-	atomic_store(&r->archive->catalogue->complete, true);
-}
-
-void do_hold_work(struct run *r)
-{
-	catalogue_is_whole(r);
-	must("hold", holds_run_once(r->archive) ? -EAGAIN : 0);
-}
-
-void do_release(struct run *r, const char *name, const char *path)
-{
-	struct hold_plan plan;
-	struct fault f = {{0}};
-	uint32_t file = file_at(r, path), begin = here(r);
-	catalogue_is_whole(r);
-	must("hold plan", archive_hold_plan(r->archive, name, &plan, &f));
-	must("hold release", archive_hold_release(r->archive, name, "closed", plan.id, &subject, &f));
-	for (uint32_t i = 0; i < r->story.holdings; i++)
-		if (r->story.holding[i].file == file && r->story.holding[i].off.begin == UINT32_MAX) {
-			r->story.holding[i].off = (struct span){begin, here(r)};
-			break; /* they are released in the order in which they came */
-		}
-}
-
-void do_policy(struct run *r, const char *text)
-{
-	struct policy_diags diags = {0};
-	struct fault f = {{0}};
-	struct policy_plan plan;
-	struct text t = {.when.begin = here(r), .text = text};
-	catalogue_is_whole(r);
-	must("policy apply", archive_policy_apply(r->archive, text, strlen(text), &(struct policy_change){.who = &subject}, &plan, &diags, &f));
-	policy_plan_free(&plan);
-	policy_diags_free(&diags);
-	t.when.end = here(r);
-	story_text(&r->story.policy, &r->story.policies, &t);
-}
-
-void do_key_add(struct run *r)
-{
-	static const struct slot_cost cost;
-	struct fault f = {{0}};
-	struct text t = {.when.begin = here(r), .number = 1};
-	uint32_t number;
-	must("key add", archive_key_add(r->archive, &key_first, &key_second, "second", &cost, &number, &f));
-	t.when.end = here(r);
-	story_text(&r->story.key, &r->story.keys, &t);
-}
-
-void do_key_remove(struct run *r)
-{
-	struct key_slot_info slot[KEYRING_SLOTS];
-	struct fault f = {{0}};
-	struct text t = {.when.begin = here(r)};
-	size_t n = archive_keys(r->archive, slot);
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(slot[i].label, "second"))
-			must("key remove", archive_key_remove(r->archive, slot[i].number, &f));
-	t.when.end = here(r);
-	story_text(&r->story.key, &r->story.keys, &t);
 }
