@@ -1,5 +1,5 @@
 #!/bin/bash
-# EIO, ENOSPC, EDQUOT, EROFS and short reads and writes at each call to the backing filesystem, one after the other (faults/main.c): a clear errno, nothing
+# EIO, ENOSPC, EDQUOT, EROFS and short reads and writes at each call to the backing filesystem, one after the other (faults/): a clear errno, nothing
 # lost, nothing leaked, and the next session finds it well. A sample of all cases; all of them with --long.
 # timeout: 120
 # ci: asan

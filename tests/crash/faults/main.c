@@ -1,9 +1,8 @@
 /* Each call that the store makes to its filesystem fails, one after the other: `faults [--stride N] [--offset N] [--only TEXT] [--verbose]` in an empty
  * directory ($TEST_TMP). A case is a work, a fault, how long it lasts and which call it hits; it runs in a process of its own, on an archive of its own. */
-#include "faults.h"
+#include "case.h"
 
 #include "base/secret.h"
-#include "io_hook.h"
 
 #include <dlfcn.h>
 #include <execinfo.h>
@@ -18,172 +17,15 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#define FRAMES 24
-#define SITES 1024
-
-enum fault_kind { FAIL_EIO, FAIL_ENOSPC, FAIL_EDQUOT, FAIL_EROFS, FAIL_SHORT, FAIL_TORN, FAULTS };
-enum lasting { ONCE, ON, STAY, LASTINGS }; /* one call; until the work is done; until the archive is closed */
 static const char *const fault_names[] = {"EIO", "ENOSPC", "EDQUOT", "EROFS", "short", "torn"};
 static const char *const lasting_names[] = {"once", "on", "stay"};
-
-/* Between a case and the process that starts it. */
-static struct shared {
-	struct tree was, want, now;
-	unsigned calls[FAULTS], by_kind[IO_KINDS];
-	unsigned sites;
-	uint64_t site[SITES];
-	struct world_use taken; /* by the work and still in use after it: blocks that are not yet in place keep their file */
-	bool fired;
-	bool unflushed; /* a flush was made to fail: the journal records nothing more in this session */
-	bool untimed; /* a call that sets times was made to fail: they may be other ones */
-	char call[400];
-	void *frame[FRAMES];
-	int frames;
-	errint_t answer;
-	char wrong[1024];
-} *shared;
-
-static struct case_ {
-	const struct work *work;
-	enum fault_kind fault;
-	enum lasting lasting;
-	unsigned n;
-} now;
-
-static char base[PATH_ROOM - 32], case_dir[PATH_ROOM];
+struct shared *shared;
+struct case_ this_case;
+char case_dir[PATH_ROOM];
+static char base[PATH_ROOM - 32];
 static unsigned stride = 1, offset, index_, cases, failed;
 static bool verbose;
 static const char *only;
-
-/* ---- the fault ------------------------------------------------------------------------------------------------------------ */
-
-static bool counting;
-static unsigned seen;
-
-static bool below_case(const char *path)
-{
-	size_t len = strlen(case_dir);
-	return !strncmp(path, case_dir, len) && (path[len] == '/' || !path[len]);
-}
-
-static bool descriptor_in_case(int fd)
-{
-	char link[64], path[PATH_ROOM * 2];
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, path, sizeof path - 1);
-	if (n <= 0)
-		return false;
-	path[n] = 0;
-	return below_case(path);
-}
-
-/* SQLite and chmod name a descriptor by a path. */
-static bool in_case(const struct io_call *c)
-{
-	int fd;
-	if (!c->path || (c->path[0] != '/' && c->fd != AT_FDCWD))
-		return descriptor_in_case(c->fd);
-	if (sscanf(c->path, "/proc/self/fd/%d", &fd) == 1)
-		return descriptor_in_case(fd);
-	return below_case(c->path);
-}
-
-static bool takes_space(enum io_kind k)
-{
-	return k == IO_WRITE || k == IO_ALLOCATE || k == IO_CREATE || k == IO_MAKE || k == IO_RENAME || k == IO_XATTR_SET || k == IO_SYNC;
-}
-
-/* A full disk has room for a name that was there before. */
-static bool is_rename_on_full_disk(const struct io_call *c)
-{
-	return c->kind == IO_RENAME && now.lasting != ONCE && now.fault != FAIL_EIO && now.fault != FAIL_EROFS;
-}
-
-static bool changes(enum io_kind k)
-{
-	return (takes_space(k) && k != IO_SYNC) || k == IO_REMOVE || k == IO_TRUNCATE || k == IO_ATTR;
-}
-
-static bool applies(enum fault_kind f, const struct io_call *c)
-{
-	switch (f) {
-	case FAIL_EIO:
-		return true;
-	case FAIL_ENOSPC:
-	case FAIL_EDQUOT:
-		return takes_space(c->kind);
-	case FAIL_EROFS:
-		return changes(c->kind);
-	case FAIL_SHORT:
-		return (c->kind == IO_READ || c->kind == IO_WRITE) && c->len > 1;
-	case FAIL_TORN:
-		return c->kind == IO_WRITE && c->len > 1;
-	default:
-		abort();
-	}
-}
-
-static void note_call(const struct io_call *c)
-{
-	char link[64], of[300] = "";
-	snprintf(link, sizeof link, "/proc/self/fd/%d", c->fd);
-	ssize_t n = c->path && c->path[0] == '/' ? 0 : readlink(link, of, sizeof of - 1);
-	of[n > 0 ? n : 0] = 0;
-	size_t skip = below_case(of) ? strlen(case_dir) : 0;
-	snprintf(shared->call, sizeof shared->call, "%s(%s%s%s) of %zu at %lld", c->name, of + skip, c->path ? " " : "", c->path ? c->path : "",
-		 c->len, (long long)c->off);
-	shared->frames = backtrace(shared->frame, FRAMES);
-}
-
-static void note_site(void)
-{
-	void *frame[FRAMES];
-	int n = backtrace(frame, 9);
-	uint64_t h = 14695981039346656037u;
-	for (int i = 0; i < n; i++)
-		h = (h ^ (uint64_t)(uintptr_t)frame[i]) * 1099511628211u;
-	for (unsigned i = 0; i < shared->sites; i++)
-		if (shared->site[i] == h)
-			return;
-	if (shared->sites < SITES)
-		shared->site[shared->sites++] = h;
-}
-
-static int strike(struct io_call *c)
-{
-	static const int error[FAULTS] = {[FAIL_EIO] = EIO, [FAIL_ENOSPC] = ENOSPC, [FAIL_EDQUOT] = EDQUOT, [FAIL_EROFS] = EROFS,
-					  [FAIL_TORN] = ENOSPC};
-	if (now.fault == FAIL_SHORT || (now.fault == FAIL_TORN && seen == now.n)) {
-		c->len /= 2;
-		return 0;
-	}
-	return error[now.fault];
-}
-
-static int before_call(struct io_call *c)
-{
-	if (!in_case(c))
-		return 0;
-	if (counting) {
-		shared->by_kind[c->kind]++;
-		for (int f = 0; f < FAULTS; f++)
-			shared->calls[f] += applies((enum fault_kind)f, c);
-		note_site();
-		return 0;
-	}
-	bool hit = now.fault == FAIL_TORN && seen >= now.n ? takes_space(c->kind) : applies(now.fault, c);
-	if (hit && seen >= now.n && is_rename_on_full_disk(c))
-		return 0;
-	if (!hit || ++seen < now.n || (now.lasting == ONCE && seen > now.n))
-		return 0;
-	if (seen == now.n) {
-		shared->fired = true;
-		note_call(c);
-	}
-	shared->untimed |= c->kind == IO_ATTR;
-	shared->unflushed |= c->kind == IO_SYNC;
-	return strike(c);
-}
 
 static const struct io_hook hook = {.before = before_call};
 
@@ -210,9 +52,9 @@ static bool is_sqlites(errint_t r)
 
 static bool clear_answer(errint_t r)
 {
-	if ((now.work->reads && r == -EIO) || is_sqlites(r))
+	if ((this_case.work->reads && r == -EIO) || is_sqlites(r))
 		return true;
-	switch (now.fault) {
+	switch (this_case.fault) {
 	case FAIL_EIO:
 		return r == -EIO;
 	case FAIL_EROFS:
@@ -227,14 +69,14 @@ static bool clear_answer(errint_t r)
 /* All fails for a while: then what an operation had begun cannot be taken back either. */
 static bool dead(void)
 {
-	return now.lasting != ONCE && (now.fault == FAIL_EIO || now.fault == FAIL_EROFS);
+	return this_case.lasting != ONCE && (this_case.fault == FAIL_EIO || this_case.fault == FAIL_EROFS);
 }
 
 /* `exact`: this session knows whether it was done. */
 static void check_tree(bool done, bool exact, const char *when)
 {
 	char first[400], why[400] = "";
-	const struct work *w = now.work;
+	const struct work *w = this_case.work;
 	const struct tree *was = &shared->was, *want = &shared->want, *is = &shared->now;
 	tree_read(&shared->now);
 	shared->now.untimed = shared->untimed;
@@ -269,11 +111,11 @@ static void check_use(struct world_use was)
 
 static errint_t try(void)
 {
-	errint_t r = now.work->op();
+	errint_t r = this_case.work->op();
 	shared->answer = r;
-	if (now.lasting != STAY)
+	if (this_case.lasting != STAY)
 		io_hook_set(NULL);
-	if (r && (now.fault == FAIL_SHORT || !clear_answer(r)))
+	if (r && (this_case.fault == FAIL_SHORT || !clear_answer(r)))
 		wrong("answered %s", strerrorname_np(-r));
 	return r;
 }
@@ -281,22 +123,22 @@ static errint_t try(void)
 static bool in_session(struct world_use was)
 {
 	errint_t r = try();
-	if (now.lasting == STAY)
+	if (this_case.lasting == STAY)
 		return !r;
 	world_not_damaged("after the fault");
 	if (r && shared->unflushed) {
-		now.work->after();
+		this_case.work->after();
 		return false;
 	}
-	if (!now.work->later)
+	if (!this_case.work->later)
 		check_tree(!r, true, "then");
-	if (r && (r = now.work->op()) && !((r == -EEXIST || r == -ENOTEMPTY) && dead()))
+	if (r && (r = this_case.work->op()) && !((r == -EEXIST || r == -ENOTEMPTY) && dead()))
 		wrong("tried again without a fault: %s", strerrorname_np(-r));
 	if (!dead())
 		world_not_damaged("after another try");
-	if (!now.work->later)
+	if (!this_case.work->later)
 		check_tree(!r, true, "after another try");
-	now.work->after();
+	this_case.work->after();
 	check_use(was);
 	return !r;
 }
@@ -304,7 +146,7 @@ static bool in_session(struct world_use was)
 /* True if it is done for good: at once, or at the second try. */
 static bool do_work(size_t fds)
 {
-	const struct work *w = now.work;
+	const struct work *w = this_case.work;
 	struct world_use use = {0};
 	bool done = true;
 	if (w->stage == IN_SESSION || w->stage == CLOSING) {
@@ -316,7 +158,7 @@ static bool do_work(size_t fds)
 	io_hook_set(&hook);
 	if (w->stage == IN_SESSION) {
 		done = in_session(use);
-		if (now.lasting == STAY)
+		if (this_case.lasting == STAY)
 			w->after();
 	} else if (try()) {
 		if (open_descriptors() != fds)
@@ -356,9 +198,9 @@ static void run_case(void)
 	errint_t r = world_open();
 	if (r)
 		wrong("cannot be opened afterwards: %s", world_fault.text);
-	if (now.work->later)
+	if (this_case.work->later)
 		world_await_scan();
-	check_tree(done, now.lasting != STAY, "in the next session");
+	check_tree(done, this_case.lasting != STAY, "in the next session");
 	world_not_damaged("in the next session");
 	world_close();
 }
@@ -366,7 +208,7 @@ static void run_case(void)
 /* Without a fault: its calls, and what there is before and after. */
 static void count_case(void)
 {
-	const struct work *w = now.work;
+	const struct work *w = this_case.work;
 	struct world_use use = {0};
 	alarm(120);
 	if (w->stage == IN_SESSION || w->stage == CLOSING) {
@@ -390,7 +232,7 @@ static void count_case(void)
 
 static void read_before(void)
 {
-	const struct work *w = now.work;
+	const struct work *w = this_case.work;
 	alarm(120);
 	must(world_open());
 	if (w->before)
@@ -470,7 +312,7 @@ static void say_where(void)
 static void report(void)
 {
 	failed++;
-	printf("FAIL %s %s %s %u: %s\n    %s; the work answered %s\n", now.work->name, fault_names[now.fault], lasting_names[now.lasting], now.n,
+	printf("FAIL %s %s %s %u: %s\n    %s; the work answered %s\n", this_case.work->name, fault_names[this_case.fault], lasting_names[this_case.lasting], this_case.n,
 	       shared->wrong, shared->fired ? shared->call : "no call was hit", shared->answer ? strerrorname_np(-shared->answer) : "0");
 	if (shared->fired)
 		say_where();
@@ -480,7 +322,7 @@ static void try_case(void)
 {
 	if (index_++ % stride != offset)
 		return;
-	fresh_case(now.work);
+	fresh_case(this_case.work);
 	seen = 0;
 	shared->fired = shared->untimed = shared->unflushed = false;
 	shared->answer = 0;
@@ -488,12 +330,12 @@ static void try_case(void)
 	if (!in_child(run_case, case_dir))
 		report();
 	else if (!shared->fired)
-		printf("note: %s %s %s %u hit no call\n", now.work->name, fault_names[now.fault], lasting_names[now.lasting], now.n);
+		printf("note: %s %s %s %u hit no call\n", this_case.work->name, fault_names[this_case.fault], lasting_names[this_case.lasting], this_case.n);
 }
 
 static bool prepare_work(void)
 {
-	const struct work *w = now.work;
+	const struct work *w = this_case.work;
 	memset(shared, 0, sizeof *shared);
 	fresh_case(w);
 	if (!in_child(count_case, case_dir))
@@ -508,14 +350,14 @@ static bool prepare_work(void)
 
 static bool worthwhile(void)
 {
-	if (now.lasting == STAY && now.work->stage != IN_SESSION)
+	if (this_case.lasting == STAY && this_case.work->stage != IN_SESSION)
 		return false;
-	return now.fault != FAIL_TORN || now.lasting != ONCE;
+	return this_case.fault != FAIL_TORN || this_case.lasting != ONCE;
 }
 
 static void try_work(const struct work *w)
 {
-	now = (struct case_){.work = w};
+	this_case = (struct case_){.work = w};
 	if (!prepare_work()) {
 		failed++;
 		printf("FAIL %s without a fault: %s\n", w->name, shared->wrong);
@@ -533,9 +375,9 @@ static void try_work(const struct work *w)
 	memcpy(calls, shared->calls, sizeof calls);
 	for (int f = 0; f < FAULTS; f++)
 		for (int l = 0; l < LASTINGS; l++) {
-			now.fault = (enum fault_kind)f;
-			now.lasting = (enum lasting)l;
-			for (now.n = 1; worthwhile() && now.n <= calls[f]; now.n++)
+			this_case.fault = (enum fault_kind)f;
+			this_case.lasting = (enum lasting)l;
+			for (this_case.n = 1; worthwhile() && this_case.n <= calls[f]; this_case.n++)
 				try_case();
 		}
 	if (verbose)
