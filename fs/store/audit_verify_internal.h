@@ -25,7 +25,7 @@ struct verifying {
 	struct sealed_point *point; /* ascending by `last` */
 	size_t points, at;	    /* at: the next one that the chain comes to */
 	struct audit_tombs tombs;
-	bool *tomb_signed, *tomb_told; /* by the key of its time; in the log, by the record that it names */
+	bool *tomb_signed, *tomb_told; /* by the key of its time, at a boundary that the seals of then prove; in the log, by the record that it names */
 	/* as of the last point that was right: what is proven if the next one is not */
 	uint64_t sure;
 	int64_t sure_ns;
@@ -36,12 +36,12 @@ struct verifying {
 void verify_flaw(struct verifying *s, enum audit_flaw_kind kind, uint64_t record, uint64_t count, uint64_t segment, uint64_t offset);
 /* Reads the seals, follows their keys, and makes the points; the caller frees s->point. Without a log key it says which log it is: ret. */
 errint_t verify_seals(struct verifying *s, struct segment_keys *ret);
-/* Tombstones: read; each signed by the key of a time that the line of seals comes to, which it is asked for at each; held against seals and policy, when all seals
- * were seen (`seals` of them: what they name as the next key). *s->v says what they prove; s->chain is the one that the log has to go on with. */
+/* Tombstones: read; each held against key and seals of its time, when the line of seals has come there, which is asked at each; then against the times of all seals, and
+ * the policy. *s->v says what they prove; s->chain is the one that the log has to go on with. */
 errint_t verify_tombs_read(struct verifying *s);
 void verify_tombs_free(struct verifying *s);
-void verify_tombs_key(struct verifying *s, const struct seal_line *line);
-void verify_tombs(struct verifying *s, const struct audit_seals *seals);
+void verify_tombs_key(struct verifying *s, const struct seal_line *line, const struct audit_seals *seals);
+void verify_tombs(struct verifying *s);
 /* The record of one that is proven to have been dropped is not looked for; of the others each is as its tombstone says. */
 void verify_tomb_record(struct verifying *s, const struct audit_record *r);
 void verify_tombs_told(struct verifying *s);

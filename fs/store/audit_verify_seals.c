@@ -148,16 +148,16 @@ errint_t verify_seals(struct verifying *s, struct segment_keys *ret)
 	}
 	r = verify_tombs_read(s);
 	if (!r)
-		verify_tombs_key(s, &f.line);
+		verify_tombs_key(s, &f.line, &seals);
 	for (; !r && !f.lost && f.at < seals.count; f.at++) {
 		follow(&f, &seals.seal[f.at]);
-		verify_tombs_key(s, &f.line);
+		verify_tombs_key(s, &f.line, &seals);
 	}
 	if (!f.lost && rest >= 2 * LOG_SEAL_BYTES) /* more than a crash tears */
 		verify_flaw(s, FLAW_SEAL_FORGED, f.line.last + 1, f.line.anchor, 0, 0);
 	hold_against(s, &seals);
 	if (!r)
-		verify_tombs(s, &seals);
+		verify_tombs(s);
 	audit_seals_free(&seals);
 	return r;
 }

@@ -31,13 +31,6 @@ void verify_tombs_free(struct verifying *s)
 	free(s->tomb_told);
 }
 
-void verify_tombs_key(struct verifying *s, const struct seal_line *line)
-{
-	for (size_t i = 0; i < s->tombs.count; i++)
-		if (!s->tomb_signed[i] && s->tombs.item[i].after == line->anchor)
-			s->tomb_signed[i] = log_tombstone_is_of(&s->tombs.item[i], line->uuid, line->log_id, line->next);
-}
-
 /* The first that covers the record; NULL: none does. */
 static const struct sealed_point *point_of(const struct verifying *s, uint64_t record)
 {
@@ -63,6 +56,16 @@ static bool fits_seal(const struct log_tombstone *t, const struct sealed_point *
 	return false;
 }
 
+/* Later ones may take back what is known of then. */
+void verify_tombs_key(struct verifying *s, const struct seal_line *line, const struct audit_seals *seals)
+{
+	for (size_t i = 0; i < s->tombs.count; i++) {
+		const struct log_tombstone *t = &s->tombs.item[i];
+		if (!s->tomb_signed[i] && t->after == line->anchor && log_tombstone_is_of(t, line->uuid, line->log_id, line->next))
+			s->tomb_signed[i] = fits_seal(t, point_of(s, t->last), seals);
+	}
+}
+
 /* By times that seals prove, not by what it says of itself: its own is no later than that of the seal that covers its record. */
 static bool was_due(const struct verifying *s, const struct log_tombstone *t)
 {
@@ -77,15 +80,14 @@ static void flaw(struct verifying *s, enum audit_flaw_kind kind, const struct lo
 	verify_flaw(s, kind, t->first, t->last - t->first + 1, 0, 0);
 }
 
-void verify_tombs(struct verifying *s, const struct audit_seals *seals)
+void verify_tombs(struct verifying *s)
 {
 	struct audit_verdict *v = s->v;
 	const struct audit_proof *p = s->proof;
 	const size_t line = audit_tombs_in_line(&s->tombs);
 	for (size_t i = 0; i < s->tombs.count; i++) {
 		const struct log_tombstone *t = &s->tombs.item[i];
-		if (i >= line || !s->tomb_signed[i] || !fits_seal(t, point_of(s, t->last), seals) ||
-			(p->log_key && log_tombstone_open(t, s->keys->uuid, s->keys->log_id, p->log_key))) {
+		if (i >= line || !s->tomb_signed[i] || (p->log_key && log_tombstone_open(t, s->keys->uuid, s->keys->log_id, p->log_key))) {
 			flaw(s, FLAW_TOMBSTONE, t);
 			break;
 		}

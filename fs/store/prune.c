@@ -105,6 +105,10 @@ static errint_t drop(struct archive *a, const struct policy_settings *ps, const 
 		r = anchor_update(a->anchor, sign, &s);
 	if (!r)
 		r = audit_drop(a->audit, &t);
+	if (r == -ENOSPC || r == -EDQUOT) { /* it makes room */
+		audit_use_reserve(a->audit);
+		r = audit_drop(a->audit, &t);
+	}
 	if (!r)
 		log_line(LOG_LEVEL_NOTICE, "audit: records %" PRIu64 " to %" PRIu64 " were dropped after %s, as line %u of the policy says", p->first, p->last, ps->log_retain_text,
 			ps->log_retain_line);

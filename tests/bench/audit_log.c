@@ -3,7 +3,7 @@
  * those do not depend on who else uses the machine. */
 #include "base/secret.h"
 #include "crypt/kdf.h"
-#include "store/audit.h"
+#include "store/audit_segment.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #define STEP_NS (SECOND / 2) /* between two records: two a second, 63 million a year */
 
 static struct small_key key;
-static const uint8_t uuid[UUID_BYTES] = {1}, log_id[16] = {2}, zero[DIGEST_BYTES];
+static const uint8_t uuid[UUID_BYTES] = {1}, log_id[16] = {2};
 static struct audit *open_log;
 static uint64_t each_writes, files = 184000;
 static _Atomic uint64_t number;
@@ -126,6 +126,23 @@ static void sizes(int fd)
 	fflush(stdout);
 }
 
+/* As the anchor would: so that what was written before is not read to open it. */
+static void name_last(int fd, uint64_t *ret_sequence, uint8_t ret_head[static DIGEST_BYTES])
+{
+	struct segment_keys k = {.log = &key};
+	struct segment_reader r;
+	uint64_t *first = NULL;
+	size_t count = 0;
+	memcpy(k.uuid, uuid, sizeof k.uuid);
+	memcpy(k.log_id, log_id, sizeof k.log_id);
+	if (segment_list(fd, &first, &count) || !count || segment_open(&r, fd, &k, first[count - 1]))
+		abort();
+	*ret_sequence = r.chain.next - 1;
+	memcpy(ret_head, r.chain.head, DIGEST_BYTES);
+	segment_close(&r);
+	free(first);
+}
+
 static uint64_t written_before(void)
 {
 	uint64_t sequence;
@@ -144,7 +161,11 @@ int main(int argc, char **argv)
 	memset(&key, 5, sizeof key);
 	if (fd < 0 || !records || !files || threads > 64 || secret_init())
 		return fprintf(stderr, "usage: audit_log DIR [RECORDS [THREADS [FILES]]]\n"), 2;
-	if (audit_open(fd, &key, uuid, log_id, 0, zero, 200, &open_log, &f) || audit_start(open_log))
+	uint64_t named = 0;
+	uint8_t head[DIGEST_BYTES] = {0};
+	if (!threads)
+		name_last(fd, &named, head);
+	if (audit_open(fd, &key, uuid, log_id, named, head, 200, &open_log, &f) || audit_start(open_log))
 		return fprintf(stderr, "%s\n", f.text), 1;
 	if (threads) {
 		append(1, records / 2);

@@ -477,6 +477,35 @@ Test(audit_prune, its_own_time_is_not_believed)
 	expect_flaw(FLAW_PRUNED_EARLY);
 }
 
+Test(audit_prune, an_anchor_restored_from_a_backup_leaves_it_proven)
+{
+	uint8_t keys[2][LOG_PUBLIC_BYTES];
+	struct anchor_state *restored;
+	struct log_tombstone t = drop();
+	cr_assert_eq(anchor_state_new(&restored, uuid, 60, BEGIN), 0); /* another key, and sequences from 1 on */
+	memcpy(restored->log_id, anchor->log_id, sizeof restored->log_id);
+	restored->trusted_ns = anchor->trusted_ns;
+	memcpy(keys[0], first_key[0], sizeof keys[0]);
+	memcpy(keys[1], restored->sign_public, sizeof keys[1]);
+	anchor_state_free(anchor);
+	anchor = restored;
+	anchor->sequence = 0;
+	append(RECORD_OPEN, 0, 0);
+	write_anchor(NULL);
+	const struct audit_proof p = {.public_key = (const uint8_t(*)[LOG_PUBLIC_BYTES])keys, .public_keys = 2};
+	struct audit_verdict v;
+	cr_assert_eq(audit_verify(fd, &p, &v), 0);
+	cr_assert_eq(v.flaws, 1);
+	cr_assert_eq(v.flaw[0].kind, FLAW_SEAL_KEY);
+	cr_assert_eq(v.pruned, t.last);
+	cr_assert_eq(v.last, anchor->log_sequence);
+	anchor->trusted_ns += 600 * SECOND;
+	const struct log_tombstone u = drop(); /* by the new line of keys */
+	cr_assert_eq(audit_verify(fd, &p, &v), 0);
+	cr_assert_eq(v.flaws, 1);
+	cr_assert_eq(v.pruned, u.last);
+}
+
 static int allows(void *ctx, const struct log_tombstone *t)
 {
 	const int64_t *least = ctx;
