@@ -159,6 +159,11 @@ void fresh_status(const struct archive *a, struct archive_status *ret)
 	ret->fresh_complete = fresh_complete(a);
 }
 
+uint64_t fresh_saved(const struct archive *a)
+{
+	return atomic_load(&a->fresh->saved);
+}
+
 /* ---- the snapshot --------------------------------------------------------------------------------------------------------- */
 
 /* What was raised before the copy has its header written before it: then all of that is on disk before the snapshot says so. */

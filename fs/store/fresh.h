@@ -11,6 +11,7 @@ void fresh_stop(struct archive *a);
 void fresh_free(struct archive *a);
 /* The snapshot, of what is on disk. */
 errint_t fresh_save(struct archive *a);
+uint64_t fresh_saved(const struct archive *a); /* the last record that it tells of */
 
 /* As archive_session. The record of the mount carries it. */
 #define SESSION_BYTES HOME_BYTES

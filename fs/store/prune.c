@@ -1,5 +1,6 @@
 #include "store/prune.h"
 
+#include "store/fresh.h"
 #include "store/gate_internal.h"
 #include "store/holds.h"
 #include "store/retain.h"
@@ -145,6 +146,8 @@ static errint_t look(struct archive *a, const struct policy_settings *ps, bool *
 	r = audit_prunable(a->audit, &t, &p);
 	if (r)
 		return r == -ENOENT ? 0 : r;
+	if (p.last > fresh_saved(a) && (r = fresh_save(a))) /* what they say of files that were changed is kept */
+		return r;
 	*ret_more = true;
 	return drop(a, ps, &p);
 }
