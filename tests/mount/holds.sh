@@ -174,6 +174,10 @@ mv "$ARC" "$TEST_TMP/now"
 mv "$TEST_TMP/during" "$ARC"
 expect_log 'damaged|catalogue|no longer|recover'
 mount_archive
+refuse "Input/output error" cat "$MNT/case/a.keep" # of an earlier time than the log knows
+umount_archive
+check "accept the files of then" "$LAPSE" fsck "$ARC" --key-file "$KEY" --accept-rollback --reason "the test" --yes >"$TEST_TMP/out"
+mount_archive
 gone case/a.short || die "a file past its date, of a hold that is not there any more"
 refuse "Key has expired" cat "$MNT/case/a.keep" # was under the hold then
 umount_archive

@@ -1,5 +1,6 @@
 #!/bin/bash
-# PEERS 43, 44, 47: whoever can write the store puts back what a file was before: a header, the whole file, its open header, nothing at all, another file; alone,
+# attack items: 43 44 47
+# Whoever can write the store puts back what a file was before: a header, the whole file, its open header, nothing at all, another file; alone,
 # or with the catalogue and the snapshots of that time. Refused at every open with EIO, a record and an alert, named by scrub, and nothing is deleted; after a clean end, a
 # kill -9, a remount and without any snapshot the same. What lapse itself does to files is never taken for that.
 # timeout: 240
