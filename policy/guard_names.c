@@ -168,6 +168,7 @@ static bool locked_out(struct guard *g, const struct guard_names *r, struct guar
 void guard_names(struct guard *g, const struct guard_names *r, struct guard_names_verdict *ret)
 {
 	struct guard_verdict *v = &ret->verdict;
+	uint32_t uid[PRINCIPALS_MAX];
 	struct bill bill = {.who = r->who};
 	struct threat threat = {.budget = NULL};
 	const struct rule_section *rule = NULL;
@@ -189,6 +190,7 @@ void guard_names(struct guard *g, const struct guard_names *r, struct guard_name
 	}
 	weigh_names(g, r, &bill, v, &threat);
 	name_budgets(&bill, ret->budgets);
+	ret->by_uid = principals_making(g->policy, r->who, uid) < principals_of(r->who, uid);
 	if (v->error) {
 		ret->record = v->locked_count || !r->name || may_say(bill.item[0].counter, g->now_ms);
 		return;

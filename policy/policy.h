@@ -436,6 +436,7 @@ struct guard_names {
 struct guard_names_verdict {
 	struct guard_verdict verdict; /* PERMIT, ALERT, DENY_BUDGET, DENY_LOCKOUT */
 	uint64_t record; /* how many names the record of it has to tell of; 0: it needs none, the log has them already */
+	bool by_uid;	 /* charged to the request's uid alone: a file server's client */
 	char budgets[GUARD_BILLED_MAX]; /* that it is charged to, separated by blanks: for the record; "*": all */
 };
 /* Decides, and if permitted charges. */

@@ -89,6 +89,8 @@ void log_subject(struct log_users *u, const struct audit_record *r, struct subje
 		.origin = (enum subject_origin)(r->flags >> RECORD_ORIGIN_SHIFT & 7),
 		.program = {.state = (enum program_state)(r->flags >> RECORD_PROGRAM_SHIFT & 15), .device = r->exe_dev, .inode = r->exe_ino},
 	};
+	if (gate_names_by_uid(r))
+		ret->login_uid = ret->real_uid = r->uid;
 	const struct user_groups *g = ret->unidentified ? NULL : groups_of(u, r->uid);
 	if (g) {
 		ret->groups = g->group;

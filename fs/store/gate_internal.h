@@ -102,6 +102,8 @@ void gate_asks(struct gate *g, const struct policy *p);
 bool gate_asks_names(const struct archive *a, unsigned what);
 /* The decision on a listing of so many names (`name` 0), or on a lookup (names 1, `dir_id` NULL): 0 or the errno for the program. */
 errint_t gate_names(struct archive *a, const struct subject *who, const char *path, const uint8_t *dir_id, uint64_t names, uint64_t name);
+/* Whether the names on this record were charged to the request's uid alone. */
+bool gate_names_by_uid(const struct audit_record *r);
 /* The budgets that the names on this record were charged to; NULL: it is no such record. */
 const char *gate_names_charged(const struct audit_record *r);
 
@@ -111,7 +113,8 @@ struct log_users {
 	size_t slots, count;
 };
 void log_users_free(struct log_users *u);
-void log_subject(struct log_users *u, const struct audit_record *r, struct subject *ret); /* its groups live as long as `u` */
+/* Whom it is charged to; its groups live as long as `u`. */
+void log_subject(struct log_users *u, const struct audit_record *r, struct subject *ret);
 
 /* What a record says that was charged is charged again. */
 struct log_counting {

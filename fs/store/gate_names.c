@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LISTED	  "names: "
-#define LOOKED_UP "lookups: "
+#define LISTED	  "names"
+#define LOOKED_UP "lookups"
+#define BY_UID	  " by uid"
 
 void gate_asks(struct gate *g, const struct policy *p)
 {
@@ -61,7 +62,7 @@ static void fill_verdict(struct audit_record *r, const struct guard_names_verdic
 	r->bytes = v->record;
 	snprintf(r->rule, sizeof r->rule, "%s", g->rule);
 	snprintf(r->budget, sizeof r->budget, "%s", g->budget);
-	snprintf(r->text, sizeof r->text, "%s%s", lookup ? LOOKED_UP : LISTED, v->budgets);
+	snprintf(r->text, sizeof r->text, "%s%s: %s", lookup ? LOOKED_UP : LISTED, v->by_uid ? BY_UID : "", v->budgets);
 }
 
 static errint_t record_names(struct archive *a, struct audit_record *r, const struct guard_names *q, const struct guard_names_verdict *v, const char *window)
@@ -107,6 +108,12 @@ const char *gate_names_charged(const struct audit_record *r)
 {
 	const char *colon = strstr(r->text, ": ");
 	return r->kind == RECORD_LIST && !r->error && r->bytes && colon ? colon + 2 : NULL;
+}
+
+bool gate_names_by_uid(const struct audit_record *r)
+{
+	const char *colon = strstr(r->text, ":"), *by = strstr(r->text, BY_UID);
+	return r->kind == RECORD_LIST && by && by < colon;
 }
 
 /* ---- for the room above -------------------------------------------------------------------------------------------------------- */

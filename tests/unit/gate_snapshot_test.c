@@ -373,6 +373,29 @@ Test(gate_snapshot, sessions_end_with_the_boot)
 	archive_close(a);
 }
 
+/* ---- names by way of a file server --------------------------------------------------------------------------------------------------- */
+
+static const char served[] = HEAD "[rule first]\nusers = 1000 1500\neffect = permit\nbudget = n\n"
+				  "[rule server]\nservices = smbd.service\nidentity = uid\neffect = permit\nbudget = n\n"
+				  "[budget n]\nnames = 10/1h\n";
+
+Test(gate_snapshot, names_shown_by_a_server_are_charged_to_its_client_only)
+{
+	static const uint8_t dir_id[DIR_ID_BYTES] = {1};
+	const struct subject client = {.uid = 1000, .login_uid = 1500, .real_uid = 1000, .service = "smbd.service"}, starter = {.uid = 1500, .login_uid = 1500, .real_uid = 1500};
+	struct archive *a = open_archive();
+	apply(a, served);
+	cr_assert_eq(gate_names(a, &client, NULL, dir_id, 10, 0), 0);
+	archive_close(a);
+	for (int i = 0; i < 2; i++) {
+		a = open_archive();
+		cr_expect_neq(gate_names(a, &client, NULL, dir_id, 1, 0), 0, "%d", i);
+		cr_expect_eq(gate_names(a, &starter, NULL, dir_id, i ? 4 : 5, 0), 0, "%d", i);
+		archive_close(a);
+		cr_assert_eq(unlink(snapshot), 0);
+	}
+}
+
 /* ---- files that are open ------------------------------------------------------------------------------------------------------------ */
 
 static const uint8_t place[HOME_BYTES] = {9, 9};
