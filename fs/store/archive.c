@@ -177,6 +177,8 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 	if (!r)
 		r = checkpoints_start(a);
 	if (!r)
+		r = snapshots_start(a);
+	if (!r)
 		r = journal_start(a);
 	if (!r)
 		r = sweeper_start(a);
@@ -188,8 +190,6 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 		r = canaries_start(a);
 	if (!r)
 		r = review_start(a);
-	if (!r)
-		r = snapshots_start(a);
 	if (!r)
 		r = fresh_start(a);
 	return r ? r : alerts_start(a);
@@ -229,7 +229,6 @@ void archive_close(struct archive *a)
 	if (!a)
 		return;
 	alerts_stop(a);
-	snapshots_stop(a);
 	review_stop(a);
 	fresh_stop(a);
 	canaries_stop(a);
@@ -238,6 +237,7 @@ void archive_close(struct archive *a)
 	holds_stop(a);
 	if (a->sweeper)
 		sweeper_stop(a);
+	snapshots_stop(a);
 	exif_readers_free(a->exif);
 	journal_stop(a);
 	errint_t synced = a->root ? inode_close_all(a) : 0;

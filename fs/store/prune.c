@@ -111,6 +111,8 @@ static errint_t drop(struct archive *a, const struct policy_settings *ps, const 
 		r = audit_drop(a->audit, &t);
 	}
 	if (!r)
+		snapshots_kick(a); /* the one that there is names segments that are gone */
+	if (!r)
 		log_line(LOG_LEVEL_NOTICE, "audit: records %" PRIu64 " to %" PRIu64 " were dropped after %s, as line %u of the policy says", p->first, p->last, ps->log_retain_text,
 			ps->log_retain_line);
 	return r;
