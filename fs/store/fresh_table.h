@@ -1,5 +1,5 @@
 /* fresh_table.h - of files that were changed, the lowest generation of their header that is still valid. Sharded; a lookup allocates nothing and holds one
- * shard's lock for some 100 ns. 13.3 to 16 bytes a file, and 24 KiB. */
+ * shard's lock for 0.3 to 0.6 us of 10 million. 13.3 to 16 bytes a file, and 24 KiB. */
 #pragma once
 
 #include "base/base.h"
