@@ -25,7 +25,8 @@ static void put(struct guard_bytes *b, const void *p, size_t len)
 		b->p = more;
 		b->cap = cap;
 	}
-	memcpy(b->p + b->len, p, len);
+	if (len)
+		memcpy(b->p + b->len, p, len);
 	b->len += len;
 }
 
