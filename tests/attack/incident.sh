@@ -14,7 +14,7 @@ cp "$DIR/incident_thief.py" "$THIEF"
 cp "$(command -v cat)" "$VIEWER"
 chmod 755 "$TEST_TMP" "$THIEF" "$VIEWER"
 chmod 777 "$LOOT"
-expect_log 'refused: uid|over budget: uid|[cC]lock|ahead|behind'
+expect_log 'refused: uid|over budget: uid|[cC]lock|ahead|behind|freshness: there is no snapshot of it'
 
 [ -e "$KEY" ] || head -c 32 /dev/urandom >"$KEY"
 chmod 600 "$KEY"
