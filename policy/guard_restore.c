@@ -154,7 +154,7 @@ static void restore_ring(struct restoring *r, struct name_ring *ring)
 	ring->first = take_ms(r);
 	const uint64_t spans = take_number(r, 2);
 
-	if (ring->ms < 1 || spans > NAME_SLOTS)
+	if (ring->ms < 1 || ring->ms > POLICY_MAX_WINDOW_DAYS * INT64_C(86400000) || ring->first > INT64_MAX / 8 / ring->ms || spans > NAME_SLOTS)
 		fail(r, -EBADMSG);
 	for (uint64_t i = 0; i < spans && !r->error; i++) {
 		const int64_t behind = (int64_t)take_number(r, 2);
