@@ -118,9 +118,13 @@ static void *reply_all(void *arg)
 	while ((j = queue_take(&p->done))) {
 		struct session *s = j->session;
 		unsigned throttled = j->throttled;
+		bool own = j->own;
 
 		answer(j);
-		put_back(p, j);
+		if (own)
+			free(j);
+		else
+			put_back(p, j);
 		if (throttled)
 			throttle_done(s, throttled);
 	}
@@ -210,6 +214,12 @@ void dispatch_answer(struct job *j)
 	struct pool *p = j->session->pool;
 
 	queue_put(&p->done, keep(p, j));
+}
+
+void dispatch_answer_own(struct job *j)
+{
+	j->own = true;
+	queue_put(&j->session->pool->done, j);
 }
 
 void dispatch_again(const struct job *j)

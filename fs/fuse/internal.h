@@ -37,6 +37,7 @@ struct job {
 	bool may_wait;	   /* it runs on a thread that may */
 	bool put_off;	   /* run() has done nothing: it would have to wait where it may not, and runs again on a worker */
 	bool held;	   /* it is answered later: see throttle.c and making.c */
+	bool own;	   /* memory of its own: freed when it is answered */
 	int64_t held_since_ns; /* CLOCK_MONOTONIC; 0: it never was */
 	unsigned throttled;    /* what throttle_done() wants to know of it; 0: it is not run again */
 	errint_t error;
@@ -132,12 +133,14 @@ bool throttle_hold(struct job *j, const struct subject *who, int64_t wait_ms);
 void throttle_done(struct session *s, unsigned throttled);
 /* dispatch.c: answers a job that was put off; has a worker run it. */
 void dispatch_answer(struct job *j);
+void dispatch_answer_own(struct job *j); /* from malloc(), and not the caller's any more */
 void dispatch_again(const struct job *j);
 
 /* ---- making.c: what a file's maker writes, and others read -------------------------------------- */
 
 errint_t making_start(struct session *s);
-void making_stop(struct session *s); /* when nothing waits for the kernel any more; what is held is answered */
+void making_stop(struct session *s); /* when nothing waits for the kernel any more; what is held is answered, and no more is */
+void making_free(struct session *s); /* once no worker runs */
 /* After a write past the page cache. True: it is answered when no page is older than it. */
 bool making_hold(struct job *j);
 

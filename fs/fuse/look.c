@@ -49,8 +49,14 @@ static bool tells_mapped(void)
 	return program_file_stat(self, name, &f) != -EPERM;
 }
 
-/* Who serves a filesystem with FUSE, which any user may, says of its files what he likes, and shows them to whom he likes. */
-static enum program_state mapped_file(int dir, const char *name)
+/* Who serves a filesystem with FUSE, which any user may, says of its files what he likes, and shows them to whom he likes; he may lay an overlay over it. Of what others
+ * may have mounted, only the filesystem that the program itself is from is believed. */
+static bool says_what_it_likes(const struct statfs *fs, uint64_t device, uint64_t programs)
+{
+	return fs->f_type == FUSE_SUPER_MAGIC || ((fs->f_type == OVERLAYFS_SUPER_MAGIC || (fs->f_flags & ST_NOSUID)) && device != programs);
+}
+
+static enum program_state mapped_file(int dir, const char *name, uint64_t programs)
 {
 	cleanup_fd int fd = openat(dir, name, O_PATH | O_CLOEXEC);
 	struct program_file f;
@@ -59,7 +65,7 @@ static enum program_state mapped_file(int dir, const char *name)
 
 	if (fd < 0)
 		return fstatat(dir, name, &link, AT_SYMLINK_NOFOLLOW) ? PROGRAM_VALID /* unmapped meanwhile */ : PROGRAM_UNREADABLE;
-	if (fstatfs(fd, &fs) || fs.f_type == FUSE_SUPER_MAGIC || program_file_of(fd, &f))
+	if (fstatfs(fd, &fs) || program_file_of(fd, &f) || says_what_it_likes(&fs, f.device, programs))
 		return PROGRAM_PRELOADED;
 	f.links = 1;
 	return program_file_state(&f) == PROGRAM_VALID ? PROGRAM_VALID : PROGRAM_PRELOADED;
@@ -70,6 +76,7 @@ static enum program_state mapped(uint32_t pid)
 	char name[80];
 	cleanup_free char *maps = NULL;
 	cleanup_fd int dir = -1;
+	struct program_file program;
 	unsigned files = 0;
 
 	snprintf(name, sizeof(name), "/proc/%u", pid);
@@ -79,6 +86,8 @@ static enum program_state mapped(uint32_t pid)
 		return PROGRAM_UNREADABLE;
 	if (!tells_mapped())
 		return PROGRAM_VALID;
+	if (program_file_stat(dir, "exe", &program))
+		return PROGRAM_UNREADABLE;
 	for (char *line = maps; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
 		unsigned long from, to, inode;
 		char rights[5];
@@ -90,7 +99,7 @@ static enum program_state mapped(uint32_t pid)
 		if (++files > MAPPED_MAX)
 			return PROGRAM_UNREADABLE;
 		snprintf(name, sizeof(name), "map_files/%lx-%lx", from, to);
-		enum program_state state = mapped_file(dir, name);
+		enum program_state state = mapped_file(dir, name, program.device);
 		if (state != PROGRAM_VALID)
 			return state;
 	}

@@ -7,71 +7,73 @@
 
 #define MAKING_NAME "lapse-making"
 
-struct written {
-	struct written *next;
-	struct job job;
-};
-
 struct making {
 	struct session *session;
 	pthread_t thread;
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t filled;
-	struct written *first, **end;
+	struct job *first, **end;
 	bool stop;
 };
 
 bool making_hold(struct job *j)
 {
 	struct making *m = j->session->making;
-	struct written *w;
+	struct job *own;
 
 	if (!m || !fs_others_read(j->file->handle))
 		return false;
-	w = malloc(sizeof(*w));
-	if (!w) {
+	own = malloc(sizeof(*own));
+	if (!own) {
 		j->error = -ENOMEM; /* written, but not yet for everybody to see */
 		return false;
 	}
-	j->held = true;
-	*w = (struct written){.job = *j};
-	w->job.held = false;
+	*own = *j;
+	own->next = NULL;
 	pthread_mutex_lock(&m->lock);
-	*m->end = w;
-	m->end = &w->next;
-	pthread_cond_signal(&m->filled);
+	j->held = !m->stop;
+	if (j->held) {
+		*m->end = own;
+		m->end = &own->next;
+		own = NULL;
+		pthread_cond_signal(&m->filled);
+	}
 	pthread_mutex_unlock(&m->lock);
-	return true;
+	free(own);
+	return j->held;
 }
 
-static struct written *take(struct making *m)
+static struct job *take(struct making *m)
 {
-	struct written *w;
+	struct job *j;
 
 	pthread_mutex_lock(&m->lock);
 	while (!m->first && !m->stop)
 		pthread_cond_wait(&m->filled, &m->lock);
-	w = m->first;
-	if (w && !(m->first = w->next))
+	j = m->first;
+	if (j && !(m->first = j->next))
 		m->end = &m->first;
 	pthread_mutex_unlock(&m->lock);
-	return w;
+	return j;
+}
+
+/* At the end nobody serves the reads that would be waited for, and no page outlives the mount. */
+static bool pages_matter(struct session *s)
+{
+	return atomic_load(&s->notify) && !atomic_load(&s->ending) && !fuse_session_exited(s->se);
 }
 
 static void *drop_and_answer(void *arg)
 {
 	struct making *m = arg;
 	struct session *s = m->session;
-	struct written *w;
+	struct job *j;
 
 	pthread_setname_np(pthread_self(), MAKING_NAME);
-	while ((w = take(m))) {
-		struct job *j = &w->job;
-
-		if (atomic_load(&s->notify))
+	while ((j = take(m))) {
+		if (pages_matter(s))
 			fuse_lowlevel_notify_inval_inode(s->se, session_node(s, fs_handle_inode(j->file->handle)), j->off, (off_t)j->len);
-		dispatch_answer(j);
-		free(w);
+		dispatch_answer_own(j);
 	}
 	return NULL;
 }
@@ -107,6 +109,14 @@ void making_stop(struct session *s)
 	pthread_cond_signal(&m->filled);
 	pthread_mutex_unlock(&m->lock);
 	pthread_join(m->thread, NULL);
+}
+
+void making_free(struct session *s)
+{
+	struct making *m = s->making;
+
+	if (!m)
+		return;
 	s->making = NULL;
 	pthread_mutex_destroy(&m->lock);
 	pthread_cond_destroy(&m->filled);

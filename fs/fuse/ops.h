@@ -37,6 +37,7 @@ void reply_statfs(struct job *j);
 struct fileref {
 	struct handle *handle;
 	struct fileref *next, *prev;
+	bool direct; /* past the page cache: the kernel leaves it to us to sync what is written with O_SYNC */
 };
 static inline struct fileref *fileref_of(const struct fuse_file_info *fi)
 {

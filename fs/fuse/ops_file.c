@@ -106,6 +106,7 @@ void run_create(struct job *j)
 	j->uncached_content = fs_makes(h) || fs_uncached(j->session->archive, h);
 	j->uncached = j->name && fs_names_strict(j->session->archive, j->inode, j->name);
 	j->file = steal_ptr(&r);
+	j->file->direct = j->uncached_content;
 	fileref_add(j->session, j->file, h);
 }
 
@@ -185,6 +186,7 @@ void run_open(struct job *j)
 		j->error = open_patiently(j, &c, &h);
 		if (j->error || j->held)
 			break;
+		r->direct = fs_uncached(j->session->archive, h);
 		fileref_add(j->session, r, h);
 		j->file = r;
 	} while (begun != atomic_load(&j->session->lockouts_begun));
@@ -193,8 +195,8 @@ void run_open(struct job *j)
 		j->file = NULL;
 		return;
 	}
+	j->uncached_content = r->direct;
 	r = NULL;
-	j->uncached_content = fs_uncached(j->session->archive, h);
 }
 
 void reply_open(struct job *j)
@@ -248,7 +250,7 @@ void run_read(struct job *j)
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct job j = {.file = fileref_of(fi), .data = data, .size = size, .off = off, .what = fi->kill_suidgid};
+	struct job j = {.file = fileref_of(fi), .data = data, .size = size, .off = off, .what = fi->kill_suidgid, .flags = fi->flags};
 
 	dispatch(req, SESSION_WRITE, &j);
 }
@@ -265,7 +267,9 @@ void run_write(struct job *j)
 	}
 	j->len = (size_t)n;
 	count(&session_counters(j->session)->written_bytes, j->len);
-	if (fs_makes(j->file->handle))
+	if (j->file->direct && (j->flags & O_DSYNC))
+		j->error = fs_fsync(j->session->archive, j->file->handle, (j->flags & O_SYNC) != O_SYNC);
+	if (!j->error && fs_makes(j->file->handle))
 		making_hold(j);
 }
 

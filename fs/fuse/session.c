@@ -111,6 +111,7 @@ static void take_down(struct session *s)
 	making_stop(s);
 	pool_stop(s->pool);
 	throttle_free(s);
+	making_free(s);
 	lockout_stop(s);
 	if (s->options.stopping)
 		s->options.stopping(s->options.ctx);

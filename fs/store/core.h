@@ -37,6 +37,7 @@ struct inode {
 	bool gone;  /* no name is left, or there is none yet */
 	bool unnamed; /* the latter */
 	_Atomic uint8_t xattrs; /* enum xattrs_known */
+	_Atomic bool capable; /* file capabilities have been set on it since it is in memory */
 	int held;   /* a descriptor of a file that is gone, closed with the inode; -1: none */
 	pthread_mutex_t lock; /* links, of, gone */
 	struct link *links;

@@ -310,7 +310,7 @@ ssize_t fs_write(struct archive *a, struct handle *h, const void *in, size_t len
 	if (!h->writer)
 		return -EBADF;
 	ssize_t r = ofile_review(a, of);
-	if (!r && fs_makes(h))
+	if (!r && fs_makes(h) && atomic_load(&h->inode->capable))
 		r = xattr_drop_capability(a, h->inode);
 	if (r)
 		return r;

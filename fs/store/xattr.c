@@ -135,6 +135,8 @@ errint_t xattr_set(struct archive *a, struct inode *i, const char *name, const v
 	errint_t r = xattr_enter(a, i, &x);
 	if (r)
 		return r;
+	if (!strcmp(name, CAPABILITY))
+		atomic_store(&i->capable, true);
 	atomic_store(&i->xattrs, XATTRS_SOME); /* first, so that whoever looks meanwhile does not put the contrary */
 	r = put(a, x.fd, x.keys, name, value, size, flags);
 	xattr_leave(a, &x);

@@ -126,11 +126,62 @@ os.close(made)
 assert open(path, "rb").read() == b"xyz"
 P
 
+cat >"$TEST_TMP/many.py" <<'P'
+import os, sys, threading
+# More writes at once than the daemon has places for what waits.
+where, count, rounds = sys.argv[1], 150, 40
+made = [os.open(f"{where}{i}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644) for i in range(count)]
+others = [os.open(f"{where}{i}", os.O_WRONLY) for i in range(count)]
+def write(fd):
+    for i in range(rounds):
+        assert os.pwrite(fd, b"x", i) == 1
+threads = [threading.Thread(target=write, args=(fd,)) for fd in made]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+assert all(os.stat(f"{where}{i}").st_size == rounds for i in range(count))
+P
+
+cat >"$TEST_TMP/synced.py" <<'P'
+import os, subprocess, sys, time
+mnt, daemon, trace = sys.argv[1:]
+def traced():
+    return any("TracerPid:\t0\n" not in open(f"/proc/{daemon}/task/{t}/status").read() for t in os.listdir(f"/proc/{daemon}/task"))
+def flushes(act):
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=fsync,fdatasync,sync_file_range,syncfs", "-o", trace, "-p", daemon])
+    while not traced():
+        assert tracer.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.3)
+    act()
+    tracer.terminate()
+    tracer.wait()
+    return sum("sync" in l for l in open(trace))
+N = 60  # the log is flushed beside, five times a second
+def write(flags, how):
+    path = f"{mnt}/synced-{flags}-{how}"
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | flags, 0o644)
+    def act():
+        for i in range(N):
+            os.pwritev(fd, [b"x" * 5000], i * 5000, how)
+    n = flushes(act)
+    os.close(fd)
+    assert os.stat(path).st_size == N * 5000
+    return n
+plain, synced = write(0, 0), [write(os.O_SYNC, 0), write(os.O_DSYNC, 0), write(0, os.RWF_DSYNC)]
+print(f"-- flushes for {N} writes: {plain}, and with O_SYNC, O_DSYNC, RWF_DSYNC {synced}")
+assert plain < N and all(n >= N for n in synced)
+P
+
 for transport in $(transports); do
 	note "$transport"
 	mount_by "$transport"
 	check "readers in a race with the maker" "$TEST_TMP/seen" "$MNT/seen-$transport" 2
 	check "who looks after each write" python3 "$TEST_TMP/grows.py" "$MNT/grows-$transport"
 	check "capabilities and set-id bits" python3 "$TEST_TMP/takes.py" "$MNT/takes-$transport"
+	check "many makers at once" python3 "$TEST_TMP/many.py" "$MNT/many-$transport-"
+	check "O_SYNC" python3 "$TEST_TMP/synced.py" "$MNT" "$DAEMON" "$TEST_TMP/trace.$transport"
+	rm -f "${MNT:?}"/synced-*
 	umount_archive
 done
