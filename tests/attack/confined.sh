@@ -146,9 +146,9 @@ wait_until 10 grep -q '^Seccomp_filters:.2$' "/proc/$theirs/status"
 grep -q '^CapPrm:.0000000000000000$' "/proc/$theirs/status" && grep -q '^NoNewPrivs:.1$' "/proc/$theirs/status" || die "it has rights"
 everybody | tried "$theirs"
 user sleep 300 &
-at_end kill $!
 wait_until 10 pgrep -u lapse-t1 -x sleep >/dev/null
 other=$(pgrep -u lapse-t1 -x sleep)
+at_end kill "$other"
 tried "$theirs" <<E
 the memory of another of the user's processes|open 257 -100 '/proc/$other/mem' 2|$EACCES
 read what is root's|open 257 -100 '/etc/shadow' 0|$EACCES
