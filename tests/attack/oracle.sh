@@ -54,7 +54,8 @@ tells() { # tells USER PATH PATH CALL: nothing, by errno nor by time
 		# shellcheck disable=SC2086
 		set -- "$1" "$2" "$3" "$4" $said
 		[ "$6" = "$7" ] || die "$4: $2 is answered by errno $6, $3 by $7"
-		[ "$5" -lt 42 ] || [ "$5" -gt 58 ] || { note "$1, $4 of $2 and $3: errno $6; the first takes longer in $5 %"; return 0; }
+		# which of two globs comes first is some 100 ns, and no secret
+		[ "$5" -lt 30 ] || [ "$5" -gt 70 ] || { note "$1, $4 of $2 and $3: errno $6; the first takes longer in $5 %"; return 0; }
 	done
 	die "$4: of $2 and $3 the first takes longer in $5 %"
 }
