@@ -74,11 +74,26 @@ static errint_t raised(struct fresh_fold *f, const struct audit_record *r)
 	return e;
 }
 
+/* The others may be of a session that begins: its mount record, and what stands before that (what it carries over, a gap, a rollback that is accepted). */
+static bool proves_session(enum record_kind k)
+{
+	switch (k) {
+	case RECORD_MOUNT:
+	case RECORD_WRITE_OPEN:
+	case RECORD_GUARD:
+	case RECORD_GRANT:
+	case RECORD_ADMIN:
+		return false;
+	default:
+		return true;
+	}
+}
+
 errint_t fresh_fold(void *fold, const struct audit_record *r)
 {
 	struct fresh_fold *f = fold;
 	const struct fresh_item i = fresh_item(r->file_id, r->generation), gone = {.key = i.key};
-	errint_t e = settle(f, r->trusted_ns - REACHED_NS);
+	errint_t e = proves_session(r->kind) ? settle(f, r->trusted_ns - REACHED_NS) : 0;
 	f->began = f->began ? f->began : r->sequence;
 	if (e)
 		return e;

@@ -1,5 +1,7 @@
 #include "fs_fixture.h"
 
+#include "store/fresh_internal.h"
+
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -203,5 +205,65 @@ Test(fresh, a_header_that_a_power_cut_left_counts_when_it_is_seen)
 	again();
 	put_back("g");
 	cr_assert_not(reads("g", ""));
+	archive_drop();
+}
+
+#define AT(seconds) ((int64_t)(seconds) * 1000000000)
+
+static void tell(struct fresh_fold *f, enum record_kind kind, int64_t at_ns, uint32_t generation)
+{
+	static uint64_t sequence;
+	struct audit_record r;
+	audit_record_clear(&r);
+	r.kind = kind;
+	r.sequence = ++sequence;
+	r.trusted_ns = at_ns;
+	r.generation = generation;
+	r.place[0] = (uint8_t)sequence; /* of a mount: never the same */
+	r.expires_at = at_ns / AT(1) + 1000;
+	if (generation)
+		memset(r.file_id, kind == RECORD_UNLINK ? 2 : 1, sizeof r.file_id);
+	cr_assert_eq(fresh_fold(f, &r), 0);
+}
+
+/* A rewrite and a deletion of which a power cut may have taken the header, and what a mount long after it says. */
+static void expect_lost(const enum record_kind *carried, size_t count)
+{
+	struct fresh_fold f = {.archive = a};
+	tell(&f, RECORD_MOUNT, AT(1000), 0);
+	tell(&f, RECORD_CLOSE, AT(1010), 4);
+	tell(&f, RECORD_UNLINK, AT(1010), 4);
+	for (size_t i = 0; i < count; i++)
+		tell(&f, carried[i], AT(1100), 0);
+	tell(&f, RECORD_MOUNT, AT(1100), 0);
+	tell(&f, RECORD_OPEN, AT(1200), 0);
+	cr_assert_eq(fresh_fold_end(&f), 0);
+	cr_expect_eq(status().fresh_files, 0, "behind %zu carried", count);
+	cr_expect_eq(status().fresh_gone, 0, "behind %zu carried", count);
+	fresh_fold_free(&f);
+	fresh_forget(a);
+}
+
+Test(fresh, a_mount_long_after_a_power_cut_proves_nothing_of_what_was_before_it)
+{
+	static const enum record_kind before[] = {RECORD_GUARD, RECORD_GRANT, RECORD_WRITE_OPEN, RECORD_ADMIN};
+	set_up();
+	expect_lost(NULL, 0);
+	expect_lost(before, ARRAY_SIZE(before));
+	archive_drop();
+}
+
+Test(fresh, what_a_session_did_a_minute_before_its_crash_counts)
+{
+	set_up();
+	struct fresh_fold f = {.archive = a};
+	tell(&f, RECORD_MOUNT, AT(1000), 0);
+	tell(&f, RECORD_CLOSE, AT(1010), 4);
+	tell(&f, RECORD_UNLINK, AT(1010), 4);
+	tell(&f, RECORD_OPEN, AT(1070), 0);
+	tell(&f, RECORD_MOUNT, AT(1100), 0);
+	cr_expect_eq(status().fresh_files, 1);
+	cr_expect_eq(status().fresh_gone, 1);
+	fresh_fold_free(&f);
 	archive_drop();
 }
