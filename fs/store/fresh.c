@@ -167,7 +167,7 @@ uint64_t fresh_saved(const struct archive *a)
 /* ---- the snapshot --------------------------------------------------------------------------------------------------------- */
 
 /* What was raised before the copy has its header written before it: then all of that is on disk before the snapshot says so. */
-errint_t fresh_save(struct archive *a)
+static errint_t save(struct archive *a)
 {
 	struct fresh *f = a->fresh;
 	struct audit_place at;
@@ -197,6 +197,14 @@ errint_t fresh_save(struct archive *a)
 	snapshot_put(w, end, sizeof end);
 	if (!(r = snapshot_commit(w)))
 		atomic_store(&f->saved, at.sequence);
+	return r;
+}
+
+errint_t fresh_save(struct archive *a)
+{
+	pthread_mutex_lock(&a->fresh->saving);
+	errint_t r = save(a);
+	pthread_mutex_unlock(&a->fresh->saving);
 	return r;
 }
 
@@ -274,6 +282,7 @@ errint_t fresh_open(struct archive *a)
 	if (!f)
 		return -ENOMEM;
 	struct fresh_fold fold = {.archive = a};
+	pthread_mutex_init(&f->saving, NULL);
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->wake, NULL);
 	atomic_init(&f->complete, true);
@@ -364,6 +373,7 @@ void fresh_free(struct archive *a)
 	fresh_table_free(f->soft);
 	pthread_cond_destroy(&f->wake);
 	pthread_mutex_destroy(&f->lock);
+	pthread_mutex_destroy(&f->saving);
 	free(f);
 	a->fresh = NULL;
 }

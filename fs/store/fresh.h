@@ -9,7 +9,7 @@ errint_t fresh_open(struct archive *a);
 errint_t fresh_start(struct archive *a); /* keeps the snapshot close to the log's end */
 void fresh_stop(struct archive *a);
 void fresh_free(struct archive *a);
-/* The snapshot, of what is on disk. */
+/* The snapshot, of what is on disk. From any thread, and under no lock: who comes while one is made waits. */
 errint_t fresh_save(struct archive *a);
 uint64_t fresh_saved(const struct archive *a); /* the last record that it tells of */
 

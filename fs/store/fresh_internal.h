@@ -14,6 +14,7 @@ struct fresh {
 	_Atomic uint64_t saved; /* the last record that the snapshot on disk tells of */
 	uint8_t session[SESSION_BYTES];
 	bool kept;
+	pthread_mutex_t saving; /* one snapshot at a time, from its copy until it is in its place; taken before all others here */
 
 	pthread_mutex_t lock; /* leaf */
 	pthread_cond_t wake;

@@ -80,7 +80,8 @@ errint_t snapshot_begin(struct archive *a, enum snapshot_kind kind, uint32_t ver
 		e = w->dirfd;
 	if (!e) {
 		snprintf(w->part, sizeof w->part, "%s.part", w->name);
-		w->fd = openat(w->dirfd, w->part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+		unlinkat(w->dirfd, w->part, 0); /* left by a crash */
+		w->fd = openat(w->dirfd, w->part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		e = w->fd < 0 ? -errno : write_head(a, w, kind, version, at);
 	}
 	if (e) {

@@ -12,7 +12,7 @@ struct archive;
 struct snapshot_writer;
 struct snapshot_reader;
 
-/* Begins the kind's file anew under another name. `at` is where the log was. */
+/* Begins the kind's file anew under another name; one writer of a kind at a time. `at` is where the log was. */
 errint_t snapshot_begin(struct archive *a, enum snapshot_kind kind, uint32_t version, const struct audit_place *at, struct snapshot_writer **ret);
 /* Any number of bytes. An error stays until the commit, which tells it. */
 void snapshot_put(struct snapshot_writer *w, const void *p, size_t len);

@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -265,5 +266,33 @@ Test(fresh, what_a_session_did_a_minute_before_its_crash_counts)
 	cr_expect_eq(status().fresh_files, 1);
 	cr_expect_eq(status().fresh_gone, 1);
 	fresh_fold_free(&f);
+	archive_drop();
+}
+
+#define SAVES 10
+
+static void *save_often(void *ret)
+{
+	for (int i = 0; i < SAVES; i++)
+		*(errint_t *)ret = *(errint_t *)ret ? *(errint_t *)ret : fresh_save(a);
+	return NULL;
+}
+
+/* A scrub, the pruning of the log and the saver itself. */
+Test(fresh, those_who_save_at_a_time_wait_for_each_other)
+{
+	pthread_t thread[3];
+	errint_t r[3] = {0};
+	set_up();
+	for (uint64_t i = 1; i <= 20000; i++)
+		cr_assert_eq(fresh_set(a->fresh, &(struct fresh_item){i << 32, 3}), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(thread); i++)
+		cr_assert_eq(pthread_create(&thread[i], NULL, save_often, &r[i]), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(thread); i++)
+		pthread_join(thread[i], NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(thread); i++)
+		cr_expect_eq(r[i], 0, "%s", strerror(-r[i]));
+	again();
+	cr_expect_eq(status().fresh_files, 20000);
 	archive_drop();
 }
