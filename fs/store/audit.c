@@ -222,12 +222,20 @@ errint_t audit_append_locked(struct audit *l, struct audit_record *rec)
 	return 0;
 }
 
+/* What was raised before it stands before it: behind it, it would say that the file has come back. */
+static bool ends_file(enum record_kind k)
+{
+	return k == RECORD_UNLINK || k == RECORD_EXPIRE || k == RECORD_DESTROY;
+}
+
 errint_t audit_append(struct audit *l, struct audit_record *rec)
 {
 	if (l->readonly)
 		return -EROFS;
 	pthread_mutex_lock(&l->lock);
 	const errint_t before = l->error;
+	if (ends_file(rec->kind))
+		audit_raised_flush(l); /* fails as the record itself: on a full disk */
 	errint_t r = audit_append_locked(l, rec);
 	const errint_t now = l->error = r ? r : l->queued ? l->gap_error : l->sync_error;
 	bool idle = l->synced + 2 == l->chain.next, followed = l->followers;

@@ -607,3 +607,39 @@ Test(audit, always_means_at_once)
 	cr_assert_eq(all(l), THREADS * EACH);
 	audit_close(l);
 }
+
+struct kinds {
+	enum record_kind kind[16];
+	size_t count;
+};
+
+static errint_t see_kind(void *ctx, const struct audit_record *r)
+{
+	struct kinds *k = ctx;
+	cr_assert_lt(k->count, ARRAY_SIZE(k->kind));
+	k->kind[k->count++] = r->kind;
+	return 0;
+}
+
+/* Who folds the log would take the file for one that has come back. */
+Test(audit, what_was_raised_stands_before_the_end_of_the_file)
+{
+	static const enum record_kind ends[] = {RECORD_UNLINK, RECORD_EXPIRE, RECORD_DESTROY};
+	static const uint8_t item[12] = {1, 0, 0, 0, 0, 0, 0, 0, 3};
+	struct audit *l = open_it();
+	struct kinds k = {.count = 0};
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		audit_raised(l, item, sizeof item, SECOND, SECOND);
+		append(l, 1); /* needs none before it */
+		cr_assert_eq(append_kind(l, ends[i], 1), 0);
+	}
+	cr_assert_eq(audit_sync(l), 0);
+	cr_assert_eq(audit_each(l, INT64_MIN, see_kind, &k), 0);
+	cr_assert_eq(k.count, 3 * ARRAY_SIZE(ends));
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		cr_expect_eq(k.kind[3 * i], RECORD_OPEN);
+		cr_expect_eq(k.kind[3 * i + 1], RECORD_RAISED);
+		cr_expect_eq(k.kind[3 * i + 2], ends[i]);
+	}
+	audit_close(l);
+}
