@@ -105,6 +105,15 @@ void gate_fill(struct archive *a, struct audit_record *r, enum record_kind kind,
 		snprintf(r->text, sizeof r->text, "%s", text);
 }
 
+/* Before its record: a snapshot of the table names records that it tells of. And it is so, even if there is no room for that. */
+static void track_end(struct archive *a, enum record_kind kind, const struct file_header *h)
+{
+	if (kind == RECORD_UNLINK)
+		fresh_deleted(a, h);
+	else if (kind == RECORD_EXPIRE || kind == RECORD_DESTROY)
+		fresh_gone(a, h->file_id);
+}
+
 /* What a crash from now on would leave unclean. */
 static errint_t track(struct archive *a, enum record_kind kind, const struct file_header *h, const uint8_t *place)
 {
@@ -116,10 +125,6 @@ static errint_t track(struct archive *a, enum record_kind kind, const struct fil
 	case RECORD_UNLINK:
 	case RECORD_EXPIRE:
 	case RECORD_DESTROY:
-		if (kind == RECORD_UNLINK)
-			fresh_deleted(a, h);
-		else if (kind != RECORD_CLOSE)
-			fresh_gone(a, h->file_id);
 		open_table_remove(a->gate->writing, h->file_id);
 		if (a->unclean) {
 			open_table_remove(a->unclean, h->file_id);
@@ -139,6 +144,8 @@ errint_t gate_record_at(struct archive *a, enum record_kind kind, const struct s
 	if (a->observe)
 		return -EROFS;
 	gate_fill(a, &r, kind, who, h, dir_id, place, text);
+	if (h)
+		track_end(a, kind, h);
 	errint_t e = audit_append(a->audit, &r);
 	return e || !h ? e : track(a, kind, h, place);
 }

@@ -1,5 +1,6 @@
 #include "fs_fixture.h"
 
+#include "store/audit_internal.h"
 #include "store/fresh_internal.h"
 
 #include <criterion/criterion.h>
@@ -7,7 +8,23 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static bool log_full;
+static void (*_Atomic before_record)(void);
+
+ssize_t pwrite64(int fd, const void *buf, size_t len, off64_t off)
+{
+	const bool of_log = a && a->audit && fd == a->audit->fd;
+	void (*act)(void) = of_log ? atomic_exchange(&before_record, NULL) : NULL;
+	if (act)
+		act();
+	if (!log_full || !of_log)
+		return syscall(SYS_pwrite64, fd, buf, len, off);
+	errno = ENOSPC;
+	return -1;
+}
 
 static char saved[PATH_MAX];
 
@@ -294,5 +311,37 @@ Test(fresh, those_who_save_at_a_time_wait_for_each_other)
 		cr_expect_eq(r[i], 0, "%s", strerror(-r[i]));
 	again();
 	cr_expect_eq(status().fresh_files, 20000);
+	archive_drop();
+}
+
+Test(fresh, a_deletion_that_the_full_log_does_not_take_is_one)
+{
+	set_up();
+	put("f", "one");
+	save("f");
+	log_full = true;
+	cr_assert_eq(fs_unlink(a, fs_root(a), "f", &caller), 0);
+	log_full = false;
+	put_back("f");
+	cr_assert_not(reads("f", ""));
+	archive_drop();
+}
+
+static size_t gone_then;
+
+static void look_at_gone(void)
+{
+	gone_then = fresh_table_count(a->fresh->gone);
+}
+
+/* A snapshot that is taken then names the record, and is to have what it says. */
+Test(fresh, a_deletion_is_in_the_table_before_it_is_in_the_log)
+{
+	set_up();
+	put("f", "one");
+	atomic_store(&before_record, look_at_gone);
+	cr_assert_eq(fs_unlink(a, fs_root(a), "f", &caller), 0);
+	cr_assert_null(atomic_load(&before_record));
+	cr_expect_eq(gone_then, 1);
 	archive_drop();
 }
