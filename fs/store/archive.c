@@ -228,6 +228,7 @@ void archive_close(struct archive *a)
 {
 	if (!a)
 		return;
+	checkpoints_only(a);
 	alerts_stop(a);
 	review_stop(a);
 	fresh_stop(a);

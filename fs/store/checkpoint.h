@@ -23,5 +23,7 @@ struct archive;
 errint_t checkpoints_start(struct archive *a);
 /* A seal was made. */
 void checkpoints_note(struct archive *a, const struct log_seal *s);
+/* From its return on nothing is dropped from the log any more; seals are still written down. Before what prune_some() uses goes. */
+void checkpoints_only(struct archive *a);
 /* Writes the last one, if it is new, and ends. */
 void checkpoints_stop(struct archive *a);

@@ -18,9 +18,9 @@
 struct checkpoints {
 	struct archive *a;
 	pthread_mutex_t lock; /* leaf */
-	pthread_cond_t noted;
+	pthread_cond_t noted, pruned;
 	pthread_t thread;
-	bool stop;
+	bool stop, pruning;
 	struct log_seal newest; /* `anchor` 0: none */
 	/* of the thread */
 	int64_t written_ns;
@@ -96,6 +96,20 @@ static void consider(struct checkpoints *c, const struct log_seal *s, bool last)
 	policy_unref(p);
 }
 
+static void prune(struct checkpoints *c)
+{
+	pthread_mutex_lock(&c->lock);
+	const bool may = c->pruning = !atomic_load(&c->a->prune_ends);
+	pthread_mutex_unlock(&c->lock);
+	if (!may)
+		return;
+	prune_some(c->a);
+	pthread_mutex_lock(&c->lock);
+	c->pruning = false;
+	pthread_mutex_unlock(&c->lock);
+	pthread_cond_signal(&c->pruned);
+}
+
 static void *run(void *checkpoints)
 {
 	struct checkpoints *c = checkpoints;
@@ -111,7 +125,7 @@ static void *run(void *checkpoints)
 		seen = s.anchor;
 		consider(c, &s, stop);
 		if (!stop)
-			prune_some(c->a);
+			prune(c);
 		if (!stop)
 			audit_index_some(c->a->audit, &more);
 	} while (!stop);
@@ -126,6 +140,7 @@ errint_t checkpoints_start(struct archive *a)
 	c->a = a;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->noted, NULL);
+	pthread_cond_init(&c->pruned, NULL);
 	int e = pthread_create(&c->thread, NULL, run, c);
 	if (e) {
 		free(c);
@@ -146,6 +161,18 @@ void checkpoints_note(struct archive *a, const struct log_seal *s)
 	pthread_cond_signal(&c->noted);
 }
 
+void checkpoints_only(struct archive *a)
+{
+	struct checkpoints *c = atomic_load(&a->checkpoints);
+	if (!c)
+		return;
+	pthread_mutex_lock(&c->lock);
+	atomic_store(&a->prune_ends, true);
+	while (c->pruning)
+		pthread_cond_wait(&c->pruned, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+}
+
 void checkpoints_stop(struct archive *a)
 {
 	struct checkpoints *c = atomic_exchange(&a->checkpoints, NULL);
@@ -158,5 +185,6 @@ void checkpoints_stop(struct archive *a)
 	pthread_join(c->thread, NULL);
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->noted);
+	pthread_cond_destroy(&c->pruned);
 	free(c);
 }

@@ -165,7 +165,7 @@ void prune_some(struct archive *a)
 		r = look(a, ps, &more);
 		a->prune_next_ns = more && !r ? now : now + LOOK_EACH;
 	}
-	if (r && r != -EAGAIN && r != a->prune_error)
+	if (r && r != -EAGAIN && r != -EINTR && r != a->prune_error)
 		log_line(LOG_LEVEL_ERROR, "audit: what is older than retain-for cannot be dropped: %s", strerror(-r));
 	a->prune_error = r;
 	policy_unref(p);

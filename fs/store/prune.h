@@ -22,5 +22,5 @@ void prune_status(struct archive *a, struct archive_status *ret);
 int prune_was_allowed(void *archive, const struct log_tombstone *t);
 
 /* prune_carry.c: what is recorded again before a segment goes: the deadlines of files that are still there and under whose keys older copies may lie (for `lapse
- * destroy`), decoys, and orders for them. -EAGAIN: the catalogue is not complete. */
+ * destroy`), decoys, and orders for them. -EAGAIN: the catalogue is not complete; -EINTR: the archive is being closed. */
 errint_t prune_carry(struct archive *a, const struct audit_prunable *p);

@@ -90,6 +90,8 @@ static errint_t see_record(void *ctx, const struct audit_record *r)
 	static const uint8_t none[FILE_ID_BYTES];
 	struct carrying *c = ctx;
 	uint32_t epoch;
+	if (atomic_load(&c->a->prune_ends))
+		return -EINTR;
 	if (r->kind == RECORD_CANARY && memcmp(r->dir_id, none, sizeof none))
 		return keep_order(c, r->dir_id);
 	if (!memcmp(r->file_id, none, sizeof none) || r->expires_at <= 0)
@@ -102,6 +104,8 @@ static errint_t see_row(void *ctx, const struct catalogue_row *row)
 {
 	struct carrying *c = ctx;
 	size_t low = 0, high = c->count;
+	if (atomic_load(&c->a->prune_ends))
+		return -EINTR;
 	while (low < high) {
 		const size_t middle = low + (high - low) / 2;
 		if (memcmp(c->item[middle].id, row->file_id, FILE_ID_BYTES) < 0)
