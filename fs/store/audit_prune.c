@@ -75,6 +75,11 @@ void audit_begins(struct audit *l, struct audit_begin *ret)
 	pthread_mutex_unlock(&l->lock);
 }
 
+static errint_t may_drop(const struct audit *l)
+{
+	return l->readonly ? -EROFS : l->tombs_bad ? -EBADMSG : 0;
+}
+
 /* ---- what may go -------------------------------------------------------------------------------------------------------------- */
 
 static bool is_due(const struct audit_terms *t, int64_t ns)
@@ -145,16 +150,19 @@ errint_t audit_prunable(struct audit *l, const struct audit_terms *t, struct aud
 	cleanup_free uint64_t *list = NULL;
 	cleanup_free struct log_seal *seal = calloc(AUDIT_PRUNE_MAX, sizeof *seal);
 	size_t count, n = 0, due = 0;
-	errint_t r = seal ? segment_list(l->dirfd, &list, &count) : -ENOMEM;
+	errint_t r = may_drop(l);
+	if (!r)
+		r = seal ? segment_list(l->dirfd, &list, &count) : -ENOMEM;
+	if (r)
+		return r;
 	const uint64_t *first = list, last = pruned_to(l);
-	while (!r && count && *first <= last) { /* somebody reads them still */
+	while ( count && *first <= last) { /* somebody reads them still */
 		first++;
 		count--;
 	}
-	if (!r && (!count || *first != last + 1))
+	if (!count || *first != last + 1)
 		return -ENOENT;
-	if (!r)
-		r = candidates(l, t, first, count, &n);
+	r = candidates(l, t, first, count, &n);
 	struct covering c = {.first = first + 1, .count = n, .seal = seal};
 	if (!r && n)
 		r = audit_seals_each(l->dirfd, see_seal, &c);
@@ -200,9 +208,9 @@ errint_t audit_drop_rest(struct audit *l)
 
 errint_t audit_drop(struct audit *l, const struct log_tombstone *t)
 {
-	if (l->readonly || l->tombs_bad)
-		return l->readonly ? -EROFS : -EBADMSG;
-	errint_t r = audit_tombs_append(l->dirfd, l->keys.uuid, l->keys.log_id, t);
+	errint_t r = may_drop(l);
+	if (!r)
+		r = audit_tombs_append(l->dirfd, l->keys.uuid, l->keys.log_id, t);
 	if (r)
 		return r;
 	pthread_mutex_lock(&l->lock);

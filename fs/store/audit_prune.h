@@ -19,7 +19,7 @@ struct audit_prunable {
 	struct log_seal seal;	    /* that covers `last` */
 };
 #define AUDIT_PRUNE_MAX 8 /* segments at a time */
-/* -ENOENT: nothing. */
+/* -ENOENT: nothing; -EROFS, -EBADMSG: nothing can be dropped from this log. */
 errint_t audit_prunable(struct audit *l, const struct audit_terms *t, struct audit_prunable *ret);
 /* Every record of them, ascending. */
 errint_t audit_prunable_each(struct audit *l, const struct audit_prunable *p, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);

@@ -33,7 +33,8 @@ struct archive {
 	const struct archive_open *accept; /* … accepts it, while the archive is being opened; else NULL */
 	struct checkpoints *_Atomic checkpoints;
 	int64_t prune_next_ns;	 /* when the log is looked at again for what may go; of the thread of the checkpoints, as is */
-	errint_t prune_error;	 /* why the last time failed */
+	errint_t prune_error;	 /* why the last time failed, */
+	int64_t prune_wait_ns;	 /* and how long it is waited after that */
 	_Atomic bool prune_ends; /* the archive is being closed: what is being dropped is given up, and nothing more is */
 	uint64_t sealed_anchor;  /* the anchor's sequence in the last seal of the log, at the opening */
 	int64_t anchor_named_ns; /* when the log last named the anchor's sequence; under the anchor's write lock */

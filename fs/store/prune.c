@@ -14,6 +14,7 @@
 #define SECOND	   INT64_C(1000000000)
 #define DAY	   INT64_C(86400)
 #define LOOK_EACH  (600 * SECOND) /* where nothing was to be done */
+#define FAIL_MOST  (DAY * SECOND) /* from one drop that failed to the next: each is a record, and repeats others */
 #define SPAN_SHARE 16		  /* a segment spans that part of the time that the log is kept for */
 #define SPAN_LEAST (3600 * SECOND)
 #define SPAN_MOST  (30 * DAY * SECOND)
@@ -133,7 +134,8 @@ static int64_t span_ns(const struct policy_duration *retain, int64_t now)
 	return share >= SPAN_MOST / SECOND ? SPAN_MOST : share * SECOND < SPAN_LEAST ? SPAN_LEAST : share * SECOND;
 }
 
-static errint_t look(struct archive *a, const struct policy_settings *ps, bool *ret_more)
+/* ret_began: something was to be dropped, so that there may be records of it. */
+static errint_t look(struct archive *a, const struct policy_settings *ps, bool *ret_began)
 {
 	struct audit_prunable p;
 	struct audit_terms t = {.retain = &ps->log_retain};
@@ -150,8 +152,15 @@ static errint_t look(struct archive *a, const struct policy_settings *ps, bool *
 		return r == -ENOENT ? 0 : r;
 	if (p.last > fresh_saved(a) && (r = fresh_save(a))) /* what they say of files that were changed is kept */
 		return r;
-	*ret_more = true;
+	*ret_began = true;
 	return drop(a, ps, &p);
+}
+
+int64_t prune_wait(int64_t waited_ns, bool began, errint_t r)
+{
+	if (!began || r == -EAGAIN)
+		return LOOK_EACH;
+	return !r ? 0 : 2 * waited_ns < LOOK_EACH ? LOOK_EACH : 2 * waited_ns > FAIL_MOST ? FAIL_MOST : 2 * waited_ns;
 }
 
 void prune_some(struct archive *a)
@@ -159,11 +168,16 @@ void prune_some(struct archive *a)
 	struct policy *p = gate_policy(a);
 	const struct policy_settings *ps = policy_settings(p);
 	const int64_t now = tclock_trusted_ns(a->clock);
-	bool more = false;
+	bool began = false;
 	errint_t r = audit_drop_rest(a->audit);
-	if (!r && ps->log_dropped && now >= a->prune_next_ns) {
-		r = look(a, ps, &more);
-		a->prune_next_ns = more && !r ? now : now + LOOK_EACH;
+	if (!r && ps->log_dropped && now < a->prune_next_ns) {
+		policy_unref(p);
+		return;
+	}
+	if (!r && ps->log_dropped) {
+		r = look(a, ps, &began);
+		a->prune_wait_ns = prune_wait(a->prune_wait_ns, began, r);
+		a->prune_next_ns = now + a->prune_wait_ns;
 	}
 	if (r && r != -EAGAIN && r != -EINTR && r != a->prune_error)
 		log_line(LOG_LEVEL_ERROR, "audit: what is older than retain-for cannot be dropped: %s", strerror(-r));

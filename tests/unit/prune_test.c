@@ -30,3 +30,17 @@ Test(prune, is_given_up_when_the_archive_is_closed)
 	checkpoints_only(a);
 	cr_assert_eq(prune_carry(a, &p), -EINTR);
 }
+
+Test(prune, one_that_fails_again_and_again_does_not_fill_the_log)
+{
+	const int64_t minute = INT64_C(60000000000);
+	int64_t wait = 0, passed = 0, tries = 0;
+	for (; passed < 30 * 24 * 60 * minute; passed += wait, tries++)
+		wait = prune_wait(wait, true, -EIO);
+	cr_assert_leq(tries, 40);
+	cr_assert_leq(wait, 24 * 60 * minute);
+	cr_assert_eq(prune_wait(wait, true, 0), 0);
+	cr_assert_eq(prune_wait(wait, false, 0), 10 * minute);
+	cr_assert_eq(prune_wait(wait, false, -EBADMSG), 10 * minute);
+	cr_assert_eq(prune_wait(wait, true, -EAGAIN), 10 * minute);
+}
