@@ -117,26 +117,31 @@ static errint_t cut_ragged(struct audit *l)
 	return 0;
 }
 
-/* One that is followed ends with a whole frame. */
+/* One that is followed ends with a whole frame; both locks held. */
 static errint_t end_segment(struct audit *l)
 {
 	errint_t r = l->sync_error ? l->sync_error : audit_queue_write(l);
 	if (!r)
 		r = cut_ragged(l);
-	if (!r && fdatasync(l->fd))
-		r = -errno;
 	if (r)
 		return r;
+	if (fdatasync(l->fd)) {
+		r = -errno;
+		audit_sync_failed(l, r);
+		return r;
+	}
 	l->synced = l->chain.next - 1;
+	l->synced_end = l->end;
 	return segment_begin(l);
 }
 
-/* A segment that cannot be followed by a new one grows on. */
+/* A segment that cannot be followed by a new one grows on. So does one that is being flushed: the kernel tells one of two flushes of an error. */
 static void rotate(struct audit *l, size_t len)
 {
-	if ((uint64_t)l->end + len <= l->segment_max || l->end == SEGMENT_HEAD_BYTES || l->sync_error)
+	if ((uint64_t)l->end + len <= l->segment_max || l->end == SEGMENT_HEAD_BYTES || l->sync_error || pthread_mutex_trylock(&l->sync_lock))
 		return;
 	errint_t r = end_segment(l);
+	pthread_mutex_unlock(&l->sync_lock);
 	if (r && !is_full(r))
 		log_line(LOG_LEVEL_WARNING, "audit: no new segment: %s", strerror(-r));
 }
@@ -170,9 +175,11 @@ errint_t audit_end_segment(struct audit *l, int64_t before_ns)
 	pthread_mutex_unlock(&l->lock);
 	if (!old || (r = audit_sync(l))) /* so that little is left to be done under the lock */
 		return r;
+	pthread_mutex_lock(&l->sync_lock);
 	pthread_mutex_lock(&l->lock);
 	r = end_segment(l);
 	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_unlock(&l->sync_lock);
 	return r;
 }
 
@@ -194,7 +201,10 @@ errint_t audit_write_bytes(struct audit *l, const uint8_t *bytes, size_t len)
 static errint_t write_frame(struct audit *l, enum record_kind kind, size_t len)
 {
 	rotate(l, len);
-	errint_t r = audit_write_bytes(l, l->frame, len);
+	errint_t r = audit_queue_admit(l, kind, len);
+	if (r)
+		return r;
+	r = audit_write_bytes(l, l->frame, len);
 	if (!is_full(r) || !may_use_reserve(kind))
 		return r;
 	reserve_release(l);
@@ -207,8 +217,6 @@ errint_t audit_append_locked(struct audit *l, struct audit_record *rec)
 	struct audit_chain c = l->chain;
 	size_t len;
 	errint_t r = audit_frame_seal(l->keys.log, &c, rec, l->frame, &len);
-	if (!r)
-		r = audit_queue_admit(l, rec->kind, len);
 	if (r)
 		return r;
 	if (failing || (r = write_frame(l, rec->kind, len)))
@@ -256,14 +264,11 @@ errint_t audit_append(struct audit *l, struct audit_record *rec)
 }
 
 /* Everything up to there is on disk. */
-static void note_synced(struct audit *l, uint64_t upto, uint64_t segments, off_t end)
+static void note_synced(struct audit *l, uint64_t upto, off_t end)
 {
-	if (upto <= l->synced)
-		return;
 	audit_sync_worked(l);
 	l->synced = upto;
-	if (l->segments == segments)
-		l->synced_end = end;
+	l->synced_end = end;
 }
 
 errint_t audit_sync(struct audit *l)
@@ -277,13 +282,11 @@ errint_t audit_sync(struct audit *l)
 
 	pthread_mutex_lock(&l->sync_lock);
 	pthread_mutex_lock(&l->lock);
-	const uint64_t upto = l->written.next - 1, segments = l->segments;
+	const uint64_t upto = l->written.next - 1;
 	const off_t end = l->end;
-	bool done = l->synced >= wanted;
-	cleanup_fd int fd = done ? -1 : dup(l->fd); /* a rotation may close the other */
-	errint_t r = done || fd >= 0 ? 0 : -errno;
-	if (!done && !r && l->sync_error)
-		r = audit_write_again(l);
+	const int fd = l->fd; /* no segment ends while sync_lock is held */
+	const bool done = l->synced >= wanted && !l->sync_error;
+	errint_t r = l->sync_error ? audit_write_again(l) : 0;
 	pthread_mutex_unlock(&l->lock);
 	if (!done) {
 		if (!r && fdatasync(fd))
@@ -292,7 +295,7 @@ errint_t audit_sync(struct audit *l)
 		if (r)
 			audit_sync_failed(l, r);
 		else
-			note_synced(l, upto, segments, end);
+			note_synced(l, upto, end);
 		pthread_mutex_unlock(&l->lock);
 	}
 	pthread_mutex_unlock(&l->sync_lock);
@@ -320,7 +323,7 @@ static void *sync_thread(void *p)
 	errint_t last = 0;
 	pthread_mutex_lock(&l->lock);
 	while (!l->stop) {
-		if (l->synced + 1 == l->chain.next && !l->raised_len) {
+		if (l->synced + 1 == l->chain.next && !l->raised_len && !l->sync_error) {
 			pthread_cond_wait(&l->wake, &l->lock);
 			continue;
 		}

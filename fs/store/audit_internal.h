@@ -21,7 +21,7 @@ struct audit {
 	bool readonly;
 	struct segment_keys keys;
 
-	pthread_mutex_t sync_lock; /* one fdatasync at a time; taken before `lock` */
+	pthread_mutex_t sync_lock; /* one fdatasync at a time, and no segment ends without it; taken before `lock`, or tried */
 	pthread_mutex_t lock;      /* what follows; leaf */
 	pthread_cond_t wake;       /* of the syncing thread */
 	pthread_cond_t appended;   /* of those who follow */
@@ -69,7 +69,7 @@ errint_t audit_raised_flush(struct audit *l);				/* the same */
 /* audit_queue.c; `lock` held in all of them, but for the last. */
 #define QUEUE_BYTES (4u << 20) /* some 20,000 records */
 #define GAP_TEXT    "the log could not be written: "
-errint_t audit_queue_admit(const struct audit *l, enum record_kind k, size_t len); /* 0: a record may be written although the last flush has failed */
+errint_t audit_queue_admit(const struct audit *l, enum record_kind k, size_t len); /* 0: a record may be written, even if the last flush has failed */
 errint_t audit_queue_put(struct audit *l, const struct audit_record *rec, const struct audit_chain *behind, size_t len, errint_t why); /* l->frame; 0: kept */
 errint_t audit_queue_write(struct audit *l); /* what waits, if it can be written */
 errint_t audit_write_again(struct audit *l);

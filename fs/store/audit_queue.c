@@ -123,6 +123,7 @@ void audit_sync_failed(struct audit *l, errint_t why)
 	if (!l->sync_error)
 		l->gap_ns = l->last_trusted_ns;
 	l->error = l->sync_error = l->gap_error = why;
+	pthread_cond_signal(&l->wake);
 }
 
 void audit_sync_worked(struct audit *l)

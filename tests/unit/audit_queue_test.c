@@ -3,6 +3,8 @@
 #include "store/audit.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
@@ -10,7 +12,8 @@ static const uint8_t uuid[UUID_BYTES] = {1, 2, 3}, log_id[16] = {5};
 static uint8_t zero[DIGEST_BYTES];
 static struct small_key key;
 static int dir_fd;
-static _Atomic bool writes_fail, flushes_fail;
+static _Atomic bool writes_fail, flushes_fail, flush_stops;
+static sem_t stopped, go;
 
 ssize_t pwrite64(int fd, const void *buf, size_t len, off64_t off)
 {
@@ -20,9 +23,15 @@ ssize_t pwrite64(int fd, const void *buf, size_t len, off64_t off)
 	return -1;
 }
 
+/* One that stops fails, and is the only one that is told. */
 int fdatasync(int fd)
 {
-	if (!atomic_load(&flushes_fail))
+	const bool stops = atomic_exchange(&flush_stops, false);
+	if (stops) {
+		sem_post(&stopped);
+		sem_wait(&go);
+	}
+	if (!stops && !atomic_load(&flushes_fail))
 		return (int)syscall(SYS_fdatasync, fd);
 	errno = EIO;
 	return -1;
@@ -165,4 +174,96 @@ Test(audit_queue, while_it_cannot_be_flushed_reads_are_refused_and_what_may_wait
 	cr_assert_eq(s.count, 4);
 	cr_assert(!memcmp(s.kind, want, sizeof want));
 	audit_close(l);
+}
+
+/* The next record of that kind does not go into its segment any more. */
+static void fill_segment(struct audit *l)
+{
+	struct audit_status st;
+	uint64_t before = 0;
+	audit_segment_bytes(l, 1024);
+	do {
+		audit_get_status(l, &st);
+		before = st.bytes;
+		cr_assert_eq(append(l, RECORD_OPEN, 1), 0);
+		audit_get_status(l, &st);
+		cr_assert_eq(st.segments, 1);
+	} while (2 * st.bytes - before <= 1024);
+}
+
+/* Opened anew, too. */
+static void has_gap(struct audit *l, uint64_t count, uint64_t at)
+{
+	cr_assert_eq(append(l, RECORD_OPEN, 9), 0);
+	cr_assert_eq(all_of(l).admin, at);
+	audit_close(l);
+	l = open_log();
+	struct seen s = all_of(l);
+	cr_assert_eq(s.count, count);
+	cr_assert_eq(s.admin, at);
+	audit_close(l);
+}
+
+Test(audit_queue, a_flush_that_fails_when_a_segment_ends_is_one_that_failed)
+{
+	struct audit *l = open_log();
+	struct audit_status st;
+	fill_segment(l);
+	const uint64_t n = all_of(l).count;
+	atomic_store(&flushes_fail, true);
+	cr_assert_eq(append(l, RECORD_OPEN, 2), -EIO);
+	atomic_store(&flushes_fail, false);
+	cr_assert_eq(append(l, RECORD_OPEN, 3), -EIO);
+	cr_assert_eq(audit_ready(l), -EIO);
+	cr_assert_eq(append(l, RECORD_CREATE, 4), 0);
+	audit_get_status(l, &st);
+	cr_assert_eq(st.segments, 1);
+	cr_assert_eq(audit_sync(l), 0);
+	cr_assert_eq(audit_ready(l), 0);
+	has_gap(l, n + 3, n + 2);
+}
+
+Test(audit_queue, a_log_all_on_disk_whose_segment_could_not_be_ended_is_taken_up_again)
+{
+	struct audit *l = open_log();
+	fill_segment(l);
+	const uint64_t n = all_of(l).count;
+	cr_assert_eq(audit_start(l), 0);
+	cr_assert_eq(audit_sync(l), 0);
+	atomic_store(&flushes_fail, true);
+	cr_assert_eq(append(l, RECORD_OPEN, 2), -EIO);
+	cr_assert_eq(audit_ready(l), -EIO);
+	atomic_store(&flushes_fail, false);
+	for (int i = 0; audit_ready(l) && i < 1000; i++)
+		usleep(10000);
+	has_gap(l, n + 2, n + 1);
+}
+
+static void *sync_it(void *l)
+{
+	return (void *)(intptr_t)audit_sync(l);
+}
+
+Test(audit_queue, no_segment_ends_while_it_is_flushed)
+{
+	struct audit *l = open_log();
+	struct audit_status st;
+	pthread_t thread;
+	void *r;
+	sem_init(&stopped, 0, 0);
+	sem_init(&go, 0, 0);
+	fill_segment(l);
+	const uint64_t n = all_of(l).count;
+	atomic_store(&flush_stops, true);
+	cr_assert_eq(pthread_create(&thread, NULL, sync_it, l), 0);
+	sem_wait(&stopped);
+	cr_assert_eq(append(l, RECORD_OPEN, 2), 0);
+	audit_get_status(l, &st);
+	sem_post(&go);
+	pthread_join(thread, &r);
+	cr_assert_eq(st.segments, 1);
+	cr_assert_eq((errint_t)(intptr_t)r, -EIO);
+	cr_assert_eq(audit_ready(l), -EIO);
+	cr_assert_eq(audit_sync(l), 0);
+	has_gap(l, n + 3, n + 2);
 }
