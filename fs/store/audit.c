@@ -130,7 +130,7 @@ static errint_t end_segment(struct audit *l)
 		audit_sync_failed(l, r);
 		return r;
 	}
-	l->synced = l->chain.next - 1;
+	l->synced = l->written;
 	l->synced_end = l->end;
 	return segment_begin(l);
 }
@@ -246,7 +246,7 @@ errint_t audit_append(struct audit *l, struct audit_record *rec)
 		audit_raised_flush(l); /* fails as the record itself: on a full disk */
 	errint_t r = audit_append_locked(l, rec);
 	const errint_t now = l->error = r ? r : l->queued ? l->gap_error : l->sync_error;
-	bool idle = l->synced + 2 == l->chain.next, followed = l->followers;
+	bool idle = l->synced.next + 1 == l->chain.next, followed = l->followers;
 	pthread_mutex_unlock(&l->lock);
 	if (followed)
 		pthread_cond_broadcast(&l->appended);
@@ -264,10 +264,10 @@ errint_t audit_append(struct audit *l, struct audit_record *rec)
 }
 
 /* Everything up to there is on disk. */
-static void note_synced(struct audit *l, uint64_t upto, off_t end)
+static void note_synced(struct audit *l, const struct audit_chain *upto, off_t end)
 {
 	audit_sync_worked(l);
-	l->synced = upto;
+	l->synced = *upto;
 	l->synced_end = end;
 }
 
@@ -277,15 +277,15 @@ errint_t audit_sync(struct audit *l)
 		return 0;
 	pthread_mutex_lock(&l->lock);
 	errint_t raised = audit_raised_flush(l), queued = audit_queue_write(l);
-	uint64_t wanted = l->written.next - 1;
+	const uint64_t wanted = l->written.next;
 	pthread_mutex_unlock(&l->lock);
 
 	pthread_mutex_lock(&l->sync_lock);
 	pthread_mutex_lock(&l->lock);
-	const uint64_t upto = l->written.next - 1;
+	const struct audit_chain upto = l->written;
 	const off_t end = l->end;
 	const int fd = l->fd; /* no segment ends while sync_lock is held */
-	const bool done = l->synced >= wanted && !l->sync_error;
+	const bool done = l->synced.next >= wanted && !l->sync_error;
 	errint_t r = l->sync_error ? audit_write_again(l) : 0;
 	pthread_mutex_unlock(&l->lock);
 	if (!done) {
@@ -295,7 +295,7 @@ errint_t audit_sync(struct audit *l)
 		if (r)
 			audit_sync_failed(l, r);
 		else
-			note_synced(l, upto, end);
+			note_synced(l, &upto, end);
 		pthread_mutex_unlock(&l->lock);
 	}
 	pthread_mutex_unlock(&l->sync_lock);
@@ -323,7 +323,7 @@ static void *sync_thread(void *p)
 	errint_t last = 0;
 	pthread_mutex_lock(&l->lock);
 	while (!l->stop) {
-		if (l->synced + 1 == l->chain.next && !l->raised_len && !l->sync_error) {
+		if (l->synced.next == l->chain.next && !l->raised_len && !l->sync_error) {
 			pthread_cond_wait(&l->wake, &l->lock);
 			continue;
 		}
@@ -454,8 +454,7 @@ static errint_t open_log(int dirfd, const struct segment_keys *k, uint64_t ancho
 	if (!r)
 		r = audit_recover(dirfd, &l->keys, anchor_sequence, anchor_head, &l->pruned, &found, f);
 	if (!r) {
-		l->chain = l->written = found.chain;
-		l->synced = found.chain.next - 1;
+		l->chain = l->written = l->synced = found.chain;
 		l->end = found.end;
 		l->first = found.first;
 		l->segment = found.segment;

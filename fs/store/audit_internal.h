@@ -30,7 +30,7 @@ struct audit {
 	off_t end;                 /* of its last frame */
 	bool ragged;               /* something may lie behind `end` */
 	struct audit_chain chain;
-	uint64_t synced; /* records up to this one are on disk */
+	struct audit_chain synced; /* behind the last record that is on disk */
 	uint64_t segment; /* the first record of the last one */
 	uint64_t first, segments, closed_bytes, segment_max;
 	struct audit_pruned pruned;
@@ -47,6 +47,7 @@ struct audit {
 	struct audit_chain written; /* behind the last record that is in a file; `chain` is behind those that wait, too */
 	off_t synced_end;	    /* of what is on disk of the last segment */
 	errint_t sync_error;	    /* a flush failed, and none has worked since */
+	bool lost;		    /* … and what it was to write cannot be read back */
 	uint8_t *queue;		    /* frames */
 	size_t queue_len;
 	uint64_t queued;
@@ -72,7 +73,7 @@ errint_t audit_raised_flush(struct audit *l);				/* the same */
 errint_t audit_queue_admit(const struct audit *l, enum record_kind k, size_t len); /* 0: a record may be written, even if the last flush has failed */
 errint_t audit_queue_put(struct audit *l, const struct audit_record *rec, const struct audit_chain *behind, size_t len, errint_t why); /* l->frame; 0: kept */
 errint_t audit_queue_write(struct audit *l); /* what waits, if it can be written */
-errint_t audit_write_again(struct audit *l);
+errint_t audit_write_again(struct audit *l); /* after a flush that failed. -EIO, for good: what it was to write is lost */
 void audit_sync_failed(struct audit *l, errint_t why);
 void audit_sync_worked(struct audit *l);
 errint_t audit_write_bytes(struct audit *l, const uint8_t *bytes, size_t len); /* audit.c: at the log's end */

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE 65536
-
 /* Files that come in or are closed, those that expire, and what was done before its record could be made. */
 static bool may_wait(enum record_kind k)
 {
@@ -103,19 +101,42 @@ errint_t audit_queue_write(struct audit *l)
 	return 0;
 }
 
-/* A flush that failed may have dropped what it was to write, and the next one would not say so. */
+/* Whether these are the frames from the last that is on disk to the last that was written, byte by byte. */
+static bool is_whole(const struct audit *l, const uint8_t *bytes, size_t len)
+{
+	struct audit_chain c = l->synced;
+	size_t used = 0;
+	for (size_t at = 0; at < len; at += used)
+		if (audit_frame_pass(&c, bytes + at, len - at, &used))
+			return false;
+	return c.next == l->written.next && crypt_equal(c.head, l->written.head, DIGEST_BYTES);
+}
+
+static errint_t have_lost(struct audit *l)
+{
+	l->lost = true;
+	log_line(LOG_LEVEL_ERROR, "audit: a flush failed, and what is read back of the %" PRIu64 " records behind record %" PRIu64 " is not what was written: they are lost, "
+		"and reads are refused until the archive is mounted again; check the disk first", l->written.next - l->synced.next, l->synced.next - 1);
+	return -EIO;
+}
+
+/* A flush that failed may have dropped what it was to write, and the next one would not say so. Nor would reading it, if the cache has dropped it, too. */
 errint_t audit_write_again(struct audit *l)
 {
-	uint8_t *buf = malloc(PIECE);
-	errint_t r = buf ? 0 : -ENOMEM;
-	for (off_t at = l->synced_end; !r && at < l->end;) {
-		size_t len = (size_t)(l->end - at) < PIECE ? (size_t)(l->end - at) : PIECE;
-		ssize_t n = io_pread(l->fd, buf, len, at);
-		r = n < 0 ? (errint_t)n : (size_t)n < len ? -EIO : io_pwrite(l->fd, buf, len, at);
-		at += (off_t)len;
-	}
-	free(buf);
-	return r;
+	const size_t len = (size_t)(l->end - l->synced_end);
+	if (l->lost)
+		return -EIO;
+	if (!len)
+		return 0;
+	cleanup_free uint8_t *buf = malloc(len);
+	if (!buf)
+		return -ENOMEM;
+	ssize_t n = io_pread(l->fd, buf, len, l->synced_end);
+	if (n < 0)
+		return (errint_t)n;
+	if ((size_t)n < len || !is_whole(l, buf, len))
+		return have_lost(l);
+	return io_pwrite(l->fd, buf, len, l->synced_end);
 }
 
 void audit_sync_failed(struct audit *l, errint_t why)
@@ -128,7 +149,7 @@ void audit_sync_failed(struct audit *l, errint_t why)
 
 void audit_sync_worked(struct audit *l)
 {
-	const uint64_t count = l->written.next - 1 - l->synced;
+	const uint64_t count = l->written.next - l->synced.next;
 	if (!l->sync_error)
 		return;
 	l->sync_error = 0;

@@ -267,3 +267,101 @@ Test(audit_queue, no_segment_ends_while_it_is_flushed)
 	cr_assert_eq(audit_sync(l), 0);
 	has_gap(l, n + 3, n + 2);
 }
+
+static void scribble(uint64_t segment, off_t before_end, const void *bytes, size_t len)
+{
+	char name[32];
+	snprintf(name, sizeof name, "%016llx.seg", (unsigned long long)segment);
+	int fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC);
+	cr_assert_geq(fd, 0);
+	off_t end = lseek(fd, 0, SEEK_END);
+	cr_assert_eq(pwrite(fd, bytes, len, end - before_end), (ssize_t)len);
+	close(fd);
+}
+
+static off_t log_bytes(struct audit *l)
+{
+	struct audit_status st;
+	audit_get_status(l, &st);
+	return (off_t)st.bytes;
+}
+
+/* What the flush was to write is not what is read back. */
+static void lost(struct audit *l, uint64_t segment)
+{
+	struct seen s;
+	const uint64_t n = all_of(l).count;
+	const off_t had = log_bytes(l);
+	cr_assert_eq(append(l, RECORD_OPEN, 2), 0);
+	cr_assert_eq(append(l, RECORD_OPEN, 3), 0);
+	const off_t first = (log_bytes(l) - had) / 2;
+	const char zeros[RECORD_MAX_BYTES] = {0};
+	atomic_store(&flushes_fail, true);
+	cr_assert_eq(audit_sync(l), -EIO);
+	atomic_store(&flushes_fail, false);
+	scribble(segment, 2 * first, zeros, (size_t)first);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(audit_sync(l), -EIO);
+	cr_assert_eq(audit_ready(l), -EIO);
+	cr_assert_eq(append(l, RECORD_OPEN, 4), -EIO);
+	cr_assert_eq(append(l, RECORD_CREATE, 5), 0);
+	cr_assert_eq(audit_sync(l), -EIO);
+	audit_close(l);
+	l = open_log();
+	cr_assert_eq(append(l, RECORD_OPEN, 6), 0);
+	s = all_of(l);
+	cr_assert_eq(s.count, n + 1);
+	audit_close(l);
+}
+
+Test(audit_queue, what_a_failed_flush_lost_does_not_count_as_written)
+{
+	struct audit *l = open_log();
+	cr_assert_eq(append(l, RECORD_OPEN, 1), 0);
+	cr_assert_eq(audit_sync(l), 0);
+	lost(l, 1);
+}
+
+Test(audit_queue, nor_in_a_log_that_was_opened_anew)
+{
+	struct audit *l = open_log();
+	cr_assert_eq(append(l, RECORD_OPEN, 1), 0);
+	audit_close(l);
+	lost(open_log(), 1);
+}
+
+Test(audit_queue, nor_in_another_segment)
+{
+	struct audit *l = open_log();
+	fill_segment(l);
+	const uint64_t n = all_of(l).count;
+	cr_assert_eq(append(l, RECORD_OPEN, 2), 0);
+	audit_segment_bytes(l, 1 << 20);
+	lost(l, n + 1);
+}
+
+static errint_t fail_and_flush(struct audit *l)
+{
+	cr_assert_eq(append(l, RECORD_OPEN, 2), 0);
+	cr_assert_eq(append(l, RECORD_OPEN, 3), 0);
+	atomic_store(&flushes_fail, true);
+	cr_assert_eq(audit_sync(l), -EIO);
+	cr_assert_eq(append(l, RECORD_CREATE, 4), 0);
+	atomic_store(&flushes_fail, false);
+	return audit_sync(l);
+}
+
+Test(audit_queue, what_is_there_is_written_again_wherever_it_begins)
+{
+	struct audit *l = open_log();
+	fill_segment(l);
+	const uint64_t n = all_of(l).count;
+	cr_assert_eq(append(l, RECORD_OPEN, 2), 0);
+	audit_segment_bytes(l, 1 << 20);
+	cr_assert_eq(fail_and_flush(l), 0);
+	cr_assert_eq(fail_and_flush(l), 0);
+	audit_close(l);
+	l = open_log();
+	cr_assert_eq(fail_and_flush(l), 0);
+	has_gap(l, n + 1 + 3 * 4 + 1, n + 1 + 3 * 4);
+}
