@@ -1,6 +1,7 @@
 /* extend.c - `lapse retain`: a file's floor set by hand, within the bounds of its class, and with it its ceiling where that is lower. */
 #include "store/amend.h"
 #include "store/fs.h"
+#include "store/hold.h"
 #include "store/retain.h"
 
 #include <inttypes.h>
@@ -24,7 +25,8 @@ static errint_t extend(struct archive *a, struct file_header *h, void *ctx)
 {
 	struct extension *e = ctx;
 	struct policy *p = gate_policy(a);
-	struct file_header now = *h;
+	const struct file_header was = *h;
+	struct file_header now = was;
 	gate_review(a, e->path, &now);
 	bool bounds = policy_retain_bounds(policy_class_for(p, e->path), now.basis_at, &e->least, &e->most);
 	policy_unref(p);
@@ -44,7 +46,8 @@ static errint_t extend(struct archive *a, struct file_header *h, void *ctx)
 		h->expires_at = e->until;
 	if (h->state == HEADER_CLOSED && !h->commits_at)
 		h->commits_at = tclock_trusted(a->clock); /* who sets a floor by hand means the file as it is */
-	return anchor_place(a->anchor, h);
+	errint_t r = anchor_place(a->anchor, h);
+	return !r && hold_bars(a, &was, h) ? -EAGAIN : r;
 }
 
 static errint_t say(const struct extension *e, const char *path, errint_t r, struct fault *f)
@@ -86,6 +89,8 @@ errint_t archive_retain(struct archive *a, const char *path, int64_t until, cons
 		fault_set(f, r, "the change could not be recorded in the audit log, so it is not made: %s", strerror(-r));
 	if (!r && (r = file_amend(a, i, &m, &h)) == -EBUSY)
 		fault_set(f, r, "%s is open for writing; close it first", path);
+	else if (r == -EAGAIN)
+		fault_set(f, r, "%s: a hold is on its way to its files, and this file's date would come sooner by the policy in force; try again when lapse hold list shows it as placed", path);
 	else if (r == -EINVAL)
 		r = say(&e, path, r, f);
 	if (!r) {

@@ -1,5 +1,6 @@
 #include "store/amend.h"
 #include "store/fresh.h"
+#include "store/hold.h"
 #include "store/journal.h"
 #include "store/retain.h"
 #include "store/review.h"
@@ -379,7 +380,8 @@ void header_written(struct archive *a, struct file_header *h, const struct file_
 		*h = next;
 		return;
 	}
-	if (gate_recount(a, &next) && !anchor_place(a->anchor, &next) && !header_rewrap(a, before, &next))
+	/* Where a hold on its way to files bars an earlier end, the review of the policy that gives it comes again. */
+	if (gate_recount(a, &next) && !anchor_place(a->anchor, &next) && !hold_bars(a, before, &next) && !header_rewrap(a, before, &next))
 		*h = next;
 }
 
