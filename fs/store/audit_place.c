@@ -59,8 +59,8 @@ errint_t audit_place_check(struct audit *l, const struct audit_place *p)
 	audit_place(l, &now);
 	if (memcmp(p->log_id, now.log_id, sizeof now.log_id) || p->sequence > now.sequence)
 		return -ESTALE;
-	if (p->sequence == now.sequence)
-		return p->segment == now.segment && p->offset == now.offset && crypt_equal(p->head, now.head, DIGEST_BYTES) ? 0 : -ESTALE;
+	if (p->sequence == now.sequence && p->segment == now.segment)
+		return p->offset == now.offset && crypt_equal(p->head, now.head, DIGEST_BYTES) ? 0 : -ESTALE;
 	if (p->offset < SEGMENT_HEAD_BYTES || p->segment > p->sequence + 1)
 		return -ESTALE;
 	errint_t e = find_segment(l, p, &first, &count, &at);

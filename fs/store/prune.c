@@ -150,7 +150,7 @@ static errint_t look(struct archive *a, const struct policy_settings *ps, bool *
 	r = audit_prunable(a->audit, &t, &p);
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	if (p.last > fresh_saved(a) && (r = fresh_save(a))) /* what they say of files that were changed is kept */
+	if (p.last >= fresh_saved(a) && (r = fresh_save(a))) /* what they say of files that were changed is kept, and the place it names */
 		return r;
 	*ret_began = true;
 	return drop(a, ps, &p);

@@ -1,5 +1,6 @@
 /* Snapshots of the log: what was put comes back if and only if it is whole, of this archive, kind, version, and of a record that the log has. */
 #include "archive_fixture.h"
+#include "store/audit_prune.h"
 #include "store/internal.h"
 #include "store/snapshot.h"
 
@@ -104,22 +105,24 @@ Test(snapshot, the_log_is_read_on_from_any_record)
 	cr_assert_eq(none.count, 0);
 }
 
+#define WRONG(change)                                                                     \
+	do {                                                                              \
+		struct told t = {0};                                                      \
+		wrong = at;                                                               \
+		change;                                                                   \
+		cr_assert_eq(audit_place_check(a->audit, &wrong), -ESTALE);               \
+		cr_assert_eq(audit_each_after(a->audit, &wrong, count, &t), -ESTALE);     \
+		cr_assert_eq(t.count, 0);                                                 \
+	} while (0)
+
 Test(snapshot, places_that_the_log_does_not_have)
 {
 	struct audit_place at, wrong;
-	struct told t = {0};
 	audit_segment_bytes(a->audit, 2000);
 	records(20);
 	audit_place(a->audit, &at);
 	for (int behind = 0; behind < 2; behind++, records(20)) {
 		cr_assert_eq(audit_place_check(a->audit, &at), 0);
-#define WRONG(change)                                                                     \
-	do {                                                                              \
-		wrong = at;                                                               \
-		change;                                                                   \
-		cr_assert_eq(audit_place_check(a->audit, &wrong), -ESTALE);               \
-		cr_assert_eq(audit_each_after(a->audit, &wrong, count, &t), -ESTALE);     \
-	} while (0)
 		WRONG(wrong.log_id[0] ^= 1);
 		WRONG(wrong.head[31] ^= 1);
 		WRONG(wrong.sequence++);
@@ -131,7 +134,30 @@ Test(snapshot, places_that_the_log_does_not_have)
 		WRONG(wrong.offset = 0);
 		WRONG(wrong.offset = INT64_MAX);
 	}
-	cr_assert_eq(t.count, 0);
+}
+
+/* The segment was ended since, by its age, and nothing was recorded before the end. */
+Test(snapshot, at_the_end_of_a_segment_that_is_followed_by_an_empty_one)
+{
+	struct audit_place at, now, wrong;
+	struct told none = {0}, one = {0};
+	records(3);
+	audit_place(a->audit, &at);
+	cr_assert_eq(audit_end_segment(a->audit, INT64_MAX), 0);
+	audit_place(a->audit, &now);
+	cr_assert(now.sequence == at.sequence && now.segment == at.sequence + 1);
+	cr_expect_eq(audit_place_check(a->audit, &now), 0);
+	cr_expect_eq(audit_place_check(a->audit, &at), 0);
+	cr_expect_eq(audit_each_after(a->audit, &at, count, &none), 0);
+	cr_expect_eq(none.count, 0);
+	WRONG(wrong.head[31] ^= 1);
+	WRONG(wrong.offset++);
+	WRONG(wrong.offset--);
+	WRONG(wrong.segment = 2);
+	records(1);
+	cr_expect_eq(audit_place_check(a->audit, &at), 0);
+	cr_expect_eq(audit_each_after(a->audit, &at, count, &one), 0);
+	cr_expect_eq(one.count, 1);
 }
 
 static size_t slurp(uint8_t *bytes, size_t max)
