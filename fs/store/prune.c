@@ -54,6 +54,31 @@ struct audit_need audit_needed_from(struct archive *a)
 	return n;
 }
 
+/* What it is dropped by, as one: a policy that is applied meanwhile is another. */
+struct in_force_then {
+	struct policy *policy;
+	const struct policy_settings *settings;
+	uint64_t generation;
+};
+
+static struct in_force_then in_force_now(struct archive *a)
+{
+	struct gate *g = a->gate;
+	pthread_mutex_lock(&g->policy_lock);
+	struct policy *p = policy_ref(g->now.policy);
+	const uint64_t generation = g->now.generation;
+	pthread_mutex_unlock(&g->policy_lock);
+	return (struct in_force_then){.policy = p, .settings = policy_settings(p), .generation = generation};
+}
+
+errint_t prune_stands(struct archive *a, uint64_t generation, const struct audit_prunable *p)
+{
+	if (atomic_load(&a->gate->generation) != generation)
+		return -EAGAIN;
+	const struct audit_need n = audit_needed_from(a);
+	return p->last < n.record && p->seal.trusted_ns < n.trusted_ns ? 0 : -EAGAIN;
+}
+
 /* ---- dropping ---------------------------------------------------------------------------------------------------------------- */
 
 struct signing {
@@ -86,8 +111,30 @@ static errint_t put_on_record(struct archive *a, const struct audit_prunable *p,
 	return e ? e : audit_sync(a->audit);
 }
 
-static errint_t drop(struct archive *a, const struct policy_settings *ps, const struct audit_prunable *p)
+/* No other policy comes into force before it is done. */
+static errint_t put_to_disk(struct archive *a, uint64_t generation, const struct audit_prunable *p, struct log_tombstone *t)
 {
+	struct signing s = {&a->keys->log, t};
+	pthread_mutex_lock(&a->gate->apply_lock);
+	errint_t r = prune_stands(a, generation, p);
+	if (!r)
+		r = put_on_record(a, p, t);
+	if (!r)
+		r = anchor_update(a->anchor, sign, &s);
+	const bool is_signed = !r;
+	if (is_signed)
+		r = audit_drop(a->audit, t);
+	if (is_signed && (r == -ENOSPC || r == -EDQUOT)) { /* it makes room */
+		audit_use_reserve(a->audit);
+		r = audit_drop(a->audit, t);
+	}
+	pthread_mutex_unlock(&a->gate->apply_lock);
+	return r;
+}
+
+static errint_t drop(struct archive *a, const struct in_force_then *by, const struct audit_prunable *p)
+{
+	const struct policy_settings *ps = by->settings;
 	struct log_tombstone t = {.first = p->first,
 		.last = p->last,
 		.segments = p->segments,
@@ -96,21 +143,12 @@ static errint_t drop(struct archive *a, const struct policy_settings *ps, const 
 		.sealed_ns = p->seal.trusted_ns,
 		.retain_seconds = ps->log_retain.seconds,
 		.retain_months = (uint32_t)ps->log_retain.months,
-		.policy_generation = atomic_load(&a->gate->generation)};
-	struct signing s = {&a->keys->log, &t};
+		.policy_generation = by->generation};
 	memcpy(t.head, p->head, sizeof t.head);
 	memcpy(t.next, p->seal.next, sizeof t.next);
 	errint_t r = prune_carry(a, p);
 	if (!r)
-		r = put_on_record(a, p, &t);
-	if (!r)
-		r = anchor_update(a->anchor, sign, &s);
-	if (!r)
-		r = audit_drop(a->audit, &t);
-	if (r == -ENOSPC || r == -EDQUOT) { /* it makes room */
-		audit_use_reserve(a->audit);
-		r = audit_drop(a->audit, &t);
-	}
+		r = put_to_disk(a, by->generation, p, &t);
 	if (!r)
 		snapshots_kick(a); /* the one that there is names segments that are gone */
 	if (!r)
@@ -135,8 +173,9 @@ static int64_t span_ns(const struct policy_duration *retain, int64_t now)
 }
 
 /* ret_began: something was to be dropped, so that there may be records of it. */
-static errint_t look(struct archive *a, const struct policy_settings *ps, bool *ret_began)
+static errint_t look(struct archive *a, const struct in_force_then *by, bool *ret_began)
 {
+	const struct policy_settings *ps = by->settings;
 	struct audit_prunable p;
 	struct audit_terms t = {.retain = &ps->log_retain};
 	if (!time_is_sure(a, &t.now) || t.now < gate_undo_until(a) || anchor_degraded(a->anchor))
@@ -153,7 +192,7 @@ static errint_t look(struct archive *a, const struct policy_settings *ps, bool *
 	if (p.last >= fresh_saved(a) && (r = fresh_save(a))) /* what they say of files that were changed is kept, and the place it names */
 		return r;
 	*ret_began = true;
-	return drop(a, ps, &p);
+	return drop(a, by, &p);
 }
 
 int64_t prune_wait(int64_t waited_ns, bool began, errint_t r)
@@ -165,24 +204,23 @@ int64_t prune_wait(int64_t waited_ns, bool began, errint_t r)
 
 void prune_some(struct archive *a)
 {
-	struct policy *p = gate_policy(a);
-	const struct policy_settings *ps = policy_settings(p);
+	const struct in_force_then by = in_force_now(a);
 	const int64_t now = tclock_trusted_ns(a->clock);
 	bool began = false;
 	errint_t r = audit_drop_rest(a->audit);
-	if (!r && ps->log_dropped && now < a->prune_next_ns) {
-		policy_unref(p);
+	if (!r && by.settings->log_dropped && now < a->prune_next_ns) {
+		policy_unref(by.policy);
 		return;
 	}
-	if (!r && ps->log_dropped) {
-		r = look(a, ps, &began);
+	if (!r && by.settings->log_dropped) {
+		r = look(a, &by, &began);
 		a->prune_wait_ns = prune_wait(a->prune_wait_ns, began, r);
 		a->prune_next_ns = now + a->prune_wait_ns;
 	}
 	if (r && r != -EAGAIN && r != -EINTR && r != a->prune_error)
 		log_line(LOG_LEVEL_ERROR, "audit: what is older than retain-for cannot be dropped: %s", strerror(-r));
 	a->prune_error = r;
-	policy_unref(p);
+	policy_unref(by.policy);
 }
 
 /* ---- told ---------------------------------------------------------------------------------------------------------------------- */

@@ -14,6 +14,8 @@ struct audit_need audit_needed_from(struct archive *a);
 
 /* Ends a segment that has been written to for long, and drops some of those that may go. From one thread at a time, which holds no lock. */
 void prune_some(struct archive *a);
+/* apply_lock held: -EAGAIN if another policy is in force than that generation, or more of the log is needed than was when that was found. */
+errint_t prune_stands(struct archive *a, uint64_t generation, const struct audit_prunable *p);
 /* How long it is waited after a look that had to drop something, or not, and had this result. */
 int64_t prune_wait(int64_t waited_ns, bool began, errint_t r);
 

@@ -44,3 +44,14 @@ Test(prune, one_that_fails_again_and_again_does_not_fill_the_log)
 	cr_assert_eq(prune_wait(wait, false, -EBADMSG), 10 * minute);
 	cr_assert_eq(prune_wait(wait, true, -EAGAIN), 10 * minute);
 }
+
+Test(prune, nothing_goes_by_a_policy_that_is_not_in_force_any_more)
+{
+	struct audit_prunable p = {.first = 1, .last = 2, .seal = {.trusted_ns = 1}};
+	const uint64_t generation = archive_policy_generation(a);
+	cr_assert_eq(prune_stands(a, generation, &p), 0);
+	cr_assert_eq(prune_stands(a, generation - 1, &p), -EAGAIN);
+	cr_assert_eq(prune_stands(a, generation + 1, &p), -EAGAIN);
+	p.seal.trusted_ns = audit_needed_from(a).trusted_ns + INT64_C(3600000000000);
+	cr_assert_eq(prune_stands(a, generation, &p), -EAGAIN);
+}
