@@ -45,6 +45,9 @@ struct audit_begin {
 void audit_begins(struct audit *l, struct audit_begin *ret);
 
 void audit_head(struct audit *l, uint64_t *ret_sequence, uint8_t ret_head[static DIGEST_BYTES]);
+/* Until the release no file of a segment goes, so that its directory can be read by itself. */
+void audit_hold(struct audit *l);
+void audit_release(struct audit *l);
 /* Every record with trusted time >= since_ns that was not dropped, ascending; a callback result other than 0 ends it. Reads the files; does not block appends. */
 errint_t audit_each(struct audit *l, int64_t since_ns, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);
 struct audit_pick {
@@ -177,7 +180,7 @@ struct audit_verdict {
 struct audit_proof { /* what the log is held against */
 	const struct small_key *log_key;    /* NULL: records are not opened; then `last` is the last one that seals prove, and times are those of seals */
 	const uint8_t *uuid, *log_id;	    /* NULL without log_key: as the file of the seals says */
-	uint64_t upto;			    /* what lies behind that record is not looked at (somebody is writing); 0: to the end */
+	uint64_t upto;			    /* what lies behind that record is not looked at (somebody is writing, and audit_hold() keeps what lies before); 0: to the end */
 	uint64_t named;			    /* the record that must be there, with the chain head behind it; 0: none */
 	const uint8_t *named_head;
 	const uint8_t (*public_key)[32];    /* the log's first, and those that it was begun again with; */

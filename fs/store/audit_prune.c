@@ -187,6 +187,16 @@ errint_t audit_prunable_each(struct audit *l, const struct audit_prunable *p, er
 
 /* ---- going --------------------------------------------------------------------------------------------------------------------- */
 
+void audit_hold(struct audit *l)
+{
+	pthread_rwlock_rdlock(&l->reading);
+}
+
+void audit_release(struct audit *l)
+{
+	pthread_rwlock_unlock(&l->reading);
+}
+
 errint_t audit_drop_rest(struct audit *l)
 {
 	struct audit_pruned p;

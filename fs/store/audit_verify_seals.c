@@ -131,7 +131,10 @@ errint_t verify_seals(struct verifying *s, struct segment_keys *ret)
 	const struct audit_proof *p = s->proof;
 	struct audit_seals seals = {.count = 0};
 	uint64_t rest = 0;
-	errint_t r = audit_seals_read(s->dirfd, &seals, &rest);
+	errint_t r = verify_tombs_read(s); /* first: a tombstone that is there has the seal of its key and that of its record already */
+	if (r)
+		return r;
+	r = audit_seals_read(s->dirfd, &seals, &rest);
 	if (r && (!p->log_key || (r != -ENOENT && r != -EBADMSG)))
 		return r;
 	if (!p->log_key) {
@@ -146,20 +149,17 @@ errint_t verify_seals(struct verifying *s, struct segment_keys *ret)
 		audit_seals_free(&seals);
 		return -ENOMEM;
 	}
-	r = verify_tombs_read(s);
-	if (!r)
-		verify_tombs_key(s, &f.line, &seals);
-	for (; !r && !f.lost && f.at < seals.count; f.at++) {
+	verify_tombs_key(s, &f.line, &seals);
+	for (; !f.lost && f.at < seals.count; f.at++) {
 		follow(&f, &seals.seal[f.at]);
 		verify_tombs_key(s, &f.line, &seals);
 	}
 	if (!f.lost && rest >= 2 * LOG_SEAL_BYTES) /* more than a crash tears */
 		verify_flaw(s, FLAW_SEAL_FORGED, f.line.last + 1, f.line.anchor, 0, 0);
 	hold_against(s, &seals);
-	if (!r)
-		verify_tombs(s);
+	verify_tombs(s);
 	audit_seals_free(&seals);
-	return r;
+	return 0;
 }
 
 /* ---- the chain ---------------------------------------------------------------------------------------------------------------- */

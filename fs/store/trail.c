@@ -225,11 +225,15 @@ errint_t archive_verify_log(struct archive *a, int log_fd, bool (*go_on)(void *c
 	k->proof.go_on = go_on;
 	k->proof.ctx = ctx;
 	if (log_fd < 0) {
+		audit_hold(a->audit);
 		audit_head(a->audit, &k->proof.named, k->head);
 		k->proof.upto = k->proof.named;
 	}
 	*ret_named = k->proof.named;
-	return verify(k, log_fd >= 0 ? log_fd : a->audit_fd, ret, f);
+	errint_t r = verify(k, log_fd >= 0 ? log_fd : a->audit_fd, ret, f);
+	if (log_fd < 0)
+		audit_release(a->audit);
+	return r;
 }
 
 errint_t archive_verify_log_offline(const struct archive_open *o, int log_fd, struct audit_verdict *ret, uint64_t *ret_named, struct fault *f)

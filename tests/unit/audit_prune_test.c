@@ -330,6 +330,29 @@ Test(audit_prune, who_reads_it_reads_it_to_the_end)
 	expect_whole(first);
 }
 
+Test(audit_prune, who_verifies_it_as_it_was_sees_no_drop_that_came_after)
+{
+	struct audit_verdict v;
+	struct audit_proof p = {.log_key = &key, .uuid = uuid, .log_id = anchor->log_id, .public_key = first_key, .public_keys = 1};
+	uint8_t at[DIGEST_BYTES];
+	uint64_t first;
+	audit_hold(log_);
+	audit_head(log_, &p.named, at);
+	p.named_head = at;
+	p.upto = p.named;
+	const struct log_tombstone t = drop();
+	cr_assert_eq(audit_verify(fd, &p, &v), 0);
+	cr_assert_eq(v.flaws, 0, "flaw %d of record %d", (int)v.flaw[0].kind, (int)v.flaw[0].record);
+	cr_assert_eq(v.first, 1);
+	cr_assert_eq(v.pruned, 0);
+	cr_assert_eq(v.last, p.named);
+	audit_release(log_);
+	cr_assert_eq(audit_drop_rest(log_), 0);
+	segments(&first);
+	cr_assert_eq(first, t.last + 1);
+	expect_whole(first);
+}
+
 Test(audit_prune, a_segment_is_ended_by_its_age)
 {
 	struct audit_status before, after;
