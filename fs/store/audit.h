@@ -148,7 +148,7 @@ enum audit_flaw_kind {
 	/* of tombstones; `record`: the first one that it is of, `count`: how many */
 	FLAW_TOMBSTONE,	    /* it is not signed with the key of its time, does not follow, or does not fit to what is there: nothing is proven by it */
 	FLAW_PRUNED_EARLY,  /* the records were not as old as it says that they had to be, or it was made before the time that it names */
-	FLAW_PRUNED_BEYOND, /* the log had to be kept for longer than it says */
+	FLAW_PRUNED_BEYOND, /* the log had to be kept for longer than it says, or the policy that it names was not in force */
 };
 #define AUDIT_FLAWS_MAX 64
 struct audit_flaw {

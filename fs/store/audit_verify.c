@@ -49,7 +49,10 @@ static void judge(struct verifying *s, const struct audit_record *r, const struc
 	static const char accepted[] = "rollback accepted: ";
 	if (r->sequence == s->proof->named && !crypt_equal(c->head, s->proof->named_head, DIGEST_BYTES))
 		verify_flaw(s, FLAW_OTHER, r->sequence, 0, segment, 0);
-	if (r->kind == RECORD_ADMIN && !strncmp(r->text, accepted, sizeof accepted - 1) && r->bytes >= r->sequence)
+	const bool goes_on = r->kind == RECORD_ADMIN && !strncmp(r->text, accepted, sizeof accepted - 1);
+	if (goes_on)
+		s->policy_generation = 0; /* the policy may be one of an earlier time */
+	if (goes_on && r->bytes >= r->sequence)
 		verify_flaw(s, FLAW_ROLLBACK, r->sequence, r->bytes - r->sequence + 1, segment, 0);
 	verify_tomb_record(s, r);
 }

@@ -25,6 +25,7 @@ struct verifying {
 	struct sealed_point *point; /* ascending by `last` */
 	size_t points, at;	    /* at: the next one that the chain comes to */
 	struct audit_tombs tombs;
+	uint64_t policy_generation; /* the highest that a record which is proven names */
 	bool *tomb_signed, *tomb_told; /* by the key of its time, at a boundary that the seals of then prove; in the log, by the record that it names */
 	/* as of the last point that was right: what is proven if the next one is not */
 	uint64_t sure;
@@ -42,7 +43,8 @@ errint_t verify_tombs_read(struct verifying *s);
 void verify_tombs_free(struct verifying *s);
 void verify_tombs_key(struct verifying *s, const struct seal_line *line, const struct audit_seals *seals);
 void verify_tombs(struct verifying *s);
-/* The record of one that is proven to have been dropped is not looked for; of the others each is as its tombstone says. */
+/* The record of one that is proven to have been dropped is not looked for; of the others each is as its tombstone says, and both name the policy that was
+ * in force. */
 void verify_tomb_record(struct verifying *s, const struct audit_record *r);
 void verify_tombs_told(struct verifying *s);
 /* The chain has come behind record `c->next` - 1 of this segment. */

@@ -115,11 +115,17 @@ void verify_tombs(struct verifying *s)
 
 void verify_tomb_record(struct verifying *s, const struct audit_record *r)
 {
+	const bool proven = s->keys->log && !s->broken;
 	for (size_t i = 0; i < s->v->tombstones; i++) {
 		const struct log_tombstone *t = &s->tombs.item[i];
-		if (t->record == r->sequence)
-			s->tomb_told[i] = r->kind == RECORD_PRUNE && r->generation == t->first && r->bytes == t->last;
+		if (t->record != r->sequence)
+			continue;
+		s->tomb_told[i] = r->kind == RECORD_PRUNE && r->generation == t->first && r->bytes == t->last;
+		if (proven && (r->policy_generation != t->policy_generation || t->policy_generation < s->policy_generation))
+			flaw(s, FLAW_PRUNED_BEYOND, t);
 	}
+	if (proven && r->policy_generation > s->policy_generation)
+		s->policy_generation = r->policy_generation;
 }
 
 void verify_tombs_told(struct verifying *s)

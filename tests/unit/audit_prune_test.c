@@ -20,6 +20,8 @@ static uint8_t first_key[1][LOG_PUBLIC_BYTES];
 static int fd;
 static struct audit *log_;
 
+static uint64_t by = 3; /* generation of the policy that is in force */
+
 static void append(enum record_kind kind, uint64_t generation, uint64_t bytes)
 {
 	struct audit_record r;
@@ -28,6 +30,7 @@ static void append(enum record_kind kind, uint64_t generation, uint64_t bytes)
 	r.trusted_ns = anchor->trusted_ns;
 	r.generation = generation;
 	r.bytes = bytes;
+	r.policy_generation = by;
 	cr_assert_eq(audit_append(log_, &r), 0);
 }
 
@@ -551,6 +554,35 @@ Test(audit_prune, the_policy_of_its_time_is_asked)
 	cr_assert_eq(audit_verify(fd, &p, &v), 0);
 	cr_assert_eq(v.flaws, 0);
 	cr_assert_eq(v.unchecked, 1);
+}
+
+/* One that was in force once, and let it be dropped sooner, does not let it now. */
+Test(audit_prune, a_policy_that_is_not_in_force_any_more_allows_nothing)
+{
+	struct audit_prunable p;
+	struct log_tombstone t;
+	by = 4;
+	append(RECORD_OPEN, 0, 0);
+	cr_assert_eq(look(&five_minutes, UINT64_MAX, INT64_MAX, &p), 0);
+	sign_for(&p, &five_minutes, &t); /* it names 3, and its record 4 */
+	cr_assert_eq(audit_drop(log_, &t), 0);
+	struct audit_verdict v = verdict(true);
+	cr_assert(found(&v, FLAW_PRUNED_BEYOND));
+}
+
+Test(audit_prune, nor_does_it_if_the_record_names_it_too)
+{
+	struct audit_prunable p;
+	struct log_tombstone t;
+	by = 4;
+	append(RECORD_OPEN, 0, 0);
+	by = 3;
+	cr_assert_eq(look(&five_minutes, UINT64_MAX, INT64_MAX, &p), 0);
+	sign_for(&p, &five_minutes, &t);
+	cr_assert_eq(audit_drop(log_, &t), 0);
+	struct audit_verdict v = verdict(true);
+	cr_assert_eq(v.flaws, 1);
+	cr_assert(found(&v, FLAW_PRUNED_BEYOND));
 }
 
 Test(audit_prune, the_record_says_the_same)
