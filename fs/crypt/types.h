@@ -23,9 +23,9 @@
 /* Random bytes and the hashes that the formats name. */
 void crypt_random(void *out, size_t len);
 void crypt_hash(uint8_t out[static DIGEST_BYTES], const void *in, size_t len); /* BLAKE2b-256, no key */
-/* The same of what comes in pieces. */
+/* The same of what comes in pieces. Not to be copied: the state begins at the first multiple of 64 (not every compiler keeps a variable of a stack there). */
 struct crypt_hasher {
-	_Alignas(64) uint8_t state[384];
+	uint8_t room[384 + 64];
 };
 void crypt_hash_begin(struct crypt_hasher *h);
 void crypt_hash_add(struct crypt_hasher *h, const void *in, size_t len);

@@ -495,7 +495,10 @@ static void *work_main(void *holds)
 		if (!again)
 			atomic_store(&s->dir_seen, dirs);
 		retry = again ? RETRY_SECONDS : 0;
-		if (catalogue_is_complete(s->a->catalogue) && (has_work(s) || (!counted && atomic_load(&s->known)))) {
+		bool work = has_work(s) || (!counted && atomic_load(&s->known));
+		if (work && !catalogue_is_complete(s->a->catalogue)) {
+			retry = RETRY_SECONDS;
+		} else if (work) {
 			retry = holds_run_once(s->a);
 			counted = true;
 		}
