@@ -29,6 +29,10 @@ void subjects_follow(struct subjects *s, struct policy *p, uint64_t generation)
 	struct policy *dropped;
 
 	pthread_mutex_lock(&s->lock);
+	if (generation == subjects_generation(s)) { /* somebody else was first */
+		pthread_mutex_unlock(&s->lock);
+		return;
+	}
 	dropped = s->retired[s->retire_at];
 	s->retired[s->retire_at] = s->policy;
 	s->retire_at = (s->retire_at + 1) % RETIRED;
