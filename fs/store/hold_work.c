@@ -494,14 +494,11 @@ static void *work_main(void *holds)
 		bool again = moved && place_again(s);
 		if (!again)
 			atomic_store(&s->dir_seen, dirs);
-		retry = again ? RETRY_SECONDS : 0;
-		bool work = has_work(s) || (!counted && atomic_load(&s->known));
-		if (work && !catalogue_is_complete(s->a->catalogue)) {
+		bool work = has_work(s) || (!counted && atomic_load(&s->known)), complete = catalogue_is_complete(s->a->catalogue);
+		retry = work && complete ? holds_run_once(s->a) : 0;
+		counted |= work && complete;
+		if (!retry && (again || (work && !complete)))
 			retry = RETRY_SECONDS;
-		} else if (work) {
-			retry = holds_run_once(s->a);
-			counted = true;
-		}
 		pthread_mutex_lock(&s->lock);
 		s->moved |= again;
 	}
