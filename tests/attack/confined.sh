@@ -128,6 +128,7 @@ for t in $(transports); do
 	[ "$(python3 "$SRC/tests/attack/ring.py" "$DAEMON")" = no ] || die "a socket of the internet, by a ring"
 	# What was refused ends the ring's service.
 	kill_daemon
+	umount "${runtime:?}/store" # which a daemon that was killed leaves
 done
 
 note "an ordinary user's"
