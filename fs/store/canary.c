@@ -336,10 +336,12 @@ static void plant_one(struct archive *a, size_t i)
 	}
 	struct canary_order o = c->list->order[i];
 	struct canary_watch w = *c->watch[i];
+	canary_young_copy(&w, c->watch[i]);
 	struct decoy_rng rng = {.state = decoy_random(&c->rng)};
 	char name[DECOY_NAME_MAX + 1];
 	pthread_mutex_unlock(&c->lock);
 	r = canary_plant(a, o.dir_id, &o, &w, &rng, &c->stop, name);
+	canary_young_free(&w);
 	pthread_mutex_lock(&c->lock);
 	i = order_at(c, o.dir_id);
 	if (i == c->list->orders || !c->watch[i])

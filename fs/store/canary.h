@@ -5,6 +5,16 @@
 #include "store/decoy.h"
 #include "store/internal.h"
 
+struct ofile;
+
+/* How a file was made. */
+struct canary_sample {
+	int64_t size, wrote_ns; /* bytes; how long after its birth its content was last changed: < 0 where a program has set that time */
+	bool timed;		/* wrote_ns is known, and no later change */
+};
+
+#define CANARY_SAMPLES 32
+
 /* What is known of the files that came into a directory with an order, in this session. */
 struct canary_watch {
 	struct decoy_seen seen[DECOY_NAMES]; /* ascending */
@@ -17,6 +27,8 @@ struct canary_watch {
 	errint_t unable;	/* why the last decoy that was due was not made */
 	char **young;		/* names of files, decoys among them, whose times still tell how they were made */
 	size_t young_count, young_cap;
+	struct canary_sample sample[CANARY_SAMPLES]; /* of those that were young, the last ones: the k-th at k % CANARY_SAMPLES */
+	size_t samples;
 	int64_t level_ns;	/* when they are to be levelled; 0: there are none */
 };
 
@@ -65,13 +77,18 @@ void canary_made(struct archive *a, const struct file_header *h);
 /* A file was: a decoy may follow it. No lock is held. */
 void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const char *name, const struct subject *who);
 
-/* canary_plant.c: one now, in this directory. No lock is held. */
-errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, const struct canary_watch *w, struct decoy_rng *rng,
+/* canary_plant.c: one now, in this directory. What is young there is added to w's samples. No lock is held. */
+errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, struct canary_watch *w, struct decoy_rng *rng,
 	const atomic_bool *stop, char ret_name[static DECOY_NAME_MAX + 1]);
 
 /* canary_level.c: the last change of a file, seen against its birth, tells how it was made, to the microsecond. So all files that come into a directory with an order, and the decoys
  * there, get another some seconds later: one that tells nothing. */
 void canary_young(struct canary_watch *w, const char *name, int64_t now_ns); /* the lock is held */
+/* Of a file that is open, its lock held. */
+void canary_sample(const struct ofile *of, struct canary_sample *ret);
+void canary_sampled(struct canary_watch *w, const struct canary_sample *s);
+/* Into `to` those that `from` had last, CANARY_SAMPLES at most. The lock is held. */
+void canary_young_copy(struct canary_watch *to, const struct canary_watch *from);
 void canary_young_free(struct canary_watch *w);
 /* Levels those that are there, in an order that says nothing; what is still being written waits for the next time. The lock is held, and dropped meanwhile. */
 void canary_level(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES]);

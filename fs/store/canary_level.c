@@ -5,8 +5,11 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define LEVEL_NS   (INT64_C(10) * 1000000000) /* how long after the first of them */
+#define SECOND	   INT64_C(1000000000)
+#define LEVEL_NS   (10 * SECOND) /* how long after the first of them */
 #define YOUNG_MOST 65536
+#define LAG_LEAST  2	       /* seconds that a file's time is older than its birth: then a program has set it */
+#define TAKES_MOST 5000000000 /* ns, from birth to the last write: what took longer was changed later */
 
 void canary_young(struct canary_watch *w, const char *name, int64_t now_ns)
 {
@@ -24,6 +27,30 @@ void canary_young(struct canary_watch *w, const char *name, int64_t now_ns)
 		w->young_count++;
 		w->level_ns = w->level_ns ? w->level_ns : now_ns + LEVEL_NS;
 	}
+}
+
+void canary_sample(const struct ofile *of, struct canary_sample *ret)
+{
+	struct statx x;
+	*ret = (struct canary_sample){.size = (int64_t)atomic_load(&of->size)};
+	if (statx(of->fd, "", AT_EMPTY_PATH, STATX_BTIME | STATX_MTIME, &x) || !(x.stx_mask & STATX_BTIME))
+		return;
+	ret->wrote_ns = (x.stx_mtime.tv_sec - x.stx_btime.tv_sec) * SECOND + (int64_t)x.stx_mtime.tv_nsec - (int64_t)x.stx_btime.tv_nsec;
+	ret->timed = ret->wrote_ns <= TAKES_MOST && (ret->wrote_ns >= 0 || ret->wrote_ns <= -LAG_LEAST * SECOND);
+}
+
+void canary_sampled(struct canary_watch *w, const struct canary_sample *s)
+{
+	w->sample[w->samples++ % CANARY_SAMPLES] = *s;
+}
+
+void canary_young_copy(struct canary_watch *to, const struct canary_watch *from)
+{
+	size_t first = from->young_count > CANARY_SAMPLES ? from->young_count - CANARY_SAMPLES : 0;
+	to->young = NULL;
+	to->young_count = to->young_cap = 0;
+	for (size_t i = first; i < from->young_count; i++)
+		canary_young(to, from->young[i], 0);
 }
 
 static void names_free(char **name, size_t count)
@@ -44,7 +71,7 @@ void canary_young_free(struct canary_watch *w)
 }
 
 /* The time of its content is its users' and stays. -EBUSY: it is being written. */
-static errint_t change(struct archive *a, struct inode *i)
+static errint_t change(struct archive *a, struct inode *i, struct canary_sample *ret)
 {
 	struct ofile *of;
 	struct stat st;
@@ -56,6 +83,8 @@ static errint_t change(struct archive *a, struct inode *i)
 		r = -EBUSY;
 	else if (fstat(of->fd, &st) || futimens(of->fd, (struct timespec[]){{.tv_nsec = UTIME_OMIT}, st.st_mtim}))
 		r = -errno;
+	else
+		canary_sample(of, ret);
 	pthread_rwlock_unlock(&of->lock);
 	ofile_release(a, of, false);
 	if (!r && a->hooks.drop_pages && !atomic_load(&a->canaries->stop))
@@ -63,13 +92,14 @@ static errint_t change(struct archive *a, struct inode *i)
 	return r;
 }
 
-static errint_t level_one(struct archive *a, struct inode *dir, const char *name)
+/* -EISDIR: nothing to level. */
+static errint_t level_one(struct archive *a, struct inode *dir, const char *name, struct canary_sample *ret)
 {
 	struct fs_entry e;
 	errint_t r = fs_lookup(a, dir, name, &e);
 	if (r)
 		return r;
-	r = S_ISREG(e.attr.st_mode) ? change(a, e.inode) : 0;
+	r = S_ISREG(e.attr.st_mode) ? change(a, e.inode, ret) : -EISDIR;
 	fs_forget(a, e.inode, 1);
 	return r;
 }
@@ -99,7 +129,8 @@ void canary_level(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES])
 	uint8_t id[DIR_ID_BYTES];
 	struct inode *dir = NULL;
 	char **name = w->young;
-	size_t count = w->young_count, busy = 0;
+	size_t count = w->young_count, busy = 0, samples = 0;
+	struct canary_sample sample[CANARY_SAMPLES], s;
 	int64_t now_ns = w->level_ns;
 	memcpy(id, dir_id, sizeof id);
 	w->young = NULL;
@@ -108,17 +139,23 @@ void canary_level(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES])
 	shuffle(name, count, &c->rng);
 	pthread_mutex_unlock(&c->lock);
 	if (!dir_by_id(a, id, &dir)) {
-		for (size_t i = 0; i < count; i++)
-			if (level_one(a, dir, name[i]) == -EBUSY) {
+		for (size_t i = 0; i < count; i++) {
+			errint_t r = level_one(a, dir, name[i], &s);
+			if (!r)
+				sample[samples++ % CANARY_SAMPLES] = s;
+			if (r == -EBUSY) {
 				char *still = name[i];
 				name[i] = name[busy];
 				name[busy++] = still;
 			}
+		}
 		inode_unref(a, dir);
 	}
 	pthread_mutex_lock(&c->lock);
-	if ((w = watch_of(c, id)))
-		for (size_t i = 0; i < busy; i++)
-			canary_young(w, name[i], now_ns);
+	w = watch_of(c, id);
+	for (size_t i = 0; w && i < busy; i++)
+		canary_young(w, name[i], now_ns);
+	for (size_t i = 0; w && i < samples && i < CANARY_SAMPLES; i++)
+		canary_sampled(w, &sample[i]);
 	names_free(name, count);
 }

@@ -9,13 +9,10 @@
 
 #define HEAD_BYTES  (64 * 1024)
 #define CHUNK_BYTES (128 * 1024)
-#define LAG_LEAST   2 /* seconds that a file's time is older than its last change: then a program has set it */
 #define NAME_TRIES  4
-#define TAKES_MOST  5000000000 /* ns, from making to the last write: what took longer was changed later */
 #define SECOND	    INT64_C(1000000000)
-#define TICK	    1000000 /* ns: the kernel's are whole numbers of these */
-#define JITTER	    1000    /* of the twentieth part of a gap */
-#define SMOOTH	    0.4	       /* how much of the spread of sizes is by chance, and how much by the neighbour's */
+#define TICK	    1000000 /* ns: those of kernels whose times are not exact are whole numbers of these, */
+#define TICK_ERROR  2000    /* nearly */
 
 /* A file that came in lately. */
 struct neighbour {
@@ -24,8 +21,7 @@ struct neighbour {
 	int64_t at;
 	uint8_t *head;
 	size_t head_len;
-	int64_t wrote_ns; /* how long after it was made it was last written; where a program has set that time: before */
-	double mean, square;	     /* of the logarithms of the sizes of all that were seen */
+	struct canary_sample how;
 };
 
 static int64_t time_ns(int64_t seconds, int64_t ns)
@@ -43,14 +39,26 @@ static int64_t born_ns(int fd)
 	return time_ns(t.tv_sec, t.tv_nsec);
 }
 
-static void read_times(int fd, struct neighbour *n)
+static void sample_young(struct archive *a, struct inode *dir, struct canary_watch *w)
 {
-	struct stat st;
-	if (fstat(fd, &st))
-		return;
-	n->wrote_ns = time_ns(st.st_mtim.tv_sec, st.st_mtim.tv_nsec) - born_ns(fd);
-	if (n->wrote_ns > TAKES_MOST || (n->wrote_ns < 0 && n->wrote_ns > -LAG_LEAST * SECOND))
-		n->wrote_ns = 0;
+	for (size_t i = 0; i < w->young_count; i++) {
+		struct canary_sample s;
+		struct fs_entry e;
+		struct ofile *of;
+		if (fs_lookup(a, dir, w->young[i], &e))
+			continue;
+		if (S_ISREG(e.attr.st_mode) && !ofile_acquire(a, e.inode, false, &of)) {
+			pthread_rwlock_rdlock(&of->lock);
+			bool whole = !atomic_load(&of->writers);
+			if (whole)
+				canary_sample(of, &s);
+			pthread_rwlock_unlock(&of->lock);
+			ofile_release(a, of, false);
+			if (whole)
+				canary_sampled(w, &s);
+		}
+		fs_forget(a, e.inode, 1);
+	}
 }
 
 static errint_t read_head(struct archive *a, struct neighbour *n)
@@ -62,9 +70,9 @@ static errint_t read_head(struct archive *a, struct neighbour *n)
 	pthread_rwlock_rdlock(&of->lock);
 	r = atomic_load(&of->writers) ? -EBUSY : of->keys ? 0 : of->key_error ? of->key_error : -ENOKEY;
 	ssize_t got = r ? r : ofile_read(a, of, n->head, HEAD_BYTES, 0);
+	canary_sample(of, &n->how);
 	pthread_rwlock_unlock(&of->lock);
 	scratch_wipe(a);
-	read_times(of->fd, n);
 	ofile_release(a, of, false);
 	if (got < 0)
 		return (errint_t)got;
@@ -81,9 +89,6 @@ static errint_t choose(struct archive *a, struct inode *dir, const struct canary
 		struct fs_entry e;
 		if ((r = fs_lookup(a, dir, w->seen[i].name, &e)))
 			break;
-		double size = log((double)e.attr.st_size + 1);
-		ret->mean += size / (double)w->count;
-		ret->square += size * size / (double)w->count;
 		if (i == wanted && S_ISREG(e.attr.st_mode)) {
 			ret->inode = e.inode;
 			ret->st = e.attr;
@@ -111,12 +116,45 @@ static errint_t write_all(struct archive *a, struct handle *h, const uint8_t *p,
 	return 0;
 }
 
-/* As long after its own birth as the neighbour's after that one's, and a little more or less, lest two are the same; but where the kernel's clock gives whole ticks, the same. Where a
- * program has set the neighbour's time, as much older, and no whole seconds unless that has them. */
-static struct timespec time_like(const struct neighbour *n, int64_t born, struct decoy_rng *rng)
+static bool whole_ticks(int64_t ns)
 {
-	bool set = n->wrote_ns < 0, whole = n->wrote_ns % TICK == 0 || (set && !n->st.st_mtim.tv_nsec);
-	int64_t more = whole ? 0 : (int64_t)decoy_below(rng, 2 * JITTER + 1) - JITTER, at = born + n->wrote_ns + (set ? more : n->wrote_ns / (20 * JITTER) * more);
+	return (ns + TICK_ERROR) % TICK <= 2 * TICK_ERROR;
+}
+
+/* The samples whose times were set by a program, as the neighbour's was or was not, by their logarithms; how many. */
+static size_t times_of(const struct canary_watch *w, bool set, double out[static CANARY_SAMPLES + 1], bool *ticks)
+{
+	size_t n = 0;
+	*ticks = true;
+	for (size_t i = 0; i < w->samples && i < CANARY_SAMPLES; i++) {
+		const struct canary_sample *s = &w->sample[i];
+		if (!s->timed || (s->wrote_ns < 0) != set)
+			continue;
+		*ticks = *ticks && whole_ticks(llabs(s->wrote_ns));
+		out[n++] = log((double)llabs(s->wrote_ns) + 1);
+	}
+	return n;
+}
+
+static double nearest(const double *v, size_t count, double to)
+{
+	double best = v[0];
+	for (size_t i = 1; i < count; i++)
+		if (fabs(v[i] - to) < fabs(best - to))
+			best = v[i];
+	return best;
+}
+
+/* As long after its own birth as others of the directory after theirs, or where programs set their times, before it, and then of whole seconds if the neighbour's is. */
+static struct timespec time_like(const struct neighbour *n, const struct canary_watch *w, int64_t born, struct decoy_rng *rng)
+{
+	double v[CANARY_SAMPLES + 1];
+	bool set = n->how.timed && n->how.wrote_ns < 0, ticks;
+	size_t count = times_of(w, set, v, &ticks);
+	if (!count)
+		v[count++] = n->how.timed ? log((double)llabs(n->how.wrote_ns) + 1) : 0;
+	double like = decoy_like(v, count, rng);
+	int64_t apart = (int64_t)exp(fmax(ticks ? nearest(v, count, like) : like, 0)) - 1, at = born + (set ? -apart : apart);
 	return (struct timespec){.tv_sec = at / SECOND, .tv_nsec = set && !n->st.st_mtim.tv_nsec ? 0 : at % SECOND};
 }
 
@@ -126,12 +164,13 @@ static errint_t set_time(struct archive *a, struct inode *i, struct handle *h, c
 	return fs_setattr(a, i, h, &in, FS_SET_MTIME, c, &out);
 }
 
-/* Spread as those of the neighbours are, and none of theirs. */
-static size_t size_like(const struct neighbour *n, struct decoy_rng *rng)
+static size_t size_like(const struct neighbour *n, const struct canary_watch *w, struct decoy_rng *rng)
 {
-	double spread = sqrt(fmax(n->square - n->mean * n->mean, 0)), u = (double)(decoy_below(rng, 1u << 30) + 1) / (double)(1u << 30),
-	       v = (double)decoy_below(rng, 1u << 30) / (double)(1u << 30), chance = sqrt(-2 * log(u)) * cos(2 * M_PI * v);
-	return (size_t)exp(n->mean + (log((double)n->st.st_size + 1) - n->mean) * sqrt(1 - SMOOTH * SMOOTH) + SMOOTH * spread * chance);
+	double v[CANARY_SAMPLES] = {log((double)n->st.st_size + 1)};
+	size_t count = w->samples < CANARY_SAMPLES ? w->samples : CANARY_SAMPLES;
+	for (size_t i = 0; i < count; i++)
+		v[i] = log((double)w->sample[i].size + 1);
+	return (size_t)exp(decoy_like(v, count ? count : 1, rng)) - 1;
 }
 
 static void tell_kernel(struct archive *a, struct inode *dir, const char *name)
@@ -155,7 +194,7 @@ static errint_t make(struct archive *a, struct inode *dir, const char *name, con
 	if (r)
 		return r;
 	if (!(r = write_all(a, h, picture, len)))
-		r = set_time(a, e.inode, h, &c, time_like(n, born_ns(h->of->fd), rng));
+		r = set_time(a, e.inode, h, &c, time_like(n, w, born_ns(h->of->fd), rng));
 	fs_release(a, h);
 	fs_forget(a, e.inode, 1);
 	if (r)
@@ -176,7 +215,7 @@ static errint_t make_named(struct archive *a, struct inode *dir, const struct ca
 	return r;
 }
 
-errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, const struct canary_watch *w, struct decoy_rng *rng,
+errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, struct canary_watch *w, struct decoy_rng *rng,
 	const atomic_bool *stop, char ret_name[static DECOY_NAME_MAX + 1])
 {
 	struct neighbour n = {.head = malloc(HEAD_BYTES)};
@@ -188,8 +227,10 @@ errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTE
 		r = choose(a, dir, w, rng, &n);
 	if (!r)
 		r = read_head(a, &n);
-	if (!r)
-		r = decoy_jpeg(n.head, n.head_len, size_like(&n, rng), tclock_wall_ns(a->clock) / SECOND - n.at, rng, stop, &picture, &len);
+	if (!r) {
+		sample_young(a, dir, w);
+		r = decoy_jpeg(n.head, n.head_len, size_like(&n, w, rng), tclock_wall_ns(a->clock) / SECOND - n.at, rng, stop, &picture, &len);
+	}
 	if (!r)
 		r = make_named(a, dir, o, w, rng, &n, picture, len, ret_name);
 	if (n.inode)

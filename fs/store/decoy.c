@@ -2,6 +2,7 @@
 #include "store/decoy.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define COMPONENTS_MAX 3
@@ -11,8 +12,33 @@
 #define SHAPES         7
 #define TRIES	       14
 #define NOISE_MOST     96.0F
+#define BEYOND_MOST    2.0
+#define AROUND	       3 /* values on either side of a rank, between which every place is as likely */
 
 enum { M_SOF0 = 0xc0, M_DHT = 0xc4, M_SOI = 0xd8, M_EOI = 0xd9, M_SOS = 0xda, M_DQT = 0xdb, M_APP0 = 0xe0, M_APP1 = 0xe1 };
+
+/* ---- a value among others ------------------------------------------------------------------------------------------------------------ */
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+double decoy_like(double *v, size_t count, struct decoy_rng *rng)
+{
+	size_t rank = decoy_below(rng, count + 1), near = count - 1 < AROUND + 1 ? count - 1 : AROUND + 1;
+	double u = (double)(decoy_below(rng, 1u << 30) + 1) / (double)(1u << 30), beyond = fmin(-log(u), BEYOND_MOST);
+	if (count == 1)
+		return v[0];
+	qsort(v, count, sizeof *v, by_value);
+	if (!rank)
+		return v[0] - beyond * (v[near] - v[0]) / (double)near;
+	if (rank == count)
+		return v[count - 1] + beyond * (v[count - 1] - v[count - 1 - near]) / (double)near;
+	double low = v[rank > AROUND ? rank - 1 - AROUND : 0], high = v[rank + AROUND < count ? rank + AROUND : count - 1];
+	return low + u * (high - low);
+}
 
 /* ---- growing bytes ------------------------------------------------------------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -228,4 +229,52 @@ Test(decoy, a_hostile_neighbour)
 				free(out);
 			free(copy);
 		}
+}
+
+/* ---- a value among others ---------------------------------------------------------------------------------------------- */
+
+static uint64_t state = 1;
+
+static double skewed(void)
+{
+	state = state * 6364136223846793005u + 1442695040888963407u;
+	double u = (double)((state >> 11) + 1) / 9007199254740993.0;
+	return log(-log(u));
+}
+
+/* Of 20 values and one like them: how often the last is one of the two that lie closest together. One that is as they are is that twice in 21 times. */
+Test(decoy, a_value_like_others_is_no_closer_to_them)
+{
+	unsigned closest = 0, among[21] = {0}, rounds = 20000;
+
+	for (unsigned i = 0; i < rounds; i++) {
+		double v[21], least[21];
+		for (int k = 0; k < 20; k++)
+			v[k] = skewed();
+		v[20] = decoy_like(v, 20, &rng);
+		unsigned below = 0, at = 20;
+		for (int k = 0; k < 21; k++) {
+			below += v[k] < v[20];
+			least[k] = INFINITY;
+			for (int m = 0; m < 21; m++)
+				if (m != k)
+					least[k] = fmin(least[k], fabs(v[k] - v[m]));
+		}
+		for (unsigned k = 0; k < 20; k++)
+			at = least[k] < least[at] ? k : at; /* the last, where another is as close */
+		closest += at == 20;
+		among[below]++;
+	}
+	cr_expect(closest > rounds * 2 / 21 * 8 / 10 && closest < rounds * 2 / 21 * 12 / 10, "%u of %u", closest, rounds);
+	for (int k = 0; k < 21; k++)
+		cr_expect(among[k] > rounds / 21 * 7 / 10 && among[k] < rounds / 21 * 17 / 10, "%u below: %u times", k, among[k]);
+}
+
+Test(decoy, a_value_like_one_other)
+{
+	double one = 5, equal[3] = {7, 7, 7};
+
+	cr_expect_eq(decoy_like(&one, 1, &rng), 5);
+	for (int i = 0; i < 20; i++)
+		cr_expect_eq(decoy_like(equal, 3, &rng), 7);
 }
