@@ -1,7 +1,9 @@
 /* program.c - what a thread runs, and whether a rule may believe it.
  *
- * Which file it is, /proc/PID/exe says at every request, and that cannot change before the request is answered: its thread neither exits nor executes
- * another file meanwhile. Who traces it is asked once a second. The rest is looked at when that file is a new one, the policy is, or some seconds have passed. */
+ * Which file it is, /proc/PID/exe says, and that cannot change before the request is answered: its thread neither exits nor executes another file meanwhile. It is
+ * asked once a second, for what root does to that file, and at every request since somebody has executed something, or where that is not counted. Who traces it is
+ * asked once a second. The rest is looked at when that file is a new one, the policy is, or some seconds have passed. */
+#include "fuse/execs.h"
 #include "fuse/look.h"
 #include "fuse/subject_internal.h"
 
@@ -94,6 +96,7 @@ static enum program_state inspect(struct subjects *s, int dir, const struct subj
 
 bool program_look(struct subjects *s, const struct subject_query *q, struct program *ret)
 {
+	const uint64_t execs = execs_count(); /* first: what is executed later makes it another */
 	struct program_file after;
 	cleanup_fd int dir = -1;
 	char name[16];
@@ -104,6 +107,8 @@ bool program_look(struct subjects *s, const struct subject_query *q, struct prog
 	dir = openat(s->proc_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0 || program_file_stat(dir, "exe", &ret->file))
 		return true;
+	ret->execs = execs;
+	ret->found_at = ret->looked_at;
 	n = readlinkat(dir, "exe", ret->path, sizeof(ret->path) - 1);
 	ret->path[n > 0 ? n : 0] = '\0';
 	/* The helper may be looking where the paths lead, through this mount: it cannot be asked that meanwhile. */
@@ -139,9 +144,24 @@ static bool task_traced(struct subjects *s, struct task *t, uint32_t pid)
 	return t->traced;
 }
 
+/* Whether the thread runs that file still. */
+static bool runs(const struct task *t, struct program *p)
+{
+	const uint64_t execs = execs_count(); /* as above */
+	const int64_t second = subject_now();
+	struct program_file now;
+
+	if (execs && execs == p->execs && second == p->found_at)
+		return true;
+	if (program_file_stat(t->dir_fd, "exe", &now) || !program_file_same(&now, &p->file) || now.links != p->file.links)
+		return false;
+	p->execs = execs;
+	p->found_at = second;
+	return true;
+}
+
 bool program_recall(struct subjects *s, struct task *t, uint32_t pid, unsigned needs, struct who *ret)
 {
-	struct program_file now;
 	struct program *p = t->program;
 	char name[16];
 
@@ -152,7 +172,7 @@ bool program_recall(struct subjects *s, struct task *t, uint32_t pid, unsigned n
 	if (!p || t->dir_fd < 0 || p->generation != subjects_generation(s) ||
 		subject_now() - p->looked_at > (believed(p) ? BELIEVED_SECONDS : OTHER_SECONDS))
 		return false;
-	if (program_file_stat(t->dir_fd, "exe", &now) || !program_file_same(&now, &p->file) || now.links != p->file.links)
+	if (!runs(t, p))
 		return false;
 	if ((needs & NEED_DIGEST) && !p->hashed && believed(p))
 		return false;

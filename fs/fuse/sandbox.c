@@ -1,4 +1,5 @@
 /* sandbox.c - what the daemon keeps once it has been told its key: the archive, its state, /proc and the device. KERNEL.md 24. */
+#include "fuse/execs.h"
 #include "fuse/internal.h"
 #include "fuse/sandbox.h"
 #include "fuse/sandbox_internal.h"
@@ -332,6 +333,7 @@ errint_t session_confine(const struct session_confinement *c, struct fault *f)
 {
 	errint_t error = 0;
 
+	execs_watch();
 	harden();
 	tzset();
 	/* What ending a thread needs; it could not be found later. */

@@ -1,5 +1,6 @@
 /* sandbox_threads.c - what every thread gives up once the policy is known, in those that there are already: rights go with a thread, and the kernel takes them
  * from the one that asks. */
+#include "fuse/execs.h"
 #include "fuse/internal.h"
 #include "fuse/sandbox.h"
 #include "fuse/sandbox_internal.h"
@@ -107,6 +108,7 @@ errint_t session_forget_programs(struct fault *f)
 	struct sigaction act = {.sa_handler = on_give, .sa_flags = SA_RESTART};
 	errint_t error;
 
+	execs_forget();
 	ruleset = ruleset_make();
 	sigaction(GIVE_SIGNAL, &act, NULL);
 	give_up();

@@ -19,6 +19,8 @@ struct program {
 	struct program_file file;
 	uint64_t generation; /* of the policy whose paths `known` are; 0: not looked at */
 	int64_t looked_at;   /* monotonic seconds */
+	uint64_t execs;	     /* execs_count() before `file` was found last */
+	int64_t found_at;    /* then; monotonic seconds */
 	enum program_state state;
 	bool hashed;
 	uint8_t sha256[POLICY_DIGEST_BYTES];

@@ -1,4 +1,5 @@
 /* What a thread runs, its service and its session: as /proc and the login manager write it, and of real processes. */
+#include "fuse/execs.h"
 #include "fuse/subject.h"
 
 #include <criterion/criterion.h>
@@ -214,6 +215,87 @@ Test(asker, states_of_real_programs)
 	cr_expect_eq(unlink(path), 0);
 	cr_expect_eq(rmdir(dir), 0);
 	subjects_free(s);
+}
+
+/* The program that the process runs, if that is the one that the rule names. */
+static bool is_viewer(struct subjects *s, pid_t pid)
+{
+	struct who w;
+
+	cr_assert(get(s, pid, ALL, false, &w));
+	bool is = w.subject.program.state == PROGRAM_VALID && w.subject.program.known[0];
+	subject_put(&w);
+	return is;
+}
+
+/* A viewer that is asked about becomes another program, and is asked about again at once. */
+static void becomes_another(struct subjects *s, const char *path)
+{
+	char exe[40], now[64] = "";
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		execl(path, path, "-c", "kill -STOP $$; exec /bin/sleep 60", NULL);
+		_exit(127);
+	}
+	cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+	cr_assert(WIFSTOPPED(status));
+	for (int i = 0; i < 3; i++)
+		cr_expect(is_viewer(s, pid));
+	snprintf(exe, sizeof(exe), "/proc/%d/exe", pid);
+	cr_assert_eq(kill(pid, SIGCONT), 0);
+	do
+		cr_assert_geq(readlink(exe, now, sizeof(now) - 1), 0);
+	while (!strncmp(now, path, strlen(path)));
+	cr_expect_not(is_viewer(s, pid));
+	end(pid);
+}
+
+Test(asker, a_thread_that_executes_another_program)
+{
+	char dir[] = "/tmp/lapse-asker-XXXXXX", path[64], command[200];
+	uint64_t before;
+	struct subjects *s;
+
+	if (geteuid() != 0)
+		cr_skip_test("needs root");
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/viewer", dir);
+	snprintf(command, sizeof(command), "cp /bin/sh %s && chmod 755 %s", path, path);
+	cr_assert_eq(system(command), 0);
+	s = following(0, path);
+	cr_expect_eq(execs_count(), 0, "counted before anybody asked for it");
+	becomes_another(s, path);
+
+	execs_watch();
+	before = execs_count();
+	if (before) {
+		cr_expect_eq(system(":"), 0);
+		cr_expect_gt(execs_count(), before);
+		for (int i = 0; i < 20; i++)
+			becomes_another(s, path);
+		pid_t pid = fork();
+		if (pid == 0) {
+			execl(path, path, "-c", "kill -STOP $$", NULL);
+			_exit(127);
+		}
+		cr_assert_eq(waitpid(pid, NULL, WUNTRACED), pid);
+		cr_expect(is_viewer(s, pid));
+		cr_assert_eq(chmod(path, 0775), 0);
+		bool is = true;
+		for (int i = 0; is && i < 100; i++) { /* what root does to its file is seen within a second */
+			poll(NULL, 0, 20);
+			is = is_viewer(s, pid);
+		}
+		cr_expect_not(is);
+		end(pid);
+		execs_forget();
+		cr_expect_eq(execs_count(), 0);
+	}
+	subjects_free(s);
+	cr_expect_eq(unlink(path), 0);
+	cr_expect_eq(rmdir(dir), 0);
 }
 
 /* Nothing is looked at that is not asked for. */
