@@ -8,6 +8,7 @@
 
 #define TRIM_INODES 65536 /* so many forgotten, and their memory goes back to the system */
 #define HELD_MAX 256 /* descriptors of deleted files that the kernel has not forgotten yet */
+#define PATH_BYTES 65537 /* of a path within the archive, with its NUL */
 
 static struct inode_shard *shard_of(struct archive *a, uint64_t ino)
 {
@@ -491,13 +492,11 @@ static bool prepend(char *buf, size_t *at, const char *name, size_t len)
 	return true;
 }
 
-errint_t inode_path(struct archive *a, struct inode *i, const char *child, char **ret)
+/* The path up to buf[cap - 1], where its NUL stands; *ret_at is where it begins. -ENAMETOOLONG: it does not fit. */
+static errint_t path_into(struct archive *a, struct inode *i, const char *child, char *buf, size_t cap, size_t *ret_at)
 {
-	enum { CAP = 65536 };
-	cleanup_free char *buf = malloc(CAP + 1);
-	if (!buf)
-		return -ENOMEM;
-	size_t at = CAP;
+	const size_t end = cap - 1;
+	size_t at = end;
 	errint_t r = 0;
 	if (child && !prepend(buf, &at, child, strlen(child)))
 		return -ENAMETOOLONG;
@@ -523,8 +522,21 @@ errint_t inode_path(struct archive *a, struct inode *i, const char *child, char 
 	inode_unref(a, i);
 	if (r)
 		return r;
-	if (at < CAP)
-		buf[CAP - 1] = 0; /* the last slash */
-	buf[CAP] = 0;
-	return (*ret = strdup(buf + at)) ? 0 : -ENOMEM;
+	if (at < end)
+		buf[end - 1] = 0; /* the last slash */
+	buf[end] = 0;
+	*ret_at = at;
+	return 0;
+}
+
+errint_t inode_path(struct archive *a, struct inode *i, const char *child, char **ret)
+{
+	char usual[1024];
+	size_t at;
+	errint_t r = path_into(a, i, child, usual, sizeof usual, &at);
+	if (r != -ENAMETOOLONG)
+		return r ? r : (*ret = strdup(usual + at)) ? 0 : -ENOMEM;
+	cleanup_free char *buf = malloc(PATH_BYTES);
+	r = buf ? path_into(a, i, child, buf, PATH_BYTES, &at) : -ENOMEM;
+	return r ? r : (*ret = strdup(buf + at)) ? 0 : -ENOMEM;
 }

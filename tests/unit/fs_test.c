@@ -618,3 +618,44 @@ Test(fs, a_decoy_that_was_only_begun_when_the_daemon_died_is_gone)
 	fs_forget(a, e.inode, 1);
 	expect_content("image.jpg", "", 0);
 }
+
+/* Up to what the kernel takes, and beyond it; the buffer for usual ones ends at 1,024 bytes. */
+Test(fs, paths_of_every_length)
+{
+	enum { DEPTH = 280 };
+	static struct inode *at[DEPTH + 1];
+	char name[251], *want = calloc(1, (sizeof name) * (DEPTH + 1));
+	size_t len = 0, deep = 0;
+	struct fs_entry e;
+	errint_t r = 0;
+	at[0] = fs_root(a);
+	for (; deep < DEPTH && !r; deep++) {
+		const size_t n = deep < 8 ? 126 + (deep == 3) : sizeof name - 1; /* 8 names and their slashes are 1,017 bytes */
+		cleanup_free char *path = NULL, *with_child = NULL;
+		memset(name, 'a' + (int)(deep % 26), n);
+		name[n] = 0;
+		cr_assert_eq(fs_mkdir(a, at[deep], name, 0755, &caller, &e), 0);
+		at[deep + 1] = e.inode;
+		len += (size_t)sprintf(want + len, "%s%s", len ? "/" : "", name);
+		r = inode_path(a, e.inode, NULL, &path);
+		if (r)
+			continue;
+		cr_assert_str_eq(path, want);
+		for (size_t more = 1; more < 10; more++) {
+			name[more] = 0;
+			r = inode_path(a, e.inode, name, &with_child);
+			if (r)
+				break;
+			cr_assert_eq(strlen(with_child), len + 1 + more);
+			cr_assert(!strncmp(with_child, want, len) && with_child[len] == '/' && !strcmp(with_child + len + 1, name));
+			free(with_child);
+			with_child = NULL;
+			name[more] = name[0];
+		}
+	}
+	cr_expect_eq(r, -ENAMETOOLONG);
+	cr_expect_gt(len, 65000);
+	while (deep)
+		fs_forget(a, at[deep--], 1);
+	free(want);
+}
