@@ -9,7 +9,7 @@ enum copy_tag {
 	COPY_ENTRIES,	 /* of that counter or grant, or own: u16 entries, each 16 bytes id, var time since the one before, var bytes */
 	COPY_LOCKOUT,	 /* u32 uid, u64 since, u64 until, text budget, text window */
 	COPY_CLOSURE,	 /* u64 since, u64 until, text reason, text except */
-	COPY_GRANTS,	 /* u64 sequence: reads are counted up to there */
+	COPY_GRANTS,	 /* u64 sequence: reads and names are counted up to there */
 	COPY_GRANT,	 /* … */
 	COPY_READ,	 /* u64 grant: its entries follow */
 	COPY_OWN,	 /* its entries follow */

@@ -233,6 +233,20 @@ enum glob_reach glob_below(const struct glob *g, const char *dir)
 	return reach;
 }
 
+bool glob_all_in(const struct glob *g, const char *dir)
+{
+	uint8_t at[POLICY_MAX_GLOB + 2] = {0};
+
+	if (*dir)
+		follow_below(g, dir, at);
+	else
+		enter(g, at, 0);
+	for (size_t i = 0; i < g->count; i++)
+		if (at[i] && i + 1 == g->count && (g->token[i].kind == T_DEEP || g->token[i].kind == T_STAR))
+			return true;
+	return false;
+}
+
 bool glob_alike_below(const struct glob *g, const char *dir, const char *other)
 {
 	uint8_t a[POLICY_MAX_GLOB + 2], b[POLICY_MAX_GLOB + 2];

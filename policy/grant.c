@@ -32,6 +32,7 @@ int break_glass_link(struct policy *p, struct break_glass_section *b, const stru
 	else if (b->max_time)
 		p->glass.max_seconds = b->max_time;
 	p->glass.max_files = b->max_files;
+	p->glass.max_names = b->max_names;
 	p->glass.ticket = b->ticket;
 	return e;
 }
@@ -117,7 +118,7 @@ static size_t position(const struct grants *l, uint64_t id)
 	return i;
 }
 
-static struct grant *at(const struct grants *l, uint64_t id)
+struct grant *grants_at(const struct grants *l, uint64_t id)
 {
 	size_t i = position(l, id);
 
@@ -157,10 +158,19 @@ const char *guard_grant_paths_fault(const char *paths)
 	return e ? "they are none; see lapse-policy(5) for globs" : count > GUARD_MAX_GRANT_PATHS ? "there are more than 8" : NULL;
 }
 
+static bool within(uint64_t n, uint64_t most)
+{
+	return n <= most || n == GUARD_ANY_NUMBER;
+}
+
+static bool allows_something(const struct guard_grant *n)
+{
+	return !n->files == !n->bytes && (n->files || n->names) && within(n->files, GUARD_MAX_GRANT_FILES) && within(n->names, GUARD_MAX_GRANT_NAMES);
+}
+
 static bool valid(const struct guard_grant *n)
 {
-	return n->id && n->uid < POLICY_UID_UNIDENTIFIED && n->files && n->bytes && (n->files <= GUARD_MAX_GRANT_FILES || n->files == GUARD_ANY_NUMBER) &&
-	       n->seconds > 0 && n->seconds <= GUARD_GRANT_SECONDS_MAX && strlen(n->ticket) <= GUARD_GRANT_TICKET_MAX &&
+	return n->id && n->uid < POLICY_UID_UNIDENTIFIED && allows_something(n) && n->seconds > 0 && n->seconds <= GUARD_GRANT_SECONDS_MAX && strlen(n->ticket) <= GUARD_GRANT_TICKET_MAX &&
 	       strlen(n->reason) <= GUARD_REASON_MAX && !guard_grant_paths_fault(n->paths);
 }
 
@@ -197,6 +207,10 @@ static void replace(struct grant **slot, struct grant *t)
 	old->read = none;
 	t->used_bytes = old->used_bytes;
 	t->reads = old->reads;
+	t->used_names = old->used_names < t->t.names ? old->used_names : t->t.names;
+	t->paid_names = old->paid_names;
+	t->next = old->next;
+	memcpy(t->looked_up, old->looked_up, sizeof(t->looked_up));
 	*slot = t;
 	grant_free(old);
 }
@@ -238,13 +252,14 @@ static struct guard_grant told(const struct grant *t)
 	out.used_files = t->read.count;
 	out.used_bytes = t->used_bytes;
 	out.reads = t->reads;
+	out.used_names = t->used_names;
 	return out;
 }
 
 bool guard_grant_find(struct guard *g, uint64_t id, int64_t now_ms, struct guard_grant *ret)
 {
 	grants_reap(&g->grants, guard_set_now(g, now_ms));
-	const struct grant *t = at(&g->grants, id);
+	const struct grant *t = grants_at(&g->grants, id);
 
 	if (t)
 		*ret = told(t);
@@ -256,7 +271,7 @@ bool guard_revoke(struct guard *g, uint64_t id, int64_t now_ms)
 	struct grants *l = &g->grants;
 
 	grants_reap(l, guard_set_now(g, now_ms));
-	struct grant *t = at(l, id);
+	struct grant *t = grants_at(l, id);
 	if (!t)
 		return false;
 	size_t i = position(l, id);
@@ -351,27 +366,37 @@ static void count_read(struct grant *t, const uint8_t *file_id, uint64_t bytes, 
 
 void grants_count(struct grants *l, uint64_t id, const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms)
 {
-	struct grant *t = at(l, id);
+	struct grant *t = grants_at(l, id);
 
 	if (t && reserve(l, t, file_id))
 		count_read(t, file_id, bytes, now_ms);
 }
 
-/* Whether it is for one of these uids. */
-static bool is_for(const struct grant *t, const struct guard_request *r, const uint32_t *uid, size_t n)
+static bool is_about(const struct grant *t, const struct grant_ask *ask)
+{
+	if (!t->globs.count)
+		return true;
+	return ask->names ? grant_is_about_names(t, ask->names) : ask->file->path && globlist_matches(&t->globs, ask->file->path);
+}
+
+/* Whether it is in force for one of these uids, and about that. */
+static bool is_for(const struct grant *t, const struct grant_ask *ask, const uint32_t *uid, size_t n)
 {
 	bool theirs = false;
 
 	for (size_t i = 0; i < n; i++)
 		theirs |= uid[i] == t->t.uid;
-	return theirs && !t->t.waiting && (!t->globs.count || (r->path && globlist_matches(&t->globs, r->path)));
+	return theirs && !t->t.waiting && is_about(t, ask);
 }
 
-static struct grant *find(struct guard *g, const struct guard_request *r, const uint32_t *uid, size_t n)
+static struct grant *find(struct guard *g, const struct grant_ask *ask, const uint32_t *uid, size_t n)
 {
-	for (size_t i = 0; i < g->grants.count; i++)
-		if (is_for(g->grants.item[i], r, uid, n) && has_room(g->grants.item[i], r))
-			return g->grants.item[i];
+	for (size_t i = 0; i < g->grants.count; i++) {
+		struct grant *t = g->grants.item[i];
+
+		if (is_for(t, ask, uid, n) && (ask->names ? grant_has_names(t, ask->names->count) : has_room(t, ask->file)))
+			return t;
+	}
 	return NULL;
 }
 
@@ -383,16 +408,13 @@ static bool has_id(const struct guard_verdict *v, uint64_t id)
 	return false;
 }
 
-bool grants_cover(struct guard *g, const struct guard_request *r, const uint32_t *uid, size_t count, bool charging, struct guard_verdict *v)
+bool grants_cover(struct guard *g, const struct grant_ask *ask, const uint32_t *uid, size_t count, bool charging, struct guard_verdict *v)
 {
-	uint32_t judged[PRINCIPALS_MAX];
-	size_t n = guard_judged(g, r, judged);
-
 	v->grant_count = 0;
 	for (size_t i = 0; i < count; i++) {
-		struct grant *t = uid[i] == POLICY_NO_UID ? find(g, r, judged, n) : find(g, r, &uid[i], 1);
+		struct grant *t = uid[i] == POLICY_NO_UID ? find(g, ask, ask->judged, ask->judged_count) : find(g, ask, &uid[i], 1);
 
-		if (!t || (charging && !reserve(&g->grants, t, r->file_id))) {
+		if (!t || (charging && ask->file && !reserve(&g->grants, t, ask->file->file_id))) {
 			v->grant_count = 0;
 			return false;
 		}

@@ -197,16 +197,27 @@ void bill_keep_reporting(const struct guard *g, struct bill *bill)
 	bill->count = kept;
 }
 
+size_t bill_over(const struct bill *bill, uint32_t ret[static MAX_CHARGES])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < bill->count; i++)
+		if (bill->item[i].over)
+			ret[n++] = bill->item[i].uid;
+	return n;
+}
+
 /* Whether grants let it be read although budgets would refuse it. */
 static bool granted(struct guard *g, const struct guard_request *r, struct bill *bill, bool charging, struct guard_verdict *v)
 {
+	struct grant_ask ask = {.file = r};
 	uint32_t uid[MAX_CHARGES];
-	size_t n = 0;
+	size_t n = g->grants.count ? bill_over(bill, uid) : 0;
 
-	for (size_t i = 0; g->grants.count && i < bill->count; i++)
-		if (bill->item[i].over)
-			uid[n++] = bill->item[i].uid;
-	if (!n || !grants_cover(g, r, uid, n, charging, v))
+	if (!n)
+		return false;
+	ask.judged_count = guard_judged(g, r, ask.judged);
+	if (!grants_cover(g, &ask, uid, n, charging, v))
 		return false;
 	bill_keep_reporting(g, bill);
 	v->error = charging ? guard_charge(g, bill, r->file_id, r->bytes) : 0;

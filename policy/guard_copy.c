@@ -222,6 +222,7 @@ static void put_grants(const struct grants *l, struct guard_bytes *b, uint64_t s
 		put_number(b, t->uid, 4);
 		put_number(b, t->files, 8);
 		put_number(b, t->bytes, 8);
+		put_number(b, t->names, 8);
 		put_number(b, (uint64_t)t->since_ms, 8);
 		put_number(b, (uint64_t)t->until_ms, 8);
 		put_number(b, (uint64_t)t->seconds, 8);
@@ -234,6 +235,7 @@ static void put_grants(const struct grants *l, struct guard_bytes *b, uint64_t s
 		put_text(b, t->ticket);
 		put_text(b, t->reason);
 		put_number(b, l->item[i]->reads, 8);
+		put_number(b, grant_names_recorded(l->item[i]), 8);
 		walk_begin(&l->item[i]->read);
 	}
 }

@@ -174,6 +174,9 @@ struct grant {
 	struct globlist globs;
 	struct recent read;
 	uint64_t used_bytes, reads;
+	uint64_t used_names, paid_names; /* paid: lookups that the log tells of and that were taken back */
+	unsigned next;
+	uint64_t looked_up[NAMES_REMEMBERED]; /* under it, last; 0: none */
 	char paths[GUARD_GRANT_PATHS_MAX + 1], ticket[GUARD_GRANT_TICKET_MAX + 1], reason[GUARD_REASON_MAX + 1];
 };
 
@@ -189,12 +192,34 @@ void grants_free(struct grants *l);
 void grants_reap(struct grants *l, int64_t now_ms);
 /* By id; the first that is not below it. NULL. */
 struct grant *grants_from(const struct grants *l, uint64_t id);
-/* Whether each of these uids (POLICY_NO_UID: any whom the request is charged to) has a grant with room for the file; *v names them. With `charging` it is counted. */
-bool grants_cover(struct guard *g, const struct guard_request *r, const uint32_t *uid, size_t count, bool charging, struct guard_verdict *v);
+/* What is asked for: a file, or names (the other is NULL); and who is charged. */
+struct grant_ask {
+	const struct guard_request *file;
+	const struct guard_names *names;
+	uint32_t judged[PRINCIPALS_MAX];
+	size_t judged_count;
+};
+/* Whether each of these uids (POLICY_NO_UID: any who is charged) has a grant with room for it; *v names them. With `charging` there is memory to count it. */
+bool grants_cover(struct guard *g, const struct grant_ask *ask, const uint32_t *uid, size_t count, bool charging, struct guard_verdict *v);
 /* A read under the grant of that id, if it is there. */
 void grants_count(struct grants *l, uint64_t id, const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t now_ms);
 /* Whether no grant of `uid`, waiting or not, is about the new path (or what may lie below it) and not about the old one. */
 bool grants_let_move(const struct grants *l, uint32_t uid, const char *from, const char *to, bool tree);
+/* NULL. */
+struct grant *grants_at(const struct grants *l, uint64_t id);
+/* grant_names.c: whether the grant is about the place of these names; whether it has room for so many. */
+bool grant_is_about_names(const struct grant *t, const struct guard_names *r);
+bool grant_has_names(const struct grant *t, uint64_t names);
+/* Names shown under the grant of that id, if it is there. `name`: of a lookup, as in guard_names; 0. */
+void grants_count_names(struct grants *l, uint64_t id, uint64_t names, uint64_t name);
+/* Names that the log tells of, of which not all need have been shown. */
+uint64_t grant_names_recorded(const struct grant *t);
+/* Whether the log already has a lookup more than was made under each of these grants. */
+bool grants_paid(const struct grants *l, const struct guard_verdict *v);
+void grants_take_paid(struct grants *l, const struct guard_verdict *v);
+/* Takes the charge of a lookup by one of these uids back, once for each grant that it was charged to. */
+void grants_undo_name(struct grants *l, const uint32_t *uid, size_t count, uint64_t name);
+
 /* ---- the guard (guard.c) ------------------------------------------------------------------------------------------------ */
 
 /* A copy that is being made (guard_copy.c). */
@@ -268,7 +293,7 @@ void guard_insert(struct guard *g, struct counter *c); /* into the table, or, wi
 /* The section of that name; NULL. */
 const struct budget_section *guard_budget(const struct policy *p, const char *name);
 /* guard_names.c */
-void guard_replay_names_bill(struct guard *g, struct bill *bill, const char *rule, const char *budgets, uint64_t names, int64_t when_ms);
+void guard_replay_names_bill(struct guard *g, struct bill *bill, const char *rule, const char *budgets, bool granted, uint64_t names, int64_t when_ms);
 /* guard.c */
 /* Whom the request is charged to. */
 size_t guard_judged(const struct guard *g, const struct guard_request *r, uint32_t ret[static PRINCIPALS_MAX]);
@@ -277,6 +302,8 @@ void bill_add(struct bill *b, const struct budget_section *budget, uint32_t uid)
 void bill_rule(struct bill *b, const struct rule_section *rule, uint32_t uid);
 /* What everyone shares is charged for every read that any budget is charged for. */
 void bill_shared(struct bill *b, const struct policy *p);
+/* Whose budgets would refuse it (POLICY_NO_UID: everyone's, or not one user's). */
+size_t bill_over(const struct bill *b, uint32_t ret[static MAX_CHARGES]);
 /* What is read under grants is charged to them, and to the budgets that only report. */
 void bill_keep_reporting(const struct guard *g, struct bill *b);
 /* All charges or none: 0, -ENOMEM. */

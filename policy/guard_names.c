@@ -84,21 +84,36 @@ static int open_bill(struct guard *g, struct bill *b)
 
 static void weigh_names(struct guard *g, const struct guard_names *r, struct bill *bill, struct guard_verdict *v, struct threat *t)
 {
-	uint32_t uid[PRINCIPALS_MAX];
-
 	for (size_t i = 0; i < bill->count; i++) {
 		const struct budget_section *b = bill->item[i].budget;
 		struct excess e = counter_names_excess(bill->item[i].counter, b, r->count);
 
 		if (e.window && guard_weightier(g, v, b, &e))
 			guard_report(g, v, false, b, &e);
-		if (e.window && budget_enforces(b, g->now_ms) && b->on_exceed == EXCEED_LOCKOUT && (!t->budget || b->lockout_for > t->budget->lockout_for))
+		bill->item[i].over = e.window && budget_enforces(b, g->now_ms);
+		if (bill->item[i].over && b->on_exceed == EXCEED_LOCKOUT && (!t->budget || b->lockout_for > t->budget->lockout_for))
 			*t = (struct threat){.budget = b, .excess = e};
 	}
-	if (!t->budget)
-		return;
-	guard_report(g, v, false, t->budget, &t->excess);
-	guard_lock_out(g, uid, principals_making(g->policy, r->who, uid), t->budget->lockout_for, v);
+}
+
+/* Whether grants let them be shown although budgets would refuse it. */
+static bool granted(struct guard *g, const struct guard_names *r, struct bill *bill, struct guard_verdict *v)
+{
+	struct grant_ask ask = {.names = r};
+	uint32_t uid[MAX_CHARGES];
+	size_t n = g->grants.count ? bill_over(bill, uid) : 0;
+
+	if (!n)
+		return false;
+	ask.judged_count = principals_making(g->policy, r->who, ask.judged);
+	if (!grants_cover(g, &ask, uid, n, true, v))
+		return false;
+	bill_keep_reporting(g, bill);
+	v->effect = GUARD_PERMIT;
+	v->error = 0;
+	for (size_t i = 0; i < v->grant_count; i++)
+		grants_count_names(&g->grants, v->grant[i], r->count, r->name);
+	return true;
 }
 
 static void name_budgets(const struct bill *b, char out[static GUARD_BILLED_MAX])
@@ -140,6 +155,15 @@ static uint64_t next_block(struct counter *c, int64_t now_ms)
 
 	c->names->block = !last || !counter_names_paid(c, now_ms) ? 1 : last < BLOCK_MAX ? last * 2 : last;
 	return c->names->block;
+}
+
+/* A lookup under grants has a record of its own, but for one that took the place of another that was taken back. */
+static uint64_t granted_block(struct guard *g, const struct bill *b, const struct guard_verdict *v)
+{
+	if (!grants_paid(&g->grants, v) || !take_paid(b, g->now_ms))
+		return 1;
+	grants_take_paid(&g->grants, v);
+	return 0;
 }
 
 static bool may_say(struct counter *c, int64_t now_ms)
@@ -189,6 +213,10 @@ void guard_names(struct guard *g, const struct guard_names *r, struct guard_name
 		return;
 	}
 	weigh_names(g, r, &bill, v, &threat);
+	if (!granted(g, r, &bill, v) && threat.budget) {
+		guard_report(g, v, false, threat.budget, &threat.excess);
+		guard_lock_out(g, uid, principals_making(g->policy, r->who, uid), threat.budget->lockout_for, v);
+	}
 	name_budgets(&bill, ret->budgets);
 	ret->by_uid = principals_making(g->policy, r->who, uid) < principals_of(r->who, uid);
 	if (v->error) {
@@ -200,7 +228,10 @@ void guard_names(struct guard *g, const struct guard_names *r, struct guard_name
 		if (r->name)
 			counter_names_remember(bill.item[i].counter, r->name);
 	}
-	ret->record = !r->name ? r->count : take_paid(&bill, g->now_ms) ? 0 : next_block(bill.item[0].counter, g->now_ms);
+	if (r->name && v->grant_count)
+		ret->record = granted_block(g, &bill, v);
+	else
+		ret->record = !r->name ? r->count : take_paid(&bill, g->now_ms) ? 0 : next_block(bill.item[0].counter, g->now_ms);
 }
 
 void guard_names_recorded(struct guard *g, const struct guard_names *r, uint64_t lookups)
@@ -221,10 +252,13 @@ void guard_names_made(struct guard *g, const struct guard_names *r)
 {
 	struct bill bill = {.who = r->who};
 	const struct rule_section *rule = NULL;
+	uint32_t uid[PRINCIPALS_MAX];
 
 	guard_set_now(g, r->now_ms);
 	if (!g->policy || !g->policy->counts_names)
 		return;
+	if (g->grants.count)
+		grants_undo_name(&g->grants, uid, principals_making(g->policy, r->who, uid), r->name);
 	bill_listing(g, r, &bill, &rule);
 	for (size_t i = 0; i < bill.count; i++) {
 		struct counter *c = guard_find(g, bill.item[i].budget, bill.item[i].payer);
@@ -248,7 +282,7 @@ static bool among(const char *names, const char *name)
 	return false;
 }
 
-void guard_replay_names_bill(struct guard *g, struct bill *bill, const char *rule, const char *budgets, uint64_t names, int64_t when_ms)
+void guard_replay_names_bill(struct guard *g, struct bill *bill, const char *rule, const char *budgets, bool granted, uint64_t names, int64_t when_ms)
 {
 	const struct policy *p = g->policy;
 	uint32_t uid[PRINCIPALS_MAX];
@@ -271,6 +305,8 @@ void guard_replay_names_bill(struct guard *g, struct bill *bill, const char *rul
 		if (p->budget[k]->per == PER_EVERYONE && p->budget[k]->names.count && among(budgets, p->budget[k]->s.name))
 			bill_add(bill, p->budget[k], POLICY_NO_UID);
 	guard_replay_filter(g, bill);
+	if (granted && !strcmp(budgets, "*"))
+		bill_keep_reporting(g, bill);
 	if (open_bill(g, bill))
 		return;
 	for (size_t i = 0; i < bill->count; i++)
@@ -283,5 +319,17 @@ void guard_replay_names(
 {
 	struct bill bill = {.who = who};
 
-	guard_replay_names_bill(g, &bill, rule, budgets, names, when_ms);
+	guard_replay_names_bill(g, &bill, rule, budgets, false, names, when_ms);
+}
+
+void guard_replay_names_granted(struct guard *g, const struct subject *who, const char *rule, const char *budgets, const uint64_t *grant, size_t count,
+	uint64_t names, int64_t when_ms)
+{
+	struct bill bill = {.who = who};
+
+	guard_replay_names_bill(g, &bill, rule, budgets, true, names, when_ms);
+	if (g->replayed == GUARD_REPLAYS_LACKING || (g->sequence && g->sequence <= g->grants.upto))
+		return;
+	for (size_t i = 0; i < count; i++)
+		grants_count_names(&g->grants, grant[i], names, 0);
 }

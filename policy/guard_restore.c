@@ -271,6 +271,7 @@ static void restore_grant(struct restoring *r)
 	t.uid = (uint32_t)take_number(r, 4);
 	t.files = take_number(r, 8);
 	t.bytes = take_number(r, 8);
+	t.names = take_number(r, 8);
 	t.since_ms = take_ms(r);
 	t.until_ms = take_ms(r);
 	t.seconds = take_ms(r);
@@ -283,7 +284,10 @@ static void restore_grant(struct restoring *r)
 	take_text(r, ticket);
 	take_text(r, reason);
 	const uint64_t reads = take_number(r, 8);
+	const uint64_t used_names = take_number(r, 8);
 
+	if (used_names > t.names)
+		fail(r, -EBADMSG);
 	if (r->error)
 		return;
 	const int e = guard_grant(r->g, &t);
@@ -291,8 +295,10 @@ static void restore_grant(struct restoring *r)
 
 	if (e || !in || in->t.id != t.id)
 		fail(r, e == -ENOMEM ? e : -EBADMSG);
-	else
-		in->reads = reads;
+	if (r->error)
+		return;
+	in->reads = reads;
+	in->used_names = used_names;
 }
 
 static void restore_read(struct restoring *r)

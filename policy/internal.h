@@ -324,7 +324,7 @@ struct break_glass_section {
 	int approve;
 	struct strlist approvers;
 	int64_t max_time;
-	uint64_t max_files;
+	uint64_t max_files, max_names;
 	bool ticket;
 	struct ids approver_uids;
 };
@@ -376,6 +376,8 @@ bool glob_matches(const struct glob *g, const char *path);
 /* How much it matches of what may lie below a directory ("" is the root). GLOB_SOME may be said in error, the others never. */
 enum glob_reach { GLOB_NONE, GLOB_SOME, GLOB_ALL };
 enum glob_reach glob_below(const struct glob *g, const char *dir);
+/* Whether it matches whatever may lie in a directory ("" is the root) itself. False may be said in error, true never. */
+bool glob_all_in(const struct glob *g, const char *dir);
 /* Whether it matches the same below both directories, whatever may lie there. False may be said in error, true never. */
 bool glob_alike_below(const struct glob *g, const char *dir, const char *other);
 const char *glob_text(const struct glob *g);

@@ -112,6 +112,7 @@ static const struct keyword break_glass_keys[] = {
 	{"approvers", V_NAMES, 0, AT(break_glass_section, approvers), NULL, NULL},
 	{"max-time", V_SPAN, 0, AT(break_glass_section, max_time), NULL, NULL},
 	{"max-files", V_COUNT, 0, AT(break_glass_section, max_files), NULL, NULL},
+	{"max-names", V_COUNT, 0, AT(break_glass_section, max_names), NULL, NULL},
 	{"ticket", V_BOOL, 0, AT(break_glass_section, ticket), NULL, NULL},
 };
 

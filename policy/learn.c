@@ -130,11 +130,11 @@ int learner_read(struct learner *l, const struct subject *who, const char *rule,
 	return l->e;
 }
 
-int learner_names(struct learner *l, const struct subject *who, const char *rule, const char *budgets, uint64_t names, int64_t when_ms)
+int learner_names(struct learner *l, const struct subject *who, const char *rule, const char *budgets, bool granted, uint64_t names, int64_t when_ms)
 {
 	struct bill bill = {.who = who};
 
-	guard_replay_names_bill(l->guard, &bill, rule, budgets, names, when_ms);
+	guard_replay_names_bill(l->guard, &bill, rule, budgets, granted, names, when_ms);
 	l->names += names;
 	for (size_t i = 0; i < bill.count; i++) {
 		const struct counter *c = bill.item[i].counter;

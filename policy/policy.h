@@ -425,7 +425,8 @@ bool policy_names_strict(const struct policy *p, const char *dir, const char *pa
 
 struct guard_names {
 	const struct subject *who;
-	const char *dir; /* path of the directory; NULL if !policy_rules_need_path() */
+	const char *dir; /* path of the directory; NULL if !policy_rules_need_path() && !guard_grants_need_path() */
+	const char *path; /* … of what is looked up; NULL of a listing */
 	uint64_t count;	 /* names that a listing shows; 1 of a lookup */
 	uint64_t name;	 /* of a lookup: a hash of directory and name, not 0 */
 	int64_t now_ms, wall_ms; /* as in a guard_request */
@@ -437,7 +438,7 @@ struct guard_names_verdict {
 	struct guard_verdict verdict; /* PERMIT, ALERT, DENY_BUDGET, DENY_LOCKOUT */
 	uint64_t record; /* how many names the record of it has to tell of; 0: it needs none, the log has them already */
 	bool by_uid;	 /* charged to the request's uid alone: a file server's client */
-	char budgets[GUARD_BILLED_MAX]; /* that it is charged to, separated by blanks: for the record; "*": all */
+	char budgets[GUARD_BILLED_MAX]; /* that it is charged to, separated by blanks: for the record; "*": all (under grants: all that only report) */
 };
 /* Decides, and if permitted charges. */
 void guard_names(struct guard *g, const struct guard_names *r, struct guard_names_verdict *ret);
@@ -460,7 +461,7 @@ void guard_replay_record(struct guard *g, uint64_t sequence);
 
 /* ---- snapshots (guard_copy.c, guard_restore.c): specified in fs/FORMAT.md ---- */
 
-#define GUARD_COPY_VERSION 1u
+#define GUARD_COPY_VERSION 2u
 
 /* Bytes that grow. Zeroed is empty; the caller frees `p`. */
 struct guard_bytes {
@@ -538,12 +539,14 @@ struct policy_break_glass {
 	bool second_person;  /* a grant waits until somebody else approves it */
 	int64_t max_seconds; /* the longest that one may be in force */
 	uint64_t max_files;  /* the most that one may allow; 0: any number */
+	uint64_t max_names;  /* … in names */
 	bool ticket;	     /* one needs a ticket */
 };
 const struct policy_break_glass *policy_break_glass(const struct policy *p);
 
 #define GUARD_MAX_GRANTS	 256u
 #define GUARD_MAX_GRANT_FILES	 UINT64_C(1000000)
+#define GUARD_MAX_GRANT_NAMES	 UINT64_C(1000000000)
 #define GUARD_MAX_GRANT_PATHS	 8u
 #define GUARD_GRANT_PATHS_MAX	 160u
 #define GUARD_GRANT_TICKET_MAX	 48u
@@ -555,7 +558,8 @@ const struct policy_break_glass *policy_break_glass(const struct policy *p);
 struct guard_grant {
 	uint64_t id;	       /* never 0 */
 	uint32_t uid;	       /* whose budgets it raises */
-	uint64_t files, bytes; /* further distinct files, and bytes of them: at most GUARD_MAX_GRANT_FILES; GUARD_ANY_NUMBER */
+	uint64_t files, bytes; /* further distinct files, and bytes of them: at most GUARD_MAX_GRANT_FILES; GUARD_ANY_NUMBER; both 0 of one for names only */
+	uint64_t names;	       /* further names that are shown: at most GUARD_MAX_GRANT_NAMES; GUARD_ANY_NUMBER; 0: none */
 	int64_t since_ms;      /* asked for */
 	int64_t until_ms;      /* it ends, or, while it waits, lapses */
 	int64_t seconds;       /* how long it is to be in force */
@@ -564,7 +568,7 @@ struct guard_grant {
 	uint32_t approved_by; /* login uid; POLICY_NO_UID: nobody */
 	const char *paths;    /* globs, separated by one blank; "" everywhere */
 	const char *ticket, *reason;
-	uint64_t used_files, used_bytes, reads; /* told only; of one without a limit only the reads are counted */
+	uint64_t used_files, used_bytes, reads, used_names; /* told only; of one without a limit only reads and names are counted */
 };
 /* Why globs are none that a grant may have, as half a sentence; NULL if they are. A colon, and a pattern without `*`, `?` or `[`, are refused: they go on the
  * record, where no file's name may stand. */
@@ -583,6 +587,9 @@ int64_t guard_grants_since_ms(struct guard *g, int64_t now_ms);
 /* As guard_replay, for a read that was permitted under these grants; of those that are not there any more nothing is counted. */
 void guard_replay_granted(struct guard *g, const struct subject *who, const char *rule, const uint64_t *grant, size_t count,
 	const uint8_t file_id[static POLICY_FILE_ID_BYTES], uint64_t bytes, int64_t when_ms);
+/* … and guard_replay_names: `budgets` are those that it was charged to beside. */
+void guard_replay_names_granted(struct guard *g, const struct subject *who, const char *rule, const char *budgets, const uint64_t *grant, size_t count,
+	uint64_t names, int64_t when_ms);
 
 enum grant_objection {
 	GRANT_FINE,

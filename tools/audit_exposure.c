@@ -146,6 +146,8 @@ static void print_grant(const struct ctl_line *l)
 		}
 	}
 	printf("\n    %s distinct images, %s reads under it\n", count(l, "files", a), count(l, "reads", b));
+	if (ctl_num(l, "names", 0))
+		printf("    %s names shown under it\n", count(l, "names", a));
 }
 
 static void print_grants(const struct rows *rows)

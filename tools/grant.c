@@ -11,7 +11,7 @@
 
 /* ---- list --------------------------------------------------------------------------------------------------------------------- */
 
-enum { C_ID, C_STATE, C_USER, C_UID, C_FILES, C_BYTES, C_USED, C_USED_BYTES, C_READS, C_PATHS, C_UNTIL, C_FOR, C_SINCE, C_ASKED, C_APPROVED, C_TICKET, C_REASON };
+enum { C_ID, C_STATE, C_USER, C_UID, C_FILES, C_BYTES, C_USED, C_USED_BYTES, C_READS, C_NAMES, C_SHOWN, C_PATHS, C_UNTIL, C_FOR, C_SINCE, C_ASKED, C_APPROVED, C_TICKET, C_REASON };
 
 static const struct column columns[] = {
 	[C_ID] = {"ID", .right = true, .help = "its number: that of the record of the request"},
@@ -23,6 +23,8 @@ static const struct column columns[] = {
 	[C_USED] = {"USED", .right = true, .help = "distinct files read under it (counted of one that has a limit)"},
 	[C_USED_BYTES] = {"USED-BYTES", .right = true, .hidden = true, .program = true, .help = "their bytes"},
 	[C_READS] = {"READS", .right = true, .hidden = true, .program = true, .help = "how often files were opened under it"},
+	[C_NAMES] = {"NAMES", .right = true, .help = "how many further names may be shown, by listings and lookups"},
+	[C_SHOWN] = {"SHOWN", .right = true, .help = "names shown under it"},
 	[C_PATHS] = {"PATHS", .help = "which files; empty: all"},
 	[C_UNTIL] = {"UNTIL", .help = "when it ends, or lapses if nobody approves it"},
 	[C_FOR] = {"FOR", .right = true, .hidden = true, .program = true, .help = "for how long it is in force"},
@@ -48,6 +50,17 @@ static void user_cell(struct table *t, size_t column, const struct ctl_line *l, 
 		table_text(t, column, human_user_name((uint32_t)ctl_num(l, key, 0), text));
 }
 
+static void names_cells(struct table *t, const struct ctl_line *l)
+{
+	bool none = ctl_get(l, "names") && !ctl_num(l, "names", 0);
+	if (none && !table_for_programs(t))
+		return;
+	if (!ctl_get(l, "names") && !table_for_programs(t))
+		table_text(t, C_NAMES, "any");
+	amount_cell(t, C_NAMES, l, "names", false);
+	amount_cell(t, C_SHOWN, l, "used-names", false);
+}
+
 static void grant_row(struct table *t, const struct ctl_line *l, int64_t now)
 {
 	char text[2 * HUMAN_BYTES];
@@ -66,6 +79,7 @@ static void grant_row(struct table *t, const struct ctl_line *l, int64_t now)
 		amount_cell(t, C_USED_BYTES, l, "used-bytes", true);
 	}
 	table_number(t, C_READS, ctl_num(l, "reads", 0), NULL);
+	names_cells(t, l);
 	table_text(t, C_PATHS, ctl_str(l, "paths"));
 	table_number(t, C_UNTIL, ctl_num(l, "until", 0), human_when(ctl_num(l, "until", 0), now, text));
 	table_number(t, C_FOR, ctl_num(l, "for", 0), human_span(ctl_num(l, "for", 0), text));
@@ -123,6 +137,8 @@ const struct command command_grant_list = {
 struct asking {
 	int64_t uid, seconds;
 	uint64_t files, bytes; /* 0: any number */
+	uint64_t names;	       /* 0: any number, if it is for names */
+	bool reads, shows;
 	char paths[1024];
 	const char *ticket;
 };
@@ -131,10 +147,14 @@ static void build_request(struct ctl_request *q, void *ctx)
 {
 	const struct asking *k = ctx;
 	ctl_put_i64(&q->line, "uid", k->uid);
-	if (k->files)
+	if (k->files || !k->reads)
 		ctl_put_u64(&q->line, "files", k->files);
 	if (k->bytes)
 		ctl_put_u64(&q->line, "bytes", k->bytes);
+	if (k->names)
+		ctl_put_u64(&q->line, "names", k->names);
+	else if (k->shows)
+		ctl_put(&q->line, "names", "any");
 	if (k->seconds)
 		ctl_put_i64(&q->line, "for", k->seconds);
 	ctl_put(&q->line, "paths", k->paths);
@@ -172,13 +192,17 @@ static int asking_of(const struct args *a, struct asking *k)
 	*k = (struct asking){.ticket = args_value(a, "ticket") ? args_value(a, "ticket") : ""};
 	if (!args_has(a, "user"))
 		return say_usage("--user USER is needed: whose budgets it raises");
-	if (!args_has(a, "files") && !args_has(a, "bytes"))
-		return say_usage("--files N or --bytes SIZE is needed: how much further may be read (any: without limit)");
+	k->reads = args_has(a, "files") || args_has(a, "bytes");
+	k->shows = args_has(a, "names");
+	if (!k->reads && !k->shows)
+		return say_usage("--files N, --bytes SIZE or --names N is needed: how much further may be read, or shown by listings (any: without limit)");
 	int e = user_number(args_value(a, "user"), &k->uid);
 	if (e == EXIT_DONE)
 		e = amount_of(a, "files", false, &k->files);
 	if (e == EXIT_DONE)
 		e = amount_of(a, "bytes", true, &k->bytes);
+	if (e == EXIT_DONE)
+		e = amount_of(a, "names", false, &k->names);
 	if (e == EXIT_DONE)
 		e = span_of(a, &k->seconds);
 	for (size_t i = 0; (path = args_nth(a, "path", i)) && n < sizeof k->paths; i++)
@@ -228,7 +252,8 @@ static const struct option_def request_options[] = {
 	{"user", 'u', "USER", "whose budgets it raises: a name or a number"},
 	{"files", 'n', "N", "how many further distinct files may be read; any: without limit"},
 	{"bytes", '\0', "SIZE", "how many bytes of further files; any: without limit"},
-	{"path", 'p', "GLOB", "only files whose path matches, such as 'north/2026-11/**'; may be repeated"},
+	{"names", 'N', "N", "how many further names may be shown, by listings and lookups (without --files and --bytes: nothing is read); any: without limit"},
+	{"path", 'p', "GLOB", "only files whose path matches, and directories of which it matches all, such as 'north/2026-11/**'; may be repeated"},
 	{"for", 'f', "DURATION", "how long it is in force, by the archive's clock (as long as the policy lets)"},
 	{"ticket", 't', "TEXT", "the ticket that it belongs to; it goes on the record"},
 	{"reason", '\0', "TEXT", "why; it goes on the record"},
@@ -239,9 +264,9 @@ const struct command command_grant_request = {
 	.name = "grant request",
 	.operands = "[ARCHIVE]",
 	.max = 1,
-	.summary = "Let somebody read beyond the budgets, for a time and a reason.",
+	.summary = "Let somebody read files, or be shown names, beyond the budgets, for a time and a reason.",
 	.details = "It takes effect at once, or, where the policy says [break-glass] approve = second-person, when somebody else approves it within a day. It raises\n"
-		   "budgets: what a rule denies stays denied, a lockout (lapse guard unlock) and a closure stand. What is read under it is marked in the log.",
+		   "budgets: what a rule denies stays denied, a lockout (lapse guard unlock) and a closure stand. What is read or shown under it is marked in the log.",
 	.options = {request_options, unlock_options},
 	.run = request_run,
 };

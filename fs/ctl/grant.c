@@ -25,6 +25,7 @@ static errint_t put_grant(struct ctl_call *c, const struct grant_info *t)
 	ctl_put_u64(&c->out, "uid", t->uid);
 	put_amount(c, "files", t->files);
 	put_amount(c, "bytes", t->bytes);
+	put_amount(c, "names", t->names);
 	ctl_put(&c->out, "paths", t->paths);
 	ctl_put_i64(&c->out, "since", t->since);
 	ctl_put_i64(&c->out, "until", t->until);
@@ -36,6 +37,7 @@ static errint_t put_grant(struct ctl_call *c, const struct grant_info *t)
 	ctl_put_u64(&c->out, "used-files", t->used_files);
 	ctl_put_u64(&c->out, "used-bytes", t->used_bytes);
 	ctl_put_u64(&c->out, "reads", t->reads);
+	ctl_put_u64(&c->out, "used-names", t->used_names);
 	return verb_row(c);
 }
 
@@ -67,6 +69,21 @@ static errint_t amount(struct ctl_call *c, const char *key, uint64_t *ret)
 	return ctl_get(c->args, key) && n <= 0 ? verb_fail(c, -EINVAL, "The argument '%s' is no number above 0", key) : 0;
 }
 
+/* Of files=0, which goes without bytes, it is for names only; absent they are none. */
+static errint_t amounts(struct ctl_call *c, struct grant_request *q)
+{
+	const bool no_files = !strcmp(ctl_str(c->args, "files"), "0") && !ctl_get(c->args, "bytes");
+	const char *names = ctl_str(c->args, "names");
+	errint_t r = no_files ? 0 : amount(c, "files", &q->files);
+	if (!r && !no_files)
+		r = amount(c, "bytes", &q->bytes);
+	if (!strcmp(names, "any"))
+		q->names = GUARD_ANY_NUMBER;
+	else if (!r && *names)
+		r = amount(c, "names", &q->names);
+	return r;
+}
+
 errint_t verb_grant_request(struct ctl_call *c)
 {
 	uint32_t groups[CTL_GROUPS_MAX];
@@ -78,9 +95,7 @@ errint_t verb_grant_request(struct ctl_call *c)
 	if (!r && (uid < 0 || uid >= POLICY_NO_UID))
 		r = verb_fail(c, -EINVAL, "The user's number is missing or out of range");
 	if (!r)
-		r = amount(c, "files", &q.files);
-	if (!r)
-		r = amount(c, "bytes", &q.bytes);
+		r = amounts(c, &q);
 	if (!r)
 		r = verb_number(c, "for", &q.seconds);
 	if (r)

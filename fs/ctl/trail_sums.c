@@ -95,6 +95,7 @@ static errint_t put_grants(struct ctl_call *c, const struct trail_reads *t)
 		ctl_put_u64(&c->out, "files", g->files);
 		ctl_put_u64(&c->out, "reads", g->reads);
 		ctl_put_u64(&c->out, "bytes", g->bytes);
+		ctl_put_u64(&c->out, "names", g->names);
 		r = verb_row(c);
 	}
 	return r;

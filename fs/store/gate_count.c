@@ -140,7 +140,7 @@ void count_again(struct log_counting *c, const struct audit_record *r)
 		       (r->decision == DECISION_PERMIT || r->decision == DECISION_ALERT) &&
 		       (r->trusted_ns >= c->charged_since_ns || granted);
 	bool created = r->kind == RECORD_CREATE && r->trusted_ns >= c->created_since_ns;
-	const char *names = r->trusted_ns >= c->charged_since_ns ? gate_names_charged(r) : NULL;
+	const char *names = r->trusted_ns >= c->charged_since_ns || granted ? gate_names_charged(r) : NULL;
 	struct subject who;
 	if (r->kind == RECORD_MOUNT)
 		mounted(c, r);
@@ -148,7 +148,9 @@ void count_again(struct log_counting *c, const struct audit_record *r)
 		return;
 	log_subject(&c->users, r, &who);
 	guard_replay_record(c->guard, r->sequence);
-	if (names)
+	if (names && granted)
+		guard_replay_names_granted(c->guard, &who, r->rule, names, grant, granted, r->bytes, r->trusted_ns / 1000000);
+	else if (names)
 		guard_replay_names(c->guard, &who, r->rule, names, r->bytes, r->trusted_ns / 1000000);
 	else if (charged && granted)
 		guard_replay_granted(c->guard, &who, r->rule, grant, granted, r->file_id, r->bytes, r->trusted_ns / 1000000);

@@ -16,25 +16,25 @@ static const char *const acts[] = {
 
 /* ---- the mark of a read ----------------------------------------------------------------------------------------------------------- */
 
-/* What is there already, the program, goes behind it. */
+/* What is there already (the program, or which names) goes behind it. */
 void gate_grant_mark(struct audit_record *r, const struct guard_verdict *v)
 {
-	char program[RECORD_TEXT_MAX];
+	char rest[RECORD_TEXT_MAX];
 	size_t n = 0;
 	if (!v->grant_count)
 		return;
-	snprintf(program, sizeof program, "%s", r->text);
+	snprintf(rest, sizeof rest, "%s", r->text);
 	for (size_t i = 0; i < v->grant_count; i++)
 		n += (size_t)snprintf(r->text + n, sizeof r->text - n, "%s%" PRIu64, i ? " " : MARK, v->grant[i]);
-	if (*program)
-		snprintf(r->text + n, sizeof r->text - n, "; %.400s", program);
+	if (*rest)
+		snprintf(r->text + n, sizeof r->text - n, "; %.430s", rest);
 }
 
 size_t grant_ids_of(const struct audit_record *r, uint64_t grant[static GUARD_PRINCIPALS_MAX])
 {
 	const char *p = r->text + strlen(MARK);
 	size_t n = 0;
-	if (r->kind != RECORD_OPEN || r->error || strncmp(r->text, MARK, strlen(MARK)))
+	if ((r->kind != RECORD_OPEN && !gate_names_charged(r)) || r->error || strncmp(r->text, MARK, strlen(MARK)))
 		return 0;
 	while (n < GUARD_PRINCIPALS_MAX && *p >= '1' && *p <= '9') {
 		char *end;
@@ -57,9 +57,10 @@ static void amount(char out[static 24], uint64_t n)
 /* `id` is 0 where the record's own sequence will be it. */
 static void fill(struct audit_record *r, const struct guard_grant *t, uint64_t id)
 {
-	char files[24], bytes[24], by[24] = "";
+	char files[24], bytes[24], names[24], by[24] = "";
 	amount(files, t->files);
 	amount(bytes, t->bytes);
+	amount(names, t->names);
 	if (t->approved_by != POLICY_NO_UID)
 		snprintf(by, sizeof by, " by=%" PRIu32, t->approved_by);
 	r->bytes = id;
@@ -69,8 +70,8 @@ static void fill(struct audit_record *r, const struct guard_grant *t, uint64_t i
 	r->login_uid = t->asked.login_uid;
 	r->real_uid = t->asked.real_uid;
 	snprintf(r->rule, sizeof r->rule, "%s", t->ticket);
-	snprintf(r->text, sizeof r->text, "%s user=%" PRIu32 " files=%s bytes=%s for=%" PRId64 "%s%s%s: %s",
-		acts[t->waiting ? GRANT_ACT_REQUEST : GRANT_ACT_GRANT], t->uid, files, bytes, t->seconds, by, *t->paths ? " paths=" : "", t->paths, t->reason);
+	snprintf(r->text, sizeof r->text, "%s user=%" PRIu32 " files=%s bytes=%s%s%s for=%" PRId64 "%s%s%s: %s",
+		acts[t->waiting ? GRANT_ACT_REQUEST : GRANT_ACT_GRANT], t->uid, files, bytes, t->names ? " names=" : "", t->names ? names : "", t->seconds, by, *t->paths ? " paths=" : "", t->paths, t->reason);
 }
 
 /* "key=" at *p and a number behind it, or `none`. */
@@ -95,7 +96,10 @@ static bool take(const char **p, const char *key, uint64_t *ret)
 static bool terms(const char *p, const char *colon, struct grant_info *ret)
 {
 	uint64_t uid, seconds, by = POLICY_NO_UID;
-	if (!take(&p, " user=", &uid) || !take(&p, " files=", &ret->files) || !take(&p, " bytes=", &ret->bytes) || !take(&p, " for=", &seconds))
+	if (!take(&p, " user=", &uid) || !take(&p, " files=", &ret->files) || !take(&p, " bytes=", &ret->bytes))
+		return false;
+	take(&p, " names=", &ret->names);
+	if (!take(&p, " for=", &seconds))
 		return false;
 	take(&p, " by=", &by);
 	if (!strncmp(p, " paths=", 7)) {
@@ -144,6 +148,7 @@ static struct guard_grant of_info(const struct grant_info *i)
 		.uid = i->uid,
 		.files = i->files,
 		.bytes = i->bytes,
+		.names = i->names,
 		.since_ms = i->since * 1000,
 		.until_ms = i->until * 1000,
 		.seconds = i->seconds,
@@ -161,6 +166,7 @@ static void to_info(struct grant_info *ret, const struct guard_grant *t)
 		.uid = t->uid,
 		.files = t->files,
 		.bytes = t->bytes,
+		.names = t->names,
 		.since = t->since_ms / 1000,
 		.until = t->until_ms / 1000,
 		.seconds = t->seconds,
@@ -169,7 +175,8 @@ static void to_info(struct grant_info *ret, const struct guard_grant *t)
 		.approved_by = t->approved_by,
 		.used_files = t->used_files,
 		.used_bytes = t->used_bytes,
-		.reads = t->reads};
+		.reads = t->reads,
+		.used_names = t->used_names};
 	snprintf(ret->paths, sizeof ret->paths, "%s", t->paths);
 	snprintf(ret->ticket, sizeof ret->ticket, "%s", t->ticket);
 	snprintf(ret->reason, sizeof ret->reason, "%s", t->reason);
@@ -286,11 +293,12 @@ static errint_t order(struct archive *a, struct audit_record *r, struct fault *f
 
 static void say_in_force(struct archive *a, const struct subject *who, const struct grant_info *t)
 {
-	char files[24], bytes[24];
+	char files[24], bytes[24], names[24];
 	amount(files, t->files);
 	amount(bytes, t->bytes);
-	archive_tell(a, ALERT_GRANT, who, NULL, "break-glass: grant %" PRIu64 " lets uid %" PRIu32 " read beyond the budgets for %" PRId64 " s (files %s, bytes %s), asked for by login uid %" PRId64 ", approved by %" PRId64,
-		t->id, t->uid, t->seconds, files, bytes, t->asked.login_uid == POLICY_NO_UID ? -1 : (int64_t)t->asked.login_uid,
+	amount(names, t->names);
+	archive_tell(a, ALERT_GRANT, who, NULL, "break-glass: grant %" PRIu64 " lets uid %" PRIu32 " read beyond the budgets for %" PRId64 " s (files %s, bytes %s, names %s), asked for by login uid %" PRId64 ", approved by %" PRId64,
+		t->id, t->uid, t->seconds, files, bytes, names, t->asked.login_uid == POLICY_NO_UID ? -1 : (int64_t)t->asked.login_uid,
 		t->approved_by == POLICY_NO_UID ? -1 : (int64_t)t->approved_by);
 }
 
@@ -307,8 +315,10 @@ static errint_t check_request(struct archive *a, struct grant_request *q, bool s
 		return fault_set(f, -EINVAL, "the paths of a grant are globs: %s", why);
 	if (q->uid >= POLICY_UID_UNIDENTIFIED)
 		return fault_set(f, -EINVAL, "a grant is for a user who can be named");
-	if (!q->files || !q->bytes || (q->files != GUARD_ANY_NUMBER && q->files > GUARD_MAX_GRANT_FILES))
-		return fault_set(f, -EINVAL, "a grant allows 1 to %" PRIu64 " files, or any number, and at least one byte", GUARD_MAX_GRANT_FILES);
+	if (!q->files != !q->bytes || (!q->files && !q->names) || (q->files != GUARD_ANY_NUMBER && q->files > GUARD_MAX_GRANT_FILES))
+		return fault_set(f, -EINVAL, "a grant allows 1 to %" PRIu64 " files, or any number, and at least one byte, or only names", GUARD_MAX_GRANT_FILES);
+	if (q->names != GUARD_ANY_NUMBER && q->names > GUARD_MAX_GRANT_NAMES)
+		return fault_set(f, -EINVAL, "a grant allows up to %" PRIu64 " names, or any number", GUARD_MAX_GRANT_NAMES);
 	if (strlen(q->ticket) > GUARD_GRANT_TICKET_MAX || q->ticket[strcspn(q->ticket, "\n\r\t")])
 		return fault_set(f, -EINVAL, "a ticket is one line of at most %u bytes", GUARD_GRANT_TICKET_MAX);
 	if (b.ticket && !*q->ticket)
@@ -317,6 +327,8 @@ static errint_t check_request(struct archive *a, struct grant_request *q, bool s
 		return fault_set(f, -EPERM, "the policy lets a grant be in force for %" PRId64 " s at most ([break-glass] max-time)", b.max_seconds);
 	if (b.max_files && q->files > b.max_files)
 		return fault_set(f, -EPERM, "the policy lets a grant allow %" PRIu64 " files at most ([break-glass] max-files)", b.max_files);
+	if (b.max_names && q->names > b.max_names)
+		return fault_set(f, -EPERM, "the policy lets a grant allow %" PRIu64 " names at most ([break-glass] max-names)", b.max_names);
 	if (b.second_person && !somebody)
 		return fault_set(f, -EACCES,
 			"a second person has to approve it, and who asks for it has no login uid, or root's: ask from a session that you have logged in to as yourself, so that it can be told that they are two");
@@ -364,6 +376,7 @@ errint_t archive_grant_request(struct archive *a, const struct grant_request *as
 	*ret = (struct grant_info){.uid = q.uid,
 		.files = q.files,
 		.bytes = q.bytes,
+		.names = q.names,
 		.since = now,
 		.until = now + (waits ? GUARD_GRANT_WAIT_SECONDS : q.seconds),
 		.seconds = q.seconds,

@@ -100,8 +100,16 @@ struct gate {
 /* Takes from a policy what of this, and of caches, it asks for. */
 void gate_asks(struct gate *g, const struct policy *p);
 bool gate_asks_names(const struct archive *a, unsigned what);
-/* The decision on a listing of so many names (`name` 0), or on a lookup (names 1, `dir_id` NULL): 0 or the errno for the program. */
-errint_t gate_names(struct archive *a, const struct subject *who, const char *path, const uint8_t *dir_id, uint64_t names, uint64_t name);
+/* Whether the decision on names needs the path of their directory. */
+bool gate_names_by_path(const struct archive *a);
+/* A listing, or a lookup. */
+struct names_asked {
+	const char *dir, *path; /* of the directory, and of what is looked up; NULL if !gate_names_by_path() */
+	const uint8_t *dir_id;	/* of a listing; NULL */
+	uint64_t names, name;	/* that it shows; of a lookup 1, and a hash that is not 0 */
+};
+/* The decision: 0 or the errno for the program. */
+errint_t gate_names(struct archive *a, const struct subject *who, const struct names_asked *n);
 /* Whether the names on this record were charged to the request's uid alone. */
 bool gate_names_by_uid(const struct audit_record *r);
 /* The budgets that the names on this record were charged to; NULL: it is no such record. */

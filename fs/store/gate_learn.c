@@ -27,9 +27,10 @@ static errint_t learn(void *ctx, const struct audit_record *r)
 	if (!read && !budgets)
 		return 0;
 	log_subject(&l->users, r, &who);
+	const bool granted = grant_ids_of(r, grant) > 0;
 	if (read)
-		return learner_read(l->learner, &who, r->rule, grant_ids_of(r, grant) > 0, r->file_id, r->bytes, r->trusted_ns / 1000000);
-	return learner_names(l->learner, &who, r->rule, budgets, r->bytes, r->trusted_ns / 1000000);
+		return learner_read(l->learner, &who, r->rule, granted, r->file_id, r->bytes, r->trusted_ns / 1000000);
+	return learner_names(l->learner, &who, r->rule, budgets, granted, r->bytes, r->trusted_ns / 1000000);
 }
 
 errint_t archive_learn(struct archive *a, int64_t seconds, const char *budget, bool (*go_on)(void *ctx), void *ctx, char **ret, struct fault *f)

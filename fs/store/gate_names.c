@@ -42,12 +42,40 @@ static uint64_t name_hash(const struct inode *dir, const char *name)
 	return h | 1;
 }
 
-static struct guard_names request_for(struct archive *a, const struct subject *who, const char *path, uint64_t names, uint64_t name, int64_t now_ns)
+bool gate_names_by_path(const struct archive *a)
+{
+	return gate_asks_names(a, NAMES_BY_PATH) || atomic_load_explicit(&a->gate->grant_paths, memory_order_relaxed);
+}
+
+/* A lookup; its texts are the caller's. */
+struct looked_up {
+	char *dir, *path;
+};
+
+static void looked_up_free(struct looked_up *l)
+{
+	free(l->dir);
+	free(l->path);
+}
+
+static errint_t looked_up_in(struct archive *a, struct inode *dir, const char *name, struct looked_up *l, struct names_asked *ret)
+{
+	*l = (struct looked_up){NULL, NULL};
+	if (gate_names_by_path(a) && (inode_path(a, dir, NULL, &l->dir) == -ENOMEM || inode_path(a, dir, name, &l->path) == -ENOMEM)) {
+		looked_up_free(l);
+		return -ENOMEM;
+	}
+	*ret = (struct names_asked){.dir = l->dir, .path = l->path, .names = 1, .name = name_hash(dir, name)};
+	return 0;
+}
+
+static struct guard_names request_for(struct archive *a, const struct subject *who, const struct names_asked *n, int64_t now_ns)
 {
 	return (struct guard_names){.who = who,
-		.dir = path,
-		.count = names,
-		.name = name,
+		.dir = n->dir,
+		.path = n->path,
+		.count = n->names,
+		.name = n->name,
 		.now_ms = now_ns / 1000000,
 		.wall_ms = tclock_wall_ns(a->clock) / 1000000,
 		.local_offset_s = gate_local_offset(a->gate, now_ns)};
@@ -63,6 +91,7 @@ static void fill_verdict(struct audit_record *r, const struct guard_names_verdic
 	snprintf(r->rule, sizeof r->rule, "%s", g->rule);
 	snprintf(r->budget, sizeof r->budget, "%s", g->budget);
 	snprintf(r->text, sizeof r->text, "%s%s: %s", lookup ? LOOKED_UP : LISTED, v->by_uid ? BY_UID : "", v->budgets);
+	gate_grant_mark(r, g);
 }
 
 static errint_t record_names(struct archive *a, struct audit_record *r, const struct guard_names *q, const struct guard_names_verdict *v, const char *window)
@@ -79,19 +108,19 @@ static errint_t record_names(struct archive *a, struct audit_record *r, const st
 	return e;
 }
 
-errint_t gate_names(struct archive *a, const struct subject *who, const char *path, const uint8_t *dir_id, uint64_t names, uint64_t name)
+errint_t gate_names(struct archive *a, const struct subject *who, const struct names_asked *n)
 {
 	struct gate *g = a->gate;
 	struct guard_names_verdict v;
 	struct audit_record r;
 	char window[64];
-	gate_fill(a, &r, RECORD_LIST, who, NULL, dir_id, NULL, NULL);
-	struct guard_names q = request_for(a, who, path, names, name, r.trusted_ns);
+	gate_fill(a, &r, RECORD_LIST, who, NULL, n->dir_id, NULL, NULL);
+	struct guard_names q = request_for(a, who, n, r.trusted_ns);
 	pthread_mutex_lock(&g->guard_lock);
 	guard_names(g->guard, &q, &v);
-	const bool recorded = !name || v.record;
+	const bool recorded = !n->name || v.record;
 	g->names_charged += recorded;
-	fill_verdict(&r, &v, name != 0);
+	fill_verdict(&r, &v, n->name != 0);
 	snprintf(window, sizeof window, "%s", v.verdict.window);
 	pthread_mutex_unlock(&g->guard_lock);
 	if (!recorded)
@@ -101,7 +130,7 @@ errint_t gate_names(struct archive *a, const struct subject *who, const char *pa
 		refusal_taken(a, &r, &v.verdict, window);
 	if (v.verdict.error)
 		return v.verdict.error;
-	return e && !name ? -EIO : 0; /* without a record names are looked up all the same, since files come in by them */
+	return e && (!n->name || v.verdict.grant_count) ? -EIO : 0; /* within the budgets names are looked up without a record, too, since files come in by them */
 }
 
 const char *gate_names_charged(const struct audit_record *r)
@@ -130,22 +159,28 @@ bool fs_throttles(const struct archive *a)
 
 errint_t fs_may_look_up(struct archive *a, struct inode *dir, const char *name, const struct subject *who)
 {
-	cleanup_free char *path = NULL;
-	if (gate_asks_names(a, NAMES_BY_PATH) && inode_path(a, dir, NULL, &path) == -ENOMEM)
-		return -ENOMEM;
-	return gate_names(a, who, path, NULL, 1, name_hash(dir, name));
+	struct looked_up l;
+	struct names_asked n;
+	errint_t r = looked_up_in(a, dir, name, &l, &n);
+	if (r)
+		return r;
+	r = gate_names(a, who, &n);
+	looked_up_free(&l);
+	return r;
 }
 
 void fs_name_made(struct archive *a, struct inode *dir, const char *name, const struct subject *who)
 {
 	struct gate *g = a->gate;
-	cleanup_free char *path = NULL;
-	if (!gate_asks_names(a, NAMES_COUNTED) || (gate_asks_names(a, NAMES_BY_PATH) && inode_path(a, dir, NULL, &path) == -ENOMEM))
+	struct looked_up l;
+	struct names_asked n;
+	if (!gate_asks_names(a, NAMES_COUNTED) || looked_up_in(a, dir, name, &l, &n))
 		return;
-	struct guard_names q = request_for(a, who, path, 1, name_hash(dir, name), tclock_trusted_ns(a->clock));
+	struct guard_names q = request_for(a, who, &n, tclock_trusted_ns(a->clock));
 	pthread_mutex_lock(&g->guard_lock);
 	guard_names_made(g->guard, &q);
 	pthread_mutex_unlock(&g->guard_lock);
+	looked_up_free(&l);
 }
 
 bool fs_names_strict(struct archive *a, struct inode *dir, const char *name)

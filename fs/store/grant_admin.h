@@ -10,13 +10,13 @@
 struct grant_info {
 	uint64_t id;
 	uint32_t uid;
-	uint64_t files, bytes; /* GUARD_ANY_NUMBER */
+	uint64_t files, bytes, names; /* GUARD_ANY_NUMBER */
 	int64_t since, until, seconds;
 	bool waiting;
 	struct approve_person asked;
 	uint32_t approved_by; /* POLICY_NO_UID: nobody */
 	char paths[GUARD_GRANT_PATHS_MAX + 1], ticket[GUARD_GRANT_TICKET_MAX + 1], reason[GUARD_REASON_MAX + 1];
-	uint64_t used_files, used_bytes, reads;
+	uint64_t used_files, used_bytes, reads, used_names;
 };
 /* Those that have not ended, in the order in which they were asked for. Free *ret. *ret_now: trusted seconds. */
 errint_t archive_grants(struct archive *a, int64_t *ret_now, struct grant_info **ret, size_t *ret_count);
@@ -25,7 +25,7 @@ errint_t archive_grants(struct archive *a, int64_t *ret_now, struct grant_info *
 
 struct grant_request {
 	uint32_t uid;
-	uint64_t files, bytes;
+	uint64_t files, bytes, names; /* GUARD_ANY_NUMBER; files and bytes both 0, or names 0: none */
 	int64_t seconds; /* 0: as long as the policy lets */
 	const char *paths, *ticket;
 };
@@ -37,7 +37,7 @@ errint_t archive_grant_approve(struct archive *a, uint64_t id, const struct anch
 /* It ends now, or is not waited for any more. -ENOENT. */
 errint_t archive_grant_revoke(struct archive *a, uint64_t id, const struct anchor_order *o, struct fault *f);
 
-/* The grants that a record of a read names, in grant[GUARD_PRINCIPALS_MAX]; how many. Pure. */
+/* The grants that a record of a read, or of names that were shown, names, in grant[GUARD_PRINCIPALS_MAX]; how many. Pure. */
 size_t grant_ids_of(const struct audit_record *r, uint64_t grant[static GUARD_PRINCIPALS_MAX]);
 /* What a record of kind grant says of a grant. Of one that approves or revokes only the id, who did it (approved_by), and the reason are filled. Pure. */
 enum grant_act { GRANT_ACT_NONE, GRANT_ACT_REQUEST, GRANT_ACT_GRANT, GRANT_ACT_APPROVE, GRANT_ACT_REVOKE };

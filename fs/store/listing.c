@@ -73,9 +73,9 @@ static errint_t charge(struct archive *a, struct inode *dir, uint64_t names, con
 	cleanup_free char *path = NULL;
 	if (!names)
 		return 0;
-	if (gate_asks_names(a, NAMES_BY_PATH) && inode_path(a, dir, NULL, &path) == -ENOMEM)
+	if (gate_names_by_path(a) && inode_path(a, dir, NULL, &path) == -ENOMEM)
 		return -ENOMEM;
-	return gate_names(a, c->subject, path, dir->dir->record.dir_id, names, 0);
+	return gate_names(a, c->subject, &(struct names_asked){.dir = path, .dir_id = dir->dir->record.dir_id, .names = names});
 }
 
 /* The handle's first listing is charged when it is opened. */

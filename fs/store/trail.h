@@ -75,8 +75,8 @@ struct trail_reader {
 struct trail_grant {
 	struct grant_info info; /* since 0: its request is not in what was read of the log */
 	int64_t revoked_at;	/* 0: not */
-	uint64_t reads, bytes, files; /* under it, in the time; files: distinct */
-	bool told;		/* something was read under it, or it was changed, in the time */
+	uint64_t reads, bytes, files, names; /* under it, in the time; files: distinct */
+	bool told;		/* something was read or shown under it, or it was changed, in the time */
 };
 struct trail_reads {
 	struct trail_file *file;

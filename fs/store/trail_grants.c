@@ -62,3 +62,16 @@ size_t trail_grants_of(struct trail_reads *t, const struct audit_record *r, size
 	}
 	return found;
 }
+
+void trail_grants_named(struct trail_reads *t, const struct audit_record *r)
+{
+	uint64_t id[GUARD_PRINCIPALS_MAX];
+	size_t n = r->kind == RECORD_LIST ? grant_ids_of(r, id) : 0;
+	for (size_t i = 0; i < n; i++) {
+		struct trail_grant *g = grant_of(t, id[i]);
+		if (!g)
+			continue;
+		g->told = true;
+		g->names += r->bytes;
+	}
+}

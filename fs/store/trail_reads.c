@@ -253,6 +253,7 @@ static errint_t gather(void *ctx, const struct audit_record *r)
 	if (!trail_wants(g->filter, r))
 		return 0;
 	g->t->listings += r->kind == RECORD_LIST && !r->error && r->dir_id[0] | r->dir_id[1] | r->dir_id[2];
+	trail_grants_named(g->t, r);
 	if (!trail_is_read(r))
 		return 0;
 	if (permitted && !g->filter->by_file && archive_is_canary(g->a, r->file_id)) {

@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "store/fresh.h"
 #include "store/gate_internal.h"
+#include "store/grant_admin.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -386,15 +387,81 @@ Test(gate_snapshot, names_shown_by_a_server_are_charged_to_its_client_only)
 	const struct subject client = {.uid = 1000, .login_uid = 1500, .real_uid = 1000, .service = "smbd.service"}, starter = {.uid = 1500, .login_uid = 1500, .real_uid = 1500};
 	struct archive *a = open_archive();
 	apply(a, served);
-	cr_assert_eq(gate_names(a, &client, NULL, dir_id, 10, 0), 0);
+	cr_assert_eq(gate_names(a, &client, &(struct names_asked){.dir_id = dir_id, .names = 10}), 0);
 	archive_close(a);
 	for (int i = 0; i < 2; i++) {
 		a = open_archive();
-		cr_expect_neq(gate_names(a, &client, NULL, dir_id, 1, 0), 0, "%d", i);
-		cr_expect_eq(gate_names(a, &starter, NULL, dir_id, i ? 4 : 5, 0), 0, "%d", i);
+		cr_expect_neq(gate_names(a, &client, &(struct names_asked){.dir_id = dir_id, .names = 1}), 0, "%d", i);
+		cr_expect_eq(gate_names(a, &starter, &(struct names_asked){.dir_id = dir_id, .names = i ? 4 : 5}), 0, "%d", i);
 		archive_close(a);
 		cr_assert_eq(unlink(snapshot), 0);
 	}
+}
+
+/* ---- names under a grant ------------------------------------------------------------------------------------------------------------- */
+
+static const char narrow[] = HEAD "[rule all]\neffect = permit\nbudget = n\n[budget n]\nnames = 10/24h\n";
+
+static errint_t names(struct archive *a, uint64_t count, uint64_t lookup)
+{
+	static const uint8_t dir_id[DIR_ID_BYTES] = {1};
+	return gate_names(a, &alice, &(struct names_asked){.dir_id = lookup ? NULL : dir_id, .names = count, .name = lookup});
+}
+
+/* 17 of 30 names, three of them behind the snapshot. */
+static void show_under_a_grant(struct archive *a)
+{
+	const struct grant_request q = {.uid = 1000, .names = 30, .paths = "", .ticket = ""};
+	const struct anchor_order o = {.who = &alice, .reason = "why"};
+	struct audit_place at;
+	struct grant_info t;
+	struct fault f = {0};
+	apply(a, narrow);
+	cr_assert_eq(archive_grant_request(a, &q, &o, &t, &f), 0);
+	cr_assert_eq(names(a, 10, 0), 0);
+	cr_assert_eq(names(a, 9, 0), 0);
+	for (uint64_t i = 1; i <= 5; i++)
+		cr_assert_eq(names(a, 1, i), 0);
+	audit_place(a->audit, &at);
+	cr_assert_eq(gate_snapshot_write(a, &at, false), 0);
+	cr_assert_eq(names(a, 2, 0), 0);
+	cr_assert_eq(names(a, 1, 6), 0);
+	cr_assert_eq(audit_sync(a->audit), 0);
+}
+
+static uint64_t shown(struct archive *a)
+{
+	struct grant_info *t;
+	int64_t now;
+	size_t count;
+	cr_assert_eq(archive_grants(a, &now, &t, &count), 0);
+	cr_assert_eq(count, 1);
+	cr_assert(t->names == 30 && !t->files && !t->bytes);
+	const uint64_t n = t->used_names;
+	free(t);
+	return n;
+}
+
+Test(gate_snapshot, names_under_a_grant_go_on_where_they_were)
+{
+	killed(show_under_a_grant);
+	struct archive *a = open_told();
+	cr_assert_gt(loaded, 0);
+	cr_expect_eq(shown(a), 17);
+	cr_expect_eq(names(a, 14, 0), -EDQUOT);
+	cr_expect_eq(names(a, 3, 0), 0);
+	archive_close(a);
+	cr_assert_eq(unlink(snapshot), 0);
+	a = open_told();
+	cr_assert_eq(loaded, 0);
+	cr_expect_eq(shown(a), 20);
+	cr_expect_eq(names(a, 10, 0), 0);
+	cr_expect_eq(names(a, 1, 9), -EDQUOT);
+	archive_close(a);
+	a = open_told();
+	cr_expect_eq(shown(a), 30);
+	cr_expect_eq(names(a, 1, 0), -EDQUOT);
+	archive_close(a);
 }
 
 /* ---- files that are open ------------------------------------------------------------------------------------------------------------ */
@@ -454,7 +521,7 @@ static void work_while_written(struct archive *a)
 	cr_assert_eq(pthread_create(&t, NULL, write_many, &written), 0);
 	for (uint32_t n = 0; n < 70; n++) {
 		read_files(a, n, n + 1);
-		gate_names(a, &alice, NULL, NULL, 1, n + 1);
+		gate_names(a, &alice, &(struct names_asked){.names = 1, .name = n + 1});
 	}
 	while (__atomic_load_n(&written, __ATOMIC_RELAXED) < 3)
 		sched_yield();

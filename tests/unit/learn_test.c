@@ -128,7 +128,7 @@ Test(learn, of_one_budget_with_names)
 	cr_expect_eq(learner_new(p, "nobody", &l), -ENOENT);
 	cr_assert_eq(learner_new(p, "c", &l), 0);
 	for (int i = 0; i < 100; i++)
-		cr_assert_eq(learner_names(l, &s, "all", "c", 4, i * H), 0);
+		cr_assert_eq(learner_names(l, &s, "all", "c", false, 4, i * H), 0);
 	char *text = learner_text(l);
 	cr_expect(strstr(text, "[budget c]"), "%s", text);
 	cr_expect(strstr(text, "files = 7/1h\n"), "nobody used it: %s", text);
