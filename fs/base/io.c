@@ -1,5 +1,6 @@
 #include "base/io.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -127,13 +128,16 @@ static errint_t write_synced(int dirfd, const char *tmp, const void *data, size_
 	return r;
 }
 
+#define SALT_CHARS 8
+#define TMP_END	   ".tmp"
+
 errint_t io_replace_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
 {
 	char tmp[NAME_MAX + 1];
 	uint32_t salt;
 	if (getrandom(&salt, sizeof salt, 0) != sizeof salt)
 		return -EIO;
-	if (snprintf(tmp, sizeof tmp, "%s.%08x.tmp", name, salt) >= (int)sizeof tmp)
+	if (snprintf(tmp, sizeof tmp, "%s.%08x" TMP_END, name, salt) >= (int)sizeof tmp)
 		return -ENAMETOOLONG;
 	errint_t r = write_synced(dirfd, tmp, data, len, mode);
 	if (!r && renameat(dirfd, tmp, dirfd, name))
@@ -143,6 +147,30 @@ errint_t io_replace_file(int dirfd, const char *name, const void *data, size_t l
 		return r;
 	}
 	return io_fsync_dir(dirfd);
+}
+
+static bool is_tmp(const char *name)
+{
+	const size_t len = strlen(name), end = sizeof TMP_END - 1;
+	return len > 1 + SALT_CHARS + end && !strcmp(name + len - end, TMP_END) && name[len - end - SALT_CHARS - 1] == '.' &&
+	       strspn(name + len - end - SALT_CHARS, "0123456789abcdef") == SALT_CHARS;
+}
+
+errint_t io_remove_left(int dirfd)
+{
+	cleanup_fd int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	errint_t r = 0;
+	if (!d)
+		return -errno;
+	steal_fd(&fd);
+	for (struct dirent *e; errno = 0, (e = readdir(d));)
+		if (is_tmp(e->d_name) && unlinkat(dirfd, e->d_name, 0) && errno != EISDIR && !r)
+			r = -errno;
+	if (errno && !r)
+		r = -errno;
+	closedir(d);
+	return r;
 }
 
 errint_t io_fsync_dir(int dirfd)

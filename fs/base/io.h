@@ -19,6 +19,8 @@ errint_t io_write(int fd, const void *buf, size_t len);
 errint_t io_read_file(int dirfd, const char *name, size_t max, uint8_t **ret, size_t *ret_len);
 /* Temporary file in the same directory, write, fsync, rename, fsync of the directory. */
 errint_t io_replace_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode);
+/* The temporary files that crashes left in a directory in which nobody replaces a file meanwhile. */
+errint_t io_remove_left(int dirfd);
 /* mkdir for each missing component of an absolute path; the last one gets `mode`, the others 0755. */
 errint_t io_mkdirs(const char *path, mode_t mode);
 errint_t io_fsync_dir(int dirfd);

@@ -124,7 +124,7 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 	a->begun = true;
 	a->anchor_named_ns = tclock_trusted_ns(a->clock);
 	anchor_set_log(a->anchor, &(struct anchor_log){take_mark, store_keep_seal, a});
-	store_empty_staging(a);
+	store_remove_left(a);
 	return 0;
 }
 

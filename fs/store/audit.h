@@ -140,7 +140,7 @@ enum audit_flaw_kind {
 	FLAW_UNSEALED,	  /* records from there on are not those that were sealed */
 	FLAW_SEAL_FORGED, /* the seal of them is not signed with the key that the one before named: forged, or made later */
 	FLAW_SEAL_GAP,	  /* seals before it are missing, doubled or in another order */
-	FLAW_SEAL_LOST,	  /* the seals end before the one that the anchor has */
+	FLAW_SEAL_LOST,	  /* the seals end before the one that the anchor's follows */
 	FLAW_SEAL_AGAIN,  /* records from there on were sealed before, as others: the log was cut off there, and went on */
 	FLAW_SEAL_FORK,	  /* it follows an earlier seal than the last: the anchor was put back to that time */
 	FLAW_SEAL_KEY,	  /* it begins with another key: the anchor was restored from a backup, or all of it was sealed anew */

@@ -39,12 +39,13 @@ errint_t audit_pruned_load(int dirfd, const struct segment_keys *k, struct audit
 
 static errint_t remove_segment(int dirfd, uint64_t first, uint64_t *ret_bytes)
 {
-	char name[SEGMENT_NAME_BYTES], index[SEGMENT_NAME_BYTES];
+	char name[SEGMENT_NAME_BYTES], index[SEGMENT_NAME_BYTES], part[SEGMENT_NAME_BYTES + 8];
 	struct stat st;
 	segment_name(first, name);
+	snprintf(part, sizeof part, "%016" PRIx64 ".idx.part", first);
 	snprintf(index, sizeof index, "%016" PRIx64 ".idx", first);
 	*ret_bytes += fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) ? 0 : (uint64_t)st.st_size;
-	if (unlinkat(dirfd, index, 0) && errno != ENOENT)
+	if ((unlinkat(dirfd, part, 0) && errno != ENOENT) || (unlinkat(dirfd, index, 0) && errno != ENOENT))
 		return -errno;
 	return unlinkat(dirfd, name, 0) && errno != ENOENT ? -errno : 0;
 }

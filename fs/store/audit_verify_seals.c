@@ -111,14 +111,28 @@ static bool has(const struct audit_seals *seals, const struct log_seal *l)
 	return false;
 }
 
+/* The anchor's own. A crash between the two leaves one that only the anchor has, behind the last: the next mount writes it down, and it counts. */
+static void take_last(struct following *f)
+{
+	struct verifying *s = f->verifying;
+	const struct log_seal *last = s->proof->last_seal;
+	if (!last || !last->anchor || has(f->seals, last))
+		return;
+	struct seal_line line = f->line;
+	if (f->lost || seal_line_see(&line, last) >= SEAL_GAP) {
+		verify_flaw(s, FLAW_SEAL_LOST, verify_sealed_to(s) + 1, last->anchor, 0, 0);
+		return;
+	}
+	follow(f, last);
+	verify_tombs_key(s, &f->line, f->seals);
+}
+
 static void hold_against(struct verifying *s, const struct audit_seals *seals)
 {
 	const struct audit_proof *p = s->proof;
 	for (size_t i = 0; i < p->checkpoints; i++)
 		if (!has(seals, &p->checkpoint[i]))
 			verify_flaw(s, FLAW_CHECKPOINT, p->checkpoint[i].last, p->checkpoint[i].anchor, 0, 0);
-	if (p->last_seal && p->last_seal->anchor && !has(seals, p->last_seal))
-		verify_flaw(s, FLAW_SEAL_LOST, verify_sealed_to(s) + 1, p->last_seal->anchor, 0, 0);
 }
 
 uint64_t verify_sealed_to(const struct verifying *s)
@@ -144,7 +158,7 @@ errint_t verify_seals(struct verifying *s, struct segment_keys *ret)
 	struct following f = {.verifying = s, .seals = &seals, .line = {.uuid = ret->uuid, .log_id = ret->log_id}};
 	memcpy(f.line.next, p->public_keys ? p->public_key[0] : seals.head.public_key, sizeof f.line.next);
 	memcpy(s->v->public_key, f.line.next, sizeof s->v->public_key);
-	s->point = reallocarray(NULL, seals.count + 1, sizeof *s->point);
+	s->point = reallocarray(NULL, seals.count + 2, sizeof *s->point);
 	if (!s->point) {
 		audit_seals_free(&seals);
 		return -ENOMEM;
@@ -157,6 +171,7 @@ errint_t verify_seals(struct verifying *s, struct segment_keys *ret)
 	if (!f.lost && rest >= 2 * LOG_SEAL_BYTES) /* more than a crash tears */
 		verify_flaw(s, FLAW_SEAL_FORGED, f.line.last + 1, f.line.anchor, 0, 0);
 	hold_against(s, &seals);
+	take_last(&f);
 	verify_tombs(s);
 	audit_seals_free(&seals);
 	return 0;

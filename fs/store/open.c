@@ -87,9 +87,11 @@ errint_t store_open_dirs(struct archive *a, const char *path, struct fault *f)
 	return open_dir_in(a->lapse_fd, "staging", &a->staging_fd, f);
 }
 
-/* What a crash left half made: files, and directories that hold nothing but their record. */
-void store_empty_staging(struct archive *a)
+/* What a crash left half made: files, and directories that hold nothing but their record; and what was to take the place of a file. */
+void store_remove_left(struct archive *a)
 {
+	if (io_remove_left(a->lapse_fd) || io_remove_left(a->audit_fd))
+		log_line(LOG_LEVEL_WARNING, "what a crash left in " ARCHIVE_DIR_NAME " (NAME.tmp) cannot be removed");
 	int fd = openat(a->staging_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	if (!d) {

@@ -6,7 +6,7 @@
 
 /* path, descriptors, lock, what the backing filesystem is. */
 errint_t store_open_dirs(struct archive *a, const char *path, struct fault *f);
-void store_empty_staging(struct archive *a);
+void store_remove_left(struct archive *a);
 /* keyring, secrets, keys, anchor. */
 errint_t store_unlock(struct archive *a, const struct archive_open *o, struct fault *f);
 /* archive.c: the structure alone, for archive_close; the log and the clock. */

@@ -125,8 +125,8 @@ python3 - "$log/seals" <<'P'
 import os, sys
 os.truncate(sys.argv[1], os.path.getsize(sys.argv[1]) - 100) # a torn last seal, which the anchor has
 P
-ask 1 audit verify "$ARC" --key-file "$KEY" --json
-told "assert what == ['seal-lost'], what"
+ask 0 audit verify "$ARC" --key-file "$KEY" --json
+told "assert d['flaws'] == 0 and d['last'] == d['sealed'], d"
 mount_archive
 ask 0 audit verify "$MNT" --json
 told "assert d['flaws'] == 0 and d['last'] == d['sealed'], d"

@@ -222,6 +222,25 @@ Test(audit_seals, a_crash_at_any_byte_of_an_append_is_made_good)
 	cr_assert_eq(look(&last), SEALS_BEHIND);
 }
 
+Test(audit_seals, one_that_only_the_anchor_has_counts_and_two_are_lost)
+{
+	struct audit_verdict v;
+	fill(3 * EACH, "a");
+	const struct audit_proof p = {.public_key = first_key, .public_keys = 1, .last_seal = &anchor->seal};
+	cr_assert_eq(audit_verify(fd, &p, &v), 0);
+	cr_assert(!v.flaws && v.seals == 3 && v.sealed == 3 * EACH);
+	for (int left = 2; left; left--) {
+		int f = openat(fd, "seals", O_RDWR);
+		cr_assert_eq(ftruncate(f, SEALS_HEAD_BYTES + left * LOG_SEAL_BYTES + 7), 0);
+		close(f);
+		cr_assert_eq(audit_verify(fd, &p, &v), 0);
+		if (left == 2)
+			cr_assert(!v.flaws && v.seals == 3 && v.sealed == 3 * EACH);
+		else
+			cr_assert(v.flaws == 1 && v.flaw[0].kind == FLAW_SEAL_LOST && v.flaw[0].record == EACH + 1 && v.sealed == EACH);
+	}
+}
+
 Test(audit_seals, an_older_anchor_is_seen)
 {
 	fill(20, "a");

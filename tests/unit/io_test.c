@@ -82,6 +82,22 @@ Test(io, a_failed_replacement_leaves_nothing)
 	cr_assert_eq(entries(), 1);
 }
 
+Test(io, what_a_crash_left_of_replacements_goes_and_nothing_else)
+{
+	const char *const left[] = {"pruned.0123abcd.tmp", "a.b.ffffffff.tmp"}, *const others[] = {"pruned", "pruned.tmp", "x.0123ABCD.tmp", ".0123abcd.tmp", "pruned.0123abcd.tm"};
+	for (size_t i = 0; i < ARRAY_SIZE(left); i++)
+		close(openat(dirfd_, left[i], O_CREAT | O_WRONLY, 0600));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		close(openat(dirfd_, others[i], O_CREAT | O_WRONLY, 0600));
+	cr_assert_eq(mkdirat(dirfd_, "d.0123abcd.tmp", 0700), 0);
+	cr_assert_eq(io_remove_left(dirfd_), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(left); i++)
+		cr_assert(faccessat(dirfd_, left[i], F_OK, 0), "%s", left[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		cr_assert_eq(faccessat(dirfd_, others[i], F_OK, 0), 0, "%s", others[i]);
+	cr_assert_eq(faccessat(dirfd_, "d.0123abcd.tmp", F_OK, 0), 0);
+}
+
 Test(io, reading_a_file_is_bounded_and_follows_no_link)
 {
 	uint8_t *p = NULL;
