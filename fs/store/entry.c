@@ -448,6 +448,11 @@ errint_t removal_open(struct archive *a, struct dir_use *u, const char *backing,
 	return (*ret_held >= 0 ? fstat(*ret_held, st) : fstatat(u->fd, backing, st, AT_SYMLINK_NOFOLLOW)) ? -errno : 0;
 }
 
+errint_t removal_ready(struct archive *a)
+{
+	return !a->observe && audit_ready(a->audit) ? -EIO : 0;
+}
+
 /* As little reading as that takes. */
 errint_t removal_header(struct archive *a, const char *path, int held, const struct stat *st, struct file_header *h, bool *ret_known)
 {
@@ -455,8 +460,9 @@ errint_t removal_header(struct archive *a, const char *path, int held, const str
 	int slot;
 	bool being_written = false;
 	*ret_known = false;
-	if (!a->observe && audit_ready(a->audit))
-		return -EIO; /* nothing is deleted that cannot be on the record */
+	errint_t ready = removal_ready(a);
+	if (ready)
+		return ready;
 	struct inode *i = inode_find(a, st->st_ino);
 	if (i) {
 		pthread_mutex_lock(&i->lock);
@@ -503,6 +509,8 @@ static errint_t unlink_name(struct archive *a, struct inode *dir, const char *na
 		r = -EISDIR;
 	else if (!r && S_ISREG(st.st_mode))
 		r = removal_header(a, path, held, &st, &h, &known);
+	else if (!r)
+		r = removal_ready(a);
 	if (!r)
 		r = entry_remove(a, &u, name, &n, &st, NULL, NULL, &held);
 	if (!r) {

@@ -82,6 +82,7 @@ errint_t fs_symlink(struct archive *a, struct inode *dir, const char *name, cons
 		    struct fs_entry *ret);
 errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret);
 errint_t fs_unlink(struct archive *a, struct inode *dir, const char *name, const struct caller *c);
+/* `c` NULL: for nobody, so that it does not wait for the log. */
 errint_t fs_rmdir(struct archive *a, struct inode *dir, const char *name, const struct caller *c);
 errint_t fs_rename(struct archive *a, struct inode *dir, const char *name, struct inode *to_dir, const char *to_name,
 		   unsigned flags /* RENAME_NOREPLACE, RENAME_EXCHANGE */, const struct caller *c);

@@ -312,11 +312,13 @@ static errint_t check_target(struct archive *a, struct move *m)
 		return -EEXIST;
 	if (S_ISDIR(m->to.st.st_mode) != S_ISDIR(m->from.st.st_mode))
 		return S_ISDIR(m->to.st.st_mode) ? -EISDIR : -ENOTDIR;
-	if (S_ISDIR(m->to.st.st_mode))
-		return dir_is_empty(a, m->to.u.fd, m->to.n.backing);
+	if (S_ISDIR(m->to.st.st_mode)) {
+		errint_t r = dir_is_empty(a, m->to.u.fd, m->to.n.backing);
+		return r ? r : removal_ready(a);
+	}
 	m->replaces = true;
 	if (!S_ISREG(m->to.st.st_mode))
-		return 0;
+		return removal_ready(a);
 	cleanup_fd int held = -1;
 	errint_t r = removal_open(a, &m->to.u, m->to.n.backing, &held, &m->to.st);
 	return r ? r : removal_header(a, m->to.path, held, &m->to.st, &m->replaced, &m->has_replaced);

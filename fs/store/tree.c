@@ -156,7 +156,7 @@ errint_t fs_mkdir(struct archive *a, struct inode *dir, const char *name, mode_t
 	if (r)
 		return r;
 	if ((r = fs_lookup(a, dir, name, ret))) {
-		fs_rmdir(a, dir, name, c);
+		fs_rmdir(a, dir, name, NULL);
 		return r;
 	}
 	struct dir_use new;
@@ -254,8 +254,9 @@ errint_t fs_rmdir(struct archive *a, struct inode *dir, const char *name, const 
 	struct dir_use u;
 	struct sealed_name n;
 	struct stat st;
-	(void)c;
-	errint_t r = dir_enter(a, dir, true, &u);
+	errint_t r = c ? removal_ready(a) : 0;
+	if (!r)
+		r = dir_enter(a, dir, true, &u);
 	if (r)
 		return r;
 	r = name_seal(dir->dir->keys, name, strlen(name), &n);

@@ -41,6 +41,10 @@ P
 archive_new "$TEST_TMP/policy.ini" --epoch 1s
 mount_archive
 mkdir "$MNT/short"
+mkdir "$MNT/empty" "$MNT/other"
+ln -s first.jpg "$MNT/link"
+ln -s other.jpg "$MNT/link.2"
+mkfifo "$MNT/fifo"
 echo first >"$MNT/first.jpg"
 for i in 1 2 3; do echo $i >"$MNT/short/$i.jpg"; done
 sync -f "$MNT"
@@ -58,6 +62,17 @@ refuse 'Input/output error' rm "$MNT/first.jpg"
 [ -e "$MNT/first.jpg" ] || die "deleted all the same"
 echo over >"$MNT/over.new"
 refuse 'Input/output error' mv "$MNT/over.new" "$MNT/first.jpg"
+note "nor is anything else deleted that has a name: symlinks, fifos, directories; by a removal or by what takes their place"
+refuse 'Input/output error' rm "$MNT/link"
+refuse 'Input/output error' rm "$MNT/fifo"
+refuse 'Input/output error' rmdir "$MNT/empty"
+refuse 'Input/output error' mv -T "$MNT/link.2" "$MNT/link"
+refuse 'Input/output error' mv -T "$MNT/other" "$MNT/empty"
+refuse 'Input/output error' mv -T "$MNT/over.new" "$MNT/link"
+[ "$(readlink "$MNT/link")" = first.jpg ] && [ -p "$MNT/fifo" ] && [ -d "$MNT/empty" ] && [ -d "$MNT/other" ] || die "deleted all the same"
+mkdir "$MNT/new" # what comes in may
+mv "$MNT/new" "$MNT/renamed"
+ln -s x "$MNT/in-link"
 refuse 'Input/output error' ls "$MNT"
 check "an officer's act is refused, and told" sh -c "! timeout 20 '$LAPSE' guard close '$MNT' --until 1h --reason x 2>/dev/null"
 
@@ -78,7 +93,8 @@ wait_until 20 sh -c "[ \"\$('$LAPSE' status '$MNT' --json | python3 -c 'import j
 [ "$(records create)" -eq $((creates + 41)) ] || die "$(records create) creates, not $((creates + 41))"
 [ "$(records expire)" -eq $((expires + 3)) ] || die "$(records expire) expiries, not $((expires + 3))"
 [ "$(records admin 'the log could not be written: Operation not permitted')" = 1 ] || die "the gap is not told"
-check "rm" rm "$MNT/first.jpg"
+check "rm" rm "$MNT/first.jpg" "$MNT/link" "$MNT/fifo"
+check "rmdir" rmdir "$MNT/empty" "$MNT/other"
 check "the log is whole" "$LAPSE" audit verify "$MNT" >"$TEST_TMP/said"
 for i in $(seq 2 40); do [ "$(cat "$MNT/in-$i.jpg")" = "$i" ] || die "in-$i"; done
 
