@@ -385,8 +385,11 @@ void catalogue_complete(struct catalogue *c)
 		return;
 	op_ready(c, next_op(c, OP_COMPLETE));
 	pthread_mutex_lock(&c->lock);
-	c->flush_to = c->head; /* nobody needs to wait for more */
+	uint64_t to = c->head;
+	c->flush_to = to; /* nobody needs to wait for more */
 	pthread_cond_signal(&c->work);
+	while (c->done < to || c->pruning)
+		catalogue_await(c, &c->flushed, &c->lock);
 	pthread_mutex_unlock(&c->lock);
 }
 

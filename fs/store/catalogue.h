@@ -53,7 +53,7 @@ void catalogue_put_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_B
 void catalogue_remove_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES]);
 errint_t catalogue_flush(struct catalogue *c); /* waits until all that was queued is committed */
 /* The background scan begins (the catalogue is incomplete from now on) and has put every file and directory: rows that were not put since it began
- * are dropped. */
+ * are dropped. The end waits until they are, or the writer has given up: then it is complete or will not be. */
 void catalogue_scan_begin(struct catalogue *c);
 void catalogue_complete(struct catalogue *c);
 bool catalogue_is_complete(const struct catalogue *c);

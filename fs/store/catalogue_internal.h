@@ -52,6 +52,7 @@ struct catalogue {
 	uint64_t head, done;         /* numbers of ops: put, and committed or given up */
 	uint64_t flush_to, dir_head; /* dir_head: up to the last one about a directory */
 	bool kicked, stop;
+	bool pruning;   /* what `prune` was as the last op was done, until it ends */
 	errint_t error; /* of the last batch */
 
 	pthread_mutex_t near_lock;

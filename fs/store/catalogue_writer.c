@@ -180,6 +180,7 @@ static void write_batch(struct catalogue *c, uint64_t from, size_t n)
 	note_slices(c, from, n);
 	pthread_mutex_lock(&c->lock);
 	c->done += n;
+	c->pruning = c->prune.active;
 	c->error = r;
 	pthread_cond_broadcast(&c->space);
 	pthread_cond_broadcast(&c->flushed);
@@ -335,6 +336,14 @@ static void tell_listener(struct catalogue *c)
 	pthread_mutex_unlock(&c->listener_lock);
 }
 
+static void tell_pruned(struct catalogue *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->pruning = false;
+	pthread_cond_broadcast(&c->flushed);
+	pthread_mutex_unlock(&c->lock);
+}
+
 static void work(struct catalogue *c, size_t n)
 {
 	if (n)
@@ -342,6 +351,8 @@ static void work(struct catalogue *c, size_t n)
 	catalogue_load_step(c);
 	catalogue_trim_near(c);
 	prune_step(c);
+	if (c->pruning && !c->prune.active)
+		tell_pruned(c);
 }
 
 void catalogue_turn(struct catalogue *c)

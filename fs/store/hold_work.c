@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 
 #define RETRY_SECONDS  10
-#define AGAIN_SECONDS  1 /* after a pass that another hold has overtaken, if that does not come */
+#define AGAIN_SECONDS  1 /* after a pass that another hold has overtaken, if that does not come, or under which something was moved */
 #define AHEAD_SECONDS  900 /* so far files are looked at in the order of their deadlines, so that epochs end meanwhile */
 #define FAILED_SECONDS 600 /* damaged files keep the key of a released hold: until they are looked at again */
 
@@ -36,6 +36,7 @@ struct pass {
 	int64_t cleared; /* every file with a deadline up to this has been looked at, on disk, and the barrier been lifted */
 	size_t retry, count;
 	bool blocked; /* a released hold cannot end */
+	bool missed;  /* nor now, because something was moved under the pass */
 	struct tally {
 		uint32_t number;
 		enum hold_state state; /* as the pass began */
@@ -386,14 +387,14 @@ static errint_t pass_end(struct holds *s, struct pass *p)
 	errint_t r = 0;
 	hold_settle(s->a); /* whoever moves a file now does it after this has been looked at */
 	/* A file that was moved meanwhile may have been gone where it was, and not yet there where it is. */
-	bool missed = p->file_moves != atomic_load(&s->moves) || p->tree_moves != atomic_load(&s->a->dir_moves);
+	const bool missed = p->file_moves != atomic_load(&s->moves) || p->tree_moves != atomic_load(&s->a->dir_moves);
 	pthread_mutex_lock(&s->admin);
 	note_counts(s, p);
 	for (size_t i = 0; !r && i < p->count; i++) {
 		if (p->hold[i].state == HOLD_PLACING)
 			r = placed(s, &p->hold[i]);
 		else if (p->hold[i].state == HOLD_RELEASING && missed)
-			p->retry++;
+			p->missed = true;
 		else if (p->hold[i].state == HOLD_RELEASING && !p->hold[i].failed)
 			r = released(s, &p->hold[i]);
 		else
@@ -426,7 +427,7 @@ int holds_run_once(struct archive *a)
 		return p->stopped ? 0 : AGAIN_SECONDS;
 	if (r)
 		log_line(LOG_LEVEL_ERROR, "legal holds: %s; it is tried again", strerror(-r));
-	return r || p->retry ? RETRY_SECONDS : p->blocked ? FAILED_SECONDS : 0;
+	return r || p->retry ? RETRY_SECONDS : p->missed ? AGAIN_SECONDS : p->blocked ? FAILED_SECONDS : 0;
 }
 
 /* ---- the thread -------------------------------------------------------------------------------------------------------------------- */

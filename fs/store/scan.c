@@ -284,7 +284,6 @@ static void scan_once(struct scan *s, bool full)
 	atomic_store(&a->foreign, w.foreign);
 	if (full && all && !w.moved) {
 		catalogue_complete(a->catalogue);
-		catalogue_flush(a->catalogue); /* that is known once it is written */
 		holds_kick(a);
 		gate_all_seen(a);
 		journal_all_seen(a);

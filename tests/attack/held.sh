@@ -58,7 +58,7 @@ for round in 1 2; do
 	wait
 	mount_archive
 	consistent() { local n; n=$(readable "r$round"); [ "$(held "r$round")" = "$n" ] && [ "$(ls "$MNT/r$round" | wc -l)" = "$n" ]; }
-	wait_until 45 consistent # what could not be looked at is looked at again after 10 s
+	wait_until 20 consistent
 	[ "$(held "r$round")" = 0 ] || release "r$round" || die "it cannot be released any more"
 	wait_until 20 sh -c "[ -z \"\$(ls '$MNT/r$round')\" ]"
 done

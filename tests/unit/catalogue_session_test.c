@@ -62,6 +62,28 @@ Test(catalogue_session, a_scan_drops_what_it_did_not_see)
 	catalogue_close(c);
 }
 
+/* Whoever is told that it is complete goes by it at once; there is more to drop than one step of the writer does. */
+Test(catalogue_session, it_is_complete_when_complete_returns)
+{
+	struct catalogue *c = open_it();
+	uint8_t id[DIR_ID_BYTES] = {0}, parent[DIR_ID_BYTES] = {0xff};
+	for (int round = 0; round < 5; round++) {
+		for (uint32_t n = 0; n < 5 * STEP_ROWS; n++) {
+			memcpy(id, &n, sizeof n);
+			catalogue_put_dir(c, id, parent, "gone");
+		}
+		catalogue_scan_begin(c);
+		catalogue_complete(c);
+		cr_assert(catalogue_is_complete(c), "round %d", round);
+	}
+	catalogue_close(c);
+	c = open_without_writer();
+	catalogue_scan_begin(c);
+	catalogue_complete(c);
+	cr_assert(catalogue_is_complete(c));
+	catalogue_close(c);
+}
+
 /* Puts rows in a process that dies without closing. */
 static void crash_with_rows(uint32_t count)
 {
