@@ -87,7 +87,11 @@ errint_t archive_retain(struct archive *a, const char *path, int64_t until, cons
 		r = fault_set(f, -EINVAL, "%s is no regular file: only these have a floor", path);
 	if (!r && (r = gate_record(a, RECORD_ADMIN, who, NULL, NULL, "a floor is about to be set by hand")))
 		fault_set(f, r, "the change could not be recorded in the audit log, so it is not made: %s", strerror(-r));
-	if (!r && (r = file_amend(a, i, &m, &h)) == -EBUSY)
+	hold_doing(a);
+	if (!r)
+		r = file_amend(a, i, &m, &h);
+	hold_done(a);
+	if (r == -EBUSY)
 		fault_set(f, r, "%s is open for writing; close it first", path);
 	else if (r == -EAGAIN)
 		fault_set(f, r, "%s: a hold is on its way to its files, and this file's date would come sooner by the policy in force; try again when lapse hold list shows it as placed", path);

@@ -32,7 +32,9 @@ void hold_moving(struct archive *a, const struct file_header *h);
 bool hold_binds(struct archive *a, const struct file_header *h);
 /* … or about to be: it is matched by a hold that is still on its way to its files. */
 bool hold_covers(struct archive *a, const char *path, const struct file_header *h);
-/* The key of a file that no hold has would come to lie below what a pass has looked through already: not now (-EAGAIN to whoever wants that). In an act between
+/* The key of a file that no hold has would come to lie in an earlier epoch. */
+bool hold_key_sooner(const struct file_header *was, const struct file_header *next);
+/* … and below what a pass has looked through already: not now (-EAGAIN to whoever wants that). In an act between
  * hold_doing and hold_done. */
 bool hold_bars(struct archive *a, const struct file_header *was, const struct file_header *next);
 /* Holds are on their way to files: directories stay where they are. */

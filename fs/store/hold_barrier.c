@@ -105,10 +105,14 @@ errint_t hold_barriers_clear(struct holds *s)
 	return r == -EALREADY ? 0 : r;
 }
 
+bool hold_key_sooner(const struct file_header *was, const struct file_header *next)
+{
+	if (was->key_kind == KEY_KIND_HOLD || next->key_kind != KEY_KIND_EPOCH)
+		return false;
+	return was->key_kind != KEY_KIND_EPOCH || next->epoch < was->epoch;
+}
+
 bool hold_bars(struct archive *a, const struct file_header *was, const struct file_header *next)
 {
-	if (!hold_placing(a) || was->key_kind == KEY_KIND_HOLD || next->key_kind != KEY_KIND_EPOCH)
-		return false;
-	const bool sooner = was->key_kind != KEY_KIND_EPOCH || next->epoch < was->epoch;
-	return sooner && next->epoch < atomic_load(&a->holds->cleared);
+	return hold_placing(a) && hold_key_sooner(was, next) && next->epoch < atomic_load(&a->holds->cleared);
 }

@@ -372,22 +372,39 @@ static void put_row(struct archive *a, struct ofile *of)
 	dir_leave(a, &u);
 }
 
-void header_written(struct archive *a, struct file_header *h, const struct file_header *before, int64_t now)
+void header_written(struct archive *a, struct file_header *h, const struct file_header *before, int64_t now, struct file_header *ret_due)
 {
 	struct file_header next = *h;
 	next.modified_at = now;
+	*ret_due = *h;
 	if (h->basis_kind != POLICY_BASIS_MODIFIED || (h->flags & HEADER_FLAG_NARROWED)) {
-		*h = next;
+		*h = *ret_due = next;
+	} else if (!gate_recount(a, &next) || anchor_place(a->anchor, &next)) {
 		return;
+	} else if (hold_key_sooner(before, &next)) {
+		/* A hold that is on its way to files has to wait for that, or bar it. This is no act that it waits for; the reviewer's is. */
+		h->modified_at = now;
+		*ret_due = next;
+		review_kick(a);
+	} else if (!header_rewrap(a, before, &next)) {
+		*h = *ret_due = next;
 	}
-	/* Where a hold on its way to files bars an earlier end, the review of the policy that gives it comes again. */
-	if (gate_recount(a, &next) && !anchor_place(a->anchor, &next) && !hold_bars(a, before, &next) && !header_rewrap(a, before, &next))
-		*h = next;
+}
+
+/* What counts, until a review has it on disk. Lock held for writing. */
+static void written_terms(struct ofile *of, const struct file_header *before, const struct file_header *due)
+{
+	if (due->expires_at == before->expires_at && due->retain_until == before->retain_until)
+		return;
+	ofile_terms(of, 0);
+	of->due_at = due->expires_at;
+	of->floor_until = due->retain_until;
+	atomic_store(&of->inode->expires_at, due->expires_at);
 }
 
 errint_t ofile_seal(struct archive *a, struct ofile *of)
 {
-	struct file_header before = of->h;
+	struct file_header before = of->h, due;
 	int64_t now = tclock_trusted(a->clock);
 	errint_t r = ofile_finish_cut(a, of);
 	if (r)
@@ -398,10 +415,11 @@ errint_t ofile_seal(struct archive *a, struct ofile *of)
 		of->h.settles_at = now + policy_settings(p)->settle_seconds;
 	policy_unref(p);
 	memcpy(of->h.root, of->root, LEAF_BYTES);
+	due = of->h;
 	if (policy_expired(of->due_at, now))
 		of->h.modified_at = before.modified_at; /* too late to live longer for it */
 	else
-		header_written(a, &of->h, &before, now);
+		header_written(a, &of->h, &before, now, &due);
 	gate_rewritten(a, &of->h); /* the policy may ask for a capture date since it was opened */
 	of->h.state = HEADER_CLOSED;
 	of->h.commits_at = gate_commits_at(a, &of->h, now);
@@ -412,8 +430,7 @@ errint_t ofile_seal(struct archive *a, struct ofile *of)
 	}
 	fresh_closed(a, &of->h);
 	of->dirty = false;
-	if (of->h.expires_at != before.expires_at || of->h.retain_until != before.retain_until)
-		ofile_terms(of, 0);
+	written_terms(of, &before, &due);
 	gate_record_at(a, RECORD_CLOSE, NULL, &of->h, of->h.dir_id, of->place, NULL);
 	return 0;
 }

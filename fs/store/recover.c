@@ -167,12 +167,12 @@ static errint_t replay(struct archive *a, int fd, const struct file_header *h, c
 static void close_recovered(struct archive *a, struct file_header *h)
 {
 	int64_t now = tclock_trusted(a->clock);
-	struct file_header before = *h;
+	struct file_header before = *h, due;
 	struct policy *p = gate_policy(a);
 	if (!h->modified_at || now < h->settles_at)
 		h->settles_at = now + policy_settings(p)->settle_seconds;
 	policy_unref(p);
-	header_written(a, h, &before, now);
+	header_written(a, h, &before, now, &due);
 	h->state = HEADER_CLOSED;
 	h->commits_at = gate_commits_at(a, h, now);
 	gate_commit(a, h);

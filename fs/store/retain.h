@@ -25,8 +25,9 @@ void gate_rewritten(struct archive *a, struct file_header *h);
 /* It was looked at: retention_capture. */
 bool gate_capture(struct archive *a, struct file_header *h, const int64_t *at, size_t count);
 /* The content was written until `now`: where its lifetime counts from that, its deadlines and key follow; if the key is gone already, or cannot be wrapped anew,
- * nothing changes. `before`: what its key is wrapped under. */
-void header_written(struct archive *a, struct file_header *h, const struct file_header *before, int64_t now);
+ * nothing changes. A key that would have to die sooner is left to the reviewer. `before`: what its key is wrapped under; *ret_due: with the deadlines that
+ * count. */
+void header_written(struct archive *a, struct file_header *h, const struct file_header *before, int64_t now, struct file_header *ret_due);
 /* *h is closed, or committed: whether its floor binds once it commits. */
 void gate_commit(struct archive *a, struct file_header *h);
 /* Its floor was given in compliance mode: it had committed, by its times, when the policy in force came, at `applied_at`. */

@@ -77,6 +77,7 @@ found 5 "a hold that does not wait for files being made" -DPARTS=4
 found 6 "a sweeper that goes by header and clock alone" -DPARTS=0
 found 7 "a barrier lifted before what it covers is durable" -DPARTS=0
 found 8 "a policy moves a key below a lifted barrier" -DPARTS=2
+found 11 "whether a hold bars an earlier end is asked before the act that holds wait for" -DPARTS=2
 found 9 "the pass of one hold lifts the barrier of another" -DPARTS=1
 found 10 "a barrier that is not lifted while a hold is placed" -DPARTS=0 -DSTALLED
 

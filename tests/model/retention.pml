@@ -39,6 +39,7 @@
 #define LIFT_BEFORE_DURABLE 7	 /* the barrier is lifted above epochs whose headers are rewritten, and not on disk */
 #define UNSEEN_REWRAP 8		 /* a policy moves a key that a pass has not looked at below where the barrier was lifted to */
 #define NEVER_LIFTED 10		 /* the barrier stays until every file is held */
+#define CHECK_BEFORE_ACT 11	 /* whether a hold bars an earlier end is asked before the act that holds wait for */
 #define LIFT_FOR_NEW_HOLD 9	 /* the pass of one hold lifts the barrier of another that it does not know */
 #define SWEEP_BY_CLOCK 6	 /* the sweeper goes by the header and the clock, not by holds that are being placed and what the anchor has passed */
 
@@ -110,6 +111,7 @@ byte crashes;
 bool mounted = true;
 bool making;	    /* a file is between the decision about its class and holds, and its place in the catalogue */
 header made;
+byte moving;	    /* the number, from 1, of a file that is to end earlier: between the check that no hold bars that, and its row */
 bool creates, deletes;
 byte cleared;	    /* the epoch up to which a pass looks, to lift the barrier, or has looked; 0: none does */
 byte window;	    /* the files that it comes to, as bits */
@@ -301,7 +303,8 @@ inline check_end()
 #else
 #define looked_at(f) (as_wanted(cache[f], f) && as_wanted(disk[f], f))
 #endif
-#define in_window(f) (cache[f].there == THERE && effective(cache[f]) - 1 < cleared)
+/* By its row, which says what its header does. */
+#define in_window(f) (cache[f].there == THERE && cache[f].d - 1 < cleared)
 #define seen_in_window(f) (!(window & (1 << (f))) || looked_at(f))
 #if FILES == 2
 #define window_done (seen_in_window(0) && seen_in_window(1))
@@ -325,10 +328,15 @@ inline check_end()
 #else
 #define may_destroy all_durable
 #endif
-#if FAULT == UNSEEN_CREATE
-#define nobody_making true
+#if FAULT == CHECK_BEFORE_ACT
+#define nobody_moving true
 #else
-#define nobody_making (!making)
+#define nobody_moving (!moving)
+#endif
+#if FAULT == UNSEEN_CREATE
+#define nobody_making nobody_moving
+#else
+#define nobody_making (!making && nobody_moving)
 #endif
 #if FAULT == SWEEP_BY_CLOCK
 #define may_sweep(f) (cache[f].holds == 0)
@@ -528,6 +536,7 @@ inline crash()
 	fi;
 	writing = false;
 	making = false;
+	moving = 0;
 	made.there = 0; made.d = 0; made.seen = 0; made.holds = 0; made.kind = 0; made.e = 0;
 	hold[1] = IDLE;
 	hold[2] = IDLE;
@@ -607,7 +616,7 @@ inline mount()
 /* … then hold_insert, with `doing` held, so with no file half made: it is in force */
 #define HOLD_ACTIVATE(n) :: mounted && hold[n] == READY && nobody_making -> hold[n] = ACTIVE; overtake(); promise_hold(n)
 /* fs/store/hold_work.c look_ahead: up to which epoch, when nobody is half way (hold_settle) … */
-#define LOOK :: mounted && at_work && cleared <= mem.barrier && mem.barrier < LAST -> cleared = mem.barrier + 1; look_ahead()
+#define LOOK :: mounted && at_work && nobody_moving && cleared <= mem.barrier && mem.barrier < LAST -> cleared = mem.barrier + 1; look_ahead()
 /* … and when that is on disk, fs/store/hold_barrier.c lift_barriers */
 #define LIFT :: anchor_free && may_lift && cleared > mem.barrier && window_done -> mem.barrier = cleared; update_begin()
 /* fs/store/hold_work.c work_file: change (hold_wanted), or sweep_unlink */
@@ -635,8 +644,14 @@ inline mount()
 /* fs/store/apply.c archive_policy_apply: sealed, and named by the anchor */
 #define POLICY_APPLY \
 	:: mounted && policy == POLICY_READY && nobody_making -> applied = true; applied_at = now; policy = POLICY_JOB; promise_policy()
-/* fs/store/review.c review_row: follow */
-#define POLICY_REWRAP(f) :: mounted && policy == POLICY_JOB && !by_policy(cache[f]) && !bars(cache[f]) -> rewrap_policy(f)
+/* fs/store/review.c review_row: follow; fs/store/extend.c extend; between hold_doing and hold_done */
+#define POLICY_REWRAP(f) :: mounted && policy == POLICY_JOB && change == LATER && !by_policy(cache[f]) -> rewrap_policy(f)
+#define POLICY_MOVE(f) \
+	:: mounted && policy == POLICY_JOB && change == EARLIER && !moving && !by_policy(cache[f]) && !bars(cache[f]) -> moving = (f) + 1
+#define POLICY_MOVED(f) \
+	:: mounted && moving == (f) + 1 -> \
+		moving = 0; \
+		if :: !by_policy(cache[f]) -> rewrap_policy(f) :: else -> skip fi
 /* fs/store/review.c pass_once, after syncfs: drop_barrier */
 #define POLICY_FINISH \
 	:: anchor_free && policy == POLICY_JOB && policy_durable -> \
@@ -663,8 +678,9 @@ active proctype lapse()
 		LOOK LIFT REWRAP(0) REWRAP(1) HOLD_PLACED(1) HOLD_PLACED(2) CLEAR
 		HOLD_RELEASE(1) HOLD_RELEASE(2) HOLD_DROP(1) HOLD_DROP(2) HOLD_FORGET(1) HOLD_FORGET(2)
 		POLICY_ASK POLICY_APPLY POLICY_REWRAP(0) POLICY_REWRAP(1) POLICY_FINISH POLICY_CLEAR
+		POLICY_MOVE(0) POLICY_MOVE(1) POLICY_MOVED(0) POLICY_MOVED(1)
 #if FILES > 2
-		SYNC(2) SWEEP(2) UNLINK(2) REWRAP(2) POLICY_REWRAP(2)
+		SYNC(2) SWEEP(2) UNLINK(2) REWRAP(2) POLICY_REWRAP(2) POLICY_MOVE(2) POLICY_MOVED(2)
 #endif
 		CRASH MOUNT
 		:: else -> check_end(); break
