@@ -316,7 +316,7 @@ static void note_lost(uint32_t number, const char *name, errint_t why)
 		name, number, why == -ENOENT ? "is missing" : "is damaged");
 }
 
-static errint_t load(struct holds *s, const struct anchored *l, size_t i)
+static errint_t load(struct holds *s, const struct anchored *l, size_t i, bool barred)
 {
 	struct hold_object o = {0};
 	errint_t r = hold_file_read(s, l->item[i].number, &o);
@@ -329,8 +329,8 @@ static errint_t load(struct holds *s, const struct anchored *l, size_t i)
 			.number = l->item[i].number, .state = HOLD_PLACED, .since = l->item[i].since, .review_at = INT64_MAX};
 		snprintf(o.name, sizeof o.name, "%s", l->item[i].name);
 	}
-	/* Directories may have moved, and nobody looked at what is below them since. */
-	if (o.state == HOLD_PLACED && o.globs_len && !s->a->ended_well && !s->a->observe)
+	/* The anchor bars epochs from before a directory comes to where holds match until what is below it has been looked at. */
+	if (o.state == HOLD_PLACED && o.globs_len && barred && !s->a->observe)
 		o.state = HOLD_PLACING;
 	return hold_insert(s, &o, lost);
 }
@@ -365,9 +365,10 @@ errint_t holds_open(struct archive *a, struct fault *f)
 	if (r && r != -ENOENT)
 		return fault_set(f, r, ".lapse/holds: %s", strerror(-r));
 	anchor_look(a->anchor, list_anchored, l);
+	const bool barred = hold_barred(a);
 	r = 0;
 	for (size_t i = 0; !r && i < l->count; i++)
-		r = load(s, l, i);
+		r = load(s, l, i, barred);
 	if (r)
 		return fault_set(f, r, "the legal holds could not be read: %s", strerror(-r));
 	if (a->observe)

@@ -95,13 +95,18 @@ static errint_t take_barriers(struct anchor_state *s, void *holds)
 	return 0;
 }
 
-errint_t hold_barriers_clear(struct holds *s)
+bool hold_barred(struct archive *a)
 {
 	size_t count = 0;
+	anchor_look(a->anchor, count_barriers, &count);
+	return count;
+}
+
+errint_t hold_barriers_clear(struct holds *s)
+{
 	if (hold_placing(s->a))
 		return 0;
-	anchor_look(s->a->anchor, count_barriers, &count);
-	errint_t r = count ? anchor_update(s->a->anchor, take_barriers, s) : 0;
+	errint_t r = hold_barred(s->a) ? anchor_update(s->a->anchor, take_barriers, s) : 0;
 	return r == -EALREADY ? 0 : r;
 }
 

@@ -71,6 +71,7 @@ errint_t hold_barrier_set(struct archive *a); /* both */
 /* admin not held. Nothing that is to be held has its key below that epoch any more, on disk; as far as is known to a pass that began when `barred` was as
  * told: else nothing is done. */
 errint_t hold_barriers_lift(struct holds *s, uint64_t barred, uint32_t epoch);
+bool hold_barred(struct archive *a); /* the anchor has some */
 errint_t hold_barriers_clear(struct holds *s);		      /* admin held; once nothing is being placed */
 
 /* hold_work.c */

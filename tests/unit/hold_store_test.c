@@ -269,6 +269,46 @@ static bool is_looked_at(void *none)
 	return info("x").state == HOLD_PLACED && info("x").files == 1 && !barriers() && !hold_placing(a);
 }
 
+static void move_and_die(void)
+{
+	cr_assert_eq(move_dir("in", "case", "in"), 0);
+}
+
+/* What no directory came to since is in place: nothing else waits until all files have been looked through. */
+Test(hold_store, a_killed_daemon_whose_holds_are_in_place_keeps_no_key)
+{
+	const struct archive_hooks none = {.ctx = NULL};
+	make_dir("case");
+	file_in_dir("in", "file");
+	cr_assert_eq(add("x", "case/**\n", 0), 0);
+	cr_assert_eq(holds_run_once(a), 0);
+	in_killed_process(NULL);
+	cr_assert(info("x").state == HOLD_PLACED && !barriers() && !hold_placing(a));
+	in_killed_process(move_and_die);
+	cr_assert(info("x").state == HOLD_PLACING && barriers() == 1, "nobody has looked at what came with it");
+	cr_assert_eq(delete_path("case/in", "file"), -EPERM);
+	cr_assert_eq(archive_start(a, &none), 0);
+	cr_assert(eventually(is_looked_at, NULL));
+	in_killed_process(NULL);
+	cr_assert(info("x").state == HOLD_PLACED && !barriers());
+}
+
+/* The same where the session ends before its thread has looked, however well it ends. */
+Test(hold_store, a_moved_directory_is_looked_at_by_the_next_session)
+{
+	make_dir("case");
+	file_in_dir("in", "file");
+	cr_assert_eq(add("x", "case/**\n", 0), 0);
+	cr_assert_eq(holds_run_once(a), 0);
+	cr_assert_eq(move_dir("in", "case", "in"), 0);
+	archive_close(a);
+	archive_up();
+	cr_assert(a->ended_well && info("x").state == HOLD_PLACING && barriers() == 1);
+	cr_assert_eq(delete_path("case/in", "file"), -EPERM);
+	cr_assert_eq(holds_run_once(a), 0);
+	cr_assert(info("x").state == HOLD_PLACED && info("x").files == 1 && !barriers());
+}
+
 Test(hold_store, then_its_header_says_so)
 {
 	const struct archive_hooks none = {.ctx = NULL};
