@@ -1,9 +1,10 @@
-/* month.c - what a mount costs after a month: `month write ARCHIVE KEY-FILE [READS [PRINCIPALS]]` puts so many reads (3,000,000) by so many (10,000) into the log of an archive
- * that is not mounted, over the last 30 days, as a daemon would have that was then killed; `month open ARCHIVE KEY-FILE [log]` opens and closes it (without its snapshot) and prints
+/* month.c - what a mount costs after a month: `month write ARCHIVE KEY-FILE [READS [PRINCIPALS [DAYS [FILE-ID]]]]` puts so many reads (3,000,000) by so many (10,000) into the log of an
+ * archive that is not mounted, over the last so many days (30), one in 100,000 of that file, as a daemon would have that was then killed; `month open ARCHIVE KEY-FILE [log]` opens and closes it (without its snapshot) and prints
  * what that took. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 #include "base/secret.h"
 #include "store/gate_internal.h"
 
-#define MONTH_NS INT64_C(2592000000000000)
+#define DAY_NS	   INT64_C(86400000000000)
+#define OF_ONE_FILE 100000
 
 static double seconds(clockid_t clock)
 {
@@ -49,21 +51,33 @@ static struct archive *open_archive(const char *path, const char *key_path)
 	return a;
 }
 
-static void write_month(struct archive *a, uint64_t reads, uint64_t principals)
+struct reads {
+	uint64_t count, principals, days;
+	const char *file_id; /* hexadecimal, or NULL */
+};
+
+static void write_reads(struct archive *a, const struct reads *w)
 {
+	uint8_t one[FILE_ID_BYTES];
+	if (w->file_id && sodium_hex2bin(one, sizeof one, w->file_id, strlen(w->file_id), NULL, NULL, NULL)) {
+		fprintf(stderr, "month: %s is no file's id\n", w->file_id);
+		exit(2);
+	}
 	const int64_t now = tclock_trusted_ns(a->clock);
 	struct audit_record r;
-	for (uint64_t n = 0; n < reads; n++) {
+	for (uint64_t n = 0; n < w->count; n++) {
 		const uint64_t high = mix(n + 1), low = mix(high + n);
 		audit_record_clear(&r);
 		r.kind = RECORD_OPEN;
 		r.decision = DECISION_PERMIT;
-		r.trusted_ns = r.wall_ns = now - MONTH_NS + (int64_t)(n * ((uint64_t)MONTH_NS / reads));
-		r.uid = r.login_uid = r.real_uid = 10000 + (uint32_t)(mix(n) % principals);
+		r.trusted_ns = r.wall_ns = now - (int64_t)w->days * DAY_NS + (int64_t)(n * (w->days * (uint64_t)DAY_NS / w->count));
+		r.uid = r.login_uid = r.real_uid = 10000 + (uint32_t)(mix(n) % w->principals);
 		r.bytes = 60000;
 		snprintf(r.rule, sizeof r.rule, "everyone");
 		memcpy(r.file_id, &high, 8);
 		memcpy(r.file_id + 8, &low, 8);
+		if (w->file_id && n % OF_ONE_FILE == 0)
+			memcpy(r.file_id, one, sizeof one);
 		if (audit_append(a->audit, &r))
 			exit(1);
 	}
@@ -103,11 +117,15 @@ static void time_open(const char *path, const char *key, bool from_log)
 int main(int argc, char **argv)
 {
 	if (argc >= 4 && !strcmp(argv[1], "write")) {
-		write_month(open_archive(argv[2], argv[3]), argc > 4 ? strtoull(argv[4], NULL, 10) : 3000000, argc > 5 ? strtoull(argv[5], NULL, 10) : 10000);
+		const struct reads w = {.count = argc > 4 ? strtoull(argv[4], NULL, 10) : 3000000,
+			.principals = argc > 5 ? strtoull(argv[5], NULL, 10) : 10000,
+			.days = argc > 6 ? strtoull(argv[6], NULL, 10) : 30,
+			.file_id = argc > 7 ? argv[7] : NULL};
+		write_reads(open_archive(argv[2], argv[3]), &w);
 		_exit(0);
 	}
 	if (argc < 4 || strcmp(argv[1], "open")) {
-		fprintf(stderr, "usage: month write ARCHIVE KEY-FILE [READS [PRINCIPALS]] | month open ARCHIVE KEY-FILE [log]\n");
+		fprintf(stderr, "usage: month write ARCHIVE KEY-FILE [READS [PRINCIPALS [DAYS [FILE-ID]]]] | month open ARCHIVE KEY-FILE [log]\n");
 		return 2;
 	}
 	time_open(argv[2], argv[3], argc > 4);
