@@ -65,6 +65,14 @@ static int many(const char *path)
 	return show((long)fd);
 }
 
+/* Another program, which takes the number of the thread that began. */
+static void *become(void *arg)
+{
+	char **argv = arg;
+	execl(argv[2], argv[2], argv[3], (char *)0);
+	return 0;
+}
+
 /* By a worker of the ring, or by a thread of the kernel that takes from it. */
 static int ring_open(const char *path, unsigned flags)
 {
@@ -98,6 +106,11 @@ int main(int argc, char **argv)
 	if (IS("then")) {
 		show(open(path, O_RDONLY));
 		execl(argv[2], argv[2], path, (char *)0);
+	}
+	if (IS("by_thread")) {
+		show(open(path, O_RDONLY));
+		pthread_create(&t, 0, become, argv);
+		pause();
 	}
 	if (IS("thread")) {
 		pthread_create(&t, 0, thread, (void *)path);
@@ -347,6 +360,8 @@ attack() {
 
 	note "39: a process that becomes another program; a number that is used again"
 	[ "$(as t1 "$BIN/viewer" then "$BIN/other" "$F" 2>/dev/null)" = "image 1" ] || die "what came after the viewer read as well, or the viewer did not"
+	said valid
+	[ "$(as t1 "$BIN/viewer" by_thread "$BIN/other" "$F" 2>/dev/null)" = "image 1" ] || die "what a thread of the viewer became read as well, or the viewer did not"
 	said valid
 	[ "$(as t1 "$BIN/viewer" then "$BIN/exact" "$F" 2>/dev/null)" = $'image 1\nimage 1' ] || die "one trusted program after another"
 	# under_its_number PROGRAM: what it shows under the number of a viewer that has just read; another process may be quicker to have that.

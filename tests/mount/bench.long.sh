@@ -20,5 +20,5 @@ refuse "no phase" "$SRC/tests/bench/run" --lapse "$LAPSE" --systems plain --phas
 note "what the guard costs"
 status=0
 timeout 120 "$SRC/tests/bench/guard-cost" --lapse "$LAPSE" --rounds 2 --seconds 0.2 --files 60 --place "$place" >"$TEST_TMP/cost" || status=$?
-[ $status -le 1 ] && [ "$(grep -cE "opens/s +[0-9.]+ us of processor time" "$TEST_TMP/cost")" = 2 ] && grep -qE "^the guard costs .* us an open" "$TEST_TMP/cost" ||
+[ $status -le 1 ] && [ "$(grep -cE "opens/s +[0-9.]+ us of processor time" "$TEST_TMP/cost")" = 4 ] && grep -qE "^the guard costs .* us an open" "$TEST_TMP/cost" ||
 	{ cat "$TEST_TMP/cost"; die "guard-cost: exit status $status"; }
