@@ -2,6 +2,7 @@
 
 #include "tools/human.h"
 #include "tools/json.h"
+#include "tools/paths.h"
 #include "tools/rows.h"
 #include "tools/say.h"
 #include "tools/target.h"
@@ -36,26 +37,64 @@ static void print_reason(const struct ctl_line *r, const char *whom, int64_t now
 	if (frees)
 		printf("  %s  %s\n", closed || locked ? "Ends     " : "Frees    ", human_when(frees, now, when));
 	else if (budget[0] && !ctl_num(r, "from-log", 0))
-		printf("  Frees      not by itself: one file is more than the budget\n");
+		printf("  Frees      not by itself: one %s is more than the budget\n", ctl_get(r, "file") ? "file" : "listing");
+}
+
+/* What grants there are for whom it was refused, and how much of them is used. */
+static void print_grant(const struct ctl_line *l, int64_t now)
+{
+	static const char *const unit[][2] = {{"files", "used-files"}, {"bytes", "used-bytes"}, {"names", "used-names"}};
+	char when[2 * HUMAN_BYTES], used[HUMAN_BYTES], most[HUMAN_BYTES];
+	printf("  Grant      %" PRId64 ", until %s:", ctl_num(l, "number", 0), human_when(ctl_num(l, "until", 0), now, when));
+	const char *between = "";
+	for (size_t i = 0; i < ARRAY_SIZE(unit); i++) {
+		const bool limited = ctl_get(l, unit[i][0]);
+		if (limited && !ctl_num(l, unit[i][0], 0))
+			continue;
+		if (limited)
+			printf("%s %s of %s %s", between, human_count((uint64_t)ctl_num(l, unit[i][1], 0), used), human_count((uint64_t)ctl_num(l, unit[i][0], 0), most), unit[i][0]);
+		else
+			printf("%s any %s", between, unit[i][0]);
+		between = ",";
+	}
+	if (*ctl_str(l, "paths")) {
+		printf("; only ");
+		path_put(stdout, ctl_str(l, "paths"));
+	}
+	printf("\n");
+}
+
+static void print_what(const struct ctl_line *r)
+{
+	if (ctl_get(r, "file"))
+		printf("file %s", ctl_str(r, "file"));
+	else if (ctl_get(r, "directory"))
+		printf("the listing of directory %s", ctl_str(r, "directory"));
+	else
+		printf("a lookup");
 }
 
 static void print_refusal(const struct ctl_line *r, const char *whom, int64_t now)
 {
 	char when[2 * HUMAN_BYTES];
-	printf("%s %s refused file %s, %s (%s)\n", whom, strcmp(whom, "You") ? "was" : "were", ctl_str(r, "file"), human_when(ctl_num(r, "at", 0), now, when),
-		strerror((int)ctl_num(r, "errno", 0)));
+	printf("%s %s refused ", whom, strcmp(whom, "You") ? "was" : "were");
+	print_what(r);
+	printf(", %s (%s)\n", human_when(ctl_num(r, "at", 0), now, when), strerror((int)ctl_num(r, "errno", 0)));
 	print_reason(r, whom, now);
 }
 
 static int print_json(const struct rows *rows)
 {
-	json_t *list = json_array(), *root = json_object();
+	json_t *list = json_array(), *grants = json_array(), *root = json_object();
 	const struct ctl_line *r, *now = rows_nth(rows, "now", 0);
 	for (size_t i = 0; (r = rows_nth(rows, "refusal", i)); i++)
 		json_array_append_new(list, json_row(r));
+	for (size_t i = 0; (r = rows_nth(rows, "grant", i)); i++)
+		json_array_append_new(grants, json_row(r));
 	json_object_set_new(root, "now", json_integer(ctl_num(now, "trusted", 0)));
 	json_object_set_new(root, "contact", json_string(ctl_str(now, "contact")));
 	json_object_set_new(root, "denied", list);
+	json_object_set_new(root, "grants", grants);
 	return json_print(root);
 }
 
@@ -73,6 +112,8 @@ static int show(const struct args *a, const struct rows *rows, const char *whom)
 	} else {
 		for (; (r = rows_nth(rows, "refusal", i)); i++)
 			print_refusal(r, whom, ctl_num(now, "trusted", 0));
+		for (size_t k = 0; (r = rows_nth(rows, "grant", k)); k++)
+			print_grant(r, ctl_num(now, "trusted", 0));
 		if (!i)
 			printf("No refusal of %s is known%s.\n", strcmp(whom, "You") ? whom : "yours", args_operand(a, 0) ? " there" : "");
 		else if (contact[0])

@@ -25,14 +25,14 @@ enum { C_READER, C_UID, C_STATE, C_BUDGET, C_WINDOW, C_UNIT, C_USED, C_LIMIT, C_
 static const struct column columns[] = {
 	[C_READER] = {"READER", .help = "user, everyone together, or unidentified"},
 	[C_UID] = {"UID", .right = true, .hidden = true, .program = true, .help = "its number"},
-	[C_STATE] = {"STATE", .help = "used, full (a further file is refused), locked out, closed"},
-	[C_BUDGET] = {"BUDGET", .help = "the budget"},
-	[C_WINDOW] = {"WINDOW", .help = "the window, as the policy has it"},
-	[C_UNIT] = {"UNIT", .hidden = true, .program = true, .help = "files or bytes"},
+	[C_STATE] = {"STATE", .help = "used, full (a further file is refused), granted (beyond the budgets), locked out, closed"},
+	[C_BUDGET] = {"BUDGET", .help = "the budget, or the grant"},
+	[C_WINDOW] = {"WINDOW", .help = "the window, as the policy has it; of a grant what it allows"},
+	[C_UNIT] = {"UNIT", .hidden = true, .program = true, .help = "files, bytes or names"},
 	[C_USED] = {"USED", .right = true, .help = "what it holds now"},
 	[C_LIMIT] = {"LIMIT", .right = true, .hidden = true, .program = true, .help = "what it may hold"},
 	[C_PERCENT] = {"USED%", .right = true, .hidden = true, .help = "of the limit, in percent"},
-	[C_ENDS] = {"FREES", .help = "when a full window has room again, a lockout or closure ends"},
+	[C_ENDS] = {"FREES", .help = "when a full window has room again, a grant, lockout or closure ends"},
 	[C_REASON] = {"REASON", .hidden = true, .program = true, .help = "of a closure"},
 };
 
@@ -60,6 +60,43 @@ static void usage_row(struct table *t, const struct ctl_line *u, int64_t now)
 	table_number(t, C_LIMIT, limit, bytes ? human_size((uint64_t)limit, text) : human_count((uint64_t)limit, text));
 	table_number(t, C_PERCENT, (int64_t)(100.0 * (double)used / (double)(limit ? limit : 1)), NULL);
 	ends_cell(t, used >= limit ? ctl_num(u, "frees-at-ms", 0) / 1000 : 0, now);
+}
+
+static void granted_row(struct table *t, const struct ctl_line *g, const char *unit, const char *used_key, int64_t now)
+{
+	char text[HUMAN_BYTES], most[HUMAN_BYTES], id[HUMAN_BYTES], allows[2 * HUMAN_BYTES];
+	const bool limited = ctl_get(g, unit), bytes = !strcmp(unit, "bytes");
+	const int64_t used = ctl_num(g, used_key, 0), limit = ctl_num(g, unit, 0), uid = ctl_num(g, "uid", 0);
+	if (limited && !limit)
+		return;
+	snprintf(id, sizeof id, "grant %" PRId64, ctl_num(g, "number", 0));
+	if (limited)
+		snprintf(allows, sizeof allows, "%s%s%s", bytes ? human_size((uint64_t)limit, most) : human_count((uint64_t)limit, most), bytes ? "" : " ", bytes ? "" : unit);
+	else
+		snprintf(allows, sizeof allows, "any %s", unit);
+	table_row(t);
+	table_text(t, C_READER, reader_name(uid, text));
+	table_number(t, C_UID, uid, NULL);
+	table_text(t, C_STATE, "granted");
+	table_text(t, C_BUDGET, id);
+	table_text(t, C_WINDOW, allows);
+	table_text(t, C_UNIT, unit);
+	table_number(t, C_USED, used, bytes ? human_size((uint64_t)used, text) : human_count((uint64_t)used, text));
+	if (limited)
+		table_number(t, C_LIMIT, limit, NULL);
+	if (limited)
+		table_number(t, C_PERCENT, (int64_t)(100.0 * (double)used / (double)limit), NULL);
+	ends_cell(t, ctl_num(g, "until", 0), now);
+}
+
+static void grant_rows(struct table *t, const struct rows *rows, int64_t now)
+{
+	const struct ctl_line *g;
+	for (size_t at = 0; (g = rows_next(rows, "grant", &at));) {
+		granted_row(t, g, "files", "used-files", now);
+		granted_row(t, g, "bytes", "used-bytes", now);
+		granted_row(t, g, "names", "used-names", now);
+	}
 }
 
 static void lockout_row(struct table *t, const struct ctl_line *l, int64_t now)
@@ -101,6 +138,7 @@ static int fill(struct table *t, const struct rows *rows)
 	for (size_t i = 0; i < rows->count; i++)
 		if (!strcmp(rows->item[i].line->word, "usage"))
 			usage_row(t, rows->item[i].line, now);
+	grant_rows(t, rows, now);
 	table_note(t, "now", now);
 	int e = table_print(t);
 	return e == EXIT_DONE && shut ? EXIT_FINDING : e;
@@ -151,7 +189,7 @@ const struct command command_guard_status = {
 	.name = "guard status",
 	.operands = "[ARCHIVE]",
 	.max = 1,
-	.summary = "Show how much of each budget every reader has used, when it frees, and who is locked out until when.",
+	.summary = "Show how much of each budget every reader has used, when it frees, what of a grant, and who is locked out until when.",
 	.details = "By the archive's clock. Exit status: 1 if somebody is locked out, or the archive is closed.",
 	.options = {status_options, output_options, unlock_options},
 	.run = status_run,

@@ -28,14 +28,30 @@ static void put_cause(struct ctl_text *t, const struct refusal *r)
 	ctl_put_u64(t, "limit", r->limit);
 }
 
+struct telling {
+	struct ctl_call *call;
+	bool told;
+};
+
+static void put_what(struct ctl_text *t, const struct refusal *r)
+{
+	static const uint8_t none[DIR_ID_BYTES];
+	if (!r->names)
+		ctl_put_hex(t, "file", r->file_id, sizeof r->file_id);
+	else if (memcmp(r->dir_id, none, sizeof none))
+		ctl_put_hex(t, "directory", r->dir_id, sizeof r->dir_id);
+}
+
 static errint_t put_refusal(void *ctx, const struct refusal *r)
 {
-	struct ctl_call *c = ctx;
+	struct telling *k = ctx;
+	struct ctl_call *c = k->call;
 	struct ctl_text *t = &c->out;
+	k->told = true;
 	bool hides = may_be_lockout(r) && !may_see_others(c);
 	ctl_begin(t, "refusal");
 	ctl_put_i64(t, "at", r->trusted_ns / 1000000000);
-	ctl_put_hex(t, "file", r->file_id, sizeof r->file_id);
+	put_what(t, r);
 	ctl_put(t, "reason", guard_effect_name(hides && r->from_log ? GUARD_DENY_RULE : r->effect));
 	ctl_put_i64(t, "errno", -r->error);
 	ctl_put(t, "rule", r->rule);
@@ -77,6 +93,7 @@ static errint_t put_now(struct ctl_call *c)
 errint_t verb_denied(struct ctl_call *c)
 {
 	uint32_t groups[CTL_GROUPS_MAX];
+	struct telling told = {.call = c};
 	struct subject asks, who;
 	const char *path = ctl_get(c->args, "path");
 	uint8_t id[16];
@@ -94,6 +111,6 @@ errint_t verb_denied(struct ctl_call *c)
 		return 0;
 	if (!r)
 		r = archive_each_refusal(c->archive, who.uid, path ? id : NULL, last < 1 ? 1 : last > ROWS_MAX ? ROWS_MAX : (size_t)last,
-			may_see_others(c), put_refusal, c);
-	return r;
+			may_see_others(c), put_refusal, &told);
+	return r || !told.told ? r : verb_put_grants_for(c, who.uid);
 }

@@ -17,28 +17,51 @@ static void put_uid(struct ctl_call *c, const char *key, uint32_t uid)
 		ctl_put_u64(&c->out, key, uid);
 }
 
-static errint_t put_grant(struct ctl_call *c, const struct grant_info *t)
+static void put_use(struct ctl_call *c, const struct grant_info *t)
 {
 	ctl_begin(&c->out, "grant");
 	ctl_put_u64(&c->out, "number", t->id);
-	ctl_put(&c->out, "state", t->waiting ? "waiting" : "in-force");
 	ctl_put_u64(&c->out, "uid", t->uid);
 	put_amount(c, "files", t->files);
 	put_amount(c, "bytes", t->bytes);
 	put_amount(c, "names", t->names);
 	ctl_put(&c->out, "paths", t->paths);
-	ctl_put_i64(&c->out, "since", t->since);
 	ctl_put_i64(&c->out, "until", t->until);
+	ctl_put_u64(&c->out, "used-files", t->used_files);
+	ctl_put_u64(&c->out, "used-bytes", t->used_bytes);
+	ctl_put_u64(&c->out, "reads", t->reads);
+	ctl_put_u64(&c->out, "used-names", t->used_names);
+}
+
+static errint_t put_grant(struct ctl_call *c, const struct grant_info *t)
+{
+	put_use(c, t);
+	ctl_put(&c->out, "state", t->waiting ? "waiting" : "in-force");
+	ctl_put_i64(&c->out, "since", t->since);
 	ctl_put_i64(&c->out, "for", t->seconds);
 	put_uid(c, "asked-by", t->asked.login_uid != POLICY_NO_UID ? t->asked.login_uid : t->asked.uid);
 	put_uid(c, "approved-by", t->approved_by);
 	ctl_put(&c->out, "ticket", t->ticket);
 	ctl_put(&c->out, "reason", t->reason);
-	ctl_put_u64(&c->out, "used-files", t->used_files);
-	ctl_put_u64(&c->out, "used-bytes", t->used_bytes);
-	ctl_put_u64(&c->out, "reads", t->reads);
-	ctl_put_u64(&c->out, "used-names", t->used_names);
 	return verb_row(c);
+}
+
+errint_t verb_put_grants_for(struct ctl_call *c, int64_t uid)
+{
+	struct grant_info *all;
+	int64_t now;
+	size_t count;
+	errint_t r = archive_grants(c->archive, &now, &all, &count);
+	if (r)
+		return r;
+	for (size_t i = 0; !r && i < count; i++) {
+		if (all[i].waiting || (uid >= 0 && uid != all[i].uid))
+			continue;
+		put_use(c, &all[i]);
+		r = verb_row(c);
+	}
+	free(all);
+	return r;
 }
 
 errint_t verb_grant_list(struct ctl_call *c)

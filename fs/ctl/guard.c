@@ -210,7 +210,7 @@ errint_t verb_guard_status(struct ctl_call *c)
 	for (size_t i = 0; !r && i < all.count; i++)
 		r = put_used(c, &all.item[i]);
 	free(all.item);
-	return r;
+	return r || all.budget ? r : verb_put_grants_for(c, all.uid);
 }
 
 /* ---- changing ------------------------------------------------------------------------------------------------------------------------ */

@@ -61,6 +61,7 @@ errint_t verb_guard_status(struct ctl_call *c);
 errint_t verb_guard_unlock(struct ctl_call *c);
 errint_t verb_put_fullest(struct ctl_call *c); /* rows of the status */
 errint_t verb_put_shut(struct ctl_call *c);    /* … */
+errint_t verb_put_grants_for(struct ctl_call *c, int64_t uid); /* rows `grant` of those in force, with what is used of them; -1: for anybody */
 errint_t verb_explain(struct ctl_call *c);
 errint_t verb_policy_show(struct ctl_call *c);
 errint_t verb_policy_plan(struct ctl_call *c);

@@ -77,6 +77,14 @@ static void count_refusal(struct refusals *s, const char *rule, enum guard_effec
 	s->by[i].count++;
 }
 
+static void put_what(struct refusal *n, const struct audit_record *r)
+{
+	n->names = r->kind == RECORD_LIST;
+	memcpy(n->file_id, r->file_id, sizeof n->file_id);
+	if (n->names)
+		memcpy(n->dir_id, r->dir_id, sizeof n->dir_id);
+}
+
 static void remember(struct archive *a, const struct audit_record *r, const struct guard_verdict *v, const char *window)
 {
 	struct refusals *s = a->refusals;
@@ -90,7 +98,7 @@ static void remember(struct archive *a, const struct audit_record *r, const stru
 		.used = v->used,
 		.limit = v->limit,
 		.frees_at = v->frees_at_ms > 0 ? (v->frees_at_ms + 999) / 1000 : 0};
-	memcpy(n.file_id, r->file_id, sizeof n.file_id);
+	put_what(&n, r);
 	COPY(n.rule, r->rule);
 	COPY(n.budget, r->budget);
 	COPY(n.window, window);
@@ -231,7 +239,7 @@ static void from_record(struct refusal *ret, const struct audit_record *r)
 		.error = r->error,
 		.line = r->line,
 		.from_log = true};
-	memcpy(ret->file_id, r->file_id, sizeof ret->file_id);
+	put_what(ret, r);
 	COPY(ret->rule, r->rule);
 	COPY(ret->budget, r->budget);
 }
@@ -248,7 +256,7 @@ static bool look_at(void *ctx, const struct audit_record *r)
 	struct search *s = ctx;
 	struct refusal n;
 	size_t at = 0;
-	if (r->kind != RECORD_OPEN || r->decision != DECISION_DENY)
+	if ((r->kind != RECORD_OPEN && r->kind != RECORD_LIST) || r->decision != DECISION_DENY)
 		return false;
 	from_record(&n, r);
 	while (at < s->count && s->sequence[at] > r->sequence)

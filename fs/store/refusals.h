@@ -1,15 +1,16 @@
-/* refusals.h - reads that were refused, kept for those whom they were refused to and for whoever counts them. */
+/* refusals.h - reads, and names, that were refused, kept for those whom they were refused to and for whoever counts them. */
 #pragma once
 
 #include "crypt/types.h"
 #include "policy/policy.h"
 #include "store/archive.h"
 
-/* One refused read. Copied: nothing in it belongs to anybody. */
+/* One refused read, listing or lookup. Copied: nothing in it belongs to anybody. */
 struct refusal {
 	int64_t trusted_ns;
 	uint32_t uid, login_uid, real_uid; /* POLICY_NO_UID: unset, unknown */
-	uint8_t file_id[FILE_ID_BYTES];
+	uint8_t file_id[FILE_ID_BYTES], dir_id[DIR_ID_BYTES]; /* of the file; of the directory that was to be listed; of a lookup neither */
+	bool names;
 	enum guard_effect effect;
 	int error; /* negative errno that was answered */
 	unsigned line;

@@ -108,7 +108,27 @@ P
 [ "$(used)" = 25 ] || die "$(used) shown at the end"
 refused t1 ten
 refuse "Disk quota exceeded" timeout 30 setpriv --reuid lapse-t1 --regid lapse-t1 --clear-groups -- stat "$MNT/strict/1.jpg"
-check "nobody else's budget" shows t2 ten
+shows t2 ten
+shows t2 other
+
+note "explain --denied and guard status say how much of it is used"
+chmod 755 "$TEST_TMP"
+looked_up() { # of refused lookups one a second is on the record
+	as t1 test -e "$MNT/strict/1.jpg" && die "a lookup beyond the grant"
+	as t1 "$LAPSE" explain --denied "$MNT" >"$TEST_TMP/denied" && die "explain --denied: no finding"
+	grep -q "^You were refused a lookup" "$TEST_TMP/denied"
+}
+wait_until 20 looked_up
+grep -q "Grant  *$one, until [^:]*:[^:]*: 25 of 25 names; only ten/\*\* strict/\* wide/\*" "$TEST_TMP/denied" || { cat "$TEST_TMP/denied"; die "explain --denied: the grant"; }
+refused t1 ten
+as t1 "$LAPSE" explain --denied "$MNT" >"$TEST_TMP/denied" && die "explain --denied: no finding"
+grep -Eq "^You were refused the listing of directory [0-9a-f]{32}, " "$TEST_TMP/denied" || { cat "$TEST_TMP/denied"; die "explain --denied: a listing"; }
+refused t2 other
+as t2 "$LAPSE" explain --denied "$MNT" | grep Grant && die "another's grant"
+"$LAPSE" guard status --user lapse-t1 --json "$MNT" | python3 -c '
+import json, sys
+rows = [r for r in json.load(sys.stdin)["guard"] if r["state"] == "granted"]
+assert [(r["budget"], r["unit"], r["used"], r["limit"]) for r in rows] == [("grant " + sys.argv[1], "names", 25, 25)], rows' "$one" || die "guard status"
 
 note "a grant for names lets nothing be read, and one for files shows nothing"
 check "asked for" request --files 5
