@@ -1,6 +1,7 @@
 #include "crypt/log_seal.h"
 
 #include "crypt/head.h"
+#include "crypt/log_signed.h"
 #include "base/buf.h"
 #include "base/secret.h"
 
@@ -10,9 +11,7 @@
 
 #define MAGIC         "LAPSESEA"
 #define CONTEXT       "lapse 1 audit seal"
-#define CONTEXT_BYTES 18
 #define SIGNED_BYTES  (LOG_SEAL_BYTES - crypto_sign_BYTES)
-#define MESSAGE_BYTES (CONTEXT_BYTES + UUID_BYTES + 16 + SIGNED_BYTES)
 
 /* ---- bytes ---------------------------------------------------------------------------------------------------------------- */
 
@@ -82,31 +81,17 @@ errint_t log_seal_decode(const uint8_t in[static LOG_SEAL_BYTES], struct log_sea
 
 /* ---- signatures ------------------------------------------------------------------------------------------------------------ */
 
-static void message(const struct log_seal *s, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
-	uint8_t out[static MESSAGE_BYTES])
-{
-	uint8_t bytes[LOG_SEAL_BYTES];
-	struct wbuf w;
-	log_seal_encode(s, bytes);
-	wbuf_init(&w, out, MESSAGE_BYTES);
-	wbuf_bytes(&w, CONTEXT, CONTEXT_BYTES);
-	wbuf_bytes(&w, uuid, UUID_BYTES);
-	wbuf_bytes(&w, log_id, 16);
-	wbuf_bytes(&w, bytes, SIGNED_BYTES);
-	assert(!w.bad && w.len == w.cap);
-}
-
 bool log_seal_is_of(const struct log_seal *s, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
 	const uint8_t public_key[static LOG_PUBLIC_BYTES])
 {
-	uint8_t m[MESSAGE_BYTES];
-	message(s, uuid, log_id, m);
-	return !crypto_sign_verify_detached(s->signature, m, sizeof m, public_key);
+	uint8_t bytes[LOG_SEAL_BYTES];
+	log_seal_encode(s, bytes);
+	return log_signed_is_of(&(struct log_signed){CONTEXT, uuid, log_id, bytes, SIGNED_BYTES}, s->signature, public_key);
 }
 
 void anchor_seal(struct anchor_state *a)
 {
-	uint8_t secret[crypto_sign_SECRETKEYBYTES], next[crypto_sign_SECRETKEYBYTES], public[LOG_PUBLIC_BYTES], seed[32], m[MESSAGE_BYTES];
+	uint8_t secret[crypto_sign_SECRETKEYBYTES], next[crypto_sign_SECRETKEYBYTES], public[LOG_PUBLIC_BYTES], seed[32], bytes[LOG_SEAL_BYTES];
 	struct log_seal s = {.after = a->seal.anchor,
 		.anchor = a->sequence,
 		.first = (a->log_sealed < a->log_sequence ? a->log_sealed : a->log_sequence) + 1,
@@ -116,8 +101,8 @@ void anchor_seal(struct anchor_state *a)
 	crypto_sign_seed_keypair(public, secret, a->sign_seed);
 	crypt_random(seed, sizeof seed);
 	crypto_sign_seed_keypair(s.next, next, seed);
-	message(&s, a->uuid, a->log_id, m);
-	crypto_sign_detached(s.signature, NULL, m, sizeof m, secret);
+	log_seal_encode(&s, bytes);
+	log_sign(&(struct log_signed){CONTEXT, a->uuid, a->log_id, bytes, SIGNED_BYTES}, secret, s.signature);
 	memcpy(a->sign_seed, seed, sizeof a->sign_seed);
 	memcpy(a->sign_public, s.next, sizeof a->sign_public);
 	a->seal = s;

@@ -1,6 +1,7 @@
 #include "crypt/tombstone.h"
 
 #include "crypt/head.h"
+#include "crypt/log_signed.h"
 #include "base/buf.h"
 #include "base/secret.h"
 
@@ -11,10 +12,8 @@
 #define MAGIC	      "LAPSEPRU"
 #define LABEL	      "tombstone"
 #define CONTEXT	      "lapse 1 audit tombstone"
-#define CONTEXT_BYTES 23
 #define SIGNED_BYTES  (LOG_TOMBSTONE_BYTES - crypto_sign_BYTES)
 #define TAGGED_BYTES  (SIGNED_BYTES - SMALL_TAG_BYTES)
-#define MESSAGE_BYTES (CONTEXT_BYTES + UUID_BYTES + 16 + SIGNED_BYTES)
 #define AD_BYTES      (UUID_BYTES + 16 + TAGGED_BYTES)
 #define RETAIN_MAX    (INT64_C(10000) * 366 * 86400)
 #define MONTHS_MAX    120000
@@ -111,25 +110,12 @@ static void associated(const struct log_tombstone *t, const uint8_t *uuid, const
 	memcpy(out + UUID_BYTES + 16, bytes, TAGGED_BYTES);
 }
 
-static void message(const struct log_tombstone *t, const uint8_t *uuid, const uint8_t *log_id, uint8_t out[static MESSAGE_BYTES])
-{
-	uint8_t bytes[LOG_TOMBSTONE_BYTES];
-	struct wbuf w;
-	log_tombstone_encode(t, bytes);
-	wbuf_init(&w, out, MESSAGE_BYTES);
-	wbuf_bytes(&w, CONTEXT, CONTEXT_BYTES);
-	wbuf_bytes(&w, uuid, UUID_BYTES);
-	wbuf_bytes(&w, log_id, 16);
-	wbuf_bytes(&w, bytes, SIGNED_BYTES);
-	assert(!w.bad && w.len == w.cap);
-}
-
 bool log_tombstone_is_of(const struct log_tombstone *t, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16],
 	const uint8_t public_key[static LOG_PUBLIC_BYTES])
 {
-	uint8_t m[MESSAGE_BYTES];
-	message(t, uuid, log_id, m);
-	return !crypto_sign_verify_detached(t->signature, m, sizeof m, public_key);
+	uint8_t bytes[LOG_TOMBSTONE_BYTES];
+	log_tombstone_encode(t, bytes);
+	return log_signed_is_of(&(struct log_signed){CONTEXT, uuid, log_id, bytes, SIGNED_BYTES}, t->signature, public_key);
 }
 
 errint_t log_tombstone_open(const struct log_tombstone *t, const uint8_t uuid[static UUID_BYTES], const uint8_t log_id[static 16], const struct small_key *log_key)
@@ -141,14 +127,14 @@ errint_t log_tombstone_open(const struct log_tombstone *t, const uint8_t uuid[st
 
 void anchor_sign_tombstone(const struct anchor_state *a, const struct small_key *log_key, struct log_tombstone *t)
 {
-	uint8_t secret[crypto_sign_SECRETKEYBYTES], public[LOG_PUBLIC_BYTES], ad[AD_BYTES], m[MESSAGE_BYTES];
+	uint8_t secret[crypto_sign_SECRETKEYBYTES], public[LOG_PUBLIC_BYTES], ad[AD_BYTES], bytes[LOG_TOMBSTONE_BYTES];
 	t->after = a->seal.anchor;
 	assert(valid(t));
 	associated(t, a->uuid, a->log_id, ad);
 	small_seal(log_key, LABEL, ad, sizeof ad, NULL, 0, t->tag);
 	crypto_sign_seed_keypair(public, secret, a->sign_seed);
-	message(t, a->uuid, a->log_id, m);
-	crypto_sign_detached(t->signature, NULL, m, sizeof m, secret);
+	log_tombstone_encode(t, bytes);
+	log_sign(&(struct log_signed){CONTEXT, a->uuid, a->log_id, bytes, SIGNED_BYTES}, secret, t->signature);
 	secret_wipe(secret, sizeof secret);
 	secret_wipe_stack();
 }

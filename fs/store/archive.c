@@ -32,10 +32,8 @@ static bool take_mark(void *ctx, struct anchor_mark *ret)
 {
 	struct archive *a = ctx;
 	ret->trusted_ns = tclock_trusted_ns(a->clock);
-	if (ret->trusted_ns - a->anchor_named_ns >= NAME_ANCHOR_NS) {
-		gate_record_anchor(a, RECORD_ANCHOR, NULL);
+	if (ret->trusted_ns - a->anchor_named_ns >= NAME_ANCHOR_NS && !gate_record_anchor(a, RECORD_ANCHOR, NULL))
 		a->anchor_named_ns = ret->trusted_ns;
-	}
 	audit_head(a->audit, &ret->log_sequence, ret->log_head);
 	if (audit_sync(a->audit))
 		ret->log_sequence = 0;
@@ -122,6 +120,7 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 	if (r || a->observe)
 		return r;
 	a->begun = true;
+	fresh_root(a);
 	a->anchor_named_ns = tclock_trusted_ns(a->clock);
 	anchor_set_log(a->anchor, &(struct anchor_log){take_mark, store_keep_seal, a});
 	store_remove_left(a);

@@ -1,5 +1,6 @@
 /* attr.c - attributes, and the filesystem's own. */
 #include "store/acl.h"
+#include "store/fresh.h"
 #include "store/retain.h"
 
 #include "base/secret.h"
@@ -112,6 +113,8 @@ static errint_t root_view_set(struct archive *a, const struct stat *in, unsigned
 		now->gid = d.gid;
 	}
 	pthread_mutex_unlock(&a->root->lock);
+	if (!r)
+		fresh_dir_raised(a, &d);
 	secret_wipe(d.name_key, KEY_BYTES);
 	return r;
 }

@@ -1,5 +1,6 @@
 #include "base/io.h"
 #include "base/secret.h"
+#include "store/fresh.h"
 #include "store/ofile.h"
 
 #include <fcntl.h>
@@ -162,6 +163,9 @@ static errint_t dir_load(struct archive *a, struct inode *dir, int fd, const str
 	if (r)
 		return r;
 	if (parent) {
+		if (fresh_dir_is_old(a, &d->record))
+			return -EBADMSG;
+		fresh_dir_seen(a, &d->record);
 		home_compute(home, a->keys, parent->record.dir_id, l->name, l->len);
 		bool at_home = crypt_equal(home, d->record.home[0], HOME_BYTES) ||
 			       ((d->record.flags & DIR_FLAG_TWO_HOMES) && crypt_equal(home, d->record.home[1], HOME_BYTES));
@@ -211,7 +215,7 @@ static errint_t dir_open(struct archive *a, struct inode *dir)
 	if (!r && !d->loaded)
 		r = dir_load(a, dir, fd, up.dir->dir, l);
 	if (r == -EBADMSG)
-		gate_damage(a, up.dir->dir->record.dir_id, sealed.backing, NULL, -1, r, "directory record missing, forged or not at home");
+		gate_damage(a, up.dir->dir->record.dir_id, sealed.backing, NULL, -1, r, "directory record missing, forged, older than it was or not at home");
 	dir_leave(a, &up);
 	if (r) {
 		if (fd >= 0)

@@ -399,6 +399,8 @@ static errint_t link_name(struct archive *a, struct inode *i, struct inode *dir,
 
 errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret)
 {
+	if (!audit_may_wait(a->audit))
+		return -ENOSPC;
 	hold_doing(a);
 	errint_t r = link_name(a, i, dir, name, c, ret);
 	hold_done(a);

@@ -73,13 +73,18 @@ uint32_t fresh_floor(struct archive *a, const uint8_t file_id[static FILE_ID_BYT
 	return fresh_table_floor(a->fresh->table, fresh_item(file_id, 0).key);
 }
 
-void fresh_raised(struct archive *a, const struct file_header *h)
+void fresh_raised_to(struct archive *a, const uint8_t id[static FILE_ID_BYTES], uint64_t generation)
 {
-	const struct fresh_item i = fresh_item(h->file_id, h->generation);
+	const struct fresh_item i = fresh_item(id, generation);
 	uint8_t item[FRESH_ITEM_BYTES];
 	raise_floor(a, &i);
 	fresh_item_put(&i, item);
 	audit_raised(a->audit, item, sizeof item, tclock_trusted_ns(a->clock), tclock_wall_ns(a->clock));
+}
+
+void fresh_raised(struct archive *a, const struct file_header *h)
+{
+	fresh_raised_to(a, h->file_id, h->generation);
 }
 
 void fresh_closed(struct archive *a, const struct file_header *h)
@@ -91,9 +96,7 @@ void fresh_closed(struct archive *a, const struct file_header *h)
 
 void fresh_keep(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES], uint32_t floor)
 {
-	struct file_header h = {.generation = floor ? floor : 1};
-	memcpy(h.file_id, file_id, FILE_ID_BYTES);
-	fresh_raised(a, &h);
+	fresh_raised_to(a, file_id, floor ? floor : 1);
 }
 
 void fresh_comes_back(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES])
@@ -113,15 +116,20 @@ void fresh_gone(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES])
 	fresh_set_gone(a->fresh, fresh_item(file_id, 0).key, 0);
 }
 
-void fresh_seen(struct archive *a, const struct file_header *h)
+void fresh_seen_at(struct archive *a, const uint8_t id[static FILE_ID_BYTES], uint64_t generation)
 {
 	struct fresh_table *soft = a->fresh->soft;
-	const struct fresh_item i = fresh_item(h->file_id, h->generation);
+	const struct fresh_item i = fresh_item(id, generation);
 	if (!soft || !fresh_table_count(soft) || !fresh_table_floor(soft, i.key))
 		return;
 	fresh_table_remove(soft, i.key);
 	if (!a->observe)
-		fresh_raised(a, h);
+		fresh_raised_to(a, id, generation);
+}
+
+void fresh_seen(struct archive *a, const struct file_header *h)
+{
+	fresh_seen_at(a, h->file_id, h->generation);
 }
 
 /* ---- without a beginning ------------------------------------------------------------------------------------------------ */

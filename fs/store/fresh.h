@@ -35,6 +35,15 @@ void fresh_comes_back(struct archive *a, const uint8_t file_id[static FILE_ID_BY
 void fresh_deleted(struct archive *a, const struct file_header *h); /* before its date: if it is put back before that, it is refused */
 void fresh_gone(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]); /* at its date */
 
+/* fresh_dir.c: the same of directories. */
+bool fresh_dir_is_old(struct archive *a, const struct dir_record *d);
+void fresh_dir_seen(struct archive *a, const struct dir_record *d);
+void fresh_dir_raised(struct archive *a, const struct dir_record *d);
+void fresh_dir_take(struct archive *a, const struct dir_record *d);
+void fresh_dir_gone(struct archive *a, const struct dir_record *d); /* nothing is told of it any more */
+/* The root's, which is opened before there is a table: an older one costs no mount, but is told, and what it says others may do does not count. */
+void fresh_root(struct archive *a);
+
 /* False: the log did not reach back to the beginning, and there was no snapshot. Then a scrub of all files takes what they are as valid: each that is found
  * whole, then all of it. */
 bool fresh_complete(const struct archive *a);

@@ -28,6 +28,8 @@ uint32_t fresh_minute(int64_t expires_at); /* the whole minute from which on it 
 /* Tables, as a record says. */
 errint_t fresh_set(struct fresh *f, const struct fresh_item *i);
 errint_t fresh_set_gone(struct fresh *f, uint64_t key, uint32_t minute); /* 0: it has come to its end */
+void fresh_raised_to(struct archive *a, const uint8_t id[static FILE_ID_BYTES], uint64_t generation);
+void fresh_seen_at(struct archive *a, const uint8_t id[static FILE_ID_BYTES], uint64_t generation);
 /* Everything is valid again. */
 void fresh_forget(struct archive *a);
 

@@ -179,13 +179,15 @@ void gate_anchor_named(struct gate *g, uint64_t sequence)
 		;
 }
 
-void gate_record_anchor(struct archive *a, enum record_kind kind, const char *text)
+errint_t gate_record_anchor(struct archive *a, enum record_kind kind, const char *text)
 {
 	struct audit_record r;
 	gate_fill(a, &r, kind, NULL, NULL, NULL, NULL, text);
 	r.generation = gate_anchor_sequence(a);
-	if (!audit_append(a->audit, &r))
+	errint_t e = audit_append(a->audit, &r);
+	if (!e)
 		gate_anchor_named(a->gate, r.generation);
+	return e;
 }
 
 bool gate_may_say(struct gate *g, int64_t now_ns, unsigned *ret_unsaid)

@@ -3,8 +3,11 @@
 #include "store/grant_admin.h"
 
 #include "base/accounts.h"
+#include "base/log.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define GROUPS_MAX  1024
 #define FIRST_SLOTS 64
@@ -162,6 +165,15 @@ void count_again(struct log_counting *c, const struct audit_record *r)
 
 /* ---- what is lacking ---------------------------------------------------------------------------------------------------------------- */
 
+static void date_text(int64_t seconds, char out[static 32])
+{
+	const time_t at = (time_t)seconds;
+	struct tm tm;
+	snprintf(out, 32, "?");
+	if (localtime_r(&at, &tm))
+		strftime(out, 32, "%Y-%m-%d %H:%M", &tm);
+}
+
 struct catching_up {
 	struct log_counting counting;
 	uint64_t upto;
@@ -185,6 +197,20 @@ static errint_t catch_up(void *ctx, const struct audit_record *r)
 	return 0;
 }
 
+/* Nobody knows what was read before: of a policy whose windows reach back farther than those that were in force when it was dropped. */
+void gate_count_unknown(struct archive *a, int64_t reach_ms)
+{
+	const int64_t now = tclock_trusted_ns(a->clock), reach_ns = reach_ms * 1000000;
+	struct audit_begin b;
+	char since[32], begins[32];
+	audit_begins(a->audit, &b);
+	if (reach_ns <= 0 || b.complete_ns == INT64_MIN || now - reach_ns >= b.complete_ns)
+		return;
+	date_text((now - reach_ns) / 1000000000, since);
+	date_text(b.complete_ns / 1000000000, begins);
+	log_line(LOG_LEVEL_WARNING, "the windows of budgets reach back to %s, and the log begins at %s: what was read before that is not counted", since, begins);
+}
+
 /* Into a guard of its own, since so long ago, up to a record. -EBADMSG: the log is damaged there, or a segment is missing. */
 static errint_t count_beside(struct archive *a, struct guard *beside, int64_t reach_ms, uint64_t upto)
 {
@@ -203,6 +229,7 @@ errint_t gate_count_lacking(struct archive *a, int64_t reach_ms)
 	errint_t r = guard_beside(a->gate->guard, &beside);
 	if (r)
 		return r;
+	gate_count_unknown(a, reach_ms);
 	r = count_beside(a, beside, reach_ms, UINT64_MAX);
 	if (!r)
 		guard_adopt(a->gate->guard, beside);
@@ -223,6 +250,7 @@ errint_t gate_lacking_begin(struct archive *a, struct policy *next, struct lacki
 	const int64_t reach_ms = guard_lacks(ret->guard, g->guard);
 	pthread_mutex_unlock(&g->guard_lock);
 	audit_place(a->audit, &ret->at);
+	gate_count_unknown(a, reach_ms);
 	if (reach_ms)
 		r = count_beside(a, ret->guard, reach_ms, ret->at.sequence);
 	if (r || !reach_ms) {

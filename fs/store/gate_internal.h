@@ -134,6 +134,8 @@ struct log_counting {
 void count_again(struct log_counting *c, const struct audit_record *r);
 /* Sessions of another boot of the machine have ended. */
 void counting_boot(struct log_counting *c, const uint8_t boot[static 16]);
+/* Says so if the log begins later than so long ago. */
+void gate_count_unknown(struct archive *a, int64_t reach_ms);
 /* Budgets that the guard lacks since it was restored, from the log since so long ago. -EBADMSG: the log is damaged there, or a segment is missing. */
 errint_t gate_count_lacking(struct archive *a, int64_t reach_ms);
 /* Before a policy is put in force: what its budgets need that is not counted, into *ret (NULL: nothing is lacking); in force under guard_lock: adopted; and behind it: what came meanwhile. */

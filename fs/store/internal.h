@@ -101,7 +101,7 @@ errint_t gate_replay(struct archive *a, struct fault *f);
 /* The record of the end: `clean` if no file is left that was open for writing in this session or an earlier one. */
 void gate_end(struct archive *a);
 /* A record that names the anchor's sequence: an older anchor is refused by it. */
-void gate_record_anchor(struct archive *a, enum record_kind kind, const char *text);
+errint_t gate_record_anchor(struct archive *a, enum record_kind kind, const char *text);
 /* The scan has seen every file: what is still unclean does not exist any more, or was closed and only its record was lost. */
 void gate_all_seen(struct archive *a);
 void gate_close(struct archive *a);

@@ -1,6 +1,7 @@
 /* rename.c - moving names. A file gets a header with both homes before it moves, so that a crash leaves it at home in either place; a rename soon after
  * the last close decides its class anew, a later one can only shorten its life. */
 #include "store/amend.h"
+#include "store/fresh.h"
 #include "store/hold.h"
 #include "store/retain.h"
 #include "store/review.h"
@@ -164,6 +165,7 @@ static errint_t prepare_dir(struct archive *a, struct inode *i, const struct end
 		memcpy(now->parent_id, d.parent_id, DIR_ID_BYTES);
 		now->flags = d.flags;
 		now->generation = d.generation;
+		fresh_dir_raised(a, &d);
 	}
 	secret_wipe(d.name_key, KEY_BYTES);
 	dir_leave(a, &u);
@@ -498,6 +500,8 @@ static errint_t rename_names(struct archive *a, struct inode *dir, const char *n
 errint_t fs_rename(struct archive *a, struct inode *dir, const char *name, struct inode *to_dir, const char *to_name, unsigned flags,
 		   const struct caller *c)
 {
+	if (!audit_may_wait(a->audit))
+		return -ENOSPC;
 	hold_doing(a);
 	errint_t r = rename_names(a, dir, name, to_dir, to_name, flags, c);
 	hold_done(a);

@@ -155,7 +155,15 @@ static errint_t scrub_dir(struct scrub *s, const struct at *up, const char *back
 		copy_dir_close(&d);
 		return 0;
 	}
+	if (!r && s->live && fresh_dir_is_old(s->a, &d.record)) { /* it may have been moved just now */
+		copy_dir_close(&d);
+		r = copy_dir_open(s->a, up->dir->fd, backing, &d);
+	}
 	s->counts.dirs++;
+	if (!r && s->live && fresh_dir_is_old(s->a, &d.record))
+		finding(s, path, up->dir->record.dir_id, backing, NULL, FRESH_OLD);
+	else if (!r && s->live && !fresh_complete(s->a))
+		fresh_dir_take(s->a, &d.record);
 	if (r)
 		finding(s, path, up->dir->record.dir_id, backing, NULL, r == -EBADMSG ? "its record (.lapse-dir) is missing, forged or torn" : strerror(-r));
 	else if (!copy_at_home(s->a, d.record.home, d.record.flags & DIR_FLAG_TWO_HOMES, up->dir, name, len))

@@ -1,5 +1,6 @@
 /* tree.c - directories: their id is on disk before they appear, and nothing of one is left when it goes. */
 #include "store/acl.h"
+#include "store/fresh.h"
 #include "store/ofile.h"
 
 #include "base/io.h"
@@ -242,8 +243,10 @@ errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed
 		return r;
 	struct inode *i = inode_find(a, st->st_ino);
 	r = entry_remove(a, u, name, n, st, take_dir, &t, NULL);
-	if (i && !r && i->dir && i->dir->loaded)
+	if (i && !r && i->dir && i->dir->loaded) {
 		catalogue_remove_dir(a->catalogue, i->dir->record.dir_id);
+		fresh_dir_gone(a, &i->dir->record);
+	}
 	if (i)
 		inode_unref(a, i);
 	return r;

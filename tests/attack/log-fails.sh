@@ -98,10 +98,13 @@ check "rmdir" rmdir "$MNT/empty" "$MNT/other"
 check "the log is whole" "$LAPSE" audit verify "$MNT" >"$TEST_TMP/said"
 for i in $(seq 2 40); do [ "$(cat "$MNT/in-$i.jpg")" = "$i" ] || die "in-$i"; done
 
-note "up to a limit, then ENOSPC, and nothing is half done"
+note "up to a limit, then ENOSPC, and nothing is half done; nor is anything deleted or moved without its record, and the anchor and everything else go on"
+for i in 4 5 6; do echo $i >"$MNT/short/$i.jpg"; done
+sync -f "$MNT"
+expires=$(records expire) renames=$(records rename)
 seg=$(ls "$ARC/.lapse/audit/"*.seg | tail -n 1)
 chattr +i "$seg"
-python3 - "$MNT" <<'P'
+python3 - "$MNT" "$TEST_TMP/renamed" <<'P'
 import errno, os, sys
 for i in range(200000):
     try:
@@ -114,9 +117,44 @@ for i in range(200000):
         break
 else:
     sys.exit("no limit")
+def fill(name, act):
+    n = 0
+    while n < 100000:
+        try:
+            act(n)
+        except OSError as e:
+            assert e.errno == errno.ENOSPC, e
+            return n
+        n += 1
+    sys.exit(f"{name}: no limit")
+at = f"{sys.argv[1]}/many-0"
+n = fill("rename", lambda n: os.rename(f"{at}{'.' * (n % 2)}", f"{at}{'.' * (1 - n % 2)}"))
+assert os.path.exists(f"{at}{'.' * (n % 2)}") and not os.path.exists(f"{at}{'.' * (1 - n % 2)}")
+try:
+    os.link(f"{sys.argv[1]}/many-1", f"{sys.argv[1]}/linked")
+    sys.exit("linked")
+except OSError as e:
+    assert e.errno == errno.ENOSPC, e
+open(sys.argv[2], "w").write(str(n))
+print("and renames:", n)
 P
+backings() { find "$ARC" -path "$ARC/.lapse" -prune -o -type f ! -name .lapse-dir -print | wc -l; }
+files=$(backings)
+sequence() { "$LAPSE" anchor status "$MNT" --json | python3 -c 'import json, sys; d = json.load(sys.stdin); print(d["sequence"])'; }
+was=$(sequence)
+clock 400
+advanced() { [ "$(sequence)" -gt $((was + 1)) ]; }
+wait_until 20 advanced
+short_is_dark() { ! timeout 10 cat "$MNT/short/4.jpg" >/dev/null 2>&1; }
+short_is_dark || die "read"
+timeout 20 "$LAPSE" status "$MNT" >"$TEST_TMP/said" || [ $? -eq 1 ] || die "the daemon does not answer"
+[ "$(backings)" = "$files" ] || die "$(backings) files, not $files: some were unlinked, and there was no room for the record of it"
 chattr -i "$seg"
 wait_until 20 sh -c "echo x >'$MNT/after.jpg'"
+clock 420 # those that could not be put on the record come again after a while
+expired() { [ "$(records expire)" -eq $((expires + 3)) ]; }
+wait_until 30 expired
+[ "$(records rename)" -eq $((renames + $(cat "$TEST_TMP/renamed"))) ] || die "$(records rename) renames on the record, not $renames and $(cat "$TEST_TMP/renamed")"
 umount_archive
 mount_archive
 [ "$(cat "$MNT/after.jpg")" = x ] || die "after it"

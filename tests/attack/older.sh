@@ -5,7 +5,7 @@
 # kill -9, a remount and without any snapshot the same. What lapse itself does to files is never taken for that.
 # timeout: 240
 . "$(dirname "$0")/../mount/lib.sh"
-expect_log 'damaged|older than it was|being written|forged|truncated|alert|freshness'
+expect_log 'damaged|older than it was|put back from an earlier time|being written|forged|truncated|alert|freshness'
 
 cat >"$TEST_TMP/policy.ini" <<'P'
 [policy]
@@ -207,4 +207,56 @@ umount_archive
 cat "$TEST_TMP/same-then" >"${B[d/same]}"
 mount_archive
 refuse "Input/output error" cat "$MNT/d/same"
+umount_archive
+
+note "a directory that was moved: its record of before, and its name of before, put back; refused, named, mended"
+mount_archive
+mkdir "$MNT/e"
+echo inside >"$MNT/e/f"
+chmod 755 "$MNT" "$MNT/e"
+then_e=$(find "$ARC" -inum "$(stat -c %i "$MNT/e")" -not -path "$ARC/.lapse/*")
+umount_archive
+cp -a "$then_e/.lapse-dir" "$TEST_TMP/dir-then"
+cp -a "$ARC/.lapse-dir" "$TEST_TMP/root-then"
+mount_archive
+mv "$MNT/e" "$MNT/d/e"
+chmod 700 "$MNT"
+now_e=$(find "$ARC" -inum "$(stat -c %i "$MNT/d/e")" -not -path "$ARC/.lapse/*")
+umount_archive
+cp -a "$now_e/.lapse-dir" "$TEST_TMP/dir-now"
+cp -a "$ARC/.lapse-dir" "$TEST_TMP/root-now"
+! cmp -s "$TEST_TMP/root-then" "$TEST_TMP/root-now" || die "the root's record did not change"
+for way in 'clean' 'no snapshot' 'killed'; do
+	cp -a "$TEST_TMP/dir-then" "$now_e/.lapse-dir"
+	mv "$now_e" "$then_e"
+	[ "$way" != 'no snapshot' ] || rm -r "${ARC:?}/.lapse/snapshots"
+	mount_archive
+	refuse "Input/output error" cat "$MNT/e/f"
+	refuse "Input/output error" ls "$MNT/e"
+	[ "$(ls "$MNT/d" | grep -cx e)" = 0 ] || die "$way: in both places"
+	timeout 60 "$LAPSE" scrub "$MNT" >"$TEST_TMP/scrub" 2>&1 && die "$way: scrub finds nothing"
+	said '^ *e: older than it was' || { cat "$TEST_TMP/scrub"; die "$way: scrub does not say that the directory is older"; }
+	if [ "$way" = clean ]; then kill_daemon; else umount_archive; fi
+	cp -a "$TEST_TMP/dir-now" "$then_e/.lapse-dir"
+	mv "$then_e" "$now_e"
+	mount_archive
+	[ "$(cat "$MNT/d/e/f")" = inside ] || die "$way: mended"
+	umount_archive
+done
+
+note "the root's record of before: told at the mount, and what it said others may do does not count"
+mount_archive
+mode=$(stat -c %a "$MNT")
+umount_archive
+[ "$mode" = 700 ] || die "the root has mode $mode"
+cp -a "$TEST_TMP/root-then" "$ARC/.lapse-dir"
+mount_archive
+[ "$(stat -c %a "$MNT")" = 700 ] || die "the root has mode $(stat -c %a "$MNT") again"
+refuse "Permission denied" as t1 ls "$MNT"
+grep -q 'lapse-dir was put back from an earlier time' "$DAEMON_LOG" || die "the mount does not say it"
+chmod 755 "$MNT"
+umount_archive
+mount_archive
+[ "$(grep -c 'lapse-dir was put back from an earlier time' "$DAEMON_LOG")" = 1 ] || die "said again, although it was set anew"
+as t1 ls "$MNT" >/dev/null
 umount_archive
