@@ -242,6 +242,11 @@ static errint_t settled(struct import *im, struct staged *s, enum import_outcome
 	return import_stage(im, s, 0);
 }
 
+errint_t import_above(const struct import *im, errint_t r)
+{
+	return r == -ENOENT && im->dir_error ? im->dir_error : r;
+}
+
 /* An item that is given, in the directory that it is to lie in; on failure its outcome has been told and *ret is NULL. */
 static errint_t begin(struct import *im, const struct import_item *it, enum staged_kind kind, struct staged **ret)
 {
@@ -259,7 +264,7 @@ static errint_t begin(struct import *im, const struct import_item *it, enum stag
 		*ret = s;
 		return 0;
 	}
-	return settled(im, s, IMPORT_FAILED, r);
+	return settled(im, s, IMPORT_FAILED, import_above(im, r));
 }
 
 /* ---- items --------------------------------------------------------------------------------------------------------------- */
@@ -339,6 +344,8 @@ errint_t import_dir(struct import *im, const struct import_item *it)
 	}
 	if (made && im->a->hooks.entry_gone)
 		im->a->hooks.entry_gone(im->a->hooks.ctx, s->dir, NULL, s->name);
+	if (x && x != -EEXIST)
+		im->dir_error = x;
 	return settled(im, s, x == -EEXIST ? IMPORT_CLASH : x ? IMPORT_FAILED : outcome, x);
 }
 

@@ -16,13 +16,18 @@
 
 #define WAITING (4 * BATCH_ITEMS) /* items whose outcome is not known yet, at most */
 
+struct living {
+	uint8_t id[FILE_ID_BYTES];
+	uint64_t place; /* the first bytes of it, a keyed hash */
+};
+
 struct restore {
 	struct archive *a;
 	const struct restore_options *o;
 	struct import *im;
 	uint64_t item;
 	char *waiting[WAITING]; /* paths, by item */
-	uint8_t (*live)[FILE_ID_BYTES]; /* of the archive's files, sorted */
+	struct living *live; /* the archive's files, sorted by id */
 	size_t live_count, live_cap;
 	struct named {
 		uint8_t id[FILE_ID_BYTES];
@@ -74,19 +79,45 @@ static errint_t keep_id(void *ctx, const struct catalogue_row *row)
 	struct restore *x = ctx;
 	if (x->live_count == x->live_cap) {
 		size_t cap = 2 * x->live_cap + 1024;
-		void *more = realloc(x->live, cap * FILE_ID_BYTES);
+		struct living *more = realloc(x->live, cap * sizeof *more);
 		if (!more)
 			return -ENOMEM;
 		x->live = more;
 		x->live_cap = cap;
 	}
-	memcpy(x->live[x->live_count++], row->file_id, FILE_ID_BYTES);
+	struct living *l = &x->live[x->live_count++];
+	memcpy(l->id, row->file_id, FILE_ID_BYTES);
+	memcpy(&l->place, row->place, sizeof l->place);
 	return 0;
 }
 
-static bool is_live(const struct restore *x, const uint8_t id[static FILE_ID_BYTES])
+static errint_t place_of(struct restore *x, const char *path, uint64_t *ret)
 {
-	return x->live_count && bsearch(id, x->live, x->live_count, FILE_ID_BYTES, compare_ids);
+	uint8_t place[HOME_BYTES];
+	struct inode *dir;
+	char name[NAME_PLAIN_MAX + 1];
+	errint_t r = import_parent(x->im, path, &dir, name);
+	if (r)
+		return r;
+	home_compute(place, x->a->keys, dir->dir->record.dir_id, name, strlen(name));
+	memcpy(ret, place, sizeof *ret);
+	inode_unref(x->a, dir);
+	return 0;
+}
+
+/* Under another name than this. One that is damaged, or was removed in the store, may still be in the catalogue under its own. */
+static bool lives_elsewhere(struct restore *x, const char *path, const uint8_t id[static FILE_ID_BYTES])
+{
+	uint64_t here;
+	const struct living *end = x->live + x->live_count;
+	const struct living *l = x->live_count ? bsearch(id, x->live, x->live_count, sizeof *l, compare_ids) : NULL;
+	if (!l || place_of(x, path, &here))
+		return l;
+	while (l > x->live && !compare_ids(&l[-1], id))
+		l--;
+	while (l < end && !compare_ids(l, id) && l->place == here)
+		l++;
+	return l < end && !compare_ids(l, id);
 }
 
 /* ---- directories ----------------------------------------------------------------------------------------------------------- */
@@ -362,7 +393,7 @@ static errint_t restore_file(struct restore *x, struct level *l, const char *bac
 		tell(x, path, RESTORE_BUSY, NULL, -EBUSY);
 	else if (there && !x->o->overwrite)
 		tell(x, path, RESTORE_THERE, NULL, 0);
-	else if (!same && is_live(x, f.h.file_id))
+	else if (!same && lives_elsewhere(x, path, f.h.file_id))
 		tell(x, path, RESTORE_MOVED, NULL, 0);
 	else if (x->o->dry_run)
 		tell(x, path, RESTORE_DONE, NULL, 0);
@@ -466,7 +497,7 @@ static errint_t run(struct restore *x, const struct copy_dir *root)
 	if (!r)
 		r = catalogue_each(x->a->catalogue, keep_id, x);
 	if (x->live_count)
-		qsort(x->live, x->live_count, FILE_ID_BYTES, compare_ids);
+		qsort(x->live, x->live_count, sizeof *x->live, compare_ids);
 	snprintf(text, sizeof text, "restore from a copy of the store, older generations accepted: %s", x->o->reason);
 	if (!r && !x->o->dry_run && (gate_record(x->a, RECORD_ADMIN, x->o->who, NULL, NULL, text) || audit_sync(x->a->audit)))
 		r = -EIO;

@@ -22,8 +22,8 @@ timeout 60 "$LAPSE" import "$MNT" --from "$TEST_TMP/src" --basis now >/dev/null 
 tree list "$MNT" >"$TEST_TMP/want"
 mkdir "$MNT/brief" "$MNT/extra" "$MNT/extra/deep"
 echo gone >"$MNT/brief/gone"
-for f in hurt changed moved kept; do head -c 100000 /dev/urandom >"$MNT/extra/deep/$f"; done
-cp "$MNT/extra/deep/changed" "$TEST_TMP/changed"
+for f in hurt changed moved kept flipped forged cut empty; do head -c 100000 /dev/urandom >"$MNT/extra/deep/$f"; done
+cp -r "$MNT/extra/deep/." "$TEST_TMP/deep"
 umount_archive
 cp -a "$ARC" "$TEST_TMP/copy"
 
@@ -72,13 +72,13 @@ PY
 }
 check_tree "$MNT" || die "it is not what it was"
 restore 0 "$MNT" --from "$TEST_TMP/copy" --reason "the older one" --overwrite extra/deep/changed
-cmp "$TEST_TMP/changed" "$MNT/extra/deep/changed" || die "the older generation was asked for"
+cmp "$TEST_TMP/deep/changed" "$MNT/extra/deep/changed" || die "the older generation was asked for"
 
 note "after a remount, too; damage in the copy does not come in"
 umount_archive
 mount_archive
 check_tree "$MNT" || die "it is not what it was, after a remount"
-cmp "$TEST_TMP/changed" "$MNT/extra/deep/changed" || die "changed, after a remount"
+cmp "$TEST_TMP/deep/changed" "$MNT/extra/deep/changed" || die "changed, after a remount"
 timeout 60 "$LAPSE" scrub "$MNT" >"$TEST_TMP/said" 2>&1 || { cat "$TEST_TMP/said"; die "scrub finds something in what came back"; }
 rm "${MNT:?}/large"
 python3 - "$TEST_TMP/copy" <<'PY'
@@ -91,4 +91,28 @@ PY
 restore 1 "$MNT" --from "$TEST_TMP/copy" --reason r large
 said "left: large: block"
 [ ! -e "$MNT/large" ] || die "a damaged file came in"
+
+note "over what is damaged in the archive: a block, the header, the end, all"
+ino() { stat -c %i "$MNT/extra/deep/$1"; }
+flipped=$(ino flipped) forged=$(ino forged) cut=$(ino cut) empty=$(ino empty)
+umount_archive
+backing() { find "$ARC" -path "$ARC/.lapse" -prune -o -inum "$1" -print; }
+scribble() { dd if=/dev/urandom of="$(backing "$1")" bs="$2" count=1 seek="$3" conv=notrunc status=none; }
+scribble "$flipped" 100 300
+scribble "$forged" 4096 0
+truncate -s 50000 "$(backing "$cut")"
+truncate -s 0 "$(backing "$empty")"
+expect_log 'damaged|forged|truncated|size differs|does not match|extra/deep|block'
+mount_archive
+for f in flipped forged cut empty; do refuse "Input/output error" cat "$MNT/extra/deep/$f"; done
+restore 1 "$MNT" --from "$TEST_TMP/copy" --reason "they are damaged" extra/deep
+said "have something under their names already"
+for f in flipped forged cut empty; do refuse "Input/output error" cat "$MNT/extra/deep/$f"; done
+restore 0 "$MNT" --from "$TEST_TMP/copy" --reason "they are damaged" --overwrite extra/deep/flipped extra/deep/forged extra/deep/cut extra/deep/empty
+said "4 are back"
+for f in flipped forged cut empty; do cmp "$TEST_TMP/deep/$f" "$MNT/extra/deep/$f" || die "$f is not as it was"; done
+umount_archive
+mount_archive
+for f in flipped forged cut empty; do cmp "$TEST_TMP/deep/$f" "$MNT/extra/deep/$f" || die "$f, after a remount"; done
+timeout 60 "$LAPSE" scrub "$MNT" >"$TEST_TMP/said" 2>&1 || { cat "$TEST_TMP/said"; die "scrub finds something in what came back over what was damaged"; }
 umount_archive
