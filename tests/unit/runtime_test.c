@@ -1,18 +1,28 @@
 #include "ctl/runtime.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
-/* Everything here happens as an ordinary user with a runtime directory of its own. */
+/* Everything here happens as an ordinary user with a runtime directory of its own; on a machine on which nothing is mounted. */
 static char base[64];
+
+static void hide_archives_of_root(void)
+{
+	cr_assert_eq(mkdir("/run/lapse", 0755) && errno != EEXIST, 0);
+	cr_assert_eq(unshare(CLONE_NEWNS), 0);
+	cr_assert_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	cr_assert_eq(mount("none", "/run/lapse", "tmpfs", 0, "mode=755"), 0);
+}
 
 static void become_user(void)
 {
@@ -20,6 +30,7 @@ static void become_user(void)
 	cr_assert_not_null(mkdtemp(base));
 	setenv("XDG_RUNTIME_DIR", base, 1);
 	if (geteuid() == 0) {
+		hide_archives_of_root();
 		cr_assert_eq(chown(base, 65534, 65534), 0);
 		cr_assert_eq(seteuid(65534), 0);
 	}
@@ -33,12 +44,10 @@ static void clean(void)
 	cr_assert_eq(system(command), 0);
 }
 
-/* Without a path: daemons of root may live on this machine, and then it is said that they are closed to us. */
 static bool finds_nothing(void)
 {
 	struct ctl_daemon d;
-	errint_t r = ctl_find(NULL, &d, NULL, NULL);
-	return r == -ENOENT || (r == -EACCES && getuid() == 0);
+	return ctl_find(NULL, &d, NULL, NULL) == -ENOENT;
 }
 
 TestSuite(runtime, .init = become_user, .fini = clean);
