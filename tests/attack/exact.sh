@@ -3,21 +3,8 @@
 # after kill -9. In files, in bytes, and for all readers together.
 # attack items: 27 42
 . "$(dirname "$0")/../mount/lib.sh"
-for u in t1 t2 t3; do as $u true; done
-cat >"$TEST_TMP/policy.ini" <<'E'
-[policy]
-version = 1
-default-class = images
-
-[class images]
-match = **
-expire-after = 1y
-
-[rule cameras]
-users = root
-effect = permit
-budget = none
-
+users t1 t2 t3
+rules <<'E'
 [rule by-size]
 users = lapse-t2
 effect = permit

@@ -5,22 +5,9 @@
 # attack items: 28
 # timeout: 240
 . "$(dirname "$0")/../mount/lib.sh"
-for u in t1 t2 t3 t4 t5; do as $u true; done
+users t1 t2 t3 t4 t5
 [ -e /proc/self/loginuid ] || die "this kernel knows no login uids"
-cat >"$TEST_TMP/policy.ini" <<'E'
-[policy]
-version = 1
-default-class = images
-
-[class images]
-match = **
-expire-after = 1y
-
-[rule cameras]
-users = root
-effect = permit
-budget = none
-
+rules <<'E'
 [rule by-cron]
 users = lapse-t3
 origin = cron
@@ -47,9 +34,7 @@ E
 expect_log 'refused: uid'
 archive_new "$TEST_TMP/policy.ini"
 mount_archive
-mkdir "$MNT/in"
-for i in $(seq 9); do echo "image $i" >"$MNT/in/$i"; done
-chmod -R a+rX "$MNT"
+images 9
 
 # ---- the daemons, with spools, process numbers and PAM of their own ----------------------------------------------------------------------------
 

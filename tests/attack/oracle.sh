@@ -2,7 +2,7 @@
 # What a refusal tells: by its errno, or by how long it takes. What must happen: who may not look into a directory, may not read, or has used up his names, does not learn whether a
 # file is there, of which class it is, how large, or whether it is a decoy. And looking alone, at names and attributes, is bounded.
 . "$(dirname "$0")/../mount/lib.sh"
-for u in t1 t2 t3; do as $u true; done
+users t1 t2 t3
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]
 version = 1

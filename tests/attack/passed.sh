@@ -3,24 +3,11 @@
 # taken to have him shut out. What must happen: whoever opens pays and is on the record, and nothing that is open opens more; what is handed on is within the budget of who
 # opened it, and ends with his lockout.
 . "$(dirname "$0")/../mount/lib.sh"
-for u in t1 t2 t3 t4; do as $u true; done
+users t1 t2 t3 t4
 BIN=$TEST_TMP/sbin
 mkdir -m 755 "$BIN"
 cp "$(command -v cat)" "$BIN/viewer"
-cat >"$TEST_TMP/policy.ini" <<E
-[policy]
-version = 1
-default-class = images
-
-[class images]
-match = **
-expire-after = 1y
-
-[rule cameras]
-users = root
-effect = permit
-budget = none
-
+rules <<E
 [rule denied]
 users = lapse-t2
 effect = deny
@@ -55,9 +42,7 @@ E
 expect_log 'refused: uid|locked out'
 archive_new "$TEST_TMP/policy.ini"
 mount_archive "$@"
-mkdir "$MNT/in"
-for i in $(seq 9); do echo "image $i" >"$MNT/in/$i"; done
-chmod -R a+rX "$MNT"
+images 9
 T1=$(id -u lapse-t1) T2=$(id -u lapse-t2) T3=$(id -u lapse-t3)
 actor() { check "$1" python3 "$SRC/tests/attack/passed.py" "$1" "$MNT/in" "${@:2}"; }
 # opened_by USER: which files the log says were opened by them, for this test's reads.

@@ -3,16 +3,8 @@
 # it is written; a daemon that is stopped or killed in the moment of a read. What must happen: whoever got a byte is on the record, each line is one record, and who cannot be
 # recorded reads nothing.
 . "$(dirname "$0")/../mount/lib.sh"
-for u in t1 t2 t3; do as $u true; done
-cat >"$TEST_TMP/policy.ini" <<'E'
-[policy]
-version = 1
-default-class = images
-
-[class images]
-match = **
-expire-after = 1y
-
+users t1 t2 t3
+rules <<'E'
 [rule viewer]
 users = lapse-t3
 programs = /usr/bin/true
@@ -30,9 +22,7 @@ ARC=$PLAIN/archive
 expect_log 'refused: uid|audit|log|cannot be written|could not be written'
 archive_new "$TEST_TMP/policy.ini"
 mount_archive
-mkdir "$MNT/in"
-for i in $(seq 400); do echo "image $i" >"$MNT/in/$i"; done
-chmod -R a+rX "$MNT"
+images 400
 on_record() { "$LAPSE" audit who --json "$MNT/in/$2" | grep -q "\"user\": $(id -u "lapse-$1"),"; }
 
 note "59: one read among thirty thousand: found, by file and by user, and all are counted"

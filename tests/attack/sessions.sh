@@ -2,22 +2,9 @@
 # New sessions and new uids for one person: su, runuser, sudo, newgrp, at, containers with subordinate uids, jobs without a terminal. What must happen: whoever has logged in pays,
 # whatever he becomes; without a login uid every uid pays, and everybody together.
 . "$(dirname "$0")/../mount/lib.sh"
-for u in t1 t2 t3 t4; do as $u true; done
+users t1 t2 t3 t4
 [ -e /proc/self/loginuid ] || die "this kernel knows no login uids"
-cat >"$TEST_TMP/policy.ini" <<'E'
-[policy]
-version = 1
-default-class = images
-
-[class images]
-match = **
-expire-after = 1y
-
-[rule cameras]
-users = root
-effect = permit
-budget = none
-
+rules <<'E'
 [rule archive]
 groups = lapse-vault
 effect = permit
@@ -41,9 +28,7 @@ getent group lapse-vault >/dev/null || groupadd --system lapse-vault
 expect_log 'refused: uid'
 archive_new "$TEST_TMP/policy.ini"
 mount_archive
-mkdir "$MNT/in"
-for i in $(seq 9); do echo "image $i" >"$MNT/in/$i"; done
-chmod -R a+rX "$MNT"
+images 9
 umount_archive
 mount_archive
 came() { # came FIRST LAST COMMAND…: how many of these files come out of `COMMAND FILE`

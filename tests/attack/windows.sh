@@ -4,7 +4,7 @@
 # attack items: 9 42
 . "$(dirname "$0")/../mount/lib.sh"
 with_test_clock
-for u in t1 t2 t3 t4; do as $u true; done
+users t1 t2 t3 t4
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]
 version = 1

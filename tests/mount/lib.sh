@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # What the scripts on a real mount share. Sourced; each script has its own archive below $TEST_TMP.
 #
+#   users NAME…                                 makes the test's users (t1, t2), so that a policy can name lapse-t1
+#   rules <<TEXT                                writes $TEST_TMP/policy.ini: files live for a year, root reads without a budget, and then these rules and budgets
+#   images COUNT                                makes $MNT/in with files 1, 2, …, for everybody to read; `image 1` is in the first
 #   archive_new [POLICY_FILE] [init options…]   makes $ARC with key $KEY (policy: everything permitted, files live for a year)
 #   mount_archive [options…]                    mounts it at $MNT        over_mount: over itself, then MNT=$ARC
 #   umount_archive                              and waits until the daemon has gone
@@ -65,6 +68,19 @@ archive_new() {
 	mkdir -p "$MNT"
 	timeout 60 "$LAPSE" init "$ARC" --key-file "$KEY" --no-recovery-key --policy "$policy" --anchor "$TEST_TMP/anchor" "$@" \
 		>"$TEST_TMP/init.out" 2>&1 || { cat "$TEST_TMP/init.out" >&2; die "lapse init"; }
+}
+
+rules() {
+	sed '/^\[rule/,$d' "$TEST_TMP/open.ini" >"$TEST_TMP/policy.ini"
+	printf '[rule cameras]\nusers = root\neffect = permit\nbudget = none\n\n' >>"$TEST_TMP/policy.ini"
+	cat >>"$TEST_TMP/policy.ini"
+}
+
+images() {
+	local i
+	mkdir -p "$MNT/in"
+	for i in $(seq "$1"); do echo "image $i" >"$MNT/in/$i"; done
+	chmod -R a+rX "$MNT"
 }
 
 daemon_start() { # daemon_start MOUNTPOINT options…
@@ -190,10 +206,15 @@ wait_until() {
 	done
 }
 
+users() {
+	local user
+	for user; do id "lapse-$user" >/dev/null 2>&1 || useradd --system --no-create-home --shell /bin/sh "lapse-$user"; done
+}
+
 as() {
 	local user=lapse-$1
+	users "$1"
 	shift
-	id "$user" >/dev/null 2>&1 || useradd --system --no-create-home --shell /bin/sh "$user"
 	timeout "${CHECK_TIMEOUT:-60}" setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups -- "$@"
 }
 
