@@ -15,6 +15,14 @@ struct counters *session_counters(struct session *s)
 	return &s->counters[mine - 1];
 }
 
+bool session_by_uring(struct session *s)
+{
+	for (size_t i = 0; i < COUNTER_SHARDS; i++)
+		if (atomic_load_explicit(&s->counters[i].by_uring, memory_order_relaxed))
+			return true;
+	return false;
+}
+
 const char *session_op_name(enum session_op op)
 {
 	return op_table[op].name;

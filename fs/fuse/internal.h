@@ -234,6 +234,7 @@ struct counters {
 	_Atomic uint64_t latency[SESSION_OPS][SESSION_LATENCY_BUCKETS], latency_ns[SESSION_OPS];
 };
 struct counters *session_counters(struct session *s); /* this thread's */
+bool session_by_uring(struct session *s); /* a request has come that way */
 /* When a request began, for latency_end; 0 for most of what is frequent. */
 int64_t latency_begin(enum session_op op);
 void latency_end(struct session *s, enum session_op op, int64_t began_ns);

@@ -6,8 +6,10 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-#define HEAVY_SIZE (1 << 20) /* extending a file writes sealed zeros */
+#define HEAVY_SIZE	 (1 << 20) /* extending a file writes sealed zeros */
+#define FORGET_LINGER_NS 1000000
 
 /* ---- lookup, forget -------------------------------------------------------------------------- */
 
@@ -48,6 +50,16 @@ static void forget(struct session *s, fuse_ino_t node, uint64_t lookups)
 	fs_forget(s->archive, i, lookups);
 }
 
+/* Where requests come by rings, the device brings nothing else: its thread sleeps a moment, so that what follows comes many at a time, and who removes
+ * many files does not wake it for each. */
+static void forget_linger(struct session *s)
+{
+	const struct timespec moment = {.tv_nsec = FORGET_LINGER_NS};
+
+	if (session_by_uring(s))
+		nanosleep(&moment, NULL);
+}
+
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
 {
 	struct session *s = fuse_req_userdata(req);
@@ -55,6 +67,7 @@ void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
 	atomic_fetch_add_explicit(&session_counters(s)->requests[SESSION_FORGET], 1, memory_order_relaxed);
 	forget(s, ino, lookups);
 	fuse_reply_none(req);
+	forget_linger(s);
 }
 
 void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
@@ -65,6 +78,7 @@ void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forg
 	for (size_t i = 0; i < count; i++)
 		forget(s, forgets[i].ino, forgets[i].nlookup);
 	fuse_reply_none(req);
+	forget_linger(s);
 }
 
 /* ---- attributes ------------------------------------------------------------------------------ */

@@ -39,9 +39,9 @@ import collections, os, random, re, subprocess, sys, time
 mnt, daemon, transport, stage, trace = sys.argv[1:]
 TRIES = 6  # whoever drops the machine's caches meanwhile makes the kernel ask again
 N = 10  # images of each kind; what comes once or twice for all of them is rounded away
-# What carries requests: two io_uring_enter for each, or read and writev; and what the allocator does now and then, and a new thread.
+# What carries requests: two io_uring_enter for each, or read and writev; what waits for more to forget at once; and what the allocator does now and then, and a new thread.
 BESIDE = {"io_uring_enter", "read", "writev", "futex", "restart_syscall", "mmap", "munmap", "mprotect", "madvise", "brk", "sched_yield",
-          "rt_sigprocmask", "clone3", "clone", "set_robust_list", "rseq", "prctl"}
+          "rt_sigprocmask", "clone3", "clone", "set_robust_list", "rseq", "prctl", "clock_nanosleep"}
 # statx is the look at a program.
 ALIKE = {"newfstatat": "stat", "fstat": "stat", "pread64": "pread", "pwrite64": "pwrite", "preadv2": "preadv",
          "utimensat": "utimens", "utimensat_time64": "utimens", "getdents64": "getdents"}
