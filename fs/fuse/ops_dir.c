@@ -7,6 +7,7 @@
  * where programs have been seen to look: STAT_SEEN lookups in that directory. */
 #define PLUS_ENTRIES 1024
 #define STAT_SEEN    64
+#define PLUS_BYTES   176 /* that an entry with attributes and a name of a camera's file takes in a reply */
 
 struct dirref {
 	struct dirhandle *dir;
@@ -112,7 +113,8 @@ void run_releasedir(struct job *j)
 
 /* ---- readdir --------------------------------------------------------------------------------- */
 
-static void list(struct job *j, fs_dir_cb fill)
+/* `looking`: most entries will be looked up. */
+static void list(struct job *j, bool looking, fs_dir_cb fill)
 {
 	struct caller c = job_caller(j);
 	struct who who;
@@ -125,7 +127,9 @@ static void list(struct job *j, fs_dir_cb fill)
 	}
 	if (!j->error)
 		j->error = job_space(j, j->size);
-	if (!j->error)
+	if (!j->error && looking)
+		j->error = fs_readdir_looking(j->session->archive, j->dir->dir, j->off, j->size / PLUS_BYTES, fill, j);
+	else if (!j->error)
 		j->error = fs_readdir(j->session->archive, j->dir->dir, j->off, fill, j);
 	if (j->len > 0)
 		j->error = 0; /* what went wrong will go wrong again at the next entry */
@@ -158,7 +162,12 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
 
 void run_readdir(struct job *j)
 {
-	list(j, fill);
+	list(j, false, fill);
+}
+
+static bool with_attributes(const struct job *j)
+{
+	return !j->dir->strict && (j->what || j->dir->given < PLUS_ENTRIES);
 }
 
 static bool is_dots(const char *name)
@@ -179,8 +188,7 @@ static bool fill_plus(void *ctx, const struct fs_dirent *d)
 	if (used > left)
 		return false;
 	j->len += used;
-	if (is_dots(d->name) || j->dir->strict || (!j->what && j->dir->given >= PLUS_ENTRIES) ||
-	    fs_lookup_entry(j->session->archive, j->dir->dir, d, &entry) != 0)
+	if (is_dots(d->name) || !with_attributes(j) || fs_lookup_entry(j->session->archive, j->dir->dir, d, &entry) != 0)
 		return true;
 	entry_param(j->session, &entry, &e);
 	fuse_add_direntry_plus(j->req, at, used, d->name, &e, d->off);
@@ -200,7 +208,7 @@ void run_readdirplus(struct job *j)
 	_Atomic uint32_t *hint = stat_hint(j->session, j->dir->inode);
 
 	j->what = atomic_load_explicit(hint, memory_order_relaxed) >= STAT_SEEN;
-	list(j, fill_plus);
+	list(j, with_attributes(j), fill_plus);
 	if (j->what && !j->error && !j->put_off && j->len == 0) /* the next listing has to be looked at again */
 		atomic_store_explicit(hint, STAT_SEEN / 2, memory_order_relaxed);
 }

@@ -153,17 +153,9 @@ static errint_t entry_intern(struct archive *a, const struct dir_use *u, uint64_
 	return inode_intern_new(a, ino, type, u->dir, name, len, ret);
 }
 
-errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, const char *name, struct fs_entry *ret)
+errint_t entry_known(struct archive *a, const struct dir_use *u, const char *backing, const char *name, struct fs_entry *ret)
 {
 	struct inode *i;
-	struct file_header h;
-	int slot;
-	if (fstatat(u->fd, backing, &ret->attr, AT_SYMLINK_NOFOLLOW))
-		return -errno;
-	/* What a crash left is put right first: the kernel keeps the size that it is told. */
-	if (S_ISREG(ret->attr.st_mode) && ofile_recovering(a) && !file_header_at(a, u, backing, name, strlen(name), &h, &slot) &&
-	    fstatat(u->fd, backing, &ret->attr, AT_SYMLINK_NOFOLLOW))
-		return -errno;
 	bool link;
 	errint_t r = symlink_ask(a, u->fd, backing, &ret->attr, &link);
 	if (!r)
@@ -173,6 +165,19 @@ errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, co
 	ret->inode = i;
 	inode_count_lookup(a, i);
 	return stat_fix(a, i, &ret->attr);
+}
+
+errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, const char *name, struct fs_entry *ret)
+{
+	struct file_header h;
+	int slot;
+	if (fstatat(u->fd, backing, &ret->attr, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	/* What a crash left is put right first: the kernel keeps the size that it is told. */
+	if (S_ISREG(ret->attr.st_mode) && ofile_recovering(a) && !file_header_at(a, u, backing, name, strlen(name), &h, &slot) &&
+	    fstatat(u->fd, backing, &ret->attr, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	return entry_known(a, u, backing, name, ret);
 }
 
 static errint_t enter_sealed(struct archive *a, struct inode *dir, const char *name, bool write, struct dir_use *u, struct sealed_name *n)

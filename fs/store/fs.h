@@ -94,11 +94,14 @@ struct fs_dirent {
 	ino_t ino;
 	unsigned type; /* DT_* */
 	off_t off;     /* after this entry */
+	const struct stat *looked; /* its attributes in the store, for fs_lookup_entry(); NULL: not looked at */
 };
 /* Return false to stop (the entry was not taken and comes again at its offset). */
 typedef bool (*fs_dir_cb)(void *ctx, const struct fs_dirent *e);
 errint_t fs_opendir(struct archive *a, struct inode *dir, const struct caller *c, struct dirhandle **ret);
 errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb cb, void *ctx);
+/* The same where most entries will be looked up: several are looked at together, by several threads. `most`: how many the caller has room for, about. */
+errint_t fs_readdir_looking(struct archive *a, struct dirhandle *d, off_t off, size_t most, fs_dir_cb cb, void *ctx);
 /* Where names are counted: this part of the listing has not been charged for yet (it begins anew, or the directory has grown); then it is, before it is read. */
 bool fs_charges_more(struct dirhandle *d, off_t off);
 errint_t fs_charge_more(struct archive *a, struct dirhandle *d, off_t off, const struct caller *c);

@@ -3,6 +3,7 @@
 #include "store/ofile.h"
 
 #include "base/io.h"
+#include "base/team.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,6 +14,18 @@
 #define SECOND	     INT64_C(1000000000)
 #define SETTLED_NS   (2 * SECOND) /* a directory that was changed since is counted anew: its time may stand still within a tick */
 #define CREDIT_STEP  64		  /* what a directory grew by while it is listed is charged in such steps */
+#define AHEAD_MAX    128	  /* entries that are looked at together */
+#define AHEAD_PART   16		  /* of which one thread takes so many at a time */
+
+/* An entry that is looked at before it is given. */
+struct ahead_entry {
+	ino_t ino;
+	off_t off;
+	unsigned char type;
+	bool shown, looked;
+	struct stat st; /* where it was looked at */
+	char backing[NAME_BACKING_MAX + 1], name[NAME_PLAIN_MAX + 1];
+};
 
 struct dirhandle {
 	struct inode *dir; /* a reference is held */
@@ -21,6 +34,8 @@ struct dirhandle {
 	off_t at; /* of the entry that was given last: the stream stands behind it, and perhaps behind some that are not shown */
 	bool counted, begun; /* names are charged; a listing has begun */
 	uint64_t credit;     /* names that may be shown before more are charged. One more than were, since the end has to be asked for */
+	struct dir_use *in;	   /* while entries are looked at together: the directory, entered */
+	struct ahead_entry *ahead; /* AHEAD_MAX of them, once they were */
 };
 
 /* ---- what it is charged as -------------------------------------------------------------------------------------------------- */
@@ -170,19 +185,32 @@ static const char *entry_name(struct archive *a, struct dir_use *u, const struct
 }
 
 /* Gives what comes next to the callback; false: no more is to be given. d->lock held. */
-static bool give(struct archive *a, struct dirhandle *d, struct dir_use *u, const struct dirent *e, fs_dir_cb cb, void *ctx)
+static bool give(struct dirhandle *d, const struct fs_dirent *e, fs_dir_cb cb, void *ctx)
 {
-	char name[NAME_PLAIN_MAX + 1];
-	const struct fs_dirent shown = {entry_name(a, u, e, name), e->d_name, e->d_ino, e->d_type, e->d_off};
-	bool charged = d->counted && shown.name && !is_dots(e->d_name);
-	if (shown.name && ((charged && !d->credit) || !cb(ctx, &shown))) {
+	bool charged = d->counted && e->name && !is_dots(e->name);
+	if (e->name && ((charged && !d->credit) || !cb(ctx, e))) {
 		seekdir(d->stream, d->at); /* comes again */
 		return false;
 	}
 	d->credit -= charged;
-	if (shown.name)
-		d->at = e->d_off;
+	if (e->name)
+		d->at = e->off;
 	return true;
+}
+
+static void begin(struct dirhandle *d, off_t off)
+{
+	d->begun = true;
+	if (off != d->at) {
+		seekdir(d->stream, off);
+		d->at = off;
+	}
+}
+
+static bool give_one(struct archive *a, struct dirhandle *d, struct dir_use *u, const struct dirent *e, fs_dir_cb cb, void *ctx)
+{
+	char name[NAME_PLAIN_MAX + 1];
+	return give(d, &(struct fs_dirent){entry_name(a, u, e, name), e->d_name, e->d_ino, e->d_type, e->d_off, NULL}, cb, ctx);
 }
 
 errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb cb, void *ctx)
@@ -193,12 +221,8 @@ errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb
 	if (r)
 		return r;
 	pthread_mutex_lock(&d->lock);
-	d->begun = true;
-	if (off != d->at) {
-		seekdir(d->stream, off);
-		d->at = off;
-	}
-	while ((errno = 0, e = readdir(d->stream)) && give(a, d, &u, e, cb, ctx))
+	begin(d, off);
+	while ((errno = 0, e = readdir(d->stream)) && give_one(a, d, &u, e, cb, ctx))
 		continue;
 	if (!e)
 		r = -errno;
@@ -207,9 +231,91 @@ errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb
 	return r;
 }
 
+struct ahead_work {
+	struct archive *a;
+	struct dirhandle *d;
+	size_t count;
+	fs_dir_cb cb;
+	void *ctx;
+};
+
+/* Fills d->ahead with what comes next; *ret is less than `most` at the end. */
+static errint_t ahead_read(struct dirhandle *d, size_t most, size_t *ret)
+{
+	struct dirent *e = NULL;
+	for (*ret = 0; *ret < most && (errno = 0, e = readdir(d->stream));) {
+		struct ahead_entry *to = &d->ahead[*ret];
+		if ((!is_dots(e->d_name) && !is_shown(e->d_name)) || strlen(e->d_name) >= sizeof to->backing)
+			continue;
+		to->ino = e->d_ino;
+		to->off = e->d_off;
+		to->type = e->d_type;
+		strcpy(to->backing, e->d_name);
+		(*ret)++;
+	}
+	return *ret < most ? -errno : 0;
+}
+
+static void ahead_look(void *ctx, size_t part)
+{
+	struct ahead_work *w = ctx;
+	size_t end = min_size(w->count, (part + 1) * AHEAD_PART), len;
+	for (size_t i = part * AHEAD_PART; i < end; i++) {
+		struct ahead_entry *e = &w->d->ahead[i];
+		const bool dots = is_dots(e->backing);
+		if (dots)
+			strcpy(e->name, e->backing);
+		e->shown = dots || !backing_name_open(w->a, w->d->in, e->backing, e->name, &len);
+		e->looked = e->shown && !dots && !fstatat(w->d->in->fd, e->backing, &e->st, AT_SYMLINK_NOFOLLOW);
+	}
+}
+
+static errint_t ahead_give(void *ctx, size_t part)
+{
+	struct ahead_work *w = ctx;
+	size_t end = min_size(w->count, (part + 1) * AHEAD_PART);
+	for (size_t i = part * AHEAD_PART; i < end; i++) {
+		const struct ahead_entry *e = &w->d->ahead[i];
+		const struct fs_dirent shown = {e->shown ? e->name : NULL, e->backing, e->ino, e->type, e->off, e->looked ? &e->st : NULL};
+		if (!give(w->d, &shown, w->cb, w->ctx))
+			return -ENOSPC;
+	}
+	return 0;
+}
+
+errint_t fs_readdir_looking(struct archive *a, struct dirhandle *d, off_t off, size_t most, fs_dir_cb cb, void *ctx)
+{
+	struct dir_use u;
+	struct ahead_work w = {.a = a, .d = d, .cb = cb, .ctx = ctx};
+	if (ofile_recovering(a))
+		return fs_readdir(a, d, off, cb, ctx);
+	pthread_mutex_lock(&d->lock);
+	errint_t r = d->ahead || (d->ahead = malloc(AHEAD_MAX * sizeof *d->ahead)) ? 0 : -ENOMEM;
+	if (!r && !(r = dir_enter(a, d->dir, false, &u))) {
+		d->in = &u;
+		begin(d, off);
+		most = most ? min_size(most, AHEAD_MAX) : 1;
+		do {
+			r = ahead_read(d, most, &w.count);
+			if (!r && w.count)
+				r = team_run(a->team, &(struct team_work){(w.count + AHEAD_PART - 1) / AHEAD_PART, ahead_look, ahead_give, &w});
+		} while (!r && w.count == most);
+		d->in = NULL;
+		dir_leave(a, &u);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return r == -ENOSPC ? 0 : r;
+}
+
 errint_t fs_lookup_entry(struct archive *a, struct dirhandle *d, const struct fs_dirent *e, struct fs_entry *ret)
 {
 	struct dir_use u;
+	if (e->looked) {
+		ret->attr = *e->looked;
+		return entry_known(a, d->in, e->backing, e->name, ret);
+	}
+	if (d->in)
+		return -ENOENT;
 	errint_t r = dir_enter(a, d->dir, false, &u);
 	if (r)
 		return r;
@@ -229,5 +335,6 @@ void fs_closedir(struct archive *a, struct dirhandle *d)
 	closedir(d->stream);
 	inode_unref(a, d->dir);
 	pthread_mutex_destroy(&d->lock);
+	free(d->ahead);
 	free(d);
 }

@@ -139,6 +139,8 @@ errint_t backing_open(struct archive *a, int dirfd, const char *name, int *ret_f
 
 /* ---- entry.c, tree.c: the directory is entered for writing ---- */
 errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, const char *name, struct fs_entry *ret); /* counts one lookup */
+/* The same once ret->attr are those of the backing file, and it is none that a crash has left. */
+errint_t entry_known(struct archive *a, const struct dir_use *u, const char *backing, const char *name, struct fs_entry *ret);
 errint_t companion_write(struct dir_use *u, const struct sealed_name *n, bool *ret_new);
 void companion_remove(struct dir_use *u, const struct sealed_name *n);
 /* What lies under a name that is to go: its attributes, and a descriptor of it, or -1 if it cannot be opened; the caller closes that. -ENOENT. */
