@@ -113,8 +113,7 @@ void run_releasedir(struct job *j)
 
 /* ---- readdir --------------------------------------------------------------------------------- */
 
-/* `looking`: most entries will be looked up. */
-static void list(struct job *j, bool looking, fs_dir_cb fill)
+static void list(struct job *j, bool attributes, fs_dir_cb fill)
 {
 	struct caller c = job_caller(j);
 	struct who who;
@@ -127,10 +126,8 @@ static void list(struct job *j, bool looking, fs_dir_cb fill)
 	}
 	if (!j->error)
 		j->error = job_space(j, j->size);
-	if (!j->error && looking)
-		j->error = fs_readdir_looking(j->session->archive, j->dir->dir, j->off, j->size / PLUS_BYTES, fill, j);
-	else if (!j->error)
-		j->error = fs_readdir(j->session->archive, j->dir->dir, j->off, fill, j);
+	if (!j->error)
+		j->error = fs_readdir_ahead(j->session->archive, j->dir->dir, j->off, attributes, j->size / PLUS_BYTES, fill, j);
 	if (j->len > 0)
 		j->error = 0; /* what went wrong will go wrong again at the next entry */
 }

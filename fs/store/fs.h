@@ -100,8 +100,9 @@ struct fs_dirent {
 typedef bool (*fs_dir_cb)(void *ctx, const struct fs_dirent *e);
 errint_t fs_opendir(struct archive *a, struct inode *dir, const struct caller *c, struct dirhandle **ret);
 errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb cb, void *ctx);
-/* The same where most entries will be looked up: several are looked at together, by several threads. `most`: how many the caller has room for, about. */
-errint_t fs_readdir_looking(struct archive *a, struct dirhandle *d, off_t off, size_t most, fs_dir_cb cb, void *ctx);
+/* The same by several threads: that many entries, which should be about what the caller has room for, are opened, and with `attributes` looked at, before
+ * the first is given. Without, none can be looked up. */
+errint_t fs_readdir_ahead(struct archive *a, struct dirhandle *d, off_t off, bool attributes, size_t most, fs_dir_cb cb, void *ctx);
 /* Where names are counted: this part of the listing has not been charged for yet (it begins anew, or the directory has grown); then it is, before it is read. */
 bool fs_charges_more(struct dirhandle *d, off_t off);
 errint_t fs_charge_more(struct archive *a, struct dirhandle *d, off_t off, const struct caller *c);

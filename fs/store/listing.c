@@ -14,7 +14,7 @@
 #define SECOND	     INT64_C(1000000000)
 #define SETTLED_NS   (2 * SECOND) /* a directory that was changed since is counted anew: its time may stand still within a tick */
 #define CREDIT_STEP  64		  /* what a directory grew by while it is listed is charged in such steps */
-#define AHEAD_MAX    128	  /* entries that are looked at together */
+#define AHEAD_MAX    128	  /* entries that are opened and looked at together */
 #define AHEAD_PART   16		  /* of which one thread takes so many at a time */
 
 /* An entry that is looked at before it is given. */
@@ -34,8 +34,7 @@ struct dirhandle {
 	off_t at; /* of the entry that was given last: the stream stands behind it, and perhaps behind some that are not shown */
 	bool counted, begun; /* names are charged; a listing has begun */
 	uint64_t credit;     /* names that may be shown before more are charged. One more than were, since the end has to be asked for */
-	struct dir_use *in;	   /* while entries are looked at together: the directory, entered */
-	struct ahead_entry *ahead; /* AHEAD_MAX of them, once they were */
+	struct dir_use *in;  /* while entries are looked at together: the directory, entered */
 };
 
 /* ---- what it is charged as -------------------------------------------------------------------------------------------------- */
@@ -231,51 +230,54 @@ errint_t fs_readdir(struct archive *a, struct dirhandle *d, off_t off, fs_dir_cb
 	return r;
 }
 
-struct ahead_work {
+struct ahead {
 	struct archive *a;
 	struct dirhandle *d;
-	size_t count;
+	bool attributes;
 	fs_dir_cb cb;
 	void *ctx;
+	size_t count;
+	struct ahead_entry entry[AHEAD_MAX];
 };
 
-/* Fills d->ahead with what comes next; *ret is less than `most` at the end. */
-static errint_t ahead_read(struct dirhandle *d, size_t most, size_t *ret)
+/* What comes next; less than `most` at the end. */
+static errint_t ahead_read(struct ahead *w, size_t most)
 {
 	struct dirent *e = NULL;
-	for (*ret = 0; *ret < most && (errno = 0, e = readdir(d->stream));) {
-		struct ahead_entry *to = &d->ahead[*ret];
+	for (w->count = 0; w->count < most && (errno = 0, e = readdir(w->d->stream));) {
+		struct ahead_entry *to = &w->entry[w->count];
 		if ((!is_dots(e->d_name) && !is_shown(e->d_name)) || strlen(e->d_name) >= sizeof to->backing)
 			continue;
 		to->ino = e->d_ino;
 		to->off = e->d_off;
 		to->type = e->d_type;
 		strcpy(to->backing, e->d_name);
-		(*ret)++;
+		w->count++;
 	}
-	return *ret < most ? -errno : 0;
+	return w->count < most ? -errno : 0;
 }
 
 static void ahead_look(void *ctx, size_t part)
 {
-	struct ahead_work *w = ctx;
+	struct ahead *w = ctx;
+	struct dir_use *u = w->d->in;
 	size_t end = min_size(w->count, (part + 1) * AHEAD_PART), len;
 	for (size_t i = part * AHEAD_PART; i < end; i++) {
-		struct ahead_entry *e = &w->d->ahead[i];
+		struct ahead_entry *e = &w->entry[i];
 		const bool dots = is_dots(e->backing);
 		if (dots)
 			strcpy(e->name, e->backing);
-		e->shown = dots || !backing_name_open(w->a, w->d->in, e->backing, e->name, &len);
-		e->looked = e->shown && !dots && !fstatat(w->d->in->fd, e->backing, &e->st, AT_SYMLINK_NOFOLLOW);
+		e->shown = dots || !backing_name_open(w->a, u, e->backing, e->name, &len);
+		e->looked = w->attributes && e->shown && !dots && !fstatat(u->fd, e->backing, &e->st, AT_SYMLINK_NOFOLLOW);
 	}
 }
 
 static errint_t ahead_give(void *ctx, size_t part)
 {
-	struct ahead_work *w = ctx;
+	struct ahead *w = ctx;
 	size_t end = min_size(w->count, (part + 1) * AHEAD_PART);
 	for (size_t i = part * AHEAD_PART; i < end; i++) {
-		const struct ahead_entry *e = &w->d->ahead[i];
+		const struct ahead_entry *e = &w->entry[i];
 		const struct fs_dirent shown = {e->shown ? e->name : NULL, e->backing, e->ino, e->type, e->off, e->looked ? &e->st : NULL};
 		if (!give(w->d, &shown, w->cb, w->ctx))
 			return -ENOSPC;
@@ -283,23 +285,30 @@ static errint_t ahead_give(void *ctx, size_t part)
 	return 0;
 }
 
-errint_t fs_readdir_looking(struct archive *a, struct dirhandle *d, off_t off, size_t most, fs_dir_cb cb, void *ctx)
+errint_t fs_readdir_ahead(struct archive *a, struct dirhandle *d, off_t off, bool attributes, size_t most, fs_dir_cb cb, void *ctx)
 {
 	struct dir_use u;
-	struct ahead_work w = {.a = a, .d = d, .cb = cb, .ctx = ctx};
 	if (ofile_recovering(a))
 		return fs_readdir(a, d, off, cb, ctx);
+	cleanup_free struct ahead *w = malloc(sizeof *w);
+	if (!w)
+		return -ENOMEM;
+	w->a = a;
+	w->d = d;
+	w->attributes = attributes;
+	w->cb = cb;
+	w->ctx = ctx;
+	most = most ? min_size(most, AHEAD_MAX) : 1;
 	pthread_mutex_lock(&d->lock);
-	errint_t r = d->ahead || (d->ahead = malloc(AHEAD_MAX * sizeof *d->ahead)) ? 0 : -ENOMEM;
-	if (!r && !(r = dir_enter(a, d->dir, false, &u))) {
+	errint_t r = dir_enter(a, d->dir, false, &u);
+	if (!r) {
 		d->in = &u;
 		begin(d, off);
-		most = most ? min_size(most, AHEAD_MAX) : 1;
 		do {
-			r = ahead_read(d, most, &w.count);
-			if (!r && w.count)
-				r = team_run(a->team, &(struct team_work){(w.count + AHEAD_PART - 1) / AHEAD_PART, ahead_look, ahead_give, &w});
-		} while (!r && w.count == most);
+			r = ahead_read(w, most);
+			if (!r && w->count)
+				r = team_run(a->team, &(struct team_work){(w->count + AHEAD_PART - 1) / AHEAD_PART, ahead_look, ahead_give, w});
+		} while (!r && w->count == most);
 		d->in = NULL;
 		dir_leave(a, &u);
 	}
@@ -335,6 +344,5 @@ void fs_closedir(struct archive *a, struct dirhandle *d)
 	closedir(d->stream);
 	inode_unref(a, d->dir);
 	pthread_mutex_destroy(&d->lock);
-	free(d->ahead);
 	free(d);
 }

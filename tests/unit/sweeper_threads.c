@@ -70,12 +70,32 @@ static errint_t count_item(void *ctx, const struct queue_item *q)
 	return 0;
 }
 
+static bool look(void *h, const struct fs_dirent *d)
+{
+	struct fs_entry e;
+	if (d->looked && !fs_lookup_entry(a, h, d, &e))
+		fs_forget(a, e.inode, 1);
+	return true;
+}
+
+static void list_all(void)
+{
+	struct fs_entry d;
+	struct dirhandle *h;
+	cr_assert_eq(find_path("short", &d), 0);
+	cr_assert_eq(fs_opendir(a, d.inode, &caller, &h), 0);
+	cr_assert_eq(fs_readdir_ahead(a, h, 0, true, 100, look, h), 0);
+	fs_closedir(a, h);
+	fs_forget(a, d.inode, 1);
+}
+
 static void *watch(void *unused)
 {
 	struct queue_filter f = {.before = INT64_MAX, .paths = true};
 	static struct archive_status s;
 	while (!atomic_load(&finished)) {
 		size_t count = 0;
+		list_all();
 		archive_get_status(a, &s);
 		cr_assert_eq(archive_queue(a, &f, count_item, &count), 0);
 	}
