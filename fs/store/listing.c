@@ -240,7 +240,7 @@ struct ahead {
 	struct ahead_entry entry[AHEAD_MAX];
 };
 
-/* What comes next; less than `most` at the end. */
+/* What comes next; less than `most` at the end, or where it went wrong. */
 static errint_t ahead_read(struct ahead *w, size_t most)
 {
 	struct dirent *e = NULL;
@@ -254,7 +254,7 @@ static errint_t ahead_read(struct ahead *w, size_t most)
 		strcpy(to->backing, e->d_name);
 		w->count++;
 	}
-	return w->count < most ? -errno : 0;
+	return w->count ? 0 : -errno; /* what went wrong will go wrong again behind them */
 }
 
 static void ahead_look(void *ctx, size_t part)
@@ -285,9 +285,25 @@ static errint_t ahead_give(void *ctx, size_t part)
 	return 0;
 }
 
-errint_t fs_readdir_ahead(struct archive *a, struct dirhandle *d, off_t off, bool attributes, size_t most, fs_dir_cb cb, void *ctx)
+/* Under the directory's lock: what was looked at lies there until it is given. */
+static errint_t ahead_some(struct ahead *w, size_t most)
 {
 	struct dir_use u;
+	errint_t r = dir_enter(w->a, w->d->dir, false, &u);
+	if (r)
+		return r;
+	w->d->in = &u;
+	r = ahead_read(w, most);
+	if (!r && w->count)
+		r = team_run(w->a->team, &(struct team_work){(w->count + AHEAD_PART - 1) / AHEAD_PART, ahead_look, ahead_give, w});
+	w->d->in = NULL;
+	dir_leave(w->a, &u);
+	return r;
+}
+
+errint_t fs_readdir_ahead(struct archive *a, struct dirhandle *d, off_t off, bool attributes, size_t most, fs_dir_cb cb, void *ctx)
+{
+	errint_t r;
 	if (ofile_recovering(a))
 		return fs_readdir(a, d, off, cb, ctx);
 	cleanup_free struct ahead *w = malloc(sizeof *w);
@@ -300,18 +316,10 @@ errint_t fs_readdir_ahead(struct archive *a, struct dirhandle *d, off_t off, boo
 	w->ctx = ctx;
 	most = most ? min_size(most, AHEAD_MAX) : 1;
 	pthread_mutex_lock(&d->lock);
-	errint_t r = dir_enter(a, d->dir, false, &u);
-	if (!r) {
-		d->in = &u;
-		begin(d, off);
-		do {
-			r = ahead_read(w, most);
-			if (!r && w->count)
-				r = team_run(a->team, &(struct team_work){(w->count + AHEAD_PART - 1) / AHEAD_PART, ahead_look, ahead_give, w});
-		} while (!r && w->count == most);
-		d->in = NULL;
-		dir_leave(a, &u);
-	}
+	begin(d, off);
+	do {
+		r = ahead_some(w, most);
+	} while (!r && w->count == most);
 	pthread_mutex_unlock(&d->lock);
 	return r == -ENOSPC ? 0 : r;
 }
