@@ -5,6 +5,7 @@
  * asked once a second. The rest is looked at when that file is a new one, the policy is, or some seconds have passed. */
 #include "fuse/execs.h"
 #include "fuse/look.h"
+#include "fuse/sandbox.h"
 #include "fuse/subject_internal.h"
 
 #include <fcntl.h>
@@ -162,9 +163,14 @@ static bool runs(const struct task *t, struct program *p)
 
 bool program_recall(struct subjects *s, struct task *t, uint32_t pid, unsigned needs, struct who *ret)
 {
+	static const struct program unseen = {.state = PROGRAM_UNREADABLE};
 	struct program *p = t->program;
 	char name[16];
 
+	if (session_forgot_programs()) {
+		program_tell(&unseen, false, ret);
+		return true;
+	}
 	if (t->dir_fd < 0) {
 		snprintf(name, sizeof(name), "%u", pid);
 		t->dir_fd = openat(s->proc_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -18,3 +18,4 @@ errint_t sandbox_replace(const char *path, int tree);
 /* No rule asks for readers' programs: gives up what lets the daemon see them, with which /proc leads to files and memory of others: CAP_SYS_PTRACE and
  * CAP_CHECKPOINT_RESTORE, and, in a Landlock domain of its own, what its user may see of other processes. In all threads; once, after the archive was opened and before session_run(). */
 errint_t session_forget_programs(struct fault *f);
+bool session_forgot_programs(void);

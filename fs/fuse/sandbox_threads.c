@@ -43,6 +43,7 @@ static int ruleset_make(void)
 /* ---- in each thread --------------------------------------------------------------------------- */
 
 static int ruleset = -1;
+static bool forgot;
 static _Thread_local bool given;
 static _Atomic unsigned answered, newly, failed;
 
@@ -103,11 +104,17 @@ static errint_t ask_all(void)
 	return -ETIME;
 }
 
+bool session_forgot_programs(void)
+{
+	return forgot;
+}
+
 errint_t session_forget_programs(struct fault *f)
 {
 	struct sigaction act = {.sa_handler = on_give, .sa_flags = SA_RESTART};
 	errint_t error;
 
+	forgot = true;
 	execs_forget();
 	ruleset = ruleset_make();
 	sigaction(GIVE_SIGNAL, &act, NULL);

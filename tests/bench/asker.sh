@@ -11,6 +11,7 @@ end() {
 	rm -rf "${work:?}"
 }
 trap end EXIT
+# Mounted with a rule on programs: a daemon whose policy had none has given up seeing them.
 head='[policy]\nversion = 1\ndefault-class = images\n[class images]\nmatch = **\nexpire-after = 1y\n'
 everyone='[rule everyone]\neffect = permit\nbudget = none\n'
 cp /usr/bin/python3 "$work/reader"
@@ -23,7 +24,7 @@ printf "$head[programs p]\npaths = $work/reader\nsha256 = $sum\n[rule p]\nusers 
 head -c 32 /dev/urandom >"$work/key"
 chmod 600 "$work/key"
 mkdir "$work/mnt"
-"$LAPSE" init "$work/archive-asker" --key-file "$work/key" --no-recovery-key --policy "$work/nothing.ini" --anchor "$work/anchor" >/dev/null 2>&1
+"$LAPSE" init "$work/archive-asker" --key-file "$work/key" --no-recovery-key --policy "$work/program.ini" --anchor "$work/anchor" >/dev/null 2>&1
 "$LAPSE" mount "$work/archive-asker" "$work/mnt" --key-file "$work/key" --foreground 2>/dev/null &
 daemon=$!
 until mountpoint -q "$work/mnt"; do sleep 0.1; done
