@@ -142,11 +142,14 @@ const char *guard_grant_paths_fault(const char *paths)
 		return NULL;
 	if (strlen(paths) > GUARD_GRANT_PATHS_MAX)
 		return "they have more than 160 bytes";
+	for (const char *c = paths; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			return "a control character is in one; write ? in its place";
 	for (const char *c = paths; *c; c += len + (c[len] == ' ' && c[len + 1])) {
 		len = strcspn(c, " ");
 		if (!len || (c[len] && !c[len + 1]))
 			return "they are separated by one blank";
-		if (strcspn(c, ":,\x7f") < len)
+		if (strcspn(c, ":,") < len)
 			return "neither a colon nor a comma may be in one; write ? in its place";
 		if (strcspn(c, "*?[") >= len)
 			return "one without *, ? or [ might be the name of a file, which must not go on the record; dir/** is all below a directory";
@@ -335,7 +338,9 @@ static bool has_room(const struct grant *t, const struct guard_request *r)
 		return true;
 	if (t->read.count >= most && recent_find(&t->read, r->file_id) == RECENT_NONE)
 		return false;
-	return t->t.bytes == GUARD_ANY_NUMBER || growth(t, r->file_id, r->bytes) <= t->t.bytes - t->used_bytes;
+	const uint64_t more = growth(t, r->file_id, r->bytes);
+
+	return t->t.bytes == GUARD_ANY_NUMBER || !more || (t->used_bytes < t->t.bytes && more <= t->t.bytes - t->used_bytes);
 }
 
 /* Room to count one more file, within what all grants together may remember. */

@@ -136,10 +136,13 @@ static void print_grant(const struct ctl_line *l)
 		print_uid(l, ", asked for by", "asked-by");
 		if (ctl_get(l, "approved-by"))
 			print_uid(l, ", approved by", "approved-by");
-		printf(", %s, %s to %s: %s", ctl_str(l, "state"), human_time(ctl_num(l, "since", 0), from), human_time(ctl_num(l, "until", 0), to),
-			ctl_str(l, "reason"));
-		if (*ctl_str(l, "ticket"))
-			printf(" (%s)", ctl_str(l, "ticket"));
+		printf(", %s, %s to %s: ", ctl_str(l, "state"), human_time(ctl_num(l, "since", 0), from), human_time(ctl_num(l, "until", 0), to));
+		path_put(stdout, ctl_str(l, "reason"));
+		if (*ctl_str(l, "ticket")) {
+			printf(" (");
+			path_put(stdout, ctl_str(l, "ticket"));
+			printf(")");
+		}
 		if (*ctl_str(l, "paths")) {
 			printf("; only ");
 			path_put(stdout, ctl_str(l, "paths"));

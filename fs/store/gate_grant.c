@@ -319,7 +319,7 @@ static errint_t check_request(struct archive *a, struct grant_request *q, bool s
 		return fault_set(f, -EINVAL, "a grant allows 1 to %" PRIu64 " files, or any number, and at least one byte, or only names", GUARD_MAX_GRANT_FILES);
 	if (q->names != GUARD_ANY_NUMBER && q->names > GUARD_MAX_GRANT_NAMES)
 		return fault_set(f, -EINVAL, "a grant allows up to %" PRIu64 " names, or any number", GUARD_MAX_GRANT_NAMES);
-	if (strlen(q->ticket) > GUARD_GRANT_TICKET_MAX || q->ticket[strcspn(q->ticket, "\n\r\t")])
+	if (strlen(q->ticket) > GUARD_GRANT_TICKET_MAX || (*q->ticket && !reason_is_text(q->ticket)))
 		return fault_set(f, -EINVAL, "a ticket is one line of at most %u bytes", GUARD_GRANT_TICKET_MAX);
 	if (b.ticket && !*q->ticket)
 		return fault_set(f, -EPERM, "the policy wants a ticket ([break-glass] ticket): name one with --ticket");

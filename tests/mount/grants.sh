@@ -77,6 +77,10 @@ refuse "100 files at most" request --files 101
 refuse "100 files at most" request --files any
 refuse "14400 s at most" request --files 3 --for 5h
 refuse "might be the name of a file" request --files 3 --path in/1.jpg
+refuse "a ticket is one line" login_as t2 "$LAPSE" grant request --user lapse-t1 --files 3 --reason why --ticket $'T\e[2J' "$MNT"
+refuse "a ticket is one line" login_as t2 "$LAPSE" grant request --user lapse-t1 --files 3 --reason why --ticket $'T\x7f' "$MNT"
+refuse "control character" login_as t2 "$LAPSE" grant request --user lapse-t1 --files 3 --reason why --ticket T --path $'in/\e[2J*' "$MNT"
+refuse "a reason is one line" login_as t2 "$LAPSE" grant request --user lapse-t1 --files 3 --reason $'wh\ty' --ticket T "$MNT"
 refuse "--reason" login_as t2 "$LAPSE" grant request --user lapse-t1 --files 3 --ticket T "$MNT"
 refuse "no login uid" "$LAPSE" grant request --user lapse-t1 --files 3 --reason why --ticket T "$MNT"
 refuse "there is no user" request --user nobody-such --files 3

@@ -309,6 +309,33 @@ Test(grant, replayed_it_counts_the_same)
 	guard_free(g);
 }
 
+/* What the log has beyond a limit fills it. */
+Test(grant, more_on_the_record_than_it_allows_leaves_no_room)
+{
+	struct guard *g = fixture_guard(SMALL);
+	struct subject s = fixture_subject(1000);
+	struct guard_grant t = grant_for(1000, 7, 2);
+	const uint64_t ids[] = {7};
+	uint8_t id[POLICY_FILE_ID_BYTES];
+
+	t.bytes = 250;
+	put(g, t);
+	for (uint64_t i = 1; i <= 3; i++) {
+		fixture_id(i + 10, id);
+		guard_replay_granted(g, &s, "a", ids, 1, id, 200, 0);
+	}
+	cr_expect_eq(read_many(g, 1000, 1, 9, 0), 3, "what the budget lets through");
+	t.id = 8;
+	t.files = 9;
+	put(g, t);
+	fixture_id(20, id);
+	const uint64_t more[] = {8};
+	guard_replay_granted(g, &s, "a", more, 1, id, 300, 0);
+	cr_expect_eq(read_many(g, 1000, 1, 9, 0), 3);
+	cr_expect_eq(fixture_read(g, 1000, 20, 0).error, 0, "what it has counted is read again");
+	guard_free(g);
+}
+
 Test(grant, a_preview_counts_nothing)
 {
 	struct guard *g = fixture_guard(SMALL);
@@ -369,7 +396,7 @@ Test(grant, what_is_none)
 	cr_expect_eq(guard_grant(g, &t), -EINVAL);
 	guard_free(g);
 
-	static const char *const none[] = {"a", "a/b.jpg", "a/** ", " a/**", "a/**  b/**", "a:/**", "a/**,b/**", "/a/**", "a/[", "../**", "a/** b/c.jpg", "a/*\x7f"};
+	static const char *const none[] = {"a", "a/b.jpg", "a/** ", " a/**", "a/**  b/**", "a:/**", "a/**,b/**", "/a/**", "a/[", "../**", "a/../**", "a/** b/c.jpg", "a/*\x7f", "a/*\n", "a/\033[2J*", "a/*\t"};
 	static const char *const fine[] = {"", "**", "a/**", "a/** b/**", "a/?.jpg", "a/[ab]/x"};
 
 	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
