@@ -182,16 +182,13 @@ static void to_info(struct grant_info *ret, const struct guard_grant *t)
 	snprintf(ret->reason, sizeof ret->reason, "%s", t->reason);
 }
 
-static errint_t approved(struct guard *g, uint64_t id, int64_t now_ms, int64_t until_ms, uint32_t by, struct grant_info *ret)
+/* `i` waited when that was recorded: it is in force, even if it would have lapsed meanwhile. */
+static errint_t approved(struct guard *g, struct grant_info *i, int64_t until, uint32_t by)
 {
-	struct guard_grant t;
-	if (!guard_grant_find(g, id, now_ms, &t))
-		return -ENOENT;
-	to_info(ret, &t);
-	ret->waiting = false;
-	ret->until = until_ms / 1000;
-	ret->approved_by = by;
-	t = of_info(ret);
+	i->waiting = false;
+	i->until = until;
+	i->approved_by = by;
+	struct guard_grant t = of_info(i);
 	return guard_grant(g, &t);
 }
 
@@ -209,7 +206,10 @@ void gate_grant_replay(struct archive *a, const struct audit_record *r)
 		guard_grant(g, &t);
 		break;
 	case GRANT_ACT_APPROVE:
-		approved(g, i.id, r->trusted_ns / 1000000, i.until * 1000, r->login_uid, &done);
+		if (guard_grant_find(g, i.id, r->trusted_ns / 1000000, &t)) {
+			to_info(&done, &t);
+			approved(g, &done, i.until, r->login_uid);
+		}
 		break;
 	case GRANT_ACT_REVOKE:
 		guard_revoke(g, i.id, r->trusted_ns / 1000000);
@@ -302,7 +302,21 @@ static void say_in_force(struct archive *a, const struct subject *who, const str
 		t->approved_by == POLICY_NO_UID ? -1 : (int64_t)t->approved_by);
 }
 
-/* The policy's terms, and what a grant can be at all. */
+/* The policy's terms: asked when a grant is requested, and when it is approved. */
+static errint_t check_terms(const struct policy_break_glass *b, uint64_t files, uint64_t names, int64_t seconds, const char *ticket, struct fault *f)
+{
+	if (b->ticket && !*ticket)
+		return fault_set(f, -EPERM, "the policy wants a ticket ([break-glass] ticket): name one with --ticket");
+	if (seconds < 0 || seconds > b->max_seconds)
+		return fault_set(f, -EPERM, "the policy lets a grant be in force for %" PRId64 " s at most ([break-glass] max-time)", b->max_seconds);
+	if (b->max_files && files > b->max_files)
+		return fault_set(f, -EPERM, "the policy lets a grant allow %" PRIu64 " files at most ([break-glass] max-files)", b->max_files);
+	if (b->max_names && names > b->max_names)
+		return fault_set(f, -EPERM, "the policy lets a grant allow %" PRIu64 " names at most ([break-glass] max-names)", b->max_names);
+	return 0;
+}
+
+/* And what a grant can be at all. */
 static errint_t check_request(struct archive *a, struct grant_request *q, bool somebody, bool *ret_waits, struct fault *f)
 {
 	struct policy *p = gate_policy(a);
@@ -321,14 +335,9 @@ static errint_t check_request(struct archive *a, struct grant_request *q, bool s
 		return fault_set(f, -EINVAL, "a grant allows up to %" PRIu64 " names, or any number", GUARD_MAX_GRANT_NAMES);
 	if (strlen(q->ticket) > GUARD_GRANT_TICKET_MAX || (*q->ticket && !reason_is_text(q->ticket)))
 		return fault_set(f, -EINVAL, "a ticket is one line of at most %u bytes", GUARD_GRANT_TICKET_MAX);
-	if (b.ticket && !*q->ticket)
-		return fault_set(f, -EPERM, "the policy wants a ticket ([break-glass] ticket): name one with --ticket");
-	if (q->seconds < 0 || q->seconds > b.max_seconds)
-		return fault_set(f, -EPERM, "the policy lets a grant be in force for %" PRId64 " s at most ([break-glass] max-time)", b.max_seconds);
-	if (b.max_files && q->files > b.max_files)
-		return fault_set(f, -EPERM, "the policy lets a grant allow %" PRIu64 " files at most ([break-glass] max-files)", b.max_files);
-	if (b.max_names && q->names > b.max_names)
-		return fault_set(f, -EPERM, "the policy lets a grant allow %" PRIu64 " names at most ([break-glass] max-names)", b.max_names);
+	errint_t e = check_terms(&b, q->files, q->names, q->seconds, q->ticket, f);
+	if (e)
+		return e;
 	if (b.second_person && !somebody)
 		return fault_set(f, -EACCES,
 			"a second person has to approve it, and who asks for it has no login uid, or root's: ask from a session that you have logged in to as yourself, so that it can be told that they are two");
@@ -421,36 +430,41 @@ static bool find(struct archive *a, uint64_t id, int64_t now_ms, struct grant_in
 	return found;
 }
 
-static enum grant_objection objection(struct archive *a, const struct grant_info *t, const struct subject *who)
+/* 0 or the errno for who approves; *ret_why is on the record, too. */
+static errint_t may_approve(struct archive *a, const struct grant_info *t, const struct subject *who, enum grant_objection *ret_why, struct fault *f)
 {
 	struct guard_grant g = of_info(t);
 	struct policy *p = gate_policy(a);
-	enum grant_objection why = guard_may_approve(p, &g, who);
+	*ret_why = guard_may_approve(p, &g, who);
+	errint_t e = *ret_why ? 0 : check_terms(policy_break_glass(p), t->files, t->names, t->seconds, t->ticket, f);
 	policy_unref(p);
-	return why;
+	return e;
 }
 
 static errint_t approve(struct archive *a, struct audit_record *r, uint64_t id, const struct subject *who, struct grant_info *ret, struct fault *f)
 {
 	struct gate *g = a->gate;
-	int64_t now_ms = r->trusted_ns / 1000000;
-	if (!find(a, id, now_ms, ret))
+	if (!find(a, id, r->trusted_ns / 1000000, ret))
 		return fault_set(f, -ENOENT, "there is no grant %" PRIu64 " that waits or is in force (lapse grant list)", id);
 	if (!ret->waiting)
 		return fault_set(f, -EALREADY, "grant %" PRIu64 " is in force", id);
-	enum grant_objection why = objection(a, ret, who);
+	enum grant_objection why;
+	errint_t e = may_approve(a, ret, who, &why, f);
+	if (e)
+		return e;
 	r->expires_at = r->trusted_ns / SECOND + ret->seconds;
 	if (why) {
 		r->decision = DECISION_DENY;
 		r->error = -EACCES;
 	}
-	errint_t e = order(a, r, f);
+	e = order(a, r, f);
 	if (e || why)
 		return e ? e : object(why, id, f);
 	pthread_mutex_lock(&g->guard_lock);
-	e = approved(g->guard, id, now_ms, r->expires_at * 1000, who->login_uid, ret);
+	e = approved(g->guard, ret, r->expires_at, who->login_uid);
+	gate_grants_changed(a);
 	pthread_mutex_unlock(&g->guard_lock);
-	return e == -ENOENT ? fault_set(f, e, "grant %" PRIu64 " has ended", id) : e;
+	return e;
 }
 
 errint_t archive_grant_approve(struct archive *a, uint64_t id, const struct anchor_order *o, struct grant_info *ret, struct fault *f)

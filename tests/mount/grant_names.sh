@@ -205,6 +205,20 @@ shows t1 ten
 exhaust t1
 refused t1 ten
 
+note "what is approved is on the terms of the policy of then"
+check "asked for" request --names 400 --for 2h
+sed 's/^max-names.*/max-names = 300/' "$TEST_TMP/policy.ini" >"$TEST_TMP/fewer.ini"
+check "applied" "$LAPSE" policy apply "$TEST_TMP/fewer.ini" --reason fewer "$MNT" >/dev/null
+refuse "300 names at most" login_as t3 "$LAPSE" grant approve "$(newest)" --reason seen "$MNT"
+sed 's/^max-names.*/max-time = 1h/' "$TEST_TMP/policy.ini" >"$TEST_TMP/shorter.ini"
+check "applied" "$LAPSE" policy apply "$TEST_TMP/shorter.ini" --reason shorter "$MNT" >/dev/null
+refuse "3600 s at most" login_as t3 "$LAPSE" grant approve "$(newest)" --reason seen "$MNT"
+[ "$(grants 'r["state"]')" = waiting ] || { grants r; die "it waits"; }
+refused t1 ten
+check "applied" "$LAPSE" policy apply "$TEST_TMP/policy.ini" --reason back "$MNT" >/dev/null
+approve "$(newest)"
+shows t1 ten
+
 note "the log says under which grant names were shown, and reads the same"
 "$LAPSE" audit tail --kind list -n 1000 "$MNT" --json >"$TEST_TMP/tail"
 grep -q "\"grant $one; names: \"" "$TEST_TMP/tail" || { cat "$TEST_TMP/tail"; die "audit tail: no mark of a listing"; }
