@@ -230,6 +230,8 @@ static errint_t take_dir(void *ctx)
 	}
 	if (!s)
 		companion_remove(t->u, t->n);
+	else
+		io_fsync_dir(u->fd); /* else a power cut after a sync of the other directory leaves the empty one under the name of what was moved */
 	staging_remove_dir(t->a, tmp);
 	return 0;
 }
