@@ -50,7 +50,7 @@ chmod 700 "$MNT/private"
 class_of() { "$LAPSE" explain --json "$(head -n 1 "$TEST_TMP/$1")" | python3 -c 'import json, sys; print(json.load(sys.stdin)["class-now"])'; }
 [ "$(class_of faces) $(class_of images)" = "faces images" ] || die "of classes $(class_of faces) and $(class_of images)"
 
-# If nothing is told, one of the seven questions fails once in 100,000 runs: seven times 10^-6.
+# If nothing is told, one of the nine questions fails once in 100,000 runs: nine times 10^-6.
 ask() { timeout 60 python3 "$SRC/tests/attack/oracle.py" "$(id -u "lapse-$1")" "$2" "$TEST_TMP/$3" "$TEST_TMP/$4" "${@:5}"; }
 unlikely() { python3 -c 'import sys; sys.exit(float(sys.argv[1]) >= 1e-6)' "$1"; }
 silent() { # silent USER CALL LIST LIST: nothing is told, by errno nor by time
@@ -74,7 +74,10 @@ silent t3 stat strict.there strict.none
 silent t3 open closed.there closed.none
 silent t3 open closed.there closed.large
 
-note "31: who is denied: of one class and of another, with a floor and without" # how large it is, stat tells him
+note "31: who is denied: of one class and of another, with a floor and without; as it was made, and with one more header" # how large it is, stat tells him
+generation() { "$LAPSE" explain --json "$(head -n 1 "$TEST_TMP/$1")" | python3 -c 'import json, sys; print(json.load(sys.stdin)["generation"])'; }
+[ $((($(generation made) + $(generation renamed)) % 2)) = 1 ] || die "the newest header is in the same slot"
+silent t1 open made renamed
 silent t1 open faces images
 silent t1 access images.large faces
 

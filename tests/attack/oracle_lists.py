@@ -33,8 +33,13 @@ for d in "private", "strict", "closed":
     sizes |= dict.fromkeys(listed(f"{d}.there", drawn[:EACH]), 2)
     listed(f"{d}.none", drawn[EACH:])
 sizes |= dict.fromkeys(listed("closed.large", [f"{mnt}/closed/{n}.jpg" for n in names()]), 1000000)
+sizes |= dict.fromkeys(listed("made", [f"{mnt}/in/{n}.jpg" for n in names()]), 2)
+renamed = listed("renamed", [f"{mnt}/in/{n}.jpg" for n in names()])
+sizes |= {path + ".part": 2 for path in renamed}
 even, odd = names("02468"), names("13579")  # the policy has them of different classes
 sizes |= dict.fromkeys(listed("faces", [f"{mnt}/of/{n}/one.jpg" for n in even]), 2)
 sizes |= dict.fromkeys(listed("images", [f"{mnt}/of/{n}/one.jpg" for n in odd]), 2)
 sizes |= dict.fromkeys(listed("images.large", [f"{mnt}/of/{n}/two.jpg" for n in odd]), 1000000)
 make(sizes)
+for path in renamed:  # that is one more header, in the other slot
+    os.rename(path + ".part", path)
