@@ -85,13 +85,13 @@ forget_sessions() { while read -r file; do rm -f "${file:?}"; done <"$TEST_TMP/s
 at_end forget_sessions
 mkdir "$TEST_TMP/w"
 (cd "$TEST_TMP/w" && exec unshare --mount --propagation slave "$TEST_TMP/world") & world=$!
-daemons=($world)
+daemons=("$world")
 at_end end
 wait_until 10 test -e "$TEST_TMP/w/ready"
 inside() { timeout 60 nsenter -t $world --mount -- "$@"; }
 begin() { # begin COMMAND…: one of the daemons
 	nsenter -t $world --mount -- "$@" >>"$TEST_TMP/daemons.log" 2>&1 &
-	daemons+=($!)
+	daemons+=("$!")
 }
 
 ssh-keygen -q -t ed25519 -N '' -f "$TEST_TMP/host"

@@ -50,7 +50,7 @@ chmod 700 "$MNT/private"
 class_of() { "$LAPSE" explain --json "$(head -n 1 "$TEST_TMP/$1")" | python3 -c 'import json, sys; print(json.load(sys.stdin)["class-now"])'; }
 [ "$(class_of faces) $(class_of images)" = "faces images" ] || die "of classes $(class_of faces) and $(class_of images)"
 
-# If nothing is told, one of the nine questions fails once in 100,000 runs: nine times 10^-6.
+# If nothing is told, one of the eight questions fails once in 100,000 runs: eight times 10^-6.
 ask() { timeout 60 python3 "$SRC/tests/attack/oracle.py" "$(id -u "lapse-$1")" "$2" "$TEST_TMP/$3" "$TEST_TMP/$4" "${@:5}"; }
 unlikely() { python3 -c 'import sys; sys.exit(float(sys.argv[1]) >= 1e-6)' "$1"; }
 silent() { # silent USER CALL LIST LIST: nothing is told, by errno nor by time
