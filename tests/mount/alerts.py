@@ -13,9 +13,8 @@ os.chmod(path, 0o666)
 with open(out, "a") as f:
     while True:
         text = s.recv(65536).decode()
-        if "\n" in text:
-            lines = text.rstrip("\n").split("\n")
-            f.write(json.dumps(dict(line.split("=", 1) for line in lines)) + "\n")
-        else:
+        if not path.endswith("journal/socket"):
             f.write(json.dumps({"text": text}) + "\n")
+        else:
+            f.write(json.dumps(dict(line.split("=", 1) for line in text.split("\n") if "=" in line)) + "\n")
         f.flush()

@@ -157,7 +157,7 @@ wait_until 5 grep -q "is not the one that there was at the mount" "$DAEMON_LOG"
 expect_log 'is not the one that there was at the mount'
 ! got got "e['event']['event'] == 'closed' and 'visit' in e['event']['message']" || die "a command that was not there at the mount was run"
 kill_daemon
-wait_until 5 sh -c "! kill -0 $deliverer 2>/dev/null"
+wait_until 15 sh -c "! kill -0 $deliverer 2>/dev/null"
 mount_archive
 "$LAPSE" guard open --reason "they have left" "$MNT"
 told got "e['event']['event'] == 'opened' and e['uid'] == [$(id -u lapse-g0)] * 4 and e['gid'] == [65534] * 4"
