@@ -61,7 +61,7 @@ silent() { # silent USER CALL LIST LIST: nothing is told, by errno nor by time
 	! unlikely "$chance" || die "$2: $3 takes $ns ns more than $4"
 }
 
-note "31: the experiment sees a difference of 2 us; on a machine at rest, of 800 ns"
+note "31: the experiment sees a difference of 2 us"
 seen() { local chance; read -r chance _ < <(ask t1 open faces images 2000); unlikely "$chance"; }
 wait_until 40 seen # not while something else takes the machine
 
