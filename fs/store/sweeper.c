@@ -15,7 +15,7 @@
 #define DROPS_MAX     256
 #define PAUSE         10 /* seconds, after a batch that mostly failed */
 #define TURN_NS       (SECOND / 1000) /* so long files are unlinked before it is asked whether somebody reads … */
-#define TURN_FACTOR   2		      /* … who then has so many times as long as that took */
+#define TURN_FACTOR   3		      /* … who then has so many times as long as that took */
 #define TURN_MAX_NS   (SECOND / 50)
 #define READING_NS    (SECOND / 5) /* so long after an open somebody reads */
 #define LOOK_NS       (SECOND / 4) /* so long a batch looks for capture dates: what is due meanwhile does not wait longer */
