@@ -27,6 +27,8 @@ static void apply(const char *text)
 	const struct policy_change change = {.reason = "a test", .who = &subject};
 	atomic_store(&a->catalogue->complete, true);
 	cr_assert_eq(archive_policy_apply(a, text, strlen(text), &change, &plan, &diags, &f), 0, "%s", f.text);
+	policy_plan_free(&plan);
+	policy_diags_free(&diags);
 }
 
 /* What somebody does who adds a hold, and then its pass, up to where it has looked at what ends soon. */

@@ -383,6 +383,8 @@ static void hold_them_and_release(void)
 	const struct policy_change change = {.reason = "a test", .who = &subject};
 	atomic_store(&a->catalogue->complete, true);
 	cr_assert_eq(archive_policy_apply(a, releasing_policy, sizeof releasing_policy - 1, &change, &applied, &diags, &f), 0, "%s", f.text);
+	policy_plan_free(&applied);
+	policy_diags_free(&diags);
 	make_dir("dir");
 	for (int i = 0; i < OVERDUE; i++) {
 		numbered(name, 'o', i);
