@@ -228,26 +228,23 @@ static bool is_viewer(struct subjects *s, pid_t pid)
 	return is;
 }
 
-/* A viewer that is asked about becomes another program, and is asked about again at once. */
+/* A viewer that is asked about becomes another program, and is asked about again as soon as that runs. */
 static void becomes_another(struct subjects *s, const char *path)
 {
-	char exe[40], now[64] = "";
 	int status;
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		execl(path, path, "-c", "kill -STOP $$; exec /bin/sleep 60", NULL);
+		execl(path, path, "-c", "kill -STOP $$; exec /bin/sh -c 'kill -STOP $$'", NULL);
 		_exit(127);
 	}
 	cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
 	cr_assert(WIFSTOPPED(status));
 	for (int i = 0; i < 3; i++)
 		cr_expect(is_viewer(s, pid));
-	snprintf(exe, sizeof(exe), "/proc/%d/exe", pid);
 	cr_assert_eq(kill(pid, SIGCONT), 0);
-	do
-		cr_assert_geq(readlink(exe, now, sizeof(now) - 1), 0);
-	while (!strncmp(now, path, strlen(path)));
+	cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+	cr_assert(WIFSTOPPED(status));
 	cr_expect_not(is_viewer(s, pid));
 	end(pid);
 }
