@@ -5,11 +5,9 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define SECOND	   INT64_C(1000000000)
+#define SECOND     INT64_C(1000000000)
 #define LEVEL_NS   (10 * SECOND) /* how long after the first of them */
 #define YOUNG_MOST 65536
-#define LAG_LEAST  2	       /* seconds that a file's time is older than its birth: then a program has set it */
-#define TAKES_MOST 5000000000 /* ns, from birth to the last write: what took longer was changed later */
 
 void canary_young(struct canary_watch *w, const char *name, int64_t now_ns)
 {
@@ -29,14 +27,18 @@ void canary_young(struct canary_watch *w, const char *name, int64_t now_ns)
 	}
 }
 
-void canary_sample(const struct ofile *of, struct canary_sample *ret)
+bool canary_sample(struct archive *a, const struct ofile *of, struct canary_sample *ret)
 {
 	struct statx x;
 	*ret = (struct canary_sample){.size = (int64_t)atomic_load(&of->size)};
+	if (canary_is(a, of->h.file_id))
+		return false;
 	if (statx(of->fd, "", AT_EMPTY_PATH, STATX_BTIME | STATX_MTIME, &x) || !(x.stx_mask & STATX_BTIME))
-		return;
-	ret->wrote_ns = (x.stx_mtime.tv_sec - x.stx_btime.tv_sec) * SECOND + (int64_t)x.stx_mtime.tv_nsec - (int64_t)x.stx_btime.tv_nsec;
-	ret->timed = ret->wrote_ns <= TAKES_MOST && (ret->wrote_ns >= 0 || ret->wrote_ns <= -LAG_LEAST * SECOND);
+		return true;
+	ret->wrote_ns = (x.stx_mtime.tv_sec - x.stx_btime.tv_sec) * SECOND + (int64_t)x.stx_mtime.tv_nsec -
+			(int64_t)x.stx_btime.tv_nsec;
+	ret->timed = ret->wrote_ns <= CANARY_TAKES_MOST && (ret->wrote_ns >= 0 || ret->wrote_ns <= -CANARY_LAG_LEAST);
+	return true;
 }
 
 void canary_sampled(struct canary_watch *w, const struct canary_sample *s)
@@ -71,7 +73,7 @@ void canary_young_free(struct canary_watch *w)
 }
 
 /* The time of its content is its users' and stays. -EBUSY: it is being written. */
-static errint_t change(struct archive *a, struct inode *i, struct canary_sample *ret)
+static errint_t change(struct archive *a, struct inode *i, struct canary_sample *ret, bool *ret_sample)
 {
 	struct ofile *of;
 	struct stat st;
@@ -84,7 +86,7 @@ static errint_t change(struct archive *a, struct inode *i, struct canary_sample 
 	else if (fstat(of->fd, &st) || futimens(of->fd, (struct timespec[]){{.tv_nsec = UTIME_OMIT}, st.st_mtim}))
 		r = -errno;
 	else
-		canary_sample(of, ret);
+		*ret_sample = canary_sample(a, of, ret);
 	pthread_rwlock_unlock(&of->lock);
 	ofile_release(a, of, false);
 	if (!r && a->hooks.drop_pages && !atomic_load(&a->canaries->stop))
@@ -92,14 +94,15 @@ static errint_t change(struct archive *a, struct inode *i, struct canary_sample 
 	return r;
 }
 
-/* -EISDIR: nothing to level. */
-static errint_t level_one(struct archive *a, struct inode *dir, const char *name, struct canary_sample *ret)
+static errint_t level_one(
+	struct archive *a, struct inode *dir, const char *name, struct canary_sample *ret, bool *ret_sample)
 {
 	struct fs_entry e;
 	errint_t r = fs_lookup(a, dir, name, &e);
+	*ret_sample = false;
 	if (r)
 		return r;
-	r = S_ISREG(e.attr.st_mode) ? change(a, e.inode, ret) : -EISDIR;
+	r = S_ISREG(e.attr.st_mode) ? change(a, e.inode, ret, ret_sample) : 0;
 	fs_forget(a, e.inode, 1);
 	return r;
 }
@@ -140,8 +143,9 @@ void canary_level(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES])
 	pthread_mutex_unlock(&c->lock);
 	if (!dir_by_id(a, id, &dir)) {
 		for (size_t i = 0; i < count; i++) {
-			errint_t r = level_one(a, dir, name[i], &s);
-			if (!r)
+			bool is_sample;
+			errint_t r = level_one(a, dir, name[i], &s, &is_sample);
+			if (is_sample)
 				sample[samples++ % CANARY_SAMPLES] = s;
 			if (r == -EBUSY) {
 				char *still = name[i];

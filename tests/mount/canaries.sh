@@ -30,7 +30,7 @@ paths = quiet/**
 on-open = alert
 E
 cat >"$TEST_TMP/camera.py" <<'E'
-import random, subprocess, sys, time
+import os, random, subprocess, sys, time
 r = random.Random(5)
 for i in range(int(sys.argv[2])):
     noise = bytes(min(255, 60 + y + r.randrange(40)) for y in range(48) for _ in range(64 * 3))
@@ -38,19 +38,22 @@ for i in range(int(sys.argv[2])):
     name = "".join(r.choice("ABCDEFGH") for _ in range(2)) + f"{r.randrange(1000):03}" + "".join(r.choice("ABCDEFGH") for _ in range(2))
     with open(f"{sys.argv[1]}/{name}.jpg", "wb") as f:
         f.write(jpeg)
+    if len(sys.argv) > 3:  # a copy, with the time of what was copied
+        os.utime(f.name, ns=(0, time.time_ns() - r.choice([1, 3600]) * 86_400 * 10**9 - r.randrange(10**9)))
     time.sleep(r.expovariate(50))
 E
 for u in t1 t2 t3; do as $u true; done
 expect_log 'canary: uid|refused: uid'
 archive_new "$TEST_TMP/policy.ini"
 mount_archive
-mkdir -m 755 "$MNT/lane" "$MNT/quiet" "$MNT/counted" "$MNT/none"
+mkdir -m 755 "$MNT/lane" "$MNT/quiet" "$MNT/counted" "$MNT/none" "$MNT/copied"
 chmod 777 "$MNT/lane" "$MNT/quiet"
 
 refuse "--reason" "$LAPSE" canary plant "$MNT/lane"
 refuse "a series has" "$LAPSE" canary plant --series "A B" --reason x "$MNT/lane"
 check "plates" "$LAPSE" canary plant --per 2 --series "QX##QX" --reason "after the incident" "$MNT/lane"
-check "more" "$LAPSE" canary plant --per 1 --reason "after the incident" "$MNT/quiet" "$MNT/counted"
+check "more" "$LAPSE" canary plant --per 1 --reason "after the incident" "$MNT/quiet" "$MNT/counted" "$MNT/copied"
+python3 "$TEST_TMP/camera.py" "$MNT/copied" 60 old
 as t2 python3 "$TEST_TMP/camera.py" "$MNT/lane" 60
 as t2 python3 "$TEST_TMP/camera.py" "$MNT/quiet" 30
 cp "$(ls "$MNT"/lane/*.jpg | head -n 1)" "$TEST_TMP/one.jpg"
@@ -59,6 +62,7 @@ decoys() { "$LAPSE" canary list --files --json "$MNT" | python3 -c 'import json,
 some() { [ -n "$(decoys "$1")" ]; }
 wait_until 20 some lane/
 wait_until 20 some quiet/
+wait_until 20 some copied/
 [ -z "$(decoys counted/)" ] || die "among numbers that rise"
 kill_daemon
 mount_archive # nothing comes in any more
@@ -68,6 +72,11 @@ note "${#lane[@]} decoys among $(ls "$MNT/lane" | wc -l) files: ${lane[0]}"
 for f in "${lane[@]}"; do
 	check "$f decodes" djpeg "$MNT/$f" >/dev/null
 	[ "$(stat -c '%U %a' "$MNT/$f")" = "$(stat -c '%U %a' "$(ls -d "$MNT"/lane/[A-H]*.jpg | head -n 1)")" ] || die "owner and mode of $f"
+done
+for f in $(decoys copied/); do
+	days=$((($(date +%s) - $(stat -c %Y "$MNT/$f")) / 86400))
+	[ "$days" -ge 0 ] && [ "$days" -le 3600 ] || die "$f is $days days old, among files of 1 and of 3,600"
+	[ "$(stat -c %y "$MNT/$f" | cut -c21-29)" != 000000000 ] || die "$f has whole seconds, unlike its neighbours"
 done
 
 note "an export leaves them where they are, and out of its manifest"
