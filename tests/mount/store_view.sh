@@ -3,9 +3,10 @@
 # mounts at once and checks clean; one made during ingest is behind the anchor, and is gone on from after `lapse fsck --accept-rollback`.
 # timeout: 240
 . "$(dirname "$0")/lib.sh"
+ARC=$TEST_TMP/store-view # its name below /run/lapse
 archive_new
 over_mount
-view=/run/lapse/archive/store
+view=/run/lapse/store-view/store
 [ -d "$view/.lapse" ] || die "no store at '$view'"
 refuse "Read-only file system" touch "$view/x"
 [ "$(stat -c %a "$view")" = 700 ] || die "$view is not 0700"
