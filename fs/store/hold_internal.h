@@ -33,6 +33,7 @@ struct holds {
 	uint64_t dir_done; /* under lock: those that have ended */
 	_Atomic uint64_t barred; /* how often barriers were asked for: a pass of before lifts none */
 	_Atomic uint32_t cleared; /* the epoch up to which a pass lifts them, or has lifted them; 0: none does */
+	size_t missed; /* seconds that the last pass told to wait, because something was moved under it; 0: nothing was. Of whoever makes the passes */
 	_Atomic uint64_t moves; /* of files that are under a hold: a pass may have missed one */
 	_Atomic uint64_t looked, to_look; /* of the pass that is under way; 0, 0: none */
 

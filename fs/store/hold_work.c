@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 
 #define RETRY_SECONDS  10
-#define AGAIN_SECONDS  1 /* after a pass that another hold has overtaken, if that does not come, or under which something was moved */
+#define AGAIN_SECONDS  1 /* after a pass that another hold has overtaken, if that does not come, or (the first time) under which something was moved */
 #define AHEAD_SECONDS  900 /* so far files are looked at in the order of their deadlines, so that epochs end meanwhile */
 #define FAILED_SECONDS 600 /* damaged files keep the key of a released hold: until they are looked at again */
 
@@ -427,7 +427,8 @@ int holds_run_once(struct archive *a)
 		return p->stopped ? 0 : AGAIN_SECONDS;
 	if (r)
 		log_line(LOG_LEVEL_ERROR, "legal holds: %s; it is tried again", strerror(-r));
-	return r || p->retry ? RETRY_SECONDS : p->missed ? AGAIN_SECONDS : p->blocked ? FAILED_SECONDS : 0;
+	s->missed = !p->missed ? 0 : s->missed ? min_size(2 * s->missed, RETRY_SECONDS) : AGAIN_SECONDS;
+	return r || p->retry ? RETRY_SECONDS : p->missed ? (int)s->missed : p->blocked ? FAILED_SECONDS : 0;
 }
 
 /* ---- the thread -------------------------------------------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 #include "fs_fixture.h"
 
 #include "store/catalogue_internal.h"
-#include "store/hold.h"
+#include "store/hold_internal.h"
 #include "store/holds.h"
 
 static void setup(void)
@@ -424,6 +424,29 @@ static void expect_no_key_lost(void (*how)(const char *, const char *), char kin
 		numbered(name, kind, i);
 		expect_content(name, was, 3);
 	}
+}
+
+/* A file that is under the hold gets another name, at the end of each pass. */
+static bool moving;
+void __real_hold_settle(struct archive *archive);
+void __wrap_hold_settle(struct archive *archive);
+void __wrap_hold_settle(struct archive *archive)
+{
+	if (moving)
+		atomic_fetch_add(&archive->holds->moves, 1);
+	__real_hold_settle(archive);
+}
+
+Test(hold_store, a_release_under_steady_renames_looks_less_and_less_often)
+{
+	const int waits[] = {1, 2, 4, 8, 10, 10};
+	hold_them_and_release();
+	moving = true;
+	for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
+		cr_assert_eq(holds_run_once(a), waits[i]);
+	moving = false;
+	cr_assert_eq(holds_run_once(a), 0);
+	cr_assert_eq(hold_count(a), 0);
 }
 
 Test(hold_store, a_file_renamed_during_a_release_keeps_its_key)
