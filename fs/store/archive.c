@@ -168,7 +168,9 @@ errint_t archive_start(struct archive *a, const struct archive_hooks *hooks)
 {
 	if (hooks)
 		a->hooks = *hooks;
-	errint_t r = audit_start(a->audit);
+	errint_t r = review_new(a);
+	if (!r)
+		r = audit_start(a->audit);
 	if (!r)
 		r = closer_start(&a->closer);
 	if (!r)
@@ -251,6 +253,7 @@ void archive_close(struct archive *a)
 	dir_cache_free(a);
 	orphans_free(a);
 	inode_tables_free(a);
+	review_free(a);
 	holds_free(a);
 	canaries_free(a);
 	fresh_free(a);

@@ -2,6 +2,7 @@
  * it to the disk, and only then the barrier lifted or the key destroyed. Whatever a crash interrupts is done again: every step may be repeated. */
 #include "store/hold_internal.h"
 #include "store/retain.h"
+#include "store/review.h"
 #include "store/sweep.h"
 
 #include "base/log.h"
@@ -37,6 +38,7 @@ struct pass {
 	size_t retry, count;
 	bool blocked; /* a released hold cannot end */
 	bool missed;  /* nor now, because something was moved under the pass */
+	bool shorter; /* a file that was let go has a later deadline than counts */
 	struct tally {
 		uint32_t number;
 		enum hold_state state; /* as the pass began */
@@ -123,6 +125,7 @@ static errint_t change(struct archive *a, struct file_header *h, void *ctx)
 		return AMEND_NOTHING;
 	if (past && !set[0])
 		*h = due; /* a change of the policy lets it live on */
+	w->p->shorter |= !set[0] && due.expires_at < h->expires_at;
 	memcpy(h->holds, set, sizeof set);
 	/* What it finds is as it is to stay. */
 	if (set[0] && h->settles_at > now)
@@ -423,6 +426,8 @@ int holds_run_once(struct archive *a)
 	if (!r && !p->retry)
 		r = pass_end(s, p);
 	atomic_store(&s->to_look, 0);
+	if (p->shorter)
+		review_shorter(a);
 	if (p->stopped || p->overtaken)
 		return p->stopped ? 0 : AGAIN_SECONDS;
 	if (r)

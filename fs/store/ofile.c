@@ -381,11 +381,11 @@ void header_written(struct archive *a, struct file_header *h, const struct file_
 		*h = *ret_due = next;
 	} else if (!gate_recount(a, &next) || anchor_place(a->anchor, &next)) {
 		return;
-	} else if (hold_key_sooner(before, &next)) {
+	} else if (hold_key_sooner(before, &next) || (next.expires_at < before->expires_at && now < gate_undo_until(a))) {
 		/* A hold that is on its way to files has to wait for that, or bar it. This is no act that it waits for; the reviewer's is. */
 		h->modified_at = now;
 		*ret_due = next;
-		review_kick(a);
+		review_shorter(a);
 	} else if (!header_rewrap(a, before, &next)) {
 		*h = *ret_due = next;
 	}

@@ -30,8 +30,9 @@ struct reviewer {
 	pthread_mutex_t lock; /* leaf */
 	pthread_cond_t wake, idle;
 	bool kicked, working;
-	int64_t again; /* trusted seconds of the next pass if nobody asks before; INT64_MAX */
+	int64_t again; /* trusted seconds of the next pass if nobody asks before; INT64_MAX. While one is under way: what was asked for since it began */
 	_Atomic bool stop, running;
+	_Atomic bool lacking; /* it waits for the catalogue, or is about to look whether it has to */
 	_Atomic uint64_t seen, changed, waiting;
 };
 
@@ -155,13 +156,13 @@ static bool lacks_commit(const struct file_header *h)
 	return h->state == HEADER_CLOSED && !h->commits_at && h->retain_until != INT64_MIN;
 }
 
-/* Its key is wrapped under a later epoch than its deadline asks for, or under none. */
+/* It says a later deadline than is due, or its key is wrapped under a later epoch than that asks for, or under none. */
 static bool outlives(const struct file_header *was, const struct file_header *due)
 {
 	if (was->key_kind == KEY_KIND_ARCHIVE)
 		return due->key_kind != KEY_KIND_ARCHIVE;
-	if (was->key_kind == KEY_KIND_HOLD)
-		return due->expires_at < was->expires_at;
+	if (due->expires_at < was->expires_at)
+		return true;
 	return was->key_kind == KEY_KIND_EPOCH && due->key_kind == KEY_KIND_EPOCH && due->epoch < was->epoch;
 }
 
@@ -207,7 +208,7 @@ static errint_t review_row(void *ctx, const struct catalogue_row *row)
 		changed |= rebind(a, &due);
 	if (!changed && !lacks_commit(&due))
 		return 0;
-	bool waits = p->now < gate_undo_until(a) && outlives(&was, &due);
+	bool waits = !expired && p->now < gate_undo_until(a) && outlives(&was, &due);
 	atomic_fetch_add(&p->rv->waiting, waits);
 	struct change c = {.path = path, .now = p->now};
 	const struct amendment m = {.change = follow, .ctx = &c, .path = p->need_path ? path : ""};
@@ -236,6 +237,11 @@ static int64_t followed(struct archive *a, struct reviewer *rv)
 	atomic_store(&a->moved_at, INT64_MAX);
 	if (atomic_load(&rv->waiting))
 		return gate_undo_until(a);
+	pthread_mutex_lock(&rv->lock);
+	int64_t asked = rv->again;
+	pthread_mutex_unlock(&rv->lock);
+	if (asked != INT64_MAX)
+		return asked; /* for a file that the pass may have been at before */
 	if (unlinkat(a->lapse_fd, MARK, 0) && errno != ENOENT)
 		log_line(LOG_LEVEL_WARNING, "review: the mark .lapse/" MARK " could not be removed: %s", strerror(errno));
 	return INT64_MAX;
@@ -270,10 +276,12 @@ static int64_t pass_once(struct archive *a, struct reviewer *rv)
 	atomic_store(&rv->seen, 0);
 	atomic_store(&rv->changed, 0);
 	atomic_store(&rv->waiting, 0);
+	atomic_store(&rv->lacking, true);
 	if (!catalogue_is_complete(a->catalogue)) {
 		policy_unref(p.policy);
 		return p.now + AGAIN;
 	}
+	atomic_store(&rv->lacking, false);
 	atomic_store(&rv->running, true);
 	errint_t r = catalogue_flush(a->catalogue);
 	if (!r)
@@ -303,10 +311,11 @@ static void *reviewer_main(void *archive)
 		}
 		rv->kicked = false;
 		rv->working = true;
+		rv->again = INT64_MAX;
 		pthread_mutex_unlock(&rv->lock);
 		int64_t again = pass_once(a, rv);
 		pthread_mutex_lock(&rv->lock);
-		rv->again = again;
+		rv->again = again < rv->again ? again : rv->again;
 		rv->working = false;
 		pthread_cond_broadcast(&rv->idle);
 	}
@@ -327,6 +336,28 @@ void review_kick(struct archive *a)
 	pthread_mutex_unlock(&rv->lock);
 }
 
+void review_shorter(struct archive *a)
+{
+	struct reviewer *rv = a->reviewer;
+	if (!rv)
+		return;
+	int64_t now = tclock_trusted(a->clock), undo = gate_undo_until(a), at = hold_placing(a) && undo < now + AGAIN ? now + AGAIN : undo;
+	if (at <= now) {
+		review_kick(a);
+		return;
+	}
+	pthread_mutex_lock(&rv->lock);
+	rv->again = at < rv->again ? at : rv->again; /* nobody is woken: the thread looks once a second */
+	pthread_mutex_unlock(&rv->lock);
+}
+
+void review_complete(struct archive *a)
+{
+	struct reviewer *rv = a->reviewer;
+	if (rv && atomic_load(&rv->lacking))
+		review_kick(a);
+}
+
 void review_made(struct archive *a)
 {
 	struct reviewer *rv = a->reviewer;
@@ -343,7 +374,7 @@ errint_t review_settle(struct archive *a)
 	struct reviewer *rv = a->reviewer;
 	struct timespec until;
 	errint_t r = 0;
-	if (!rv)
+	if (!rv || atomic_load(&rv->stop))
 		return 0;
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += SETTLE;
@@ -360,7 +391,7 @@ void review_late(struct archive *a, uint64_t terms)
 		review_kick(a);
 }
 
-errint_t review_start(struct archive *a)
+errint_t review_new(struct archive *a)
 {
 	struct reviewer *rv = calloc(1, sizeof *rv);
 	if (!rv)
@@ -372,24 +403,35 @@ errint_t review_start(struct archive *a)
 	rv->again = INT64_MAX;
 	rv->kicked = !faccessat(a->lapse_fd, MARK, F_OK, 0);
 	a->reviewer = rv;
+	return 0;
+}
+
+errint_t review_start(struct archive *a)
+{
+	struct reviewer *rv = a->reviewer;
 	errint_t r = -pthread_create(&rv->thread, NULL, reviewer_main, a);
 	rv->started = !r;
-	if (r)
-		review_stop(a);
 	return r;
 }
 
 void review_stop(struct archive *a)
 {
 	struct reviewer *rv = a->reviewer;
-	if (!rv)
+	if (!rv || !rv->started)
 		return;
 	pthread_mutex_lock(&rv->lock);
 	atomic_store(&rv->stop, true);
 	pthread_cond_signal(&rv->wake);
 	pthread_mutex_unlock(&rv->lock);
-	if (rv->started)
-		pthread_join(rv->thread, NULL);
+	pthread_join(rv->thread, NULL);
+	rv->started = false;
+}
+
+void review_free(struct archive *a)
+{
+	struct reviewer *rv = a->reviewer;
+	if (!rv)
+		return;
 	a->reviewer = NULL;
 	pthread_mutex_destroy(&rv->asking);
 	pthread_mutex_destroy(&rv->lock);

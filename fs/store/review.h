@@ -6,8 +6,10 @@
 
 #include "store/internal.h"
 
+errint_t review_new(struct archive *a); /* before any thread that may ask for a pass */
 errint_t review_start(struct archive *a);
-void review_stop(struct archive *a);
+void review_stop(struct archive *a); /* its thread; what is asked for from then on is nobody's */
+void review_free(struct archive *a); /* once no other thread is left */
 /* A change is about to be made that the files have to follow; on record, so that the next mount goes on with it. `longer`: some will live longer: no epoch is
  * passed until they have been looked at. An error of the anchor or the disk: nothing may be changed. In any
  * case review_made has to follow. */
@@ -18,6 +20,9 @@ errint_t review_expect_move(struct archive *a);
 void review_made(struct archive *a);
 /* Look at every file. */
 void review_kick(struct archive *a);
+/* A file was left with a later deadline than counts: look at every file once a shorter one may be written. */
+void review_shorter(struct archive *a);
+void review_complete(struct archive *a); /* the catalogue is */
 
 /* Waits until the files follow what was asked for so far: where directories were moved, the next policy finds each file in the class that it came to. -EAGAIN: not
  * within a minute. No lock is held but apply_lock. */

@@ -2,6 +2,7 @@
  * open, or the journal has something of) and completes it; else it only opens names, to count what does not belong here. */
 #include "store/hold.h"
 #include "store/journal.h"
+#include "store/review.h"
 
 #include "base/log.h"
 
@@ -285,6 +286,7 @@ static void scan_once(struct scan *s, bool full)
 	if (full && all && !w.moved) {
 		catalogue_complete(a->catalogue);
 		holds_kick(a);
+		review_complete(a);
 		gate_all_seen(a);
 		journal_all_seen(a);
 	} else if (full) {

@@ -174,3 +174,20 @@ Test(hold_race, a_shorter_life_counts_from_the_close_on)
 		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 	cr_assert_eq(read_name("file", (char[8]){0}, 8), -EKEYEXPIRED);
 }
+
+Test(hold_race, the_close_of_a_held_file_writes_no_shorter_life_while_the_change_can_be_undone)
+{
+	struct fault f = {{0}};
+	struct hold_request q = {.name = "x", .reason = "a case", .review_at = INT64_MAX, .globs = "file\n", .globs_len = 5};
+	apply(WRITTEN("10h"));
+	struct handle *h = make_it();
+	cr_assert_eq(archive_hold_add(a, &q, &subject, &f), 0, "%s", f.text);
+	cr_assert_eq(holds_run_once(a), 0);
+	const struct file_header held = header("file");
+	cr_assert_eq(held.key_kind, KEY_KIND_HOLD);
+	apply(WRITTEN("5min"));
+	fs_release(a, h);
+	const struct file_header is = header("file");
+	cr_assert_eq(is.state, HEADER_CLOSED);
+	cr_assert_eq(is.expires_at, held.expires_at, "undone, it would not live as long as before");
+}
