@@ -44,11 +44,6 @@ static bool may_use_reserve(enum record_kind k)
 	return k != RECORD_OPEN && k != RECORD_LIST && k != RECORD_CREATE && k != RECORD_WRITE_OPEN;
 }
 
-static bool is_full(errint_t r)
-{
-	return r == -ENOSPC || r == -EDQUOT;
-}
-
 static void reserve_release(struct audit *l)
 {
 	if (!l->has_reserve)
@@ -142,7 +137,7 @@ static void rotate(struct audit *l, size_t len)
 		return;
 	errint_t r = end_segment(l);
 	pthread_mutex_unlock(&l->sync_lock);
-	if (r && !is_full(r))
+	if (r && !audit_is_full(r))
 		log_line(LOG_LEVEL_WARNING, "audit: no new segment: %s", strerror(-r));
 }
 
@@ -205,7 +200,7 @@ static errint_t write_frame(struct audit *l, enum record_kind kind, size_t len)
 	if (r)
 		return r;
 	r = audit_write_bytes(l, l->frame, len);
-	if (!is_full(r) || !may_use_reserve(kind))
+	if (!audit_is_full(r) || !may_use_reserve(kind))
 		return r;
 	reserve_release(l);
 	return audit_write_bytes(l, l->frame, len);

@@ -28,8 +28,11 @@ errint_t audit_sync(struct audit *l);
 void audit_raised(struct audit *l, const uint8_t *item, size_t len, int64_t trusted_ns, int64_t wall_ns);
 /* 0, or why what is a deletion, or is to be proven, is not to be done now: the log cannot be written, or not brought to disk. */
 errint_t audit_ready(struct audit *l);
-/* Whether there is room in memory for more records of what goes on without the log: files that come in, and those that expire. Whoever asks before an act has room for its record then. */
+/* Whether there is room in memory for more records of what goes on without the log. It says nothing of a full disk, for which no record waits: enough for what expires all
+ * the same. */
 bool audit_may_wait(struct audit *l);
+/* … and on the disk, or in the reserve. Whoever asks before an act has room for its record then. */
+bool audit_has_room(struct audit *l);
 /* Gives up the reserve, so that something else that is to be kept can be written on a full disk. */
 void audit_use_reserve(struct audit *l);
 /* How much space is kept for acts of administration; 4 MiB before the first call. Without room for it there is less, and it is tried again. */

@@ -64,6 +64,8 @@ struct audit {
 	size_t left_out_count;
 };
 
+static inline bool audit_is_full(errint_t r) { return r == -ENOSPC || r == -EDQUOT; }
+
 errint_t audit_append_locked(struct audit *l, struct audit_record *rec); /* `lock` held */
 errint_t audit_raised_flush(struct audit *l);				/* the same */
 

@@ -5,10 +5,13 @@
 #include "base/io.h"
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define ROOM_BYTES (64 << 10) /* for the records of what is done at the same time */
 
 /* Files that come in or are closed, those that expire, and what was done before its record could be made. */
 static bool may_wait(enum record_kind k)
@@ -52,7 +55,7 @@ errint_t audit_queue_admit(const struct audit *l, enum record_kind k, size_t len
 
 errint_t audit_queue_put(struct audit *l, const struct audit_record *rec, const struct audit_chain *behind, size_t len, errint_t why)
 {
-	if (!may_wait(rec->kind) || why == -ENOSPC || why == -EDQUOT)
+	if (!may_wait(rec->kind) || audit_is_full(why))
 		return why;
 	if (!l->queue && !(l->queue = malloc(QUEUE_BYTES)))
 		return why;
@@ -176,12 +179,34 @@ errint_t audit_ready(struct audit *l)
 	return r;
 }
 
+static bool queue_has_room(const struct audit *l)
+{
+	return waiting(l) + QUEUE_BYTES / 16 <= QUEUE_BYTES;
+}
+
+/* Records do not wait for space on a full disk: without the reserve it has to be there, and only the log can take it then. */
+static bool disk_has_room(const struct audit *l)
+{
+	if (l->has_reserve || l->readonly)
+		return true;
+	errint_t r = fallocate(l->fd, FALLOC_FL_KEEP_SIZE, l->end, ROOM_BYTES) ? -errno : 0;
+	return !r || !audit_is_full(r == -EOPNOTSUPP ? l->error : r);
+}
+
 bool audit_may_wait(struct audit *l)
 {
 	pthread_mutex_lock(&l->lock);
-	bool may = waiting(l) + QUEUE_BYTES / 16 <= QUEUE_BYTES;
+	bool may = queue_has_room(l);
 	pthread_mutex_unlock(&l->lock);
 	return may;
+}
+
+bool audit_has_room(struct audit *l)
+{
+	pthread_mutex_lock(&l->lock);
+	bool has = queue_has_room(l) && disk_has_room(l);
+	pthread_mutex_unlock(&l->lock);
+	return has;
 }
 
 void audit_queue_end(struct audit *l)

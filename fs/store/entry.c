@@ -405,7 +405,7 @@ static errint_t link_name(struct archive *a, struct inode *i, struct inode *dir,
 
 errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret)
 {
-	if (!audit_may_wait(a->audit))
+	if (!audit_has_room(a->audit))
 		return -ENOSPC;
 	hold_doing(a);
 	errint_t r = link_name(a, i, dir, name, c, ret);

@@ -500,7 +500,7 @@ static errint_t rename_names(struct archive *a, struct inode *dir, const char *n
 errint_t fs_rename(struct archive *a, struct inode *dir, const char *name, struct inode *to_dir, const char *to_name, unsigned flags,
 		   const struct caller *c)
 {
-	if (!audit_may_wait(a->audit))
+	if (!audit_has_room(a->audit))
 		return -ENOSPC;
 	hold_doing(a);
 	errint_t r = rename_names(a, dir, name, to_dir, to_name, flags, c);

@@ -151,13 +151,13 @@ static errint_t scrub_dir(struct scrub *s, const struct at *up, const char *back
 {
 	struct copy_dir d;
 	errint_t r = copy_dir_open(s->a, up->dir->fd, backing, &d);
-	if (r == -ENOENT && s->live) {
-		copy_dir_close(&d);
-		return 0;
-	}
 	if (!r && s->live && fresh_dir_is_old(s->a, &d.record)) { /* it may have been moved just now */
 		copy_dir_close(&d);
 		r = copy_dir_open(s->a, up->dir->fd, backing, &d);
+	}
+	if (r == -ENOENT && s->live) {
+		copy_dir_close(&d);
+		return 0;
 	}
 	s->counts.dirs++;
 	if (!r && s->live && fresh_dir_is_old(s->a, &d.record))

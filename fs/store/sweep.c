@@ -274,7 +274,7 @@ bool sweep_commit(struct sweep *w, const struct catalogue_row *row, int64_t now)
 	size_t len;
 	struct file_header h;
 	const struct amendment m = {.change = commit, .ctx = &now, .unless_written = true};
-	if (!audit_may_wait(w->a->audit))
+	if (!audit_has_room(w->a->audit))
 		return come_again(w, row, now + RETRY);
 	errint_t r = enter(w, row, false, &u);
 	if (r == -ENOENT && catalogue_is_complete(w->a->catalogue))
@@ -336,7 +336,7 @@ bool sweep_date(struct sweep *w, const struct catalogue_row *row, int64_t now)
 	int64_t undo = gate_undo_until(w->a);
 	if (now < undo && row->modified_at < gate_applied_at(w->a))
 		return come_again(w, row, undo), true;
-	if (!audit_may_wait(w->a->audit))
+	if (!audit_has_room(w->a->audit))
 		return come_again(w, row, now + RETRY);
 	errint_t r = find_date(w, row, &c);
 	if (!r)

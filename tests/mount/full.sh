@@ -47,13 +47,22 @@ expect_log 'the log uses its reserve|could not be written|cannot be written|audi
 check "policy apply" "$LAPSE" policy apply "$TEST_TMP/reserve.ini" "$MNT" >/dev/null
 reserve=$ARC/.lapse/audit/reserve
 wait_until 10 sh -c "[ \"\$(stat -c %s '$reserve')\" = 1048576 ]"
-dd if=/dev/zero of="$TEST_TMP/small/filler" bs=64k 2>/dev/null || true
-dd if=/dev/zero of="$TEST_TMP/small/filler" bs=1 count=4096 oflag=append conv=notrunc 2>/dev/null || true
+fill() {
+	dd if=/dev/zero of="$TEST_TMP/small/filler" bs=64k oflag=append conv=notrunc 2>/dev/null || true
+	dd if=/dev/zero of="$TEST_TMP/small/filler" bs=1 count=4096 oflag=append conv=notrunc 2>/dev/null || true
+}
+fill
 refused_read() { ! timeout 10 cat "$MNT/first.jpg" >/dev/null 2>"$TEST_TMP/err"; }
 wait_until 30 refused_read # the log's last page had room for some
 grep -qE 'Input/output error|No space' "$TEST_TMP/err" || die "a read that cannot be recorded: $(cat "$TEST_TMP/err")"
 check "an administrator's act" "$LAPSE" guard close "$MNT" --until 1h --reason "disk full" >"$TEST_TMP/out"
 [ ! -e "$reserve" ] || die "the reserve was not needed"
+
+note "nor is the reserve: nothing is renamed or linked that could not be recorded"
+fill
+refuse "No space left" mv "$MNT/first.jpg" "$MNT/moved.jpg"
+refuse "No space left" ln "$MNT/first.jpg" "$MNT/linked.jpg"
+[ -e "$MNT/first.jpg" ] && [ ! -e "$MNT/moved.jpg" ] && [ ! -e "$MNT/linked.jpg" ] || die "what was refused was done"
 rm "${TEST_TMP:?}/small/filler"
 "$LAPSE" audit tail "$MNT" -n 3 --kind guard --json >"$TEST_TMP/said"
 grep -q 'disk full' "$TEST_TMP/said" || die "the act is not on the record: $(cat "$TEST_TMP/said")"

@@ -560,6 +560,35 @@ Test(audit, on_a_full_disk_acts_that_free_space_are_still_recorded)
 	cr_assert_eq(umount2(dir, MNT_DETACH), 0);
 }
 
+Test(audit, on_a_full_disk_without_the_reserve_there_is_no_room_that_a_record_does_not_have)
+{
+	char path[PATH_MAX];
+	if (mount("none", dir, "tmpfs", 0, "size=8m"))
+		cr_skip("needs root: %s", strerror(errno));
+	int below = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct audit *l = NULL;
+	cr_assert_eq(audit_open(below, &key, uuid, log_id, 0, zero, 200, &l, NULL), 0);
+	append(l, 1);
+	fill_disk();
+	cr_assert(audit_has_room(l), "in the reserve");
+	int64_t at = 2;
+	while (!access(in_dir(path, "reserve"), F_OK)) {
+		cr_assert(audit_has_room(l));
+		cr_assert_eq(append_kind(l, RECORD_RENAME, at++), 0);
+	}
+	fill_disk();
+	for (; audit_has_room(l); at++)
+		cr_assert_eq(append_kind(l, RECORD_RENAME, at), 0, "record %ld", (long)at);
+	cr_assert(audit_may_wait(l), "what expires goes on");
+	unlink(in_dir(path, "filler"));
+	cr_assert(audit_has_room(l), "and nothing has to be recorded before that is seen");
+	cr_assert_eq(append_kind(l, RECORD_RENAME, at), 0);
+	cr_assert_eq(all(l), (size_t)at);
+	audit_close(l);
+	close(below);
+	cr_assert_eq(umount2(dir, MNT_DETACH), 0);
+}
+
 #define THREADS 8
 #define EACH    300
 
