@@ -65,6 +65,7 @@ void import_free(struct import *im)
 	if (im->dir)
 		inode_unref(im->a, im->dir);
 	free(im->dir_path);
+	free(im->dir_failed);
 	import_sealer_end(&im->own);
 	free(im->overdue);
 	free(im->missing);
@@ -242,9 +243,11 @@ static errint_t settled(struct import *im, struct staged *s, enum import_outcome
 	return import_stage(im, s, 0);
 }
 
-errint_t import_above(const struct import *im, errint_t r)
+static errint_t above(const struct import *im, const char *path, errint_t r)
 {
-	return r == -ENOENT && im->dir_error ? im->dir_error : r;
+	size_t len = im->dir_failed ? strlen(im->dir_failed) : 0;
+	bool below = len && !strncmp(path, im->dir_failed, len) && (!path[len] || path[len] == '/');
+	return r == -ENOENT && below ? im->dir_error : r;
 }
 
 /* An item that is given, in the directory that it is to lie in; on failure its outcome has been told and *ret is NULL. */
@@ -264,7 +267,7 @@ static errint_t begin(struct import *im, const struct import_item *it, enum stag
 		*ret = s;
 		return 0;
 	}
-	return settled(im, s, IMPORT_FAILED, import_above(im, r));
+	return settled(im, s, IMPORT_FAILED, above(im, it->path, r));
 }
 
 /* ---- items --------------------------------------------------------------------------------------------------------------- */
@@ -344,8 +347,11 @@ errint_t import_dir(struct import *im, const struct import_item *it)
 	}
 	if (made && im->a->hooks.entry_gone)
 		im->a->hooks.entry_gone(im->a->hooks.ctx, s->dir, NULL, s->name);
-	if (x && x != -EEXIST)
+	if (x && x != -EEXIST) {
+		free(im->dir_failed);
+		im->dir_failed = strdup(it->path);
 		im->dir_error = x;
+	}
 	return settled(im, s, x == -EEXIST ? IMPORT_CLASH : x ? IMPORT_FAILED : outcome, x);
 }
 
@@ -377,6 +383,7 @@ errint_t import_dir_end(struct import *im, const struct import_item *it)
 	if ((s->fd = fcntl(it->fd, F_DUPFD_CLOEXEC, 3)) < 0)
 		return settled(im, s, IMPORT_FAILED, -errno);
 	import_kept_attributes(s->fd, &s->st);
+	s->absent = above(im, it->path, -ENOENT);
 	return import_stage(im, s, 0);
 }
 

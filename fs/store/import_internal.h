@@ -33,6 +33,7 @@ struct staged {
 	struct file_header h; /* of a file */
 	char *to;             /* of a link: the path of its first name; of a symlink: its target */
 	int fd;               /* of a directory, for its attributes; -1: none */
+	errint_t absent;      /* of a directory: why it is not there, if it is not */
 	char name[NAME_PLAIN_MAX + 1];
 };
 
@@ -67,7 +68,8 @@ struct import {
 	bool stop;
 	char *dir_path;                  /* the directory that was resolved last */
 	struct inode *dir;
-	errint_t dir_error; /* why the last directory that could not be made was not */
+	errint_t dir_error; /* why the last directory that could not be made was not … */
+	char *dir_failed;   /* … and its path */
 	struct batch filling, syncing;
 	/* A flush that is under way, by a thread of its own, of the batch `syncing` and of all places up to item `covers`; then the batch gets its places. */
 	bool flush;
@@ -88,8 +90,6 @@ bool import_missing(struct import *im, uint64_t item);
 /* Into the batch; takes it over. */
 errint_t import_stage(struct import *im, struct staged *s, uint64_t bytes);
 void import_staged_free(struct import *im, struct staged *s);
-/* Of what was to lie in a directory, or is one: why that could not be made. */
-errint_t import_above(const struct import *im, errint_t r);
 
 /* import_work.c: threads that seal. */
 errint_t import_workers_start(struct import *im);

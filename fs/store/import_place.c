@@ -304,7 +304,7 @@ static errint_t place_dir_end(struct import *im, struct staged *s)
 	struct stat st;
 	errint_t r = child_of(a, s->dir, s->name, &p.dir);
 	if (r)
-		return import_above(im, r);
+		return r == -ENOENT ? s->absent : r;
 	r = S_ISDIR(p.dir->type) ? import_xattrs(im, s->fd, put_dir_xattr, &p) : -ENOTDIR;
 	if (!r)
 		r = fs_setattr(a, p.dir, NULL, &s->st, owner_bits(a) | FS_SET_MODE | FS_SET_ATIME | FS_SET_MTIME, NULL, &st);

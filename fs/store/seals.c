@@ -23,7 +23,7 @@ errint_t store_keep_seal(void *archive, const struct log_seal *s)
 		audit_use_reserve(a->audit);
 		r = audit_seals_append(a->audit_fd, &h, s);
 	}
-	if (!r)
+	if (!r) /* on disk: no checkpoint has a seal that the file has not */
 		checkpoints_note(a, s);
 	return r;
 }
