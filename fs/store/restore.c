@@ -233,24 +233,32 @@ static errint_t stage_file(struct restore *x, struct staged *s, const struct cop
 	return r ? r : fchmod(fd, f->st.st_mode & 07777) || futimens(fd, times) ? -errno : 0;
 }
 
-/* What has its name now: *ret_above, the generation of the same file. */
-static errint_t look_there(struct restore *x, const char *path, const struct copy_file *f, bool *ret_there, bool *ret_same, uint64_t *ret_above)
+/* What has the name now. */
+struct lying {
+	bool there;
+	bool same;      /* it is that file, */
+	uint64_t above; /* of this generation */
+	bool several;   /* it is, or is damaged and may be, and has more names */
+};
+
+static errint_t look_there(struct restore *x, const char *path, const struct copy_file *f, struct lying *ret)
 {
 	struct inode *i;
 	struct ofile *of;
+	struct stat st;
 	errint_t r = import_resolve(x->im, path, &i);
-	*ret_there = !r;
-	*ret_same = false;
-	*ret_above = 0;
+	*ret = (struct lying){.there = !r};
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	if (S_ISREG(i->type) && !ofile_acquire(x->a, i, false, &of)) {
+	errint_t damaged = S_ISREG(i->type) ? ofile_acquire(x->a, i, false, &of) : 0;
+	if (S_ISREG(i->type) && !damaged) {
 		pthread_rwlock_rdlock(&of->lock);
-		*ret_same = !memcmp(of->h.file_id, f->h.file_id, FILE_ID_BYTES);
-		*ret_above = *ret_same ? of->h.generation : 0;
+		ret->same = !memcmp(of->h.file_id, f->h.file_id, FILE_ID_BYTES);
+		ret->above = ret->same ? of->h.generation : 0;
 		pthread_rwlock_unlock(&of->lock);
 		ofile_release(x->a, of, false);
 	}
+	ret->several = (ret->same || damaged == -EBADMSG) && !fs_getattr(x->a, i, NULL, &st) && st.st_nlink > 1;
 	inode_unref(x->a, i);
 	return 0;
 }
@@ -372,8 +380,7 @@ static errint_t restore_file(struct restore *x, struct level *l, const char *bac
 {
 	struct copy_file f;
 	const char *why = NULL;
-	bool there = false, same = false;
-	uint64_t above = 0;
+	struct lying lying = {.there = false};
 	const struct named *first = NULL;
 	errint_t r = copy_file_open(x->a, l->dir, backing, name, len, &f, &why);
 	if (!r && f.h.type == HEADER_SYMLINK) {
@@ -382,7 +389,7 @@ static errint_t restore_file(struct restore *x, struct level *l, const char *bac
 		return r;
 	}
 	if (!r)
-		r = look_there(x, path, &f, &there, &same, &above);
+		r = look_there(x, path, &f, &lying);
 	if (r == -EKEYEXPIRED || (!r && tclock_check(x->a->clock, f.h.expires_at) == -EKEYEXPIRED))
 		tell(x, path, RESTORE_DEAD, NULL, -EKEYEXPIRED);
 	else if (r == -EBADMSG)
@@ -391,16 +398,18 @@ static errint_t restore_file(struct restore *x, struct level *l, const char *bac
 		tell(x, path, RESTORE_FAILED, NULL, r);
 	else if (f.h.state == HEADER_OPEN)
 		tell(x, path, RESTORE_BUSY, NULL, -EBUSY);
-	else if (there && !x->o->overwrite)
+	else if (lying.there && !x->o->overwrite)
 		tell(x, path, RESTORE_THERE, NULL, 0);
-	else if (!same && lives_elsewhere(x, path, f.h.file_id))
+	else if (lying.several)
+		tell(x, path, RESTORE_FAILED, "what is there has several names: remove them first", -EMLINK);
+	else if (!lying.same && lives_elsewhere(x, path, f.h.file_id))
 		tell(x, path, RESTORE_MOVED, NULL, 0);
 	else if (x->o->dry_run)
 		tell(x, path, RESTORE_DONE, NULL, 0);
-	else if (!there && f.h.flags & HEADER_FLAG_LINKED && (first = named_find(x, f.h.file_id)))
+	else if (!lying.there && f.h.flags & HEADER_FLAG_LINKED && (first = named_find(x, f.h.file_id)))
 		r = take_back_name(x, l, first, path);
 	else if (!(r = f.h.flags & HEADER_FLAG_LINKED && f.st.st_nlink > 1 ? named_add(x, &f, path) : 0))
-		r = take_back(x, l, &f, path, there, above);
+		r = take_back(x, l, &f, path, lying.there, lying.above);
 	copy_file_close(&f);
 	return r == -ENOMEM || r == -EIO ? r : 0;
 }

@@ -22,7 +22,7 @@ timeout 60 "$LAPSE" import "$MNT" --from "$TEST_TMP/src" --basis now >/dev/null 
 tree list "$MNT" >"$TEST_TMP/want"
 mkdir "$MNT/brief" "$MNT/extra" "$MNT/extra/deep"
 echo gone >"$MNT/brief/gone"
-for f in hurt changed moved kept flipped forged cut empty; do head -c 100000 /dev/urandom >"$MNT/extra/deep/$f"; done
+for f in hurt changed moved kept flipped forged cut empty twice linked; do head -c 100000 /dev/urandom >"$MNT/extra/deep/$f"; done
 cp -r "$MNT/extra/deep/." "$TEST_TMP/deep"
 umount_archive
 cp -a "$ARC" "$TEST_TMP/copy"
@@ -94,12 +94,16 @@ said "left: large: block"
 
 note "over what is damaged in the archive: a block, the header, the end, all"
 ino() { stat -c %i "$MNT/extra/deep/$1"; }
-flipped=$(ino flipped) forged=$(ino forged) cut=$(ino cut) empty=$(ino empty)
+flipped=$(ino flipped) forged=$(ino forged) cut=$(ino cut) empty=$(ino empty) twice=$(ino twice) linked=$(ino linked)
+for f in twice linked; do ln "$MNT/extra/deep/$f" "$MNT/extra/$f.too"; done
 umount_archive
-backing() { find "$ARC" -path "$ARC/.lapse" -prune -o -inum "$1" -print; }
+cp -a "$ARC" "$TEST_TMP/copy2"
+backing() { find "$ARC" -path "$ARC/.lapse" -prune -o -inum "$1" -print -quit; }
 scribble() { dd if=/dev/urandom of="$(backing "$1")" bs="$2" count=1 seek="$3" conv=notrunc status=none; }
 scribble "$flipped" 100 300
 scribble "$forged" 4096 0
+scribble "$twice" 4096 0
+scribble "$linked" 100 300
 truncate -s 50000 "$(backing "$cut")"
 truncate -s 0 "$(backing "$empty")"
 expect_log 'damaged|forged|truncated|size differs|does not match|extra/deep|block'
@@ -111,8 +115,20 @@ for f in flipped forged cut empty; do refuse "Input/output error" cat "$MNT/extr
 restore 0 "$MNT" --from "$TEST_TMP/copy" --reason "they are damaged" --overwrite extra/deep/flipped extra/deep/forged extra/deep/cut extra/deep/empty
 said "4 are back"
 for f in flipped forged cut empty; do cmp "$TEST_TMP/deep/$f" "$MNT/extra/deep/$f" || die "$f is not as it was"; done
+
+note "over what has several names: said, and done when they are removed"
+for f in twice linked; do
+	refuse "Input/output error" cat "$MNT/extra/deep/$f"
+	restore 1 "$MNT" --from "$TEST_TMP/copy2" --reason "it is damaged" --overwrite "extra/deep/$f"
+	said "left: extra/deep/$f: what is there has several names: remove them first"
+	rm "$MNT/extra/deep/$f" "$MNT/extra/$f.too"
+	restore 0 "$MNT" --from "$TEST_TMP/copy2" --reason "it was damaged" --overwrite "extra/deep/$f" "extra/$f.too"
+	said "2 are back"
+	[ "$MNT/extra/deep/$f" -ef "$MNT/extra/$f.too" ] || die "$f: two files, not two names"
+done
 umount_archive
 mount_archive
+for f in twice linked; do cmp "$TEST_TMP/deep/$f" "$MNT/extra/$f.too" || die "$f, after a remount"; done
 for f in flipped forged cut empty; do cmp "$TEST_TMP/deep/$f" "$MNT/extra/deep/$f" || die "$f, after a remount"; done
 timeout 60 "$LAPSE" scrub "$MNT" >"$TEST_TMP/said" 2>&1 || { cat "$TEST_TMP/said"; die "scrub finds something in what came back over what was damaged"; }
 umount_archive
