@@ -211,6 +211,7 @@ size_t bill_over(const struct bill *bill, uint32_t ret[static MAX_CHARGES])
 static bool granted(struct guard *g, const struct guard_request *r, struct bill *bill, bool charging, struct guard_verdict *v)
 {
 	struct grant_ask ask = {.file = r};
+	struct threat none = {.budget = NULL};
 	uint32_t uid[MAX_CHARGES];
 	size_t n = g->grants.count ? bill_over(bill, uid) : 0;
 
@@ -220,10 +221,13 @@ static bool granted(struct guard *g, const struct guard_request *r, struct bill 
 	if (!grants_cover(g, &ask, uid, n, charging, v))
 		return false;
 	bill_keep_reporting(g, bill);
-	v->error = charging ? guard_charge(g, bill, r->file_id, r->bytes) : 0;
-	v->effect = v->error ? GUARD_DENY_BUDGET : GUARD_PERMIT;
-	if (v->error)
+	v->effect = GUARD_PERMIT;
+	v->error = 0;
+	weigh(g, r, bill, v, &none);
+	if (charging && (v->error = guard_charge(g, bill, r->file_id, r->bytes))) {
+		v->effect = GUARD_DENY_BUDGET;
 		v->grant_count = 0;
+	}
 	for (size_t i = 0; charging && i < v->grant_count; i++)
 		grants_count(&g->grants, v->grant[i], r->file_id, r->bytes, g->now_ms);
 	return true;

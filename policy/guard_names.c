@@ -100,6 +100,7 @@ static void weigh_names(struct guard *g, const struct guard_names *r, struct bil
 static bool granted(struct guard *g, const struct guard_names *r, struct bill *bill, struct guard_verdict *v)
 {
 	struct grant_ask ask = {.names = r};
+	struct threat none = {.budget = NULL};
 	uint32_t uid[MAX_CHARGES];
 	size_t n = g->grants.count ? bill_over(bill, uid) : 0;
 
@@ -111,6 +112,7 @@ static bool granted(struct guard *g, const struct guard_names *r, struct bill *b
 	bill_keep_reporting(g, bill);
 	v->effect = GUARD_PERMIT;
 	v->error = 0;
+	weigh_names(g, r, bill, v, &none);
 	for (size_t i = 0; i < v->grant_count; i++)
 		grants_count_names(&g->grants, v->grant[i], r->count, r->name);
 	return true;

@@ -486,3 +486,26 @@ Test(grant_names, a_copy_with_more_shown_than_allowed_is_refused)
 	free(b.p);
 	guard_free(g);
 }
+
+Test(grant_names, a_budget_that_only_reports_does_so_under_a_grant_too)
+{
+	struct guard *g = fixture_guard(HEAD "[rule a]\neffect = permit\nbudget = b r\n[budget b]\nnames = 10/24h\n"
+					     "[budget r]\nnames = 12/24h\nmode = alert\n");
+	struct guard_names_verdict v;
+
+	put(g, grant_for(1000, 7, 25));
+	cr_expect_eq(ask(g, 1000, "d", NULL, 10, 0, 0).verdict.effect, GUARD_PERMIT);
+	v = ask(g, 1000, "d", NULL, 2, 0, 0);
+	cr_expect_eq(v.verdict.effect, GUARD_PERMIT);
+	cr_expect_eq(v.verdict.grant_count, 1);
+	v = ask(g, 1000, "d", NULL, 1, 0, 0);
+	cr_expect_eq(v.verdict.effect, GUARD_ALERT);
+	cr_expect_eq(v.verdict.error, 0);
+	cr_expect_str_eq(v.verdict.budget, "r");
+	cr_expect_eq(v.verdict.limit, 12);
+	cr_expect_str_eq(v.budgets, "r");
+	cr_assert_eq(v.verdict.grant_count, 1);
+	cr_expect_eq(v.verdict.grant[0], 7);
+	cr_expect_eq(used(g, 7), 3);
+	guard_free(g);
+}

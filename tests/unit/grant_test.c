@@ -276,7 +276,8 @@ Test(grant, what_everybody_shares_is_raised_and_reports_count_on)
 	cr_expect_eq(v.error, -EDQUOT);
 	v = fixture_read(g, 1000, 14, 0);
 	cr_expect_eq(v.error, 0);
-	cr_expect_str_eq(v.budget, "all");
+	cr_expect_eq(v.effect, GUARD_ALERT);
+	cr_expect_str_eq(v.budget, "seen");
 	guard_free(g);
 	g = fixture_guard(HEAD "[rule a]\neffect = permit\nbudget = b seen\n[budget b]\nfiles = 1/24h\n[budget seen]\nfiles = 3/24h\nmode = alert\n");
 	put(g, grant_for(1000, 7, 2));
@@ -465,4 +466,25 @@ Test(grant, approvers_are_those_whom_the_policy_names)
 	cr_expect_eq(may(glass, bob, 1000, by(7, 0, 0)), GRANT_FINE);
 	cr_expect_eq(may(glass, bob, 1000, by(1003, 0, 0)), GRANT_NOT_APPROVER);
 	cr_expect_eq(may(glass, bob, 1000, by(1003, 1002, 1002)), GRANT_NOT_APPROVER, "by login uid only");
+}
+
+Test(grant, a_budget_that_only_reports_does_so_under_a_grant_too)
+{
+	struct guard *g = fixture_guard(HEAD "[rule a]\neffect = permit\nbudget = b r\n[budget b]\nfiles = 3/24h\n"
+					     "[budget r]\nfiles = 4/24h\nmode = alert\n");
+	struct guard_verdict v;
+
+	put(g, grant_for(1000, 7, 5));
+	cr_expect_eq(read_many(g, 1000, 1, 3, 0), 3);
+	v = fixture_read(g, 1000, 4, 0);
+	cr_expect_eq(v.effect, GUARD_PERMIT);
+	cr_expect_eq(v.grant_count, 1);
+	v = fixture_read(g, 1000, 5, 0);
+	cr_expect_eq(v.effect, GUARD_ALERT);
+	cr_expect_eq(v.error, 0);
+	cr_expect_str_eq(v.budget, "r");
+	cr_expect_eq(v.used, 4);
+	cr_assert_eq(v.grant_count, 1);
+	cr_expect_eq(v.grant[0], 7);
+	guard_free(g);
 }
