@@ -62,6 +62,12 @@ static void usage_row(struct table *t, const struct ctl_line *u, int64_t now)
 	ends_cell(t, used >= limit ? ctl_num(u, "frees-at-ms", 0) / 1000 : 0, now);
 }
 
+/* Of a grant without a limit on files and on bytes neither is counted. */
+static bool is_counted(const struct ctl_line *g, const char *unit)
+{
+	return !strcmp(unit, "names") || ctl_get(g, "files") || ctl_get(g, "bytes");
+}
+
 static void granted_row(struct table *t, const struct ctl_line *g, const char *unit, const char *used_key, int64_t now)
 {
 	char text[HUMAN_BYTES], most[HUMAN_BYTES], id[HUMAN_BYTES], allows[2 * HUMAN_BYTES];
@@ -81,7 +87,8 @@ static void granted_row(struct table *t, const struct ctl_line *g, const char *u
 	table_text(t, C_BUDGET, id);
 	table_text(t, C_WINDOW, allows);
 	table_text(t, C_UNIT, unit);
-	table_number(t, C_USED, used, bytes ? human_size((uint64_t)used, text) : human_count((uint64_t)used, text));
+	if (is_counted(g, unit))
+		table_number(t, C_USED, used, bytes ? human_size((uint64_t)used, text) : human_count((uint64_t)used, text));
 	if (limited)
 		table_number(t, C_LIMIT, limit, NULL);
 	if (limited)

@@ -188,6 +188,10 @@ check "alone" "$LAPSE" policy apply "$TEST_TMP/alone.ini" --reason alone "$MNT" 
 [ "$(count_as t1 in/{1..20}.jpg)" = 8 ] || die "it stands"
 check "at once" "$LAPSE" grant request --user lapse-t1 --files any --for 1d --reason "at night" "$MNT"
 [ "$(count_as t1 in/{1..20}.jpg)" = 20 ] || die "any number"
+"$LAPSE" guard status --user lapse-t1 --json "$MNT" | python3 -c '
+import json, sys
+rows = [r for r in json.load(sys.stdin)["guard"] if r["budget"] == "grant " + sys.argv[1]]
+assert [(r["unit"], r.get("used"), r.get("limit")) for r in rows] == [("files", None, None), ("bytes", None, None)], rows' "$(newest)" || die "guard status: what is not counted"
 
 note "a lockout and a closure stand"
 check "close" "$LAPSE" guard close --until 1h --reason visit "$MNT"
