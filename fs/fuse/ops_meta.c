@@ -274,7 +274,7 @@ void run_rename(struct job *j)
 	if (!job_asker(j, ASKER_READS, &c, &who))
 		return;
 	j->error = fs_rename(j->session->archive, j->inode, j->name, j->to_inode, j->to_name, j->what, &c);
-	made(j, j->to_inode, j->to_name, c.subject);
+	made(j, j->to_inode, j->to_name, NULL);
 	subject_put(&who);
 }
 

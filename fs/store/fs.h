@@ -106,7 +106,7 @@ errint_t fs_readdir_ahead(struct archive *a, struct dirhandle *d, off_t off, boo
 /* Where names are counted: this part of the listing has not been charged for yet (it begins anew, or the directory has grown); then it is, before it is read. */
 bool fs_charges_more(struct dirhandle *d, off_t off);
 errint_t fs_charge_more(struct archive *a, struct dirhandle *d, off_t off, const struct caller *c);
-/* Whether lookups have to be asked for. Then each is, before it is done; and what is made by a name that was not there takes its charge back. */
+/* Whether lookups have to be asked for. Then each is, before it is done; and what is made by a name that was not there takes its charge back (fs_rename does by itself). */
 bool fs_counts_names(const struct archive *a);
 /* Whether any budget throttles. */
 bool fs_throttles(const struct archive *a);

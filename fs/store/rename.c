@@ -494,6 +494,8 @@ static errint_t rename_names(struct archive *a, struct inode *dir, const char *n
 		dir_leave(a, &m.to.u);
 	free(m.from.path);
 	free(m.to.path);
+	if (!r && !m.to.exists && c && c->subject)
+		fs_name_made(a, to_dir, to_name, c->subject);
 	return r;
 }
 

@@ -109,6 +109,18 @@ for i in range(3000):
 P
 [ "$(used t4)" -le 20 ] || die "$(used t4) used by making 3000 files"
 
+note "but for one that takes the place of another"
+chmod 777 "$MNT/strict"
+asked=$(used t4)
+as t4 python3 - "$MNT/strict" <<'P'
+import os, sys
+open(f"{sys.argv[1]}/old.jpg", "x").close()
+for i in range(20):
+    with open(f"{sys.argv[1]}/.{i}.part", "x") as f: f.write("x")
+    os.rename(f"{sys.argv[1]}/.{i}.part", f"{sys.argv[1]}/old.jpg")
+P
+[ "$(used t4)" -ge $((asked + 40)) ] || die "$asked, then $(used t4): by one lookup of each of the names"
+
 note "strict: every lookup is asked for"
 asked=$(used t4)
 for i in 1 2 3 4 5; do as t4 test -e "$MNT/strict/a.jpg"; as t4 test ! -e "$MNT/strict/none.jpg"; done
