@@ -51,11 +51,11 @@ errint_t verb_put_grants_for(struct ctl_call *c, int64_t uid)
 	struct grant_info *all;
 	int64_t now;
 	size_t count;
-	errint_t r = archive_grants(c->archive, &now, &all, &count);
+	errint_t r = archive_grants(c->archive, uid, &now, &all, &count);
 	if (r)
 		return r;
 	for (size_t i = 0; !r && i < count; i++) {
-		if (all[i].waiting || (uid >= 0 && uid != all[i].uid))
+		if (all[i].waiting)
 			continue;
 		put_use(c, &all[i]);
 		r = verb_row(c);
@@ -69,7 +69,7 @@ errint_t verb_grant_list(struct ctl_call *c)
 	struct grant_info *all;
 	int64_t now;
 	size_t count;
-	errint_t r = archive_grants(c->archive, &now, &all, &count);
+	errint_t r = archive_grants(c->archive, -1, &now, &all, &count);
 	if (r)
 		return r;
 	ctl_begin(&c->out, "now");

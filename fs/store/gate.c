@@ -318,6 +318,7 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 		decoy = guard_check_decoy(g->guard, &q, &v);
 	else
 		guard_check(g->guard, &q, &v);
+	gate_grants_reaped(a);
 	fill_verdict(&r, &v); /* its names live as long as the guard's policy */
 	snprintf(window, sizeof window, "%s", v.window);
 	pthread_mutex_unlock(&g->guard_lock);

@@ -180,12 +180,20 @@ struct catching_up {
 	pthread_mutex_t *lock; /* NULL: nobody else uses the guard */
 };
 
+static bool is_of_a_reader(const struct audit_record *r)
+{
+	return r->kind == RECORD_OPEN || r->kind == RECORD_LIST || r->kind == RECORD_CREATE;
+}
+
 static errint_t catch_up(void *ctx, const struct audit_record *r)
 {
 	struct catching_up *c = ctx;
+	struct subject who;
 	if (r->sequence > c->upto)
 		return 0;
 	if (c->lock) {
+		if (is_of_a_reader(r))
+			log_subject(&c->counting.users, r, &who); /* so that the name service is not asked under the lock */
 		pthread_mutex_lock(c->lock);
 		guard_replays(c->counting.guard, GUARD_REPLAYS_LACKING);
 	}

@@ -141,6 +141,12 @@ void gate_grants_changed(struct archive *a)
 	atomic_store_explicit(&a->gate->grant_paths, guard_grants_need_path(a->gate->guard), memory_order_relaxed);
 }
 
+void gate_grants_reaped(struct archive *a)
+{
+	if (atomic_load_explicit(&a->gate->grant_paths, memory_order_relaxed))
+		gate_grants_changed(a);
+}
+
 /* The guard's, which points into *i. */
 static struct guard_grant of_info(const struct grant_info *i)
 {
@@ -246,6 +252,7 @@ int64_t gate_grant_since(struct archive *a, int64_t trusted_ns)
 /* ---- shown -------------------------------------------------------------------------------------------------------------------------- */
 
 struct listing {
+	int64_t uid; /* -1: of anybody */
 	struct grant_info *item;
 	size_t count;
 };
@@ -253,15 +260,15 @@ struct listing {
 static void list(void *ctx, const struct guard_grant *t)
 {
 	struct listing *l = ctx;
-	if (l->count < GUARD_MAX_GRANTS)
+	if (l->count < GUARD_MAX_GRANTS && (l->uid < 0 || l->uid == t->uid))
 		to_info(&l->item[l->count++], t);
 }
 
-errint_t archive_grants(struct archive *a, int64_t *ret_now, struct grant_info **ret, size_t *ret_count)
+errint_t archive_grants(struct archive *a, int64_t uid, int64_t *ret_now, struct grant_info **ret, size_t *ret_count)
 {
 	struct gate *g = a->gate;
 	int64_t now_ms = tclock_trusted_ns(a->clock) / 1000000;
-	struct listing l = {.item = calloc(GUARD_MAX_GRANTS, sizeof *l.item)};
+	struct listing l = {.uid = uid, .item = calloc(GUARD_MAX_GRANTS, sizeof *l.item)};
 	if (!l.item)
 		return -ENOMEM;
 	pthread_mutex_lock(&g->guard_lock);
@@ -311,6 +318,8 @@ static errint_t check_terms(const struct policy_break_glass *b, uint64_t files, 
 		return fault_set(f, -EPERM, "the policy lets a grant be in force for %" PRId64 " s at most ([break-glass] max-time)", b->max_seconds);
 	if (b->max_files && files > b->max_files)
 		return fault_set(f, -EPERM, "the policy lets a grant allow %" PRIu64 " files at most ([break-glass] max-files)", b->max_files);
+	if (b->max_files && !b->max_names && names == GUARD_ANY_NUMBER)
+		return fault_set(f, -EPERM, "the policy bounds what a grant may allow ([break-glass] max-files) and has no max-names: name a number of names, or have max-names added");
 	if (b->max_names && names > b->max_names)
 		return fault_set(f, -EPERM, "the policy lets a grant allow %" PRIu64 " names at most ([break-glass] max-names)", b->max_names);
 	return 0;
@@ -350,7 +359,7 @@ static errint_t put_in(struct archive *a, struct grant_info *t, struct audit_rec
 	struct grant_info *have;
 	int64_t now;
 	size_t count;
-	errint_t e = archive_grants(a, &now, &have, &count);
+	errint_t e = archive_grants(a, -1, &now, &have, &count);
 	if (e)
 		return e;
 	free(have);
@@ -369,33 +378,39 @@ static errint_t put_in(struct archive *a, struct grant_info *t, struct audit_rec
 	return e;
 }
 
-errint_t archive_grant_request(struct archive *a, const struct grant_request *asked, const struct anchor_order *o, struct grant_info *ret, struct fault *f)
+/* apply_lock held. */
+static errint_t record_request(struct archive *a, const struct grant_request *q, const struct anchor_order *o, bool waits, struct grant_info *ret, struct fault *f)
 {
-	struct grant_request q = *asked;
 	struct audit_record r;
-	bool waits;
-	errint_t e = may_order(a, o, f);
-	if (!e)
-		e = check_request(a, &q, guard_is_somebody(o->who), &waits, f);
-	if (e)
-		return e;
-	pthread_mutex_lock(&a->gate->apply_lock);
 	gate_fill(a, &r, RECORD_GRANT, o->who, NULL, NULL, NULL, NULL);
 	int64_t now = r.trusted_ns / SECOND;
-	*ret = (struct grant_info){.uid = q.uid,
-		.files = q.files,
-		.bytes = q.bytes,
-		.names = q.names,
+	*ret = (struct grant_info){.uid = q->uid,
+		.files = q->files,
+		.bytes = q->bytes,
+		.names = q->names,
 		.since = now,
-		.until = now + (waits ? GUARD_GRANT_WAIT_SECONDS : q.seconds),
-		.seconds = q.seconds,
+		.until = now + (waits ? GUARD_GRANT_WAIT_SECONDS : q->seconds),
+		.seconds = q->seconds,
 		.waiting = waits,
 		.asked = {.uid = o->who->uid, .login_uid = o->who->login_uid, .real_uid = o->who->real_uid},
 		.approved_by = POLICY_NO_UID};
-	snprintf(ret->paths, sizeof ret->paths, "%s", q.paths);
-	snprintf(ret->ticket, sizeof ret->ticket, "%s", q.ticket);
+	snprintf(ret->paths, sizeof ret->paths, "%s", q->paths);
+	snprintf(ret->ticket, sizeof ret->ticket, "%s", q->ticket);
 	snprintf(ret->reason, sizeof ret->reason, "%s", o->reason);
-	e = put_in(a, ret, &r, f);
+	return put_in(a, ret, &r, f);
+}
+
+errint_t archive_grant_request(struct archive *a, const struct grant_request *asked, const struct anchor_order *o, struct grant_info *ret, struct fault *f)
+{
+	struct grant_request q = *asked;
+	bool waits;
+	errint_t e = may_order(a, o, f);
+	if (e)
+		return e;
+	pthread_mutex_lock(&a->gate->apply_lock); /* before the terms are read: no apply changes them until it is recorded */
+	e = check_request(a, &q, guard_is_somebody(o->who), &waits, f);
+	if (!e)
+		e = record_request(a, &q, o, waits, ret, f);
 	pthread_mutex_unlock(&a->gate->apply_lock);
 	if (!e && !waits)
 		say_in_force(a, o->who, ret);

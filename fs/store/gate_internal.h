@@ -104,7 +104,8 @@ bool gate_asks_names(const struct archive *a, unsigned what);
 bool gate_names_by_path(const struct archive *a);
 /* A listing, or a lookup. */
 struct names_asked {
-	const char *dir, *path; /* of the directory, and of what is looked up; NULL if !gate_names_by_path() */
+	const char *dir;	/* path of the directory; NULL if !gate_names_by_path() */
+	const char *path;	/* of what is looked up; NULL where no grant has paths */
 	const uint8_t *dir_id;	/* of a listing; NULL */
 	uint64_t names, name;	/* that it shows; of a lookup 1, and a hash that is not 0 */
 };
@@ -202,6 +203,7 @@ struct gate_carrying {
 /* gate_grant.c: break-glass in the log */
 void gate_grant_mark(struct audit_record *r, const struct guard_verdict *v);
 void gate_grants_changed(struct archive *a); /* by whoever else uses none of the guard */
+void gate_grants_reaped(struct archive *a);  /* the guard has been asked, and has dropped those that ended; guard_lock held */
 void gate_grant_replay(struct archive *a, const struct audit_record *r);
 /* As gate_guard_carry. */
 errint_t gate_grant_carry(struct archive *a, int64_t trusted_ns);

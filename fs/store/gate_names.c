@@ -47,26 +47,26 @@ bool gate_names_by_path(const struct archive *a)
 	return gate_asks_names(a, NAMES_BY_PATH) || atomic_load_explicit(&a->gate->grant_paths, memory_order_relaxed);
 }
 
-/* A lookup; its texts are the caller's. */
-struct looked_up {
-	char *dir, *path;
-};
-
-static void looked_up_free(struct looked_up *l)
+/* A lookup; *ret_dir is the caller's, and what *ret names lives as long. */
+static errint_t looked_up_in(struct archive *a, struct inode *dir, const char *name, char **ret_dir, struct names_asked *ret)
 {
-	free(l->dir);
-	free(l->path);
+	*ret_dir = NULL;
+	if (gate_names_by_path(a) && inode_path(a, dir, NULL, ret_dir) == -ENOMEM)
+		return -ENOMEM;
+	*ret = (struct names_asked){.dir = *ret_dir, .names = 1, .name = name_hash(dir, name)};
+	return 0;
 }
 
-static errint_t looked_up_in(struct archive *a, struct inode *dir, const char *name, struct looked_up *l, struct names_asked *ret)
+/* Of what is looked up there; NULL: no grant asks for it, or the directory has none. */
+static errint_t path_for_grants(const struct archive *a, const char *dir, const char *name, char **ret)
 {
-	*l = (struct looked_up){NULL, NULL};
-	if (gate_names_by_path(a) && (inode_path(a, dir, NULL, &l->dir) == -ENOMEM || inode_path(a, dir, name, &l->path) == -ENOMEM)) {
-		looked_up_free(l);
-		return -ENOMEM;
-	}
-	*ret = (struct names_asked){.dir = l->dir, .path = l->path, .names = 1, .name = name_hash(dir, name)};
-	return 0;
+	*ret = NULL;
+	if (!dir || !atomic_load_explicit(&a->gate->grant_paths, memory_order_relaxed))
+		return 0;
+	if (asprintf(ret, "%s%s%s", dir, *dir ? "/" : "", name) >= 0)
+		return 0;
+	*ret = NULL;
+	return -ENOMEM;
 }
 
 static struct guard_names request_for(struct archive *a, const struct subject *who, const struct names_asked *n, int64_t now_ns)
@@ -118,6 +118,7 @@ errint_t gate_names(struct archive *a, const struct subject *who, const struct n
 	struct guard_names q = request_for(a, who, n, r.trusted_ns);
 	pthread_mutex_lock(&g->guard_lock);
 	guard_names(g->guard, &q, &v);
+	gate_grants_reaped(a);
 	const bool recorded = !n->name || v.record;
 	g->names_charged += recorded;
 	fill_verdict(&r, &v, n->name != 0);
@@ -159,28 +160,26 @@ bool fs_throttles(const struct archive *a)
 
 errint_t fs_may_look_up(struct archive *a, struct inode *dir, const char *name, const struct subject *who)
 {
-	struct looked_up l;
+	cleanup_free char *in = NULL, *path = NULL;
 	struct names_asked n;
-	errint_t r = looked_up_in(a, dir, name, &l, &n);
-	if (r)
-		return r;
-	r = gate_names(a, who, &n);
-	looked_up_free(&l);
-	return r;
+	errint_t r = looked_up_in(a, dir, name, &in, &n);
+	if (!r)
+		r = path_for_grants(a, in, name, &path);
+	n.path = path;
+	return r ? r : gate_names(a, who, &n);
 }
 
 void fs_name_made(struct archive *a, struct inode *dir, const char *name, const struct subject *who)
 {
 	struct gate *g = a->gate;
-	struct looked_up l;
+	cleanup_free char *in = NULL;
 	struct names_asked n;
-	if (!gate_asks_names(a, NAMES_COUNTED) || looked_up_in(a, dir, name, &l, &n))
+	if (!gate_asks_names(a, NAMES_COUNTED) || looked_up_in(a, dir, name, &in, &n))
 		return;
 	struct guard_names q = request_for(a, who, &n, tclock_trusted_ns(a->clock));
 	pthread_mutex_lock(&g->guard_lock);
 	guard_names_made(g->guard, &q);
 	pthread_mutex_unlock(&g->guard_lock);
-	looked_up_free(&l);
 }
 
 bool fs_names_strict(struct archive *a, struct inode *dir, const char *name)

@@ -18,8 +18,8 @@ struct grant_info {
 	char paths[GUARD_GRANT_PATHS_MAX + 1], ticket[GUARD_GRANT_TICKET_MAX + 1], reason[GUARD_REASON_MAX + 1];
 	uint64_t used_files, used_bytes, reads, used_names;
 };
-/* Those that have not ended, in the order in which they were asked for. Free *ret. *ret_now: trusted seconds. */
-errint_t archive_grants(struct archive *a, int64_t *ret_now, struct grant_info **ret, size_t *ret_count);
+/* Those that have not ended, for that uid (-1: for anybody), in the order in which they were asked for. Free *ret. *ret_now: trusted seconds. */
+errint_t archive_grants(struct archive *a, int64_t uid, int64_t *ret_now, struct grant_info **ret, size_t *ret_count);
 
 /* Each is on the record before it is done, and durably when 0 is returned. */
 

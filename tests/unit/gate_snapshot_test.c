@@ -434,7 +434,7 @@ static uint64_t shown(struct archive *a)
 	struct grant_info *t;
 	int64_t now;
 	size_t count;
-	cr_assert_eq(archive_grants(a, &now, &t, &count), 0);
+	cr_assert_eq(archive_grants(a, -1, &now, &t, &count), 0);
 	cr_assert_eq(count, 1);
 	cr_assert(t->names == 30 && !t->files && !t->bytes);
 	const uint64_t n = t->used_names;
