@@ -40,7 +40,7 @@ bool fresh_dir_is_old(struct archive *a, const struct dir_record *d);
 void fresh_dir_seen(struct archive *a, const struct dir_record *d);
 void fresh_dir_raised(struct archive *a, const struct dir_record *d);
 void fresh_dir_take(struct archive *a, const struct dir_record *d);
-void fresh_dir_gone(struct archive *a, const struct dir_record *d); /* nothing is told of it any more */
+void fresh_dir_gone(struct archive *a, const struct dir_record *d); /* nothing is told of it any more: noted in the log, too */
 /* The root's, which is opened before there is a table: an older one costs no mount, but is told, and what it says others may do does not count. */
 void fresh_root(struct archive *a);
 

@@ -30,7 +30,13 @@ void fresh_dir_take(struct archive *a, const struct dir_record *d)
 
 void fresh_dir_gone(struct archive *a, const struct dir_record *d)
 {
-	fresh_table_remove(a->fresh->table, fresh_item(d->dir_id, 0).key);
+	const struct fresh_item i = fresh_item(d->dir_id, 0);
+	uint8_t item[FRESH_ITEM_BYTES];
+	if (!fresh_table_floor(a->fresh->table, i.key))
+		return;
+	fresh_table_remove(a->fresh->table, i.key);
+	fresh_item_put(&i, item);
+	audit_raised(a->audit, item, sizeof item, tclock_trusted_ns(a->clock), tclock_wall_ns(a->clock));
 }
 
 void fresh_root(struct archive *a)

@@ -68,7 +68,7 @@ static errint_t raised(struct fresh_fold *f, const struct audit_record *r)
 	errint_t e = 0;
 	for (size_t at = 0; !e && at + FRESH_ITEM_BYTES <= r->name_len; at += FRESH_ITEM_BYTES) {
 		fresh_item_get(r->name + at, &i);
-		if (i.floor)
+		if (i.key) /* without a floor: a directory that is gone */
 			e = push(f, &i, 0, r->trusted_ns);
 	}
 	return e;

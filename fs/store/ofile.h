@@ -145,7 +145,7 @@ errint_t companion_write(struct dir_use *u, const struct sealed_name *n, bool *r
 void companion_remove(struct dir_use *u, const struct sealed_name *n);
 /* What lies under a name that is to go: its attributes, and a descriptor of it, or -1 if it cannot be opened; the caller closes that. -ENOENT. */
 errint_t removal_open(struct archive *a, struct dir_use *u, const char *backing, int *ret_held, struct stat *st);
-/* Nothing that has a name is deleted for somebody while that cannot be on the record: -EIO. */
+/* Nothing that has a name is deleted for somebody while that cannot be on the record: -EIO. A directory is no record of its own, and is not either. */
 errint_t removal_ready(struct archive *a);
 /* removal_ready(), and of a regular file (by that descriptor): the header for the record of its removal (*ret_known: there is one), and whether it is allowed. A damaged file
  * may be removed by its owner. `path`: NULL if no class with a floor looks at paths. */

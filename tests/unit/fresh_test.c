@@ -296,6 +296,24 @@ static void *save_often(void *ret)
 	return NULL;
 }
 
+static void move_and_remove_a_directory(void)
+{
+	struct fs_entry e;
+	if (fs_mkdir(a, fs_root(a), "d", 0755, &caller, &e) || fs_rename(a, fs_root(a), "d", fs_root(a), "e", 0, &caller) || status().fresh_files != 1)
+		_exit(1);
+	if (fs_rmdir(a, fs_root(a), "e", &caller) || status().fresh_files || audit_sync(a->audit))
+		_exit(2);
+	fs_forget(a, e.inode, 1);
+}
+
+Test(fresh, a_directory_that_is_gone_does_not_come_back_with_the_log)
+{
+	set_up();
+	in_killed_process(move_and_remove_a_directory);
+	cr_assert_eq(status().fresh_files, 0);
+	archive_drop();
+}
+
 /* A scrub, the pruning of the log and the saver itself. */
 Test(fresh, those_who_save_at_a_time_wait_for_each_other)
 {
