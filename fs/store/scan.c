@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -30,6 +31,7 @@ struct scan {
 struct level {
 	struct level *up;
 	struct inode *dir;
+	const char *backing; /* in `up`; NULL: the root */
 	char *names;
 	size_t len, cap, at;
 };
@@ -41,6 +43,9 @@ struct walk {
 	struct level *level;
 	bool moved;
 	uint64_t seen, foreign, failed;
+	/* The first directory that could not be entered: its place in the store, at the end of `room`. */
+	char *place, room[PATH_MAX];
+	errint_t why;
 };
 
 static errint_t remember(struct level *l, const char *backing)
@@ -187,12 +192,13 @@ static errint_t list(struct walk *w, struct inode *dir)
 
 /* ---- directories ----------------------------------------------------------------------------------------------------------------- */
 
-static errint_t push(struct walk *w, struct inode *dir)
+static errint_t push(struct walk *w, struct inode *dir, const char *backing)
 {
 	struct level *l = calloc(1, sizeof *l);
 	if (!l)
 		return -ENOMEM;
 	l->dir = dir;
+	l->backing = backing;
 	l->up = w->level;
 	w->level = l;
 	return 0;
@@ -216,26 +222,45 @@ static void note_dir(struct walk *w, struct inode *parent, struct inode *dir, co
 	dir_leave(w->a, &u);
 }
 
+/* Of one that is too deep, the end. */
+static void keep_place(struct walk *w, const struct level *up, const char *backing, errint_t why)
+{
+	w->failed++;
+	if (w->place)
+		return;
+	w->why = why;
+	w->place = w->room + sizeof w->room - 1;
+	*w->place = 0;
+	for (const char *name = backing; name && (size_t)(w->place - w->room) > strlen(name); name = up->backing, up = up->up) {
+		if (*w->place)
+			*--w->place = '/';
+		w->place -= strlen(name);
+		memcpy(w->place, name, strlen(name));
+	}
+}
+
 static void descend(struct walk *w, const char *backing)
 {
-	struct inode *parent = w->level->dir, *dir;
+	const struct level *up = w->level;
+	struct inode *parent = up->dir, *dir;
 	errint_t r = dir_child(w->a, parent, backing, &dir);
 	if (r == -ENOENT)
 		return; /* moved or removed meanwhile */
-	if (!r && (r = push(w, dir)))
+	if (!r && (r = push(w, dir, backing)))
 		inode_unref(w->a, dir);
 	if (!r && w->full)
 		note_dir(w, parent, dir, backing);
 	if (!r)
 		r = list(w, dir);
-	w->failed += r && r != -ENOENT;
+	if (r && r != -ENOENT)
+		keep_place(w, up, backing, r);
 }
 
 /* True if every directory was listed and every file looked at. */
 static bool walk_tree(struct walk *w)
 {
 	inode_ref(w->a->root);
-	if (push(w, w->a->root)) {
+	if (push(w, w->a->root, NULL)) {
 		inode_unref(w->a, w->a->root);
 		return false;
 	}
@@ -267,6 +292,21 @@ static bool walk_undisturbed(struct walk *w)
 	return all;
 }
 
+/* What lies below a directory that is refused could match a hold, and be read again once it is mended: it is not passed over. */
+static void tell_incomplete(const struct walk *w, bool all)
+{
+	if (!w->place) {
+		log_line(LOG_LEVEL_WARNING, "the catalogue is not complete: %s; the files are looked at again in an hour",
+			all ? "directories were moved all the while" : "some directories or files could not be read");
+		return;
+	}
+	log_line(LOG_LEVEL_WARNING,
+		"the catalogue is not complete: directory %s of the store cannot be entered: %s. Until it can no hold is placed, no file is reviewed, and while a hold "
+		"waits nothing is shredded. Put it back as it was, from a backup, or take it out of the store; what is only older is accepted by lapse fsck "
+		"--accept-rollback. The files are looked at again in an hour",
+		w->place, w->why == -EBADMSG ? "its record (.lapse-dir) is missing, forged, older than it was or not at home" : strerror(-w->why));
+}
+
 static void scan_once(struct scan *s, bool full)
 {
 	struct archive *a = s->a;
@@ -290,9 +330,7 @@ static void scan_once(struct scan *s, bool full)
 		gate_all_seen(a);
 		journal_all_seen(a);
 	} else if (full) {
-		log_line(LOG_LEVEL_WARNING,
-			"the catalogue is not complete: %s; the files are looked at again in an hour",
-			all ? "directories were moved all the while" : "some directories or files could not be read");
+		tell_incomplete(&w, all);
 	}
 }
 

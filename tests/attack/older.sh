@@ -5,7 +5,7 @@
 # kill -9, a remount and without any snapshot the same. What lapse itself does to files is never taken for that.
 # timeout: 240
 . "$(dirname "$0")/../mount/lib.sh"
-expect_log 'damaged|older than it was|put back from an earlier time|being written|forged|truncated|alert|freshness'
+expect_log 'catalogue is not complete|damaged|older than it was|put back from an earlier time|being written|forged|truncated|alert|freshness'
 
 cat >"$TEST_TMP/policy.ini" <<'P'
 [policy]
@@ -259,4 +259,18 @@ umount_archive
 mount_archive
 [ "$(grep -c 'lapse-dir was put back from an earlier time' "$DAEMON_LOG")" = 1 ] || die "said again, although it was set anew"
 as t1 ls "$MNT" >/dev/null
+umount_archive
+
+note "a catalogue that one such directory keeps from being complete: which, where in the store, and what to do; accepted on the record it is one again"
+mount_archive
+check "sync" sync -f "$MNT"
+kill_daemon
+cp -a "$TEST_TMP/dir-then" "$now_e/.lapse-dir"
+mv "$now_e" "$then_e"
+mount_archive
+wait_until 20 grep -qF "the catalogue is not complete: directory ${then_e#"$ARC/"} of the store cannot be entered: its record" "$DAEMON_LOG"
+umount_archive
+check "fsck" "$LAPSE" fsck "$ARC" --key-file "$KEY" --accept-rollback --reason "by hand" --yes >"$TEST_TMP/out" 2>&1
+mount_archive
+[ "$(cat "$MNT/e/f")" = inside ] || die "accepted, and not read"
 umount_archive
