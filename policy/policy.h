@@ -426,7 +426,7 @@ bool policy_names_strict(const struct policy *p, const char *dir, const char *pa
 struct guard_names {
 	const struct subject *who;
 	const char *dir; /* path of the directory; NULL if !policy_rules_need_path() && !guard_grants_need_path() */
-	const char *path; /* … of what is looked up; NULL of a listing */
+	const char *path; /* … of what is looked up; NULL of a listing, and if !guard_grants_need_path() */
 	uint64_t count;	 /* names that a listing shows; 1 of a lookup */
 	uint64_t name;	 /* of a lookup: a hash of directory and name, not 0 */
 	int64_t now_ms, wall_ms; /* as in a guard_request */
