@@ -287,6 +287,14 @@ static void schedule(struct canaries *c, size_t i, int64_t now_ns)
 	w->due_ns = now_ns + (int64_t)(wait < 1e17 ? wait : 1e17) + 1;
 }
 
+static struct canary_watch *watch_new(struct canaries *c)
+{
+	struct canary_watch *w = calloc(1, sizeof *w);
+	if (w)
+		w->phase_ns = (int64_t)decoy_below(&c->rng, CANARY_LEVEL_NS);
+	return w;
+}
+
 void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const char *name, const struct subject *who)
 {
 	struct canaries *c = a->canaries;
@@ -294,7 +302,7 @@ void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTE
 		return;
 	pthread_mutex_lock(&c->lock);
 	size_t i = order_at(c, dir_id);
-	if (i < c->list->orders && (c->watch[i] || (c->watch[i] = calloc(1, sizeof *c->watch[i])))) {
+	if (i < c->list->orders && (c->watch[i] || (c->watch[i] = watch_new(c)))) {
 		see(c->watch[i], name, who, monotonic_ns(), tclock_wall_ns(a->clock) / SECOND);
 		if (c->watch[i]->count == DECOY_NAMES && !c->watch[i]->due_ns) {
 			schedule(c, i, c->watch[i]->last_ns);

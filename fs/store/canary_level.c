@@ -5,9 +5,14 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define SECOND     INT64_C(1000000000)
-#define LEVEL_NS   (10 * SECOND) /* how long after the first of them */
+#define SECOND	   INT64_C(1000000000)
 #define YOUNG_MOST 65536
+
+/* Those of the directory are levelled at times that know nothing of when files came: how long after its birth a file was says nothing either. */
+static int64_t level_after(const struct canary_watch *w, int64_t now_ns)
+{
+	return now_ns - (now_ns - w->phase_ns) % CANARY_LEVEL_NS + CANARY_LEVEL_NS;
+}
 
 void canary_young(struct canary_watch *w, const char *name, int64_t now_ns)
 {
@@ -23,7 +28,7 @@ void canary_young(struct canary_watch *w, const char *name, int64_t now_ns)
 	}
 	if ((w->young[w->young_count] = strdup(name))) {
 		w->young_count++;
-		w->level_ns = w->level_ns ? w->level_ns : now_ns + LEVEL_NS;
+		w->level_ns = w->level_ns ? w->level_ns : level_after(w, now_ns);
 	}
 }
 
@@ -35,8 +40,7 @@ bool canary_sample(struct archive *a, const struct ofile *of, struct canary_samp
 		return false;
 	if (statx(of->fd, "", AT_EMPTY_PATH, STATX_BTIME | STATX_MTIME, &x) || !(x.stx_mask & STATX_BTIME))
 		return true;
-	ret->wrote_ns = (x.stx_mtime.tv_sec - x.stx_btime.tv_sec) * SECOND + (int64_t)x.stx_mtime.tv_nsec -
-			(int64_t)x.stx_btime.tv_nsec;
+	ret->wrote_ns = (x.stx_mtime.tv_sec - x.stx_btime.tv_sec) * SECOND + (int64_t)x.stx_mtime.tv_nsec - (int64_t)x.stx_btime.tv_nsec;
 	ret->timed = ret->wrote_ns <= CANARY_TAKES_MOST && (ret->wrote_ns >= 0 || ret->wrote_ns <= -CANARY_LAG_LEAST);
 	return true;
 }
@@ -94,8 +98,7 @@ static errint_t change(struct archive *a, struct inode *i, struct canary_sample 
 	return r;
 }
 
-static errint_t level_one(
-	struct archive *a, struct inode *dir, const char *name, struct canary_sample *ret, bool *ret_sample)
+static errint_t level_one(struct archive *a, struct inode *dir, const char *name, struct canary_sample *ret, bool *ret_sample)
 {
 	struct fs_entry e;
 	errint_t r = fs_lookup(a, dir, name, &e);

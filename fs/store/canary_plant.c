@@ -10,8 +10,8 @@
 #define HEAD_BYTES  (64 * 1024)
 #define CHUNK_BYTES (128 * 1024)
 #define NAME_TRIES  4
-#define SECOND      INT64_C(1000000000)
-#define TICK        1000000 /* ns: those of kernels whose times are not exact are whole numbers of these, */
+#define SECOND	    INT64_C(1000000000)
+#define TICK	    1000000 /* ns: those of kernels whose times are not exact are whole numbers of these, */
 #define TICK_ERROR  2000    /* nearly */
 
 /* A file that came in lately. */
@@ -79,8 +79,7 @@ static errint_t read_head(struct archive *a, struct neighbour *n)
 }
 
 /* All of those that were seen are still there, under these names: otherwise they have them from elsewhere, as uploads that are renamed do. One of them, by chance. */
-static errint_t choose(struct archive *a, struct inode *dir, const struct canary_watch *w, struct decoy_rng *rng,
-	struct neighbour *ret)
+static errint_t choose(struct archive *a, struct inode *dir, const struct canary_watch *w, struct decoy_rng *rng, struct neighbour *ret)
 {
 	size_t wanted = decoy_below(rng, w->count);
 	errint_t r = 0;
@@ -145,23 +144,20 @@ static double nearest(const double *v, size_t count, double to)
 }
 
 /* As long after its own birth as others of the directory after theirs, or where programs set their times, before it, and then of whole seconds if the neighbour's is. */
-static struct timespec time_like(
-	const struct neighbour *n, const struct canary_watch *w, int64_t born, struct decoy_rng *rng)
+static struct timespec time_like(const struct neighbour *n, const struct canary_watch *w, int64_t born, struct decoy_rng *rng)
 {
 	double v[CANARY_SAMPLES];
 	bool set = n->how.timed && n->how.wrote_ns < 0, ticks;
 	size_t count = times_of(w, set, v, &ticks);
 	if (!count)
 		v[count++] = n->how.timed ? log((double)llabs(n->how.wrote_ns) + 1) : 0;
-	double like = decoy_like(v, count, rng), least = set ? log((double)CANARY_LAG_LEAST) : 0,
-	       most = set ? v[count - 1] : log((double)CANARY_TAKES_MOST);
+	double like = decoy_like(v, count, rng), least = set ? log((double)CANARY_LAG_LEAST) : 0, most = set ? v[count - 1] : log((double)CANARY_TAKES_MOST);
 	like = fmin(fmax(ticks ? nearest(v, count, like) : like, least), most);
 	int64_t apart = (int64_t)exp(like) - 1, at = set ? (apart < born ? born - apart : 0) : born + apart;
 	return (struct timespec){.tv_sec = at / SECOND, .tv_nsec = set && !n->st.st_mtim.tv_nsec ? 0 : at % SECOND};
 }
 
-static errint_t set_time(
-	struct archive *a, struct inode *i, struct handle *h, const struct caller *c, struct timespec at)
+static errint_t set_time(struct archive *a, struct inode *i, struct handle *h, const struct caller *c, struct timespec at)
 {
 	struct stat in = {.st_mtim = at}, out;
 	return fs_setattr(a, i, h, &in, FS_SET_MTIME, c, &out);
@@ -184,8 +180,8 @@ static void tell_kernel(struct archive *a, struct inode *dir, const char *name)
 		a->hooks.drop_pages(a->hooks.ctx, dir);
 }
 
-static errint_t make(struct archive *a, struct inode *dir, const char *name, const struct neighbour *n,
-	const struct canary_watch *w, const uint8_t *picture, size_t len, struct decoy_rng *rng)
+static errint_t make(struct archive *a, struct inode *dir, const char *name, const struct neighbour *n, const struct canary_watch *w, const uint8_t *picture, size_t len,
+	struct decoy_rng *rng)
 {
 	struct subject who = w->who;
 	struct caller c = {.uid = n->st.st_uid, .gid = n->st.st_gid, .subject = &who, .decoy = true};
@@ -206,9 +202,8 @@ static errint_t make(struct archive *a, struct inode *dir, const char *name, con
 	return r;
 }
 
-static errint_t make_named(struct archive *a, struct inode *dir, const struct canary_order *o,
-	const struct canary_watch *w, struct decoy_rng *rng, const struct neighbour *n, const uint8_t *picture,
-	size_t len, char name[static DECOY_NAME_MAX + 1])
+static errint_t make_named(struct archive *a, struct inode *dir, const struct canary_order *o, const struct canary_watch *w, struct decoy_rng *rng, const struct neighbour *n,
+	const uint8_t *picture, size_t len, char name[static DECOY_NAME_MAX + 1])
 {
 	errint_t r = -EEXIST;
 	for (unsigned i = 0; i < NAME_TRIES && r == -EEXIST; i++) {
@@ -219,9 +214,8 @@ static errint_t make_named(struct archive *a, struct inode *dir, const struct ca
 	return r;
 }
 
-errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o,
-	struct canary_watch *w, struct decoy_rng *rng, const atomic_bool *stop,
-	char ret_name[static DECOY_NAME_MAX + 1])
+errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, struct canary_watch *w, struct decoy_rng *rng,
+	const atomic_bool *stop, char ret_name[static DECOY_NAME_MAX + 1])
 {
 	struct neighbour n = {.head = malloc(HEAD_BYTES)};
 	struct inode *dir = NULL;
@@ -234,8 +228,7 @@ errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTE
 		r = read_head(a, &n);
 	if (!r) {
 		sample_young(a, dir, w);
-		r = decoy_jpeg(n.head, n.head_len, size_like(&n, w, rng), tclock_wall_ns(a->clock) / SECOND - n.at, rng,
-			stop, &picture, &len);
+		r = decoy_jpeg(n.head, n.head_len, size_like(&n, w, rng), tclock_wall_ns(a->clock) / SECOND - n.at, rng, stop, &picture, &len);
 	}
 	if (!r)
 		r = make_named(a, dir, o, w, rng, &n, picture, len, ret_name);
