@@ -119,7 +119,11 @@ static errint_t put_on_disk(struct archive *a, struct change *c)
 		return r;
 	if (renameat(a->lapse_fd, KEYRING_NEXT, a->lapse_fd, KEYRING_NAME) || io_fsync_dir(a->lapse_fd))
 		log_line(LOG_LEVEL_WARNING, "keyring: the new slots hold, and the file is still called " KEYRING_NEXT);
-	a->keyring = c->keyring;
+	/* Nothing else of it changes, and other threads read that. */
+	a->keyring.generation = c->keyring.generation;
+	a->keyring.next_slot = c->keyring.next_slot;
+	a->keyring.slot_count = c->keyring.slot_count;
+	memcpy(a->keyring.slot, c->keyring.slot, sizeof a->keyring.slot);
 	*a->secrets = *c->secrets;
 	return 0;
 }
