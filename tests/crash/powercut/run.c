@@ -165,13 +165,13 @@ static struct inode *inode_at(struct run *r, const char *path)
 	return at;
 }
 
-static void give_back(struct run *r, struct inode *i)
+void run_give_back(struct run *r, struct inode *i)
 {
 	if (i != fs_root(r->archive))
 		fs_forget(r->archive, i, 1);
 }
 
-static struct inode *parent_of(struct run *r, const char *path, const char **ret_name)
+struct inode *run_parent_of(struct run *r, const char *path, const char **ret_name)
 {
 	char dir[STORY_PATH];
 	const char *slash = strrchr(path, '/');
@@ -180,7 +180,7 @@ static struct inode *parent_of(struct run *r, const char *path, const char **ret
 	return inode_at(r, dir);
 }
 
-static struct step step_begin(struct run *r, enum step_kind kind, const char *path, const char *path2)
+struct step run_step_begin(struct run *r, enum step_kind kind, const char *path, const char *path2)
 {
 	struct step s = {.kind = kind, .when.begin = run_here(r), .file = UINT32_MAX};
 	snprintf(s.path, sizeof s.path, "%s", path);
@@ -188,7 +188,7 @@ static struct step step_begin(struct run *r, enum step_kind kind, const char *pa
 	return s;
 }
 
-static void step_end(struct run *r, struct step *s)
+void run_step_end(struct run *r, struct step *s)
 {
 	s->when.end = run_here(r);
 	story_step(&r->story, s);
@@ -204,7 +204,7 @@ uint32_t run_file_at(struct run *r, const char *path)
 	return f;
 }
 
-static void look_now(struct run *r, uint32_t file, uint32_t begin, mode_t mode, const char *tag)
+void run_look_now(struct run *r, uint32_t file, uint32_t begin, mode_t mode, const char *tag)
 {
 	struct look l = {.when = {begin, run_here(r)}, .mode = mode};
 	snprintf(l.tag, sizeof l.tag, "%s", tag);
@@ -224,15 +224,15 @@ struct open_file do_create(struct run *r, const char *path)
 	const char *name;
 	struct fs_entry e;
 	struct open_file f;
-	struct inode *dir = parent_of(r, path, &name);
-	struct step s = step_begin(r, STEP_ENTRY, path, NULL);
+	struct inode *dir = run_parent_of(r, path, &name);
+	struct step s = run_step_begin(r, STEP_ENTRY, path, NULL);
 	struct file file = {.type = S_IFREG, .expires_ns = strncmp(path, "short/", 6) ? INT64_MAX : world_now() + SHORT * SECOND};
 	run_must(path, fs_create(r->archive, dir, name, 0644, O_RDWR, &who, &e, &f.handle));
-	give_back(r, dir);
+	run_give_back(r, dir);
 	f.inode = e.inode;
 	f.file = s.file = story_file(&r->story, &file);
-	look_now(r, f.file, s.when.begin, 0644, "");
-	step_end(r, &s);
+	run_look_now(r, f.file, s.when.begin, 0644, "");
+	run_step_end(r, &s);
 	return f;
 }
 
@@ -307,17 +307,17 @@ static void import_placed(void *ctx, uint64_t item, enum import_outcome outcome,
 	struct run *r = im->run;
 	size_t i = item - 1;
 	run_must(im->path[i], outcome == IMPORT_PLACED ? 0 : error ? error : -EEXIST);
-	struct step s = step_begin(r, STEP_ENTRY, im->path[i], NULL);
+	struct step s = run_step_begin(r, STEP_ENTRY, im->path[i], NULL);
 	struct file file = {.type = S_IFREG, .expires_ns = INT64_MAX};
 	struct change c = {.when = {im->begin[i], run_here(r)}, .len = im->len, .data = im->data[i]};
 	s.when.begin = im->begin[i];
 	s.file = story_file(&r->story, &file);
 	if (im->len)
 		story_change(&r->story.file[s.file], &c);
-	look_now(r, s.file, im->begin[i], 0600, "");
+	run_look_now(r, s.file, im->begin[i], 0600, "");
 	im->file[i] = s.file;
 	im->step[i] = r->story.steps;
-	step_end(r, &s);
+	run_step_end(r, &s);
 	struct promise p = {.since = run_here(r), .file = s.file, .changes = im->len ? 1 : 0};
 	story_promise(&r->story, &p);
 }
@@ -375,8 +375,8 @@ void do_chmod(struct run *r, const char *path, mode_t mode)
 	struct stat st = {.st_mode = mode}, now;
 	uint32_t begin = run_here(r), file = run_file_at(r, path);
 	run_must("chmod", fs_setattr(r->archive, i, NULL, &st, FS_SET_MODE, &who, &now));
-	look_now(r, file, begin, mode, last_look(r, file)->tag);
-	give_back(r, i);
+	run_look_now(r, file, begin, mode, last_look(r, file)->tag);
+	run_give_back(r, i);
 }
 
 void do_tag(struct run *r, const char *path, const char *tag)
@@ -384,8 +384,8 @@ void do_tag(struct run *r, const char *path, const char *tag)
 	struct inode *i = inode_at(r, path);
 	uint32_t begin = run_here(r), file = run_file_at(r, path);
 	run_must("setxattr", fs_setxattr(r->archive, i, "user.tag", tag, strlen(tag), 0, NULL));
-	look_now(r, file, begin, last_look(r, file)->mode, tag);
-	give_back(r, i);
+	run_look_now(r, file, begin, last_look(r, file)->mode, tag);
+	run_give_back(r, i);
 }
 
 /* ---- the tree ------------------------------------------------------------------------------------------------------------------------ */
@@ -394,43 +394,43 @@ void do_mkdir(struct run *r, const char *path)
 {
 	const char *name;
 	struct fs_entry e;
-	struct inode *dir = parent_of(r, path, &name);
-	struct step s = step_begin(r, STEP_ENTRY, path, NULL);
+	struct inode *dir = run_parent_of(r, path, &name);
+	struct step s = run_step_begin(r, STEP_ENTRY, path, NULL);
 	struct file file = {.type = S_IFDIR, .expires_ns = INT64_MAX};
 	run_must(path, fs_mkdir(r->archive, dir, name, 0755, &who, &e));
 	fs_forget(r->archive, e.inode, 1);
-	give_back(r, dir);
+	run_give_back(r, dir);
 	s.file = story_file(&r->story, &file);
-	look_now(r, s.file, s.when.begin, 0755, "");
-	step_end(r, &s);
+	run_look_now(r, s.file, s.when.begin, 0755, "");
+	run_step_end(r, &s);
 }
 
 void do_symlink(struct run *r, const char *path, const char *target)
 {
 	const char *name;
 	struct fs_entry e;
-	struct inode *dir = parent_of(r, path, &name);
-	struct step s = step_begin(r, STEP_ENTRY, path, NULL);
+	struct inode *dir = run_parent_of(r, path, &name);
+	struct step s = run_step_begin(r, STEP_ENTRY, path, NULL);
 	struct file file = {.type = S_IFLNK, .target = strdup(target), .expires_ns = INT64_MAX};
 	run_must(path, fs_symlink(r->archive, dir, name, target, &who, &e));
 	fs_forget(r->archive, e.inode, 1);
-	give_back(r, dir);
+	run_give_back(r, dir);
 	s.file = story_file(&r->story, &file);
-	step_end(r, &s);
+	run_step_end(r, &s);
 }
 
 void do_link(struct run *r, const char *path, const char *path2)
 {
 	const char *name;
 	struct fs_entry e;
-	struct inode *i = inode_at(r, path), *dir = parent_of(r, path2, &name);
-	struct step s = step_begin(r, STEP_ENTRY, path2, NULL);
+	struct inode *i = inode_at(r, path), *dir = run_parent_of(r, path2, &name);
+	struct step s = run_step_begin(r, STEP_ENTRY, path2, NULL);
 	run_must(path2, fs_link(r->archive, i, dir, name, &who, &e));
 	fs_forget(r->archive, e.inode, 1);
-	give_back(r, i);
-	give_back(r, dir);
+	run_give_back(r, i);
+	run_give_back(r, dir);
 	s.file = run_file_at(r, path);
-	step_end(r, &s);
+	run_step_end(r, &s);
 }
 
 /* A symlink is made anew in its place before the old one goes; an empty directory in the way changes places with what replaces it, and then goes. */
@@ -443,27 +443,27 @@ static void steps_of_rename(struct run *r, struct step *s)
 	if (S_ISLNK(from->type)) {
 		other.kind = STEP_ENTRY;
 		other.file = run_file_at(r, s->path);
-		step_end(r, &other);
+		run_step_end(r, &other);
 		s->kind = STEP_GONE;
 	} else if (S_ISDIR(from->type) && replaces) {
 		other = *s;
 		other.kind = STEP_EXCHANGE;
-		step_end(r, &other);
+		run_step_end(r, &other);
 		s->kind = STEP_GONE;
 	}
-	step_end(r, s);
+	run_step_end(r, s);
 }
 
 static void move(struct run *r, const char *path, const char *path2, unsigned flags)
 {
 	const char *name, *name2;
-	struct inode *dir = parent_of(r, path, &name), *dir2 = parent_of(r, path2, &name2);
-	struct step s = step_begin(r, flags ? STEP_EXCHANGE : STEP_MOVE, path, path2);
+	struct inode *dir = run_parent_of(r, path, &name), *dir2 = run_parent_of(r, path2, &name2);
+	struct step s = run_step_begin(r, flags ? STEP_EXCHANGE : STEP_MOVE, path, path2);
 	run_must(path, fs_rename(r->archive, dir, name, dir2, name2, flags, &who));
-	give_back(r, dir);
-	give_back(r, dir2);
+	run_give_back(r, dir);
+	run_give_back(r, dir2);
 	if (flags)
-		step_end(r, &s);
+		run_step_end(r, &s);
 	else
 		steps_of_rename(r, &s);
 }
@@ -481,11 +481,11 @@ void do_exchange(struct run *r, const char *path, const char *path2)
 static void remove_name(struct run *r, const char *path, errint_t (*remove)(struct archive *, struct inode *, const char *, const struct caller *))
 {
 	const char *name;
-	struct inode *dir = parent_of(r, path, &name);
-	struct step s = step_begin(r, STEP_GONE, path, NULL);
+	struct inode *dir = run_parent_of(r, path, &name);
+	struct step s = run_step_begin(r, STEP_GONE, path, NULL);
 	run_must(path, remove(r->archive, dir, name, &who));
-	give_back(r, dir);
-	step_end(r, &s);
+	run_give_back(r, dir);
+	run_step_end(r, &s);
 }
 
 void do_unlink(struct run *r, const char *path)
@@ -514,7 +514,7 @@ void do_fsync_dir(struct run *r, const char *path)
 	run_must(path, fs_opendir(r->archive, i, &who, &d));
 	run_must(path, fs_fsyncdir(r->archive, d));
 	fs_closedir(r->archive, d);
-	give_back(r, i);
+	run_give_back(r, i);
 	p.since = run_here(r);
 	for (uint32_t k = 0; k < r->story.steps; k++)
 		if (in_dir(r->story.step[k].path, path) || in_dir(r->story.step[k].path2, path))

@@ -49,6 +49,9 @@ _Noreturn void run_failed(const char *what, long error);
 /* ---- what a program does: each is done, recorded, and must succeed -------------------------------------------------------------------- */
 
 struct open_file do_create(struct run *r, const char *path);
+/* One that has no name, and the name that it gets. */
+struct open_file do_tmpfile(struct run *r, const char *dir);
+void do_name(struct run *r, struct open_file f, const char *path);
 struct open_file do_open(struct run *r, const char *path, int flags);
 void do_write(struct run *r, struct open_file f, uint64_t off, size_t len);
 void do_resize(struct run *r, struct open_file f, uint64_t size);

@@ -265,6 +265,48 @@ static void long_names(struct run *r)
 	run_close(r);
 }
 
+/* Files without a name that are synced before they get one, after that, never, and whose session ends before. */
+static void unnamed(struct run *r)
+{
+	do_mkdir(r, "in");
+	do_fsync_dir(r, "");
+	struct open_file f = do_tmpfile(r, "in");
+	do_write(r, f, 0, 2 * BLOCK + 100);
+	do_fsync(r, f, false);
+	do_name(r, f, "in/first");
+	do_fsync_dir(r, "in");
+	do_write(r, f, 100, 50);
+	do_fsync(r, f, true);
+	do_close(r, f);
+	f = do_tmpfile(r, "");
+	do_write(r, f, 0, 5000);
+	do_name(r, f, LONG_NAME);
+	do_write(r, f, 5000, 700);
+	do_fsync(r, f, false);
+	do_name(r, f, "in/second");
+	do_close(r, f);
+	f = do_tmpfile(r, "in");
+	do_write(r, f, 0, 300);
+	do_fsync(r, f, true);
+	do_close(r, f);
+	f = do_tmpfile(r, "");
+	do_write(r, f, 0, 9000);
+	do_name(r, f, "in/quiet");
+	do_close(r, f);
+	do_rename(r, "in/first", "first");
+	next_session(r);
+	f = do_open(r, "first", O_RDWR);
+	do_write(r, f, BLOCK - 9, 20);
+	do_fsync(r, f, true);
+	do_close(r, f);
+	f = do_tmpfile(r, "");
+	do_resize(r, f, 3000);
+	do_fsync(r, f, false);
+	do_name(r, f, "last");
+	do_close(r, f);
+	run_close(r);
+}
+
 /* Names go and are replaced while the disk still has the file open for writing. */
 static void removal(struct run *r)
 {
@@ -449,6 +491,7 @@ const struct workload workloads[] = {
 	{"truncate", truncate_inside, false},
 	{"trees", trees, false},
 	{"long-names", long_names, false},
+	{"unnamed", unnamed, false},
 	{"removal", removal, false},
 	{"expiry", expiry, false},
 	{"held", held, false},
