@@ -87,10 +87,11 @@ errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *bac
 }
 
 errint_t backing_create(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c,
-			int *ret_fd, struct stat *st)
+			int *ret_fd, struct stat *st, bool *ret_left)
 {
 	bool new;
 	errint_t r = companion_write(u, n, &new);
+	*ret_left = false;
 	if (r)
 		return r;
 	int fd = openat(u->fd, n->backing, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | (a->root_daemon ? O_NOATIME : 0),
@@ -105,7 +106,8 @@ errint_t backing_create(struct archive *a, struct dir_use *u, const struct seale
 	if (!r && fstat(fd, st))
 		r = -errno;
 	if (r) {
-		if (!unlinkat(u->fd, n->backing, 0))
+		*ret_left = unlinkat(u->fd, n->backing, 0) != 0;
+		if (!*ret_left)
 			companion_remove(u, n);
 		close(fd);
 		return r;

@@ -234,6 +234,11 @@ errint_t load_block(struct archive *a, struct ofile *of, uint64_t index, uint8_t
 	return read_run(a, of, index, 1, out);
 }
 
+static bool only_in_memory(const struct ofile *of, uint64_t index)
+{
+	return journal_pending(of, index) || (of->torn && of->tail_len && of->tail_index == index);
+}
+
 ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, uint64_t off)
 {
 	if (content_bad(of))
@@ -249,10 +254,10 @@ ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, u
 		uint64_t index = (off + done) / B;
 		size_t skip = (off + done) % B, have = block_len(a, size, index);
 		errint_t r;
-		if (!skip && len - done >= have && !journal_pending(of, index)) {
+		if (!skip && len - done >= have && !only_in_memory(of, index)) {
 			size_t n = 1, bytes = have;
 			while (n < SPAN_MAX && bytes < RUN_BYTES && bytes < len - done &&
-			       len - done - bytes >= block_len(a, size, index + n) && !journal_pending(of, index + n))
+			       len - done - bytes >= block_len(a, size, index + n) && !only_in_memory(of, index + n))
 				bytes += block_len(a, size, index + n++);
 			r = read_run(a, of, index, n, to + done);
 			done += r ? 0 : bytes;
@@ -465,21 +470,28 @@ static errint_t tail_restore(struct archive *a, struct ofile *of)
 	return 0;
 }
 
-/* After a write that ended early: what lies beyond the last whole block is cut off, and the block that it tore made whole. */
+errint_t ofile_mend(struct archive *a, struct ofile *of)
+{
+	const off_t end = of->on_disk ? (off_t)backing_size(a->suite, a->block_size, of->size) : 0;
+	struct stat st;
+	errint_t r = fstat(of->fd, &st) || (st.st_size > end && ftruncate(of->fd, end)) ? -EIO : 0;
+	if (!r && of->tail_len)
+		r = tail_restore(a, of);
+	of->torn = r != 0;
+	return r;
+}
+
+/* After a write that ended early. */
 static errint_t run_mend(struct archive *a, struct ofile *of, const struct run *run, size_t whole)
 {
 	const uint64_t torn = run->first + whole;
-	const off_t end = of->on_disk ? (off_t)backing_size(a->suite, a->block_size, of->size) : 0;
-	struct stat st;
 	if (torn < of->old_blocks)
 		return 0; /* it is as it was */
-	if (fstat(of->fd, &st) || (st.st_size > end && ftruncate(of->fd, end)))
-		return -EIO;
-	if (torn >= block_count(a, of->size)) {
+	if (torn >= block_count(a, of->size))
 		of->tail_len = 0;
-		return 0;
-	}
-	return of->tail && of->tail_len && of->tail_index == torn ? tail_restore(a, of) : -EIO;
+	else if (!of->tail_len || of->tail_index != torn)
+		return -EIO;
+	return ofile_mend(a, of);
 }
 
 /* Block i, of which the bytes in [from, to) are new and come from `in`: its plaintext, in `block` if part of the old one is kept. */
@@ -558,7 +570,7 @@ ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t 
 		return 0;
 	errint_t r = ofile_begin_write(a, of);
 	if (!r)
-		r = ofile_finish_cut(a, of);
+		r = ofile_finish(a, of);
 	if (!r && of->young_since && monotonic_seconds() - of->young_since >= WRITEBACK_SECONDS) {
 		of->old_blocks = block_count(a, of->size);
 		of->young_since = 0;

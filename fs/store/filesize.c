@@ -32,11 +32,12 @@ static errint_t cut_in_place(struct archive *a, struct ofile *of, uint64_t size)
 	return ftruncate(of->fd, (off_t)backing_size(a->suite, a->block_size, size)) ? -errno : 0;
 }
 
-errint_t ofile_finish_cut(struct archive *a, struct ofile *of)
+errint_t ofile_finish(struct archive *a, struct ofile *of)
 {
-	if (!of->cutting)
-		return 0;
-	errint_t r = journal_flush(a, of);
+	errint_t r = of->torn ? ofile_mend(a, of) : 0;
+	if (r || !of->cutting)
+		return r;
+	r = journal_flush(a, of);
 	if (!r)
 		r = cut_in_place(a, of, of->size);
 	if (!r && fdatasync(of->fd))
@@ -71,6 +72,7 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 	if (r)
 		return r;
 	of->tail_len = 0;
+	of->torn = false; /* that block is gone, or on record in the journal */
 	if (size) {
 		xor_leaf(of->root, gone);
 		if (rest)
@@ -83,7 +85,7 @@ static errint_t shrink(struct archive *a, struct ofile *of, uint64_t size)
 	of->cutting = twice;
 	if (rest)
 		tail_keep(a, of, keep, block, rest, run.leaf[0]);
-	ofile_finish_cut(a, of); /* or else before anything else is done to the file */
+	ofile_finish(a, of); /* or else before anything else is done to the file */
 	return 0;
 }
 
@@ -92,8 +94,8 @@ errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size)
 	if (size == of->size) /* is a change all the same */
 		return futimens(of->fd, (struct timespec[2]){{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}}) ? -errno : 0;
 	errint_t r = ofile_begin_write(a, of);
-	if (!r)
-		r = ofile_finish_cut(a, of);
+	if (!r && !(of->torn && size < of->size))
+		r = ofile_finish(a, of);
 	if (!r && !of->on_disk)
 		r = ofile_write_header(a, of);
 	if (!r)
@@ -106,7 +108,7 @@ errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size)
 static errint_t sync_begin(struct archive *a, struct ofile *of, bool *ret_log, uint64_t *ret_changes, uint64_t *ret_record)
 {
 	pthread_rwlock_wrlock(&of->lock);
-	errint_t r = of->on_disk ? ofile_finish_cut(a, of) : ofile_write_header(a, of);
+	errint_t r = of->on_disk ? ofile_finish(a, of) : ofile_write_header(a, of);
 	*ret_log = of->dirty;
 	*ret_changes = of->changes == of->flushed ? 0 : of->changes;
 	*ret_record = of->journaled;

@@ -190,15 +190,16 @@ bool never_synced(const struct inode *i)
 	return made && monotonic_seconds() - made < WRITEBACK_SECONDS;
 }
 
-/* The file, its inode and its handle; nothing of them is left on failure. The directory is entered for writing. */
+/* The file, its inode and its handle; on failure nothing of them is left, unless *ret_left: then the empty file could not be removed. The directory is entered
+ * for writing. */
 static errint_t create_entered(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n,
 			       const struct acl_inherited *inherited, int flags, const struct caller *c, const struct file_header *h, const uint8_t file_key[static KEY_BYTES], struct stat *st,
-			       struct handle **ret)
+			       struct handle **ret, bool *ret_left)
 {
 	struct inode *i = NULL;
 	struct ofile *of;
 	int fd;
-	errint_t r = backing_create(a, u, n, acl_mode_first(inherited), c, &fd, st);
+	errint_t r = backing_create(a, u, n, acl_mode_first(inherited), c, &fd, st, ret_left);
 	if (r)
 		return r;
 	r = acl_put_new(a, fd, file_key, h->file_id, false, inherited);
@@ -215,7 +216,8 @@ static errint_t create_entered(struct archive *a, struct dir_use *u, const char 
 			return 0;
 		}
 	}
-	if (entry_remove(a, u, name, n, st, NULL, NULL, NULL) == 0)
+	*ret_left = entry_remove(a, u, name, n, st, NULL, NULL, NULL) != 0;
+	if (!*ret_left)
 		companion_remove(u, n);
 	if (fd < 0)
 		ofile_release(a, of, true);
@@ -236,6 +238,7 @@ static errint_t create_named(struct archive *a, struct inode *dir, const char *n
 	struct dir_use u;
 	struct stat st;
 	struct acl_inherited inherited;
+	bool left;
 	uint64_t terms = gate_terms(a);
 	errint_t r = create_prepare(a, dir, name, true, &h, under);
 	if (r)
@@ -253,7 +256,7 @@ static errint_t create_named(struct archive *a, struct inode *dir, const char *n
 	secret_wipe(under, sizeof under);
 	r = dir_seal(dir, name, strlen(name), &sealed);
 	if (!r && !(r = gate_record_create(a, c->subject, &h, c->decoy)) &&
-	    (r = create_entered(a, &u, name, &sealed, &inherited, flags, c, &h, file_key, &st, ret_handle)))
+	    (r = create_entered(a, &u, name, &sealed, &inherited, flags, c, &h, file_key, &st, ret_handle, &left)) && !left)
 		gate_record_at(a, RECORD_UNLINK, c->subject, &h, h.dir_id, h.home[0], "could not be created");
 	secret_wipe(file_key, sizeof file_key);
 	acl_inherited_free(&inherited);

@@ -315,7 +315,7 @@ static errint_t settle_file(struct archive *a, struct inode *i)
 		return 0;
 	pthread_rwlock_wrlock(&of->lock);
 	of->listed = false;
-	if ((r = of->cutting ? ofile_finish_cut(a, of) : journal_flush(a, of)) && list_dirty(a->journal, of))
+	if ((r = of->cutting ? ofile_finish(a, of) : journal_flush(a, of)) && list_dirty(a->journal, of))
 		a->journal->keep = true; /* what nobody looks at any more is for the next mount */
 	pthread_rwlock_unlock(&of->lock);
 	ofile_release(a, of, false);

@@ -406,7 +406,7 @@ errint_t ofile_seal(struct archive *a, struct ofile *of)
 {
 	struct file_header before = of->h, due;
 	int64_t now = tclock_trusted(a->clock);
-	errint_t r = ofile_finish_cut(a, of);
+	errint_t r = ofile_finish(a, of);
 	if (r)
 		return r;
 	struct policy *p = gate_policy(a);

@@ -40,6 +40,7 @@ struct ofile {
 	size_t pending_count, pending_cap, pending_bytes;
 	uint64_t journaled;	/* the last record of it that counts */
 	bool cutting;		/* its end was cut off in the journal, and is not on disk in place */
+	bool torn;		/* a write broke off, and what it left behind the last block, or of it, could not be mended yet; that block is in `tail` */
 	bool listed;		/* among those that the journal's thread is to look at */
 };
 
@@ -106,8 +107,8 @@ ssize_t ofile_read(struct archive *a, struct ofile *of, void *out, size_t len, u
 /* Fewer bytes than asked where the disk is full: what could be written stays. */
 ssize_t ofile_write(struct archive *a, struct ofile *of, const void *in, size_t len, uint64_t off);
 errint_t ofile_truncate(struct archive *a, struct ofile *of, uint64_t size);
-/* Puts in place a cut that is on record in the journal; nothing else may be done to the file before. Lock held for writing. */
-errint_t ofile_finish_cut(struct archive *a, struct ofile *of);
+/* Puts in place a cut that is on record in the journal, and mends what a write tore; nothing else may be done to the file before. Lock held for writing. */
+errint_t ofile_finish(struct archive *a, struct ofile *of);
 /* The file on disk, as far as it was written when this began. No lock is held. */
 errint_t ofile_sync(struct archive *a, struct ofile *of, bool data_only);
 #define WRITEBACK_SECONDS 30	    /* after that Linux has written to the disk what nobody synced */
@@ -157,7 +158,7 @@ errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *bac
 errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n, const struct stat *st,
 		      errint_t (*take)(void *ctx), void *ctx, int *held);
 errint_t backing_create(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c,
-			int *ret_fd, struct stat *st);
+			int *ret_fd, struct stat *st, bool *ret_left /* on failure: it was made, and could not be removed */);
 errint_t new_group(struct archive *a, struct dir_use *u, const struct caller *c, gid_t *ret, bool *ret_setgid);
 errint_t fd_kill_suidgid(int fd);
 errint_t attr_set_mode(struct archive *a, struct inode *i, mode_t mode);

@@ -49,7 +49,7 @@ _Noreturn void run_failed(const char *what, long error);
 /* ---- what a program does: each is done, recorded, and must succeed -------------------------------------------------------------------- */
 
 struct open_file do_create(struct run *r, const char *path);
-/* One that has no name, and the name that it gets. */
+/* One that has no name, and the name that it gets, which is on disk as soon as the file is there if that was synced. */
 struct open_file do_tmpfile(struct run *r, const char *dir);
 void do_name(struct run *r, struct open_file f, const char *path);
 struct open_file do_open(struct run *r, const char *path, int flags);

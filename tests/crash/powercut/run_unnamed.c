@@ -34,4 +34,12 @@ void do_name(struct run *r, struct open_file f, const char *path)
 	run_give_back(r, dir);
 	s.file = f.file;
 	run_step_end(r, &s);
+	struct promise p = {.since = run_here(r), .file = f.file, .steps = r->story.steps};
+	for (uint32_t i = 0; i < r->story.promises; i++)
+		if (r->story.promise[i].file == f.file) {
+			p.changes = r->story.promise[i].changes;
+			p.looks = r->story.promise[i].looks;
+		}
+	if (p.changes)
+		story_promise(&r->story, &p);
 }
