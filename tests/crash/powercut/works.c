@@ -283,7 +283,7 @@ static void unnamed(struct run *r)
 	do_name(r, f, LONG_NAME);
 	do_write(r, f, 5000, 700);
 	do_fsync(r, f, false);
-	do_name(r, f, "in/second");
+	do_link(r, LONG_NAME, "in/second");
 	do_close(r, f);
 	f = do_tmpfile(r, "in");
 	do_write(r, f, 0, 300);
