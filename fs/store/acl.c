@@ -186,7 +186,7 @@ errint_t acl_set_access(struct archive *a, struct inode *i, const void *value, s
 	struct stat st;
 	mode_t mode;
 	if (!size)
-		return xattr_remove(a, i, ACL_ACCESS);
+		return fs_removexattr(a, i, ACL_ACCESS);
 	errint_t r = acl_check(value, size);
 	if (!r)
 		r = fs_getattr(a, i, NULL, &st);

@@ -10,7 +10,6 @@
 #include "base/secret.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/falloc.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -381,7 +380,7 @@ errint_t fs_fallocate(struct archive *a, struct handle *h, int mode, off_t off, 
 		return -EBADF;
 	if (mode & ~FALLOC_FL_KEEP_SIZE)
 		return -EOPNOTSUPP;
-	if (off < 0 || len <= 0 || off > LLONG_MAX - len)
+	if (off < 0 || len <= 0 || off > INT64_MAX / 2 - len)
 		return off < 0 || len <= 0 ? -EINVAL : -EFBIG;
 	uint64_t end = (uint64_t)off + (uint64_t)len;
 	errint_t r = ofile_review(a, of);

@@ -327,10 +327,12 @@ errint_t fs_removexattr(struct archive *a, struct inode *i, const char *name)
 {
 	errint_t r = admitted(a, i, name);
 	if (r == -EACCES)
-		return -ENODATA;
+		return 0; /* a file has no default list */
 	if (r)
 		return r;
 	if (xattr_none(a, i))
-		return -ENODATA;
-	return (r = inode_permits(a, i, RETENTION_ATTRIBUTES)) ? r : xattr_remove(a, i, name);
+		return is_acl(name) ? 0 : -ENODATA;
+	if (!(r = inode_permits(a, i, RETENTION_ATTRIBUTES)))
+		r = xattr_remove(a, i, name);
+	return r == -ENODATA && is_acl(name) ? 0 : r; /* as Linux has it */
 }

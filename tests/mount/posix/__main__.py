@@ -3,7 +3,7 @@ import os, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness
-import data, directories, links, locks, maps, names, opens, permissions, renames, times, xattrs  # each registers its cases
+import acls, data, directories, flags, links, locks, maps, names, opens, permissions, renames, times, xattrs  # each registers its cases
 from deviations import KNOWN
 
 os.umask(0o022)

@@ -26,4 +26,13 @@ KNOWN = [
     ("xattr_user", "get 'user.nnnnnnn' 255", "ENODATA", "the same"),
     ("xattr_trusted", "[ps] trusted.*", None, SPECIAL),
     ("time_of_operations", "chown of nothing: d/f", "-", KILLPRIV),
+    ("acl_set_gid", "inside after setfacl", "-rwxrwxr-x 1 30001:30003 1", "which groups an owner is in is told by the name service, not by the process that sets a list"),
+    ("flag_statx", "? birth", False, "times of birth are the store's, which imports, restores and renames of symlinks set anew"),
+    ("flag_control_calls", "flags: *", "ENOTTY", "flags of inodes (chattr) are the store's"),
+    ("flag_control_calls", "extents", "ENOTSUP", "where blocks lie on the disk is the store's"),
+    ("flag_of_one_call", "read NOWAIT", "ENOTSUP", "the kernel's FUSE has no reads that do not wait"),
+    ("flag_far_away", "two GiB at once: *", "EFBIG", "what lies between is written as zeros, 1 GiB at a time"),
+    ("flag_read_times", "f *", False, "reading moves no atime: who read is on the record, and a header is not written for it"),
+    ("flag_path_only", "symlink without a name: stat", "ESTALE", "of a symlink without a name nothing is left in the store"),
+    ("flag_path_only", "symlink without a name: chown", "ESTALE", "the same"),
 ]
