@@ -118,9 +118,14 @@ python3 - "$MNT/many" <<'P'
 import os, sys
 for i in range(1500):
     os.close(os.open(f"{sys.argv[1]}/{i:06}.jpg", os.O_CREAT | os.O_WRONLY))
+for i in range(600):
+    os.mkdir(f"{sys.argv[1]}.d{i}")
+    os.close(os.open(f"{sys.argv[1]}.d{i}/f", os.O_CREAT | os.O_WRONLY))
 P
 umount_archive
-mount_by device
+printf '#!/bin/bash\nulimit -n 400\nexec "%s" "$@"\n' "$LAPSE" >"$TEST_TMP/lapse" # fewer descriptors than inodes, and than directories
+chmod 755 "$TEST_TMP/lapse"
+LAPSE=$TEST_TMP/lapse mount_by device
 check "walk" python3 - "$MNT/many" <<'P'
 import os, sys
 n = 0
@@ -130,4 +135,21 @@ for e in os.scandir(sys.argv[1]):
 assert n == 1500, n
 P
 [ "$(requests lookup)" -lt 300 ] || die "$(requests lookup) lookups: the listing did not bring the attributes"
+
+note "what the kernel remembers takes no descriptors: 1,500 files, and 600 directories in turn"
+descriptors() { find "/proc/$DAEMON/fd" -type l | wc -l; }
+all="$(descriptors) before"
+check "directories" python3 - "$MNT" <<'P'
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+held = [os.open(f"{sys.argv[1]}/many.d{i}", os.O_PATH) for i in range(600)]
+for turn in range(2):
+    for d in held:
+        assert os.stat("f", dir_fd=d).st_size == 0
+        os.close(os.open(f"g{turn}", os.O_CREAT | os.O_WRONLY, dir_fd=d))
+files = [os.open(f"{sys.argv[1]}/many/{i:06}.jpg", os.O_PATH) for i in range(1500)]
+assert all(os.fstat(f).st_size == 0 for f in files)
+P
+note "descriptors of the daemon: $all, $(descriptors) after"
+[ "$(descriptors)" -le 300 ] || die "$(descriptors) descriptors"
 umount_archive
