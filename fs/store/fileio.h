@@ -27,9 +27,9 @@ void xor_leaf(uint8_t sum[static LEAF_BYTES], const uint8_t leaf[static LEAF_BYT
 errint_t load_block(struct archive *a, struct ofile *of, uint64_t index, uint8_t *out);
 /* The part of the root that a block has now. */
 errint_t leaf_of(struct archive *a, struct ofile *of, uint64_t index, uint8_t leaf[static LEAF_BYTES]);
-/* Keeps the last block, if it is a partial one, for what is appended to it. */
 /* What a write that broke off left on disk is cut off, and the last block made what it was; what cannot be now is when anything else is done to the file. */
 errint_t ofile_mend(struct archive *a, struct ofile *of);
+/* Keeps the last block, if it is a partial one, for what is appended to it. */
 void tail_keep(struct archive *a, struct ofile *of, uint64_t index, const uint8_t *plain, size_t len, const uint8_t leaf[static LEAF_BYTES]);
 /* At most RUN_BYTES at off <= size. Returns how many bytes are written; fewer, or an error, if not all could be. */
 ssize_t write_run(struct archive *a, struct ofile *of, const uint8_t *in, size_t len, uint64_t off);
