@@ -1,7 +1,7 @@
 #!/bin/bash
-# Real ways in: a login by sshd, a job of cron's and of atd's, and from there su -, sudo, setsid, nohup; systemd-run where systemd runs. What must happen: one person is one
+# Real ways in: a login by sshd, a job of cron's and of atd's, and from there su -, sudo, setsid, nohup. What must happen: one person is one
 # principal with one budget, whichever way he comes, and a rule with an origin is about those who came that way.
-# Of the login manager there is a stand-in where the others have pam_systemd: logind serves nobody without systemd as process 1. It writes what logind writes of a session.
+# Of the login manager there is a stand-in where the others have pam_systemd, which writes what logind writes of a session. Logind itself, systemd-run and timers: attack/systemd.
 # attack items: 28
 # timeout: 240
 . "$(dirname "$0")/../mount/lib.sh"
@@ -185,16 +185,5 @@ for u in t3 t4; do refused "su -, whom a rule lets in otherwise" 1 as_root $u; d
 refused "ssh, after three by cron and sudo" 9 by_ssh t2
 reads "ssh, after three by cron and sudo" 6 by_ssh t2
 
-if [ -d /run/systemd/system ]; then
-	note "28: systemd-run: for a user, who pays as he does elsewhere"
-	run_as() { timeout 20 systemd-run --quiet --pipe --wait --uid="lapse-t1" sh -c "$1" 2>/dev/null </dev/null; }
-	refused "systemd-run" 4 run_as
-	reads "systemd-run" 1 run_as
-	run_as() { timeout 20 systemd-run --quiet --pipe --wait --user --machine=lapse-t1@ sh -c "$1" 2>/dev/null </dev/null; }
-	refused "systemd-run --user" 4 run_as
-	reads "systemd-run --user" 1 run_as
-else
-	note "28: systemd-run is not tried: systemd is not process 1 of this machine"
-fi
 end
 umount_archive
