@@ -188,18 +188,31 @@ static bool classes_loosen(const struct policy *now, const struct policy *next, 
 
 /* ---- budgets --------------------------------------------------------------------------------------------------------------------- */
 
+static bool within(const struct rate *a, const struct rate *w)
+{
+	return a->bytes == w->bytes && a->ms == w->ms && a->limit <= w->limit;
+}
+
 /* Whether one of the windows of `b` keeps within `w`. */
 static bool kept(const struct budget_section *b, const struct rate *w)
 {
 	for (size_t i = 0; i < b->window_count; i++)
-		if (b->window[i]->bytes == w->bytes && b->window[i]->ms == w->ms && b->window[i]->limit <= w->limit)
+		if (within(b->window[i], w))
+			return true;
+	return false;
+}
+
+static bool names_kept(const struct budget_section *b, const struct rate *w)
+{
+	for (size_t i = 0; i < b->names.count; i++)
+		if (within(&b->names.item[i], w))
 			return true;
 	return false;
 }
 
 static bool budget_loosens(const struct budget_section *a, const struct budget_section *b, struct finding *f)
 {
-	static const char *const judged[] = {"files", "bytes", "on-exceed", "error", "mode", "lockout-for", NULL};
+	static const char *const judged[] = {"files", "bytes", "names", "on-exceed", "error", "mode", "lockout-for", NULL};
 	const char *key = differs(&a->s, &b->s, judged);
 
 	if (key)
@@ -207,6 +220,9 @@ static bool budget_loosens(const struct budget_section *a, const struct budget_s
 	for (size_t i = 0; i < a->window_count; i++)
 		if (!kept(b, a->window[i]))
 			return found(f, &b->s, "more may be read");
+	for (size_t i = 0; i < a->names.count; i++)
+		if (!names_kept(b, &a->names.item[i]))
+			return found(f, &b->s, "more names may be shown");
 	/* of `mode` and `on-exceed` only the change to what these words mean in this version is judged */
 	if (!same_value(&a->s, &b->s, "mode") && b->mode != MODE_ENFORCE)
 		return found(f, &b->s, "it does not refuse any more");
@@ -269,6 +285,14 @@ static bool rule_loosens(const struct rule_section *a, const struct rule_section
 	return false;
 }
 
+/* One that was not there. By `identity = uid` it is about more than whom it denies: of what anybody in that service makes and moves, the client alone is asked. */
+static bool new_rule_loosens(const struct rule_section *r, struct finding *f)
+{
+	if (r->effect != RULE_DENY)
+		return found(f, &r->s, "it permits, and is new or in another place");
+	return r->identity == IDENTITY_UID && found(f, &r->s, "identity = uid, and is new or in another place");
+}
+
 /* The first rule that matches decides: those there were stay in their order; between them only denials come in, and none goes that others stand behind. */
 static bool rules_loosen(const struct policy *now, const struct policy *next, struct finding *f)
 {
@@ -278,8 +302,8 @@ static bool rules_loosen(const struct policy *now, const struct policy *next, st
 		const struct rule_section *a = now->rule[i];
 
 		for (; k < next->rule_count && strcmp(a->s.name, next->rule[k]->s.name) != 0; k++)
-			if (next->rule[k]->effect != RULE_DENY)
-				return found(f, &next->rule[k]->s, "it permits, and is new or in another place");
+			if (new_rule_loosens(next->rule[k], f))
+				return true;
 		if (k == next->rule_count) {
 			bool last = a->effect == RULE_PERMIT;
 
@@ -291,8 +315,8 @@ static bool rules_loosen(const struct policy *now, const struct policy *next, st
 			return true;
 	}
 	for (; k < next->rule_count; k++)
-		if (next->rule[k]->effect != RULE_DENY)
-			return found(f, &next->rule[k]->s, "it permits, and is new");
+		if (new_rule_loosens(next->rule[k], f))
+			return true;
 	return false;
 }
 

@@ -188,6 +188,71 @@ login_as t1 "$LAPSE" policy apply "$TEST_TMP/dropped.ini" "$MNT" --reason test >
 id=$(grep -o 'id [0-9a-f]*' "$TEST_TMP/said" | cut -d' ' -f2)
 check "turned down" login_as t1 "$LAPSE" policy approve "$id" "$MNT" --reject --reason 'a mistake' >/dev/null
 refuse "nothing waits" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reason test
+note "every kind of loosening waits, on whatever line; and what is stricter does not"
+{
+	policy 9 "$roles" | sed '/^expire-after/a retain-for = 1d' | sed '/^\[rule everyone\]/i [rule nights]\nusers = lapse-t3\nhours = 22:00-06:00\neffect = deny\n'
+	printf 'names = 100/1h\non-exceed = lockout\n\n[budget all]\nper = everyone\nfiles = 500/24h\n\n[break-glass]\nmax-files = 10\nmax-names = 10\nmax-time = 1h\n\n[clock]\nmax-step = 1h\n\n'
+	printf '[alert]\njournal = yes\n\n[audit]\nretain-for = 400d\n'
+} >"$TEST_TMP/base.ini"
+asked() { # asked FILE: an officer asks for it; its id, nothing if it is in force
+	local status=0
+	login_as t1 "$LAPSE" policy apply "$1" "$MNT" --reason test >"$TEST_TMP/said" 2>&1 || status=$?
+	[ $status -le 1 ] || die "exit status $status: $(cat "$TEST_TMP/said")"
+	[ $status = 0 ] || grep -q 'waits for approval' "$TEST_TMP/said" || die "$(cat "$TEST_TMP/said")"
+	grep -o 'id [0-9a-f]*' "$TEST_TMP/said" | cut -d' ' -f2 || true
+}
+id=$(asked "$TEST_TMP/base.ini")
+check "approved" login_as t2 "$LAPSE" policy approve "$id" "$MNT" --reason seen >/dev/null
+before=$(generation)
+while IFS='|' read -r what edit; do
+	sed -E "$edit" "$TEST_TMP/base.ini" >"$TEST_TMP/edited.ini"
+	! cmp -s "$TEST_TMP/base.ini" "$TEST_TMP/edited.ini" || die "$what: nothing is changed"
+	id=$(asked "$TEST_TMP/edited.ini")
+	[ -n "$id" ] || die "$what: in force without an approver"
+	check "turned down" login_as t1 "$LAPSE" policy approve "$id" "$MNT" --reject --reason test >/dev/null
+done <<'E'
+a budget that is raised|s,files = 9/24h,files = 10/24h,
+one that everyone shares|s,files = 500/24h,files = 501/24h,
+one that is gone|/^\[budget all\]/,/^files/d
+one over a shorter window|s,files = 9/24h,files = 9/12h,
+more names|s,names = 100/1h,names = 101/1h,
+no names|/^names/d
+a budget that only alerts|s/^per = everyone/&\nmode = alert/
+no lockout|/^on-exceed/d
+a permit that is new|s/^\[rule nights\]/[rule new]\nusers = lapse-t3\neffect = permit\nbudget = small\n&/
+a permit without a budget|s/^budget = small/budget = none/
+a denial that is gone|/^\[rule nights\]/,/^effect/d
+a denial that permits|s/^effect = deny/effect = permit\nbudget = small/
+a denial of fewer hours|s/22:00-06:00/23:00-06:00/
+a ceiling that is longer|s/expire-after = 30d/expire-after = 31d/
+no ceiling|s/expire-after = 30d/expire-after = never/
+a floor that is shorter|s/retain-for = 1d/retain-for = 23h/
+another class|$a [class more]\nmatch = more/**\nexpire-after = 1d
+one more group with a role|s/^officers = .*/& lapse-auditors/
+a role that goes back to root|/^auditors/d
+no approval|/^approve = /d
+more at once under break-glass|s/max-files = 10/max-files = 11/
+more names under break-glass|s/max-names = 10/max-names = 11/
+longer under break-glass|s/max-time = 1h/max-time = 2h/
+a clock that is believed more|s/max-step = 1h/max-step = 2h/
+alerts that go nowhere|s/journal = yes/journal = no/
+a log that is dropped sooner|s/retain-for = 400d/retain-for = 300d/
+no bound of what a change may expire|s/^approve = /plan-limit = 1000\n&/
+E
+[ "$(generation)" = "$before" ] || die "one of them is in force"
+while IFS='|' read -r what edit; do
+	sed -E "$edit" "$TEST_TMP/base.ini" >"$TEST_TMP/edited.ini"
+	id=$(asked "$TEST_TMP/edited.ini")
+	[ -z "$id" ] || die "$what: waits for an approver: $(cat "$TEST_TMP/said")"
+	mv "$TEST_TMP/edited.ini" "$TEST_TMP/base.ini"
+done <<'E'
+fewer files|s,files = 9/24h,files = 8/24h,
+fewer names|s,names = 100/1h,names = 90/1h 500/24h,
+a denial that is new|s/^\[rule nights\]/[rule new]\nusers = lapse-t3\neffect = deny\n&/
+a ceiling that is shorter|s/expire-after = 30d/expire-after = 29d/
+a floor that is longer|s/retain-for = 1d/retain-for = 2d/
+a log that is kept longer|s/retain-for = 400d/retain-for = 500d/
+E
 umount_archive
 
 note "nor does a mount with another policy, nor who applies it to an archive that is not mounted"

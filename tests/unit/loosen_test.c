@@ -120,6 +120,10 @@ Test(loosen, rules)
 	LOOSER(PERMIT, "[rule clerks]\nusers = clerks\neffect = permit\nbudget = none\n");
 	LOOSER(PERMIT, "[rule clerks]\nusers = clerks\neffect = permit\nbudget = big\n");
 	LOOSER(PERMIT, "[rule clerks]\nusers = clerks bob\neffect = permit\nbudget = small\n");
+	/* whoever is in such a service is asked as the client alone when he moves or makes something, whomever the rule denies */
+	LOOSER(DENY, "[rule server]\nservices = smbd.service\nidentity = uid\nusers = bob\neffect = deny\n[rule night]\nusers = clerks\nhours = 22:00-06:00\neffect = deny\n");
+	LOOSER(LAST, "[rule everyone]\neffect = permit\nbudget = small big\n[rule server]\nservices = smbd.service\nidentity = uid\neffect = deny\n");
+	STRICTER(DENY, "[rule server]\nservices = smbd.service\nidentity = login\nusers = bob\neffect = deny\n[rule night]\nusers = clerks\nhours = 22:00-06:00\neffect = deny\n");
 	LOOSER(PERMIT, ""); /* they fall to the next one */
 	STRICTER(LAST, "");
 	LOOSER(LAST, "[rule everyone]\neffect = permit\nbudget = big\n");
@@ -173,6 +177,21 @@ static bool loosens_by(const char *now_text, const char *next_text)
 	policy_unref(now);
 	policy_unref(next);
 	return does;
+}
+
+Test(loosen, budgets_in_names)
+{
+	static const char *const now = "[policy]\nversion = 1\ndefault-class = all\n[budget all]\nper = everyone\nfiles = 10/24h\nnames = 100/10min 1K/24h\n";
+	static const struct {
+		const char *names;
+		bool looser;
+	} next[] = {{"names = 100/10min 1K/24h\n", false}, {"names = 99/10min 1K/24h 2K/30d\n", false}, {"names = 101/10min 1K/24h\n", true}, {"names = 100/10min\n", true},
+		{"names = 100/9min 1K/24h\n", true}, {"", true}};
+	char text[256];
+	for (size_t i = 0; i < sizeof(next) / sizeof(next[0]); i++) {
+		snprintf(text, sizeof(text), "[policy]\nversion = 1\ndefault-class = all\n[budget all]\nper = everyone\nfiles = 10/24h\n%s", next[i].names);
+		cr_expect_eq(loosens_by(now, text), next[i].looser, "%s", next[i].names);
+	}
 }
 
 #define PLAIN               "[policy]\nversion = 1\ndefault-class = all\n"
