@@ -383,7 +383,37 @@ attack() {
 	[ "$(service system.slice/lapse-svc.service setpriv --reuid lapse-t1 --regid lapse-t1 --clear-groups -- cat "$F")" = "image 1" ] || die "the service itself"
 	refuse "Permission denied" as t1 bash -c "echo \$\$ >$(group_top)/system.slice/lapse-svc.service/cgroup.procs"
 	refuse "Permission denied" as t1 bash -c "exec -a lapse-svc.service cat $F"
+
+	note "41: who has been in the service and is taken out of it reads no more"
+	service system.slice/lapse-svc.service setpriv --reuid lapse-t1 --regid lapse-t1 --clear-groups -- python3 "$TEST_TMP/leaver.py" "$F" >"$TEST_TMP/leaver" &
+	job=$!
+	wait_until 20 grep -q '^[0-9]' "$TEST_TMP/leaver"
+	pid=$(head -n 1 "$TEST_TMP/leaver")
+	echo "$pid" >"$(group_top)/cgroup.procs"
+	wait $job || die "it still reads 10 s later"
+	[ "$(tail -n 1 "$TEST_TMP/leaver")" = refused ] || die "who was taken out of the service: $(cat "$TEST_TMP/leaver")"
 }
+cat >"$TEST_TMP/leaver.py" <<'P'
+# Reads in the service; once it is out of it, opens until it is refused.
+import os, sys, time
+def open_once():
+    os.close(os.open(sys.argv[1], os.O_RDONLY))
+open_once()
+print(os.getpid(), flush=True)
+end = time.monotonic() + 30
+while "lapse-svc.service" in open("/proc/self/cgroup").read():
+    open_once()
+    assert time.monotonic() < end
+end = time.monotonic() + 10
+while time.monotonic() < end:
+    try:
+        open_once()
+    except PermissionError:
+        print("refused")
+        sys.exit()
+    time.sleep(0.02)
+sys.exit(1)
+P
 mount_by "$(transports | tail -n 1)"
 mkdir "$MNT/in"
 echo "image 1" >"$F"
