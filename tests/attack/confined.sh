@@ -5,13 +5,15 @@
 EPERM=-1 ENOENT=-2 EACCES=-13 EROFS=-30 ENOSYS=-38
 
 tried() { # tried PID < "what: NAME NUMBER ARGS: RESULTS that are as they must be"
-	local pid=$1 what call wanted name result
-	while IFS='|' read -r what call wanted; do
-		[ -n "$call" ] || continue
-		read -r name result < <(python3 "$SRC/tests/attack/hijack.py" "$pid" <<<"$call")
+	local pid=$1 what call wanted name result calls
+	calls=$(grep .)
+	cut -d'|' -f2 <<<"$calls" | python3 "$SRC/tests/attack/hijack.py" "$pid" >"$TEST_TMP/results"
+	while IFS='|' read -r what call wanted && read -r name result <&3; do
+		[ "$name" = "${call%% *}" ] || die "$call: the answer is of $name"
 		[[ " $wanted " == *" $result "* || ( $wanted == ok && $result -ge 0 ) ]] || die "$what: $call gave $result, not $wanted"
 		printf '%-70s %s\n' "$what" "$([ "$result" -lt 0 ] && echo "no ($result)" || echo yes)"
-	done
+	done <<<"$calls" 3<"$TEST_TMP/results"
+	[ "$(wc -l <"$TEST_TMP/results")" = "$(wc -l <<<"$calls")" ] || die "not everything was tried"
 }
 
 everybody() { # what no daemon can
@@ -32,6 +34,44 @@ trace init|ptrace 101 16 1 0 0|$EPERM
 read its memory|readv 310 1 0 0 0 0 0|$EPERM
 take a descriptor of another|getfd 438 0 0 0|$EPERM
 signal others|kill 62 1 0|$EPERM
+… one of their threads|tgkill 234 1 1 0|$EPERM
+…|tkill 200 1 0|$EPERM
+… with a value|queue 129 1 0 0|$EPERM
+… by a handle|pidfd 424 0 0 0 0|$EPERM
+have a descriptor signal them: which signal|setsig 72 0 10 9|$EPERM
+… whom|setown 72 0 8 1|$EPERM
+… a thread|setownex 72 0 15 0|$EPERM
+limit others|prlimit 302 1 1 0 0|$EPERM
+slow them down|priority 141 0 1 19|$EPERM
+… all of a user|priority 141 2 0 19|$EPERM
+… on other processors|affinity 203 1 8 0|$EPERM
+… in another class|scheduler 144 1 5 0|$EPERM
+… at the disk|ioprio 251 1 1 0|$EPERM
+write their memory|writev 311 1 0 0 0 0 0|$EPERM
+have it dropped|madvise 440 0 0 0 0 0|$EPERM
+compare with them|kcmp 312 1 1 0 0 0|$EPERM
+what is read can be executed|personality 135 0x400000|$EPERM
+memory becomes code|mprotect 10 0 4096 7|$EPERM
+… with a key|pkey 329 0 4096 7 0|$EPERM
+… shared|shmat 30 0 0 0x8000|$EPERM
+type into a terminal|type 16 0 0x5412 'x'|$EPERM
+other ways to mount|tree 428 -100 '/proc' 1|$EPERM
+…|fsopen 430 'tmpfs' 0|$EPERM
+…|attributes 442 -100 '/proc' 0 0 0|$EPERM
+…|pivot 155 '.' '.'|$EPERM
+watch all files|fanotify 300 0 0|$EPERM
+swap|swapon 167 '/proc/version' 0|$EPERM
+what processes use|acct 163 0|$EPERM
+the kernel's log|syslog 103 10 0 0|$EPERM
+the name of the machine|name 170 'x' 1|$EPERM
+ports of the machine|iopl 172 3|$EPERM
+segments of its own|ldt 154 0 0 0|$EPERM
+another kernel|kexec 246 0 0 0 0|$EPERM
+a key for the kernel|addkey 248 'user' 'x' 'x' 1 -1|$EPERM
+encryption of the kernel's|alg 41 38 5 0|$EPERM
+a socket to the host of a virtual machine|vsock 41 40 1 0|$EPERM
+other groups|setgroups 116 0 0|$EPERM
+another user for files|fsuid 122 65534|$EPERM
 mount|mount 165 '/proc' '/proc' 0 4096 0|$EPERM
 unmount|umount 166 '/proc' 2|$EPERM
 change the root|chroot 161 '/'|$EPERM
@@ -77,6 +117,12 @@ read a file of the machine|open 257 -100 '/etc/shadow' 0|$ENOENT
 … by way of init|open 257 -100 '/proc/1/root/etc/shadow' 0|$EACCES
 … of its helper|open 257 -100 '/proc/$helper/root/etc/shadow' 0|$EACCES
 the memory of its helper|open 257 -100 '/proc/$helper/mem' 0|$EACCES
+what init was started with|open 257 -100 '/proc/1/environ' 0|$EACCES
+the kernel's memory|open 257 -100 '/proc/kcore' 0|$EPERM $EACCES $ENOENT
+its messages|open 257 -100 '/proc/kmsg' 0|$EPERM $EACCES
+the machine's memory|open 257 -100 '/dev/mem' 0|$ENOENT
+have the kernel act|open 257 -100 '/proc/sysrq-trigger' 1|$EROFS $ENOENT
+… on devices|open 257 -100 '/sys/devices/system/cpu/uevent' 1|$EROFS
 set what the kernel runs for a core|open 257 -100 '/proc/sys/kernel/core_pattern' 1|$EROFS
 write beside the archive|open 257 -100 '/made' 0x42 0x180|$EROFS
 its own runtime directory|open 257 -100 '$runtime/info' 0|ok
