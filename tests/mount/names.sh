@@ -44,6 +44,10 @@ used() { "$LAPSE" guard status "$MNT" --user "lapse-$1" --json | python3 -c '
 import json, sys
 print(next((r["used"] for r in json.load(sys.stdin)["guard"] if r["unit"] == "names"), 0))'; }
 names() { as "$1" ls "$MNT/$2"; }
+# refused_on_record USER: the listings and lookups that were refused, as the record has them
+refused_on_record() { "$LAPSE" audit export --reason test "$MNT" 2>/dev/null | python3 -c '
+import json, sys
+print(sum(r["kind"] == "list" and r["decision"] == "deny" and r["errno"] == 122 and r["uid"] == int(sys.argv[1]) for r in map(json.loads, sys.stdin)))' "$(id -u "lapse-$1")"; }
 
 note "a listing costs what it shows, each time"
 [ "$(names t1 many | wc -l)" = 400 ] || die "names of many"
@@ -54,6 +58,7 @@ names t1 many >/dev/null
 note "over budget it fails as a whole"
 refuse "Disk quota exceeded" names t1 many
 [ -z "$(names t1 many 2>/dev/null)" ] || die "a part of it was shown"
+[ "$(refused_on_record t1)" = 2 ] || die "$(refused_on_record t1) refused listings on the record, not 2"
 [ "$(names t1 few | wc -l)" = 10 ] || die "what fits is shown"
 [ "$(used t2)" = 0 ] || die "another has used some"
 
@@ -100,6 +105,7 @@ for i in range(1500):
     except OSError as e: codes.append(e.errno)
 assert codes.count(errno.ENOENT) in range(990, 1001) and codes.count(errno.EDQUOT) == 1500 - codes.count(errno.ENOENT), (codes.count(2), len(codes))
 P
+[ "$(refused_on_record t3)" -ge 1 ] || die "no refused guess is on the record"
 note "who makes files is not charged for looking whether they are there"
 as t4 python3 - "$MNT/in" <<'P'
 import os, sys
