@@ -95,6 +95,7 @@ errint_t file_amend_at(struct archive *a, struct dir_use *u, const char *backing
 		log_name_again(a, &before, &h, plain);
 	if (!r && m->sync)
 		r = ofile_sync(a, of, true);
+	h.flags &= ~ROW_FLAG_BEHIND;
 	if (ret)
 		*ret = h;
 	ofile_release_named(a, of);

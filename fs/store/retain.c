@@ -25,6 +25,8 @@ errint_t retain_check(struct archive *a, const struct file_header *h, bool being
 struct file_header ofile_due(const struct ofile *of)
 {
 	struct file_header h = of->h;
+	if (h.expires_at != of->due_at || h.retain_until != of->floor_until)
+		h.flags |= ROW_FLAG_BEHIND;
 	h.expires_at = of->due_at;
 	h.retain_until = of->floor_until;
 	return h;

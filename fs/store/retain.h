@@ -43,7 +43,9 @@ errint_t ofile_permits(struct archive *a, struct ofile *of, enum retention_act a
 bool ofile_commit_due(struct archive *a, const struct ofile *of);
 /* Its header's deadlines are those that count, as of those terms; 0: they are reviewed at the next use. */
 void ofile_terms(struct ofile *of, uint64_t terms);
-/* Its header with the deadlines that count, as of its last review. of->lock held. */
+/* Of a row alone: the header says other deadlines than the row, which has those that count. The reviewer looks at such a file until it does not. */
+#define ROW_FLAG_BEHIND 0x8000u
+/* Its header with the deadlines that count, as of its last review, and ROW_FLAG_BEHIND where they are not the header's: to fill a row with. of->lock held. */
 struct file_header ofile_due(const struct ofile *of);
 /* Its deadlines under the policy in force. No lock is held. */
 errint_t ofile_review(struct archive *a, struct ofile *of);

@@ -122,7 +122,7 @@ errint_t review_expect_move(struct archive *a)
 static struct file_header header_of(const struct catalogue_row *row)
 {
 	struct file_header h = {.state = row->state,
-		.flags = row->flags,
+		.flags = row->flags & ~ROW_FLAG_BEHIND,
 		.created_at = row->created_at,
 		.modified_at = row->modified_at,
 		.basis_kind = row->basis_kind,
@@ -206,9 +206,10 @@ static errint_t review_row(void *ctx, const struct catalogue_row *row)
 	bool changed = gate_review(a, path, &due), expired = policy_expired(due.expires_at, p->now);
 	if (!expired)
 		changed |= rebind(a, &due);
-	if (!changed && !lacks_commit(&due))
+	bool behind = row->flags & ROW_FLAG_BEHIND && !expired;
+	if (!changed && !behind && !lacks_commit(&due))
 		return 0;
-	bool waits = !expired && p->now < gate_undo_until(a) && outlives(&was, &due);
+	bool waits = !expired && p->now < gate_undo_until(a) && (behind || outlives(&was, &due));
 	atomic_fetch_add(&p->rv->waiting, waits);
 	struct change c = {.path = path, .now = p->now};
 	const struct amendment m = {.change = follow, .ctx = &c, .path = p->need_path ? path : ""};
@@ -349,6 +350,20 @@ void review_shorter(struct archive *a)
 	pthread_mutex_lock(&rv->lock);
 	rv->again = at < rv->again ? at : rv->again; /* nobody is woken: the thread looks once a second */
 	pthread_mutex_unlock(&rv->lock);
+}
+
+void review_remade(struct archive *a)
+{
+	struct reviewer *rv = a->reviewer;
+	if (!rv)
+		return;
+	pthread_mutex_lock(&rv->asking);
+	errint_t r = io_replace_file(a->lapse_fd, MARK, "", 0, 0600);
+	pthread_mutex_unlock(&rv->asking);
+	if (r)
+		log_line(LOG_LEVEL_WARNING, "review: the mark .lapse/" MARK " could not be made: %s; after a crash the queue may have dates that the policy does not give",
+			strerror(-r));
+	atomic_store(&rv->lacking, true);
 }
 
 void review_complete(struct archive *a)

@@ -22,6 +22,8 @@ void review_made(struct archive *a);
 void review_kick(struct archive *a);
 /* A file was left with a later deadline than counts: look at every file once a shorter one may be written. */
 void review_shorter(struct archive *a);
+/* The catalogue is about to be made from the headers, which may not follow the policy: look at every file once it is complete; on record. */
+void review_remade(struct archive *a);
 void review_complete(struct archive *a); /* the catalogue is */
 
 /* Waits until the files follow what was asked for so far: where directories were moved, the next policy finds each file in the class that it came to. -EAGAIN: not

@@ -312,8 +312,10 @@ static void scan_once(struct scan *s, bool full)
 	struct archive *a = s->a;
 	struct walk w;
 	bool all;
-	if (full)
+	if (full) {
+		review_remade(a);
 		catalogue_scan_begin(a->catalogue);
+	}
 	for (int i = 0;; i++) {
 		w = (struct walk){.s = s, .a = a, .full = full};
 		all = walk_undisturbed(&w);

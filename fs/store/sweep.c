@@ -223,6 +223,7 @@ static bool unlink_entered(struct sweep *w, struct dir_use *u, const struct cata
 	} else if (!r && !denied) {
 		struct catalogue_row right;
 		row_fill(a, &right, &f.due, row->dir_id, f.name, f.len, row->backing);
+		right.flags |= f.due.expires_at != f.h.expires_at || f.due.retain_until != f.h.retain_until ? ROW_FLAG_BEHIND : 0;
 		catalogue_put(a->catalogue, &right);
 	}
 	dir_leave(a, u);

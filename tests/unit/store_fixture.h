@@ -54,6 +54,8 @@ static inline void fixture_remove(const char *path)
 	rmdir(path);
 }
 
+static uint32_t epoch_length = 1; /* seconds, of an archive that is made */
+
 static inline void archive_make(void)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -73,7 +75,7 @@ static inline void archive_make(void)
 		.label = "test",
 		.suite = suite_best(),
 		.block_size = BLOCK_SIZE_MIN,
-		.epoch_seconds = 1,
+		.epoch_seconds = epoch_length,
 		.anchor = anchors,
 		.policy_text = policy_text,
 		.policy_len = sizeof policy_text - 1,
