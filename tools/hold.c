@@ -5,6 +5,7 @@
 #include "tools/say.h"
 #include "tools/table.h"
 #include "tools/target.h"
+#include "tools/when.h"
 
 #include "base/io.h"
 #include "store/holds.h"
@@ -65,18 +66,15 @@ static int wait_while(struct target *t, const char *name, const char *state, str
 
 static int parse_review(const char *text, int64_t *ret)
 {
-	struct tm tm = {.tm_isdst = -1};
-	struct policy_duration d;
-	const char *why, *end = strptime(text, "%Y-%m-%d", &tm);
-	if (end && !*end) {
-		*ret = mktime(&tm);
-		return EXIT_DONE;
-	}
-	if (!policy_duration_parse(text, &d, &why)) {
-		*ret = policy_duration_add(time(NULL), &d);
-		return EXIT_DONE;
-	}
-	return say_usage("--review takes a date (2027-06-30) or how long from now (180d), not '%s'", text);
+	int64_t now = time(NULL);
+	struct when w;
+	const char *why;
+	if (when_parse(text, now, false, &w, &why))
+		return say_usage("--review takes a date (2027-06-30) or how long from now (180d), not '%s': %s", text, why);
+	*ret = w.relative ? now + w.seconds : w.seconds;
+	if (*ret <= now)
+		return say_usage("--review %s has passed: name the date on which somebody is to ask whether the hold is still needed", text);
+	return EXIT_DONE;
 }
 
 /* The names are looked up here, where the name service is. */
@@ -171,7 +169,8 @@ static int say_added(const char *name, const struct ctl_line *h)
 		printf("The hold %s is in force; the next mount brings the files under it.\n", name);
 		return EXIT_DONE;
 	}
-	printf("The hold %s is in force: %s files are under it.\n", name, human_count((uint64_t)ctl_num(h, "files", 0), n));
+	const bool one = ctl_num(h, "files", 0) == 1;
+	printf("The hold %s is in force: %s file%s under it.\n", name, human_count((uint64_t)ctl_num(h, "files", 0), n), one ? " is" : "s are");
 	if (!ctl_num(h, "failed", 0))
 		return EXIT_DONE;
 	say_warning("%s files that it matches could not be brought under it: they are damaged, or under four holds already",

@@ -120,6 +120,12 @@ bool hold_wanted(struct holds *s, const char *path, const struct file_header *h,
 	return room;
 }
 
+bool hold_left_out(struct holds *s, uint32_t number, const char *path, const struct file_header *h, const uint32_t set[static HEADER_HOLDS])
+{
+	const struct hold *o = hold_by_number(s, number);
+	return o && in_force(o) && !has(set, number) && matches(o, path, h);
+}
+
 bool hold_decide(struct archive *a, const char *path, struct file_header *h)
 {
 	struct holds *s = a->holds;

@@ -55,6 +55,8 @@ errint_t hold_insert(struct holds *s, struct hold_object *o, bool lost);
 void hold_remove(struct holds *s, uint32_t number);
 /* The numbers that the file is to be under, as header.holds. False: more match than there is room for. */
 bool hold_wanted(struct holds *s, const char *path, const struct file_header *h, uint32_t out[static HEADER_HOLDS]);
+/* It matches, and is not among these. */
+bool hold_left_out(struct holds *s, uint32_t number, const char *path, const struct file_header *h, const uint32_t set[static HEADER_HOLDS]);
 
 /* hold_file.c: objects on disk, durably. */
 errint_t hold_dir_open(struct archive *a, int *ret); /* -ENOENT while there is none */

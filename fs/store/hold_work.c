@@ -188,6 +188,17 @@ static void tally(struct pass *p, const uint32_t holds[static HEADER_HOLDS], boo
 			}
 }
 
+/* For those that there is no room for. */
+static void tally_left_out(struct pass *p, const struct work *w, const struct catalogue_row *row, const uint32_t holds[static HEADER_HOLDS])
+{
+	struct file_header h = {0};
+	memcpy(h.file_id, row->file_id, sizeof h.file_id);
+	pthread_rwlock_rdlock(&p->s->table);
+	for (size_t i = 0; i < p->count; i++)
+		p->hold[i].failed += hold_left_out(p->s, p->hold[i].number, w->path, &h, holds);
+	pthread_rwlock_unlock(&p->s->table);
+}
+
 /* The directory is entered; left here. */
 static errint_t work_entered(struct pass *p, const struct catalogue_row *row, struct dir_use *u, struct work *w, uint32_t set[static HEADER_HOLDS])
 {
@@ -201,6 +212,8 @@ static errint_t work_entered(struct pass *p, const struct catalogue_row *row, st
 	w->path = n > 0 && n < (int)sizeof path ? path : NULL;
 	if (!r && needs_work(p->s, row, w->path, set) && !(r = file_amend_at(a, u, row->backing, name, len, &m, NULL)))
 		memcpy(set, w->now.holds, HEADER_HOLDS * sizeof *set);
+	if (!r && w->crowded && !p->ahead)
+		tally_left_out(p, w, row, set);
 	w->path = NULL;
 	dir_leave(a, u);
 	return r;
@@ -253,7 +266,7 @@ static errint_t work_row(struct pass *p, const struct catalogue_row *row)
 		p->retry++;
 		p->placing = false; /* what could not be looked at keeps the barrier where it is */
 	} else if (!p->ahead) {
-		tally(p, r ? row->holds : set, r || w.crowded);
+		tally(p, r ? row->holds : set, r);
 	}
 	return 0;
 }

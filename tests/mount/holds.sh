@@ -28,7 +28,7 @@ E
 archive_new "$TEST_TMP/policy.ini" --epoch 1s
 mount_archive
 hold() { timeout 60 "$LAPSE" hold "$@"; }
-held() { "$LAPSE" hold list "$MNT" --json | python3 -c "import json,sys; print([h['$2'] for h in json.load(sys.stdin)['holds'] if h['name'] == '$1'][0])"; }
+held() { "$LAPSE" hold list "$MNT" --json -o NAME,STATE,FILES,FAILED | python3 -c "import json,sys; print([h['$2'] for h in json.load(sys.stdin)['holds'] if h['name'] == '$1'][0])"; }
 holds() { "$LAPSE" anchor status "$MNT" --json | python3 -c 'import json,sys; a = json.load(sys.stdin); print(a["holds"], a["barriers"])'; }
 explain() { timeout 20 "$LAPSE" explain "$MNT/$1" --json | python3 -c "import json,sys; print(json.load(sys.stdin)['$2'])"; }
 gone() { [ ! -e "$MNT/$1" ]; }
@@ -44,10 +44,25 @@ refuse "needs --reason" hold add H "$MNT" --match 'case/**'
 refuse "match something" hold add H "$MNT" --reason r --review 30d
 refuse "letters, digits" hold add 'no name' "$MNT" --match 'case/**' --reason r --review 30d
 refuse "leading slash" hold add H "$MNT" --match '/case/**' --reason r --review 30d
+for review in 2027-02-30 never tomorrow ''; do refuse "--review takes" hold add H "$MNT" --match 'case/**' --reason r --review "$review"; done
+for review in 2020-01-01 now -3d; do refuse "has passed" hold add H "$MNT" --match 'case/**' --reason r --review "$review"; done
 refuse "there is no user" hold add H "$MNT" --match 'case/**' --reason r --review 30d --readers lapse-nobody
 echo other/missing >"$TEST_TMP/list"
 refuse "other/missing" hold add H "$MNT" --list "$TEST_TMP/list" --reason r --review 30d
 [ "$(holds)" = "0 0" ] || die "something was left of holds that were refused"
+
+note "four on a file; the fifth says that it is not on it, until one goes"
+for h in A B C D; do check "hold $h" hold add $h "$MNT" --match 'other/x.keep' --reason "case $h" --review 30d; done
+status=0
+hold add E "$MNT" --match 'other/*.keep' --reason "case E" --review 30d >"$TEST_TMP/out" 2>&1 || status=$?
+[ $status = 1 ] && grep -q 'could not be brought' "$TEST_TMP/out" || die "a fifth hold: exit status $status: $(cat "$TEST_TMP/out")"
+[ "$(held E files) $(held E failed) $(held A files) $(held A failed)" = "1 1 1 0" ] || die "$(hold list "$MNT" -o NAME,FILES,FAILED)"
+{ "$LAPSE" status "$MNT" || [ $? = 1 ]; } >"$TEST_TMP/out"
+grep -q 'legal hold E could not' "$TEST_TMP/out" && ! grep -q 'legal hold A could not' "$TEST_TMP/out" || die "which hold is not on all of its files: $(cat "$TEST_TMP/out")"
+check "the first released" hold release A "$MNT" --reason over
+[ "$(explain other/x.keep holds) $(held E files) $(held E failed)" = "B,C,D,E 2 0" ] || die "the fifth comes in its place: $(explain other/x.keep holds)"
+for h in B C D E; do check "release $h" hold release $h "$MNT" --reason over; done
+[ "$(holds)" = "0 0" ] || die "something was left of them"
 
 note "a hold on a directory and what comes into it, readable past its date by t1; another on a list"
 as t1 true
