@@ -122,8 +122,8 @@ static void print_next(const struct view *v)
 	else if (held && v->expires != INT64_MAX)
 		printf("denied to all but the hold's readers %s; it expires when the hold is released\n", human_when(v->expires, v->now, text));
 	else if (readable == EKEYEXPIRED && number(v, "removed"))
-		printf("denied to everyone by a change of the policy; removed %s, until then lapse policy undo brings it back. Backups of the store can be read until its key goes\n",
-			human_when(number(v, "removed"), v->now, text));
+		printf("denied to everyone by a change of the policy, which lapse policy undo takes back until %s; removed %s. Backups of the store can be read until its key goes\n",
+			human_when(number(v, "undo"), v->now, text), human_when(number(v, "removed"), v->now, (char[2 * HUMAN_BYTES]){0}));
 	else if (readable == EKEYEXPIRED)
 		printf("it has expired and is denied to everyone; its key goes %s, then the file\n",
 			human_when(gone, v->now, text));
@@ -145,6 +145,10 @@ static void print_guard(const struct view *v)
 	printf("  %-10s ", v->reader);
 	if (ctl_str(v->f, "holds")[0] && number(v, "readable-errno") == EKEYEXPIRED && !number(v, "hold-reader")) {
 		printf("may not read it: its date has passed, and only the hold's readers may\n");
+		return;
+	}
+	if (number(v, "readable-errno") == ENOKEY || (number(v, "readable-errno") == EKEYEXPIRED && !number(v, "hold-reader"))) {
+		printf("may not read it: see above\n");
 		return;
 	}
 	if (!strcmp(verdict, "deny-rule") && !line) {

@@ -87,7 +87,9 @@ static errint_t explain_file(struct archive *a, struct inode *i, const char *pat
 	from_header(a, x, &due);
 	int64_t now = tclock_trusted(a->clock);
 	if (policy_expired(due.expires_at, now) && !policy_expired(h.expires_at, now))
-		x->removed_at = gate_undo_until(a);
+		x->removed_at = gate_goes_at(a, &h);
+	if (x->removed_at)
+		x->undo_until = h.expires_at < gate_undo_until(a) ? h.expires_at : gate_undo_until(a);
 	x->tree = h.tree;
 	x->epoch = h.epoch;
 	x->key_kind = (uint8_t)h.key_kind;

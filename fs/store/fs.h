@@ -147,7 +147,8 @@ struct fs_explanation {
 	uint32_t flags, tree, epoch;
 	uint64_t generation, size;
 	int64_t created_at, basis_at, modified_at, retain_until, expires_at, settles_at, commits_at;
-	int64_t removed_at; /* where only a change of the policy has made it overdue: when that cannot be undone any more; 0 */
+	int64_t removed_at; /* where only a change of the policy has made it overdue: when it goes; 0 */
+	int64_t undo_until; /* and until when undoing that brings it back; 0 */
 	char class_now[64];  /* the policy's class for this path */
 	char class_then[64]; /* the class of the fingerprint, "" if the policy has it no more */
 	unsigned class_line;

@@ -249,6 +249,12 @@ int64_t gate_undo_until(struct archive *a)
 	return until;
 }
 
+int64_t gate_goes_at(struct archive *a, const struct file_header *h)
+{
+	int64_t undo = gate_undo_until(a), key = ((int64_t)h->epoch + 1) * a->epoch_seconds;
+	return h->key_kind == KEY_KIND_EPOCH && key < undo ? key : undo;
+}
+
 uint64_t gate_terms(const struct archive *a)
 {
 	return atomic_load_explicit(&a->dir_moves, memory_order_relaxed) + (atomic_load_explicit(&a->gate->generation, memory_order_relaxed) << 40);

@@ -29,7 +29,9 @@ struct queue_next queue_next(const struct catalogue_row *row, int64_t now, int64
 			return (struct queue_next){QUEUE_NOTHING, POLICY_NEVER};
 		bool far = epoch_of(row->expires_at, epoch_seconds, &epoch);
 		int64_t at = far ? row->expires_at : ((int64_t)epoch + 1) * epoch_seconds;
-		return (struct queue_next){QUEUE_SHRED, !far && outlives(row, epoch) && undo_until > at ? undo_until : at};
+		int64_t key = ((int64_t)row->epoch + 1) * epoch_seconds; /* of before: with it nothing is left to be undone */
+		int64_t undo = row->key_kind == KEY_KIND_EPOCH && key < undo_until ? key : undo_until;
+		return (struct queue_next){QUEUE_SHRED, !far && outlives(row, epoch) && undo > at ? undo : at};
 	}
 	if (due != row->expires_at)
 		return (struct queue_next){due == row->commits_at ? QUEUE_COMMIT : QUEUE_DATE, due};

@@ -15,6 +15,8 @@ uint64_t gate_terms(const struct archive *a);
 /* Until then the policy in force can be undone, and nothing is destroyed that only it has made overdue. */
 int64_t gate_undo_until(struct archive *a);
 int64_t gate_applied_at(struct archive *a); /* when it came into force */
+/* When a file with this header goes that only the policy in force has made overdue: once that cannot be undone any more, or its key is gone anyway. */
+int64_t gate_goes_at(struct archive *a, const struct file_header *h);
 bool gate_has_floors(struct archive *a);
 /* Its modified_at has changed: its deadlines by the class that it has. False if the policy has that no more. */
 bool gate_recount(struct archive *a, struct file_header *h);

@@ -215,7 +215,7 @@ static bool unlink_entered(struct sweep *w, struct dir_use *u, const struct cata
 	errint_t r = look(w, u, row, &f);
 	bool denied = !r && policy_expired(f.due.expires_at, now), held = denied && f.held;
 	/* What only a change of the policy has made overdue waits until that cannot be undone any more. */
-	int64_t undo = denied && !policy_expired(f.h.expires_at, now) ? gate_undo_until(a) : 0;
+	int64_t undo = denied && !policy_expired(f.h.expires_at, now) ? gate_goes_at(a, &f.h) : 0;
 	bool overdue = denied && now >= undo;
 	if (overdue && !held) {
 		child = inode_find(a, f.st.st_ino);

@@ -66,6 +66,12 @@ refuse "Key has expired" cat <&7
 wait "$mapped" || die "a mapping outlived the change"
 [ -e "$MNT/plates/1" ] || die "unlinked before it cannot be undone any more"
 [ "$(cat "$MNT/other/1")" = "other 1" ] || die "a file that lives longer"
+"$LAPSE" explain "$MNT/plates/1" >"$TEST_TMP/explained"
+grep -q 'You *may not read it' "$TEST_TMP/explained" && grep -q 'lapse policy undo takes back until' "$TEST_TMP/explained" || die "explain: $(cat "$TEST_TMP/explained")"
+for says in undo removed; do
+	[ "$(field "$MNT/plates/1" $says)" -gt $(($(field "$MNT/plates/1" created) + 3500)) ] && [ "$(field "$MNT/plates/1" $says)" -le $(($(field "$MNT/plates/1" created) + 3660)) ] ||
+		die "undo lasts for longer than its key: $says"
+done
 clock 2400
 [ -e "$MNT/plates/1" ] || die "destroyed while it could be undone"
 

@@ -220,6 +220,9 @@ Test(queue, what_a_change_of_the_policy_made_overdue_waits_until_it_cannot_be_un
 	struct queue_next n = queue_next(&row, NOW, 60, NOW + 500);
 	cr_expect_eq(n.act, QUEUE_SHRED);
 	cr_expect_eq(n.at, NOW + 500);
+	row.epoch = (NOW + 100) / 60;
+	n = queue_next(&row, NOW, 60, NOW + 500);
+	cr_expect_eq(n.at, ((int64_t)row.epoch + 1) * 60, "its key goes before that");
 	row.epoch = epoch;
 	n = queue_next(&row, NOW, 60, NOW + 500);
 	cr_expect_eq(n.at, ((int64_t)epoch + 1) * 60, "its own date has passed");

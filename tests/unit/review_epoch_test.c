@@ -26,6 +26,14 @@ static void setup(void)
 
 TestSuite(review_epoch, .init = setup, .fini = archive_drop, .timeout = 120);
 
+static void setup_short(void)
+{
+	archive_make();
+	serve();
+}
+
+TestSuite(review_short, .init = setup_short, .fini = archive_drop, .timeout = 120);
+
 static bool marked(void)
 {
 	return !faccessat(a->lapse_fd, "review", F_OK, 0);
@@ -186,4 +194,26 @@ Test(review_epoch, a_catalogue_made_from_the_headers_has_the_dates_that_count)
 	}
 	serve();
 	cr_assert(eventually(is_in_queue, &(int64_t){created + 1}));
+}
+
+static bool is_gone(void *none)
+{
+	struct fs_entry e;
+	(void)none;
+	if (find_path("file", &e))
+		return true;
+	fs_forget(a, e.inode, 1);
+	return false;
+}
+
+/* The change can be undone for a day, which brings nothing back that is past the date of before. */
+Test(review_short, what_is_past_its_own_date_too_does_not_wait_for_the_undo)
+{
+	in_force(POLICY_OF("[class one]\nmatch = f*\nexpire-after = 4s\n\n"));
+	fs_forget(a, make_file(NULL, "file", "file", NULL), 1);
+	int64_t own = in_header();
+	in_force(POLICY_OF("[class one]\nmatch = f*\nexpire-after = 1s\n\n"));
+	cr_assert(in_header() == own && in_queue() == own - 3);
+	cr_assert(eventually(is_gone, NULL));
+	cr_assert_geq(tclock_trusted(a->clock), own);
 }
