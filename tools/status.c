@@ -83,12 +83,17 @@ static void attention_files(struct report *r)
 static void attention_store(struct report *r)
 {
 	const struct ctl_line *copy;
+	char n[HUMAN_BYTES], m[HUMAN_BYTES];
 	if (!ctl_num(r->s, "fresh-complete", 1))
 		attention(r, "lapse scrub takes what the files are now as the newest, on the record; a snapshot in .lapse/snapshots of a backup of the store is better",
 			"older versions of files that were changed cannot be told: the log does not reach back, and its snapshot is lost");
 	if (number(r, "log-errno"))
 		attention(r, "make room or repair the disk: reads are refused until it can be written",
 			"the audit log cannot be written: %s", strerror((int)number(r, "log-errno")));
+	if (number(r, "log-reserved") < number(r, "log-reserve"))
+		attention(r, "make room: it is for deletions and for what an administrator does when the disk is full",
+			"the audit log has %s of the %s in reserve that it should have", human_size((uint64_t)number(r, "log-reserved"), n),
+			human_size((uint64_t)number(r, "log-reserve"), m));
 	if (number(r, "anchor-errno"))
 		attention(r, "repair it: until then expired files are denied but their keys are not destroyed",
 			"the anchor cannot be written: %s", strerror((int)number(r, "anchor-errno")));

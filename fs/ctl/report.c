@@ -52,6 +52,8 @@ static errint_t put_status(struct ctl_call *c, const struct archive_status *s)
 	ctl_put_u64(t, "log-bytes", s->log_bytes);
 	ctl_put_u64(t, "log-waiting", s->log_waiting);
 	ctl_put_i64(t, "log-errno", -s->log_error);
+	ctl_put_u64(t, "log-reserved", s->log_reserved);
+	ctl_put_u64(t, "log-reserve", s->log_reserve_wanted);
 	if (s->log_retain[0])
 		ctl_put(t, "log-retain", s->log_retain);
 	if (s->log_begins > INT64_MIN)

@@ -323,6 +323,7 @@ static void log_status(struct archive *a, struct archive_status *ret)
 	ret->log_records = l.records;
 	ret->log_bytes = l.bytes;
 	ret->log_reserved = l.reserved;
+	ret->log_reserve_wanted = l.reserve_wanted;
 	ret->log_waiting = l.waiting;
 	ret->log_error = l.error;
 }

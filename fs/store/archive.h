@@ -225,7 +225,7 @@ struct archive_status {
 	/* whether files are being looked at that have to follow the policy: how many of them were, were changed, and wait until it cannot be undone */
 	bool reviewing;
 	uint64_t reviewed, followed, waiting;
-	uint64_t log_records, log_bytes, log_reserved;
+	uint64_t log_records, log_bytes, log_reserved, log_reserve_wanted;
 	uint64_t log_waiting; /* records in memory until the log can be written */
 	char log_retain[32];	 /* as the policy says it; "": the log is kept for ever */
 	int64_t log_begins;	 /* … up to then it may have been dropped; INT64_MIN: nothing was */

@@ -13,47 +13,6 @@
 
 #define SEGMENT_BYTES (64ull << 20)
 #define SEGMENT_NEXT  "next" /* a segment without its head yet */
-#define RESERVE_NAME  "reserve"
-#define RESERVE_BYTES (4 << 20)
-#define RESERVE_RETRY 30 /* seconds */
-
-static time_t monotonic(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
-
-/* ---- space ------------------------------------------------------------------------------------------------------------ */
-
-/* `lock` held, or nobody else there yet. Without space for it there is none. */
-static void reserve_make(struct audit *l)
-{
-	l->reserve_tried = monotonic();
-	cleanup_fd int fd = openat(l->dirfd, RESERVE_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return;
-	l->has_reserve = !ftruncate(fd, (off_t)l->reserve_bytes) && posix_fallocate(fd, 0, (off_t)l->reserve_bytes) == 0;
-	if (!l->has_reserve)
-		unlinkat(l->dirfd, RESERVE_NAME, 0);
-}
-
-/* The reserve is for what frees space and for acts of the administrator, not for reads and new files. */
-static bool may_use_reserve(enum record_kind k)
-{
-	return k != RECORD_OPEN && k != RECORD_LIST && k != RECORD_CREATE && k != RECORD_WRITE_OPEN;
-}
-
-static void reserve_release(struct audit *l)
-{
-	if (!l->has_reserve)
-		return;
-	l->has_reserve = false;
-	l->reserve_tried = monotonic();
-	unlinkat(l->dirfd, RESERVE_NAME, 0);
-	log_line(LOG_LEVEL_WARNING, "audit: the disk is full; the log uses its reserve");
-}
-
 /* ---- segments ----------------------------------------------------------------------------------------------------------- */
 
 /* Under another name until its head is on disk: a segment in the log has a whole head. */
@@ -91,8 +50,10 @@ static errint_t segment_begin(struct audit *l)
 	errint_t r = segment_make(l, name, &fd);
 	if (r)
 		return r;
-	if (l->fd >= 0)
+	if (l->fd >= 0) {
+		audit_space_end(l);
 		close(l->fd);
+	}
 	if (l->segments)
 		l->closed_bytes += (uint64_t)l->end;
 	l->fd = fd;
@@ -106,7 +67,10 @@ static errint_t segment_begin(struct audit *l)
 /* What a failed write left behind the last frame. */
 static errint_t cut_ragged(struct audit *l)
 {
-	if (l->ragged && ftruncate(l->fd, l->end))
+	if (!l->ragged)
+		return 0;
+	l->room_end = 0;
+	if (ftruncate(l->fd, l->end))
 		return -errno;
 	l->ragged = false;
 	return 0;
@@ -115,7 +79,7 @@ static errint_t cut_ragged(struct audit *l)
 /* One that is followed ends with a whole frame; both locks held. */
 static errint_t end_segment(struct audit *l)
 {
-	errint_t r = l->sync_error ? l->sync_error : audit_queue_write(l);
+	errint_t r = l->sync_error ? l->sync_error : audit_queue_write(l, RECORD_CLOSE);
 	if (!r)
 		r = cut_ragged(l);
 	if (r)
@@ -197,18 +161,12 @@ static errint_t write_frame(struct audit *l, enum record_kind kind, size_t len)
 {
 	rotate(l, len);
 	errint_t r = audit_queue_admit(l, kind, len);
-	if (r)
-		return r;
-	r = audit_write_bytes(l, l->frame, len);
-	if (!audit_is_full(r) || !may_use_reserve(kind))
-		return r;
-	reserve_release(l);
-	return audit_write_bytes(l, l->frame, len);
+	return r ? r : audit_space_write(l, kind, l->frame, len);
 }
 
 errint_t audit_append_locked(struct audit *l, struct audit_record *rec)
 {
-	const errint_t failing = audit_queue_write(l);
+	const errint_t failing = audit_queue_write(l, rec->kind);
 	struct audit_chain c = l->chain;
 	size_t len;
 	errint_t r = audit_frame_seal(l->keys.log, &c, rec, l->frame, &len);
@@ -240,16 +198,18 @@ errint_t audit_append(struct audit *l, struct audit_record *rec)
 	if (ends_file(rec->kind))
 		audit_raised_flush(l); /* fails as the record itself: on a full disk */
 	errint_t r = audit_append_locked(l, rec);
-	const errint_t now = l->error = r ? r : l->queued ? l->gap_error : l->sync_error;
+	const errint_t failing = r ? r : l->queued ? l->gap_error : l->sync_error;
+	l->error = failing ? failing : l->short_of_space ? -ENOSPC : 0; /* of what others would ask for */
+	const errint_t now = l->error;
 	bool idle = l->synced.next + 1 == l->chain.next, followed = l->followers;
 	pthread_mutex_unlock(&l->lock);
 	if (followed)
 		pthread_cond_broadcast(&l->appended);
-	if (now && now != before)
+	if (failing && failing != before)
 		log_line(LOG_LEVEL_ERROR, "audit: a record could not be written: %s", strerror(-now));
 	else if (!now && before)
 		log_line(LOG_LEVEL_NOTICE, "audit: records are written again");
-	if (r || now)
+	if (failing)
 		return r;
 	if (!atomic_load(&l->fsync_ms))
 		return audit_sync(l);
@@ -271,7 +231,7 @@ errint_t audit_sync(struct audit *l)
 	if (l->readonly)
 		return 0;
 	pthread_mutex_lock(&l->lock);
-	errint_t raised = audit_raised_flush(l), queued = audit_queue_write(l);
+	errint_t raised = audit_raised_flush(l), queued = audit_queue_write(l, RECORD_CLOSE);
 	const uint64_t wanted = l->written.next;
 	pthread_mutex_unlock(&l->lock);
 
@@ -325,8 +285,7 @@ static void *sync_thread(void *p)
 		struct timespec until = in_ms(atomic_load(&l->fsync_ms));
 		while (!l->stop && pthread_cond_clockwait(&l->wake, &l->lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
 			;
-		if (!l->has_reserve && monotonic() - l->reserve_tried >= RESERVE_RETRY)
-			reserve_make(l);
+		audit_space_try(l);
 		pthread_mutex_unlock(&l->lock);
 		errint_t r = audit_sync(l);
 		if (r && r != last)
@@ -351,23 +310,6 @@ errint_t audit_start(struct audit *l)
 	return -e;
 }
 
-void audit_reserve_bytes(struct audit *l, uint64_t bytes)
-{
-	pthread_mutex_lock(&l->lock);
-	if (!l->readonly && bytes != l->reserve_bytes) {
-		l->reserve_bytes = bytes;
-		reserve_make(l);
-	}
-	pthread_mutex_unlock(&l->lock);
-}
-
-void audit_use_reserve(struct audit *l)
-{
-	pthread_mutex_lock(&l->lock);
-	reserve_release(l);
-	pthread_mutex_unlock(&l->lock);
-}
-
 void audit_fsync_ms(struct audit *l, int64_t fsync_ms)
 {
 	atomic_store(&l->fsync_ms, fsync_ms);
@@ -384,7 +326,7 @@ static errint_t attach(struct audit *l, const struct audit_found *found, struct 
 		if (unlinkat(l->dirfd, name, 0))
 			return -errno;
 	}
-	reserve_make(l);
+	audit_space_open(l);
 	if (!found->segment) {
 		errint_t r = segment_begin(l);
 		return r ? fault_set(f, r, "the audit log could not be begun: %s", strerror(-r)) : 0;
@@ -436,7 +378,6 @@ static errint_t open_log(int dirfd, const struct segment_keys *k, uint64_t ancho
 	l->keys = *k;
 	l->segment_max = SEGMENT_BYTES;
 	l->begun_ns = INT64_MIN;
-	l->reserve_bytes = RESERVE_BYTES;
 	atomic_init(&l->fsync_ms, fsync_ms);
 	l->keys.log = secret_alloc(sizeof *l->keys.log);
 	errint_t r = l->keys.log ? 0 : -ENOMEM;
@@ -527,11 +468,14 @@ void audit_head(struct audit *l, uint64_t *ret_sequence, uint8_t ret_head[static
 void audit_get_status(struct audit *l, struct audit_status *ret)
 {
 	pthread_mutex_lock(&l->lock);
+	if (l->short_of_space)
+		audit_space_back(l);
 	*ret = (struct audit_status){
 		.records = l->chain.next - l->first,
 		.bytes = l->closed_bytes + (uint64_t)l->end,
 		.segments = l->segments,
-		.reserved = l->has_reserve ? RESERVE_BYTES : 0,
+		.reserved = l->reserve_have,
+		.reserve_wanted = l->readonly ? 0 : l->reserve_bytes,
 		.error = l->error,
 		.waiting = l->queued,
 		.last_trusted_ns = l->last_trusted_ns,

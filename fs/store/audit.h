@@ -26,16 +26,18 @@ errint_t audit_append(struct audit *l, struct audit_record *r);
 errint_t audit_sync(struct audit *l);
 /* Some bytes (a divisor of 312, always the same) that need no record of their own: in one of kind raised with others, within fsync_ms or before the next sync. */
 void audit_raised(struct audit *l, const uint8_t *item, size_t len, int64_t trusted_ns, int64_t wall_ns);
-/* 0, or why what is a deletion, or is to be proven, is not to be done now: the log cannot be written, or not brought to disk. */
+/* 0, or why what is a deletion is not to be done now: the log cannot be written, or not brought to disk; -ENOSPC: the record of it would have no room. */
 errint_t audit_ready(struct audit *l);
+static inline bool audit_is_full(errint_t r) { return r == -ENOSPC || r == -EDQUOT; }
 /* Whether there is room in memory for more records of what goes on without the log. It says nothing of a full disk, for which no record waits: enough for what expires all
  * the same. */
 bool audit_may_wait(struct audit *l);
 /* … and on the disk, or in the reserve. Whoever asks before an act has room for its record then. */
 bool audit_has_room(struct audit *l);
-/* Gives up the reserve, so that something else that is to be kept can be written on a full disk. */
-void audit_use_reserve(struct audit *l);
-/* How much space is kept for acts of administration; 4 MiB before the first call. Without room for it there is less, and it is tried again. */
+/* Gives up a part of the reserve, so that something else that is to be kept can be written on a full disk. False: there is none. */
+bool audit_use_reserve(struct audit *l);
+/* How much space is kept for a full disk; 4 MiB before the first call. Without room for it there is what there was, and it is tried again. While some of it is used up,
+ * reads and new files are refused (-ENOSPC); other acts of users go on until half of it is used, deletions until a quarter is left. */
 void audit_reserve_bytes(struct audit *l, uint64_t bytes);
 void audit_fsync_ms(struct audit *l, int64_t fsync_ms);
 
@@ -76,7 +78,7 @@ errint_t audit_follow(struct audit *l, uint64_t from, bool (*go_on)(void *ctx), 
 
 struct audit_status {
 	uint64_t records, bytes, segments;
-	uint64_t reserved; /* bytes on the disk for acts of the administrator on a full one */
+	uint64_t reserved, reserve_wanted; /* bytes on the disk for when it is full, and as many as there should be */
 	errint_t error; /* of the last append or flush, 0 if fine */
 	uint64_t waiting; /* records in memory until the log can be written */
 	int64_t last_trusted_ns, last_wall_ns; /* of the last record */

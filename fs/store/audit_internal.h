@@ -35,9 +35,12 @@ struct audit {
 	uint64_t first, segments, closed_bytes, segment_max;
 	struct audit_pruned pruned;
 	int64_t begun_ns; /* of the last segment's first record; INT64_MIN: not known */
-	bool has_reserve;
-	uint64_t reserve_bytes;
-	time_t reserve_tried; /* monotonic seconds */
+	/* audit_space.c */
+	uint64_t reserve_bytes, reserve_have; /* as the policy wants it, and as it is */
+	uint64_t reserve_whole;		      /* as it was before the disk was full */
+	bool short_of_space;		      /* some of it was given up since, and is not back */
+	time_t reserve_tried;		      /* monotonic seconds */
+	off_t room_end;			      /* up to there the last segment has its space; 0: not known */
 	errint_t error;
 	int64_t last_trusted_ns, last_wall_ns;
 	bool stop, has_thread;
@@ -64,8 +67,6 @@ struct audit {
 	size_t left_out_count;
 };
 
-static inline bool audit_is_full(errint_t r) { return r == -ENOSPC || r == -EDQUOT; }
-
 errint_t audit_append_locked(struct audit *l, struct audit_record *rec); /* `lock` held */
 errint_t audit_raised_flush(struct audit *l);				/* the same */
 
@@ -74,12 +75,20 @@ errint_t audit_raised_flush(struct audit *l);				/* the same */
 #define GAP_TEXT    "the log could not be written: "
 errint_t audit_queue_admit(const struct audit *l, enum record_kind k, size_t len); /* 0: a record may be written, even if the last flush has failed */
 errint_t audit_queue_put(struct audit *l, const struct audit_record *rec, const struct audit_chain *behind, size_t len, errint_t why); /* l->frame; 0: kept */
-errint_t audit_queue_write(struct audit *l); /* what waits, if it can be written */
+errint_t audit_queue_write(struct audit *l, enum record_kind k); /* what waits, if it can be written; with as much of the reserve as that kind may use */
 errint_t audit_write_again(struct audit *l); /* after a flush that failed. -EIO, for good: what it was to write is lost */
 void audit_sync_failed(struct audit *l, errint_t why);
 void audit_sync_worked(struct audit *l);
 errint_t audit_write_bytes(struct audit *l, const uint8_t *bytes, size_t len); /* audit.c: at the log's end */
 void audit_queue_end(struct audit *l);
+
+/* audit_space.c; `lock` held in all of them. */
+void audit_space_open(struct audit *l);
+void audit_space_try(struct audit *l); /* now and then: the reserve, if it is not whole */
+bool audit_space_back(struct audit *l); /* whether it is as it was before the disk was full; if there is room, it is made so */
+bool audit_space_has_room(struct audit *l, enum record_kind k); /* on the disk, or in what that kind may use of the reserve */
+errint_t audit_space_write(struct audit *l, enum record_kind k, const uint8_t *bytes, size_t len); /* with that, if nothing else is left */
+void audit_space_end(struct audit *l); /* of a segment: what lies allocated behind it */
 
 /* What audit_recover finds at the end of the log. */
 struct audit_found {

@@ -5,13 +5,10 @@
 #include "base/io.h"
 #include "base/log.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ROOM_BYTES (64 << 10) /* for the records of what is done at the same time */
 
 /* Files that come in or are closed, those that expire, and what was done before its record could be made. */
 static bool may_wait(enum record_kind k)
@@ -40,6 +37,12 @@ static size_t waiting(const struct audit *l)
 	return l->queue_len + (l->sync_error ? (size_t)(l->end - l->synced_end) : 0);
 }
 
+/* What is done before its record is made: it waits even for room on a full disk, for which what comes in does not. */
+static bool is_done(enum record_kind k)
+{
+	return may_wait(k) && k != RECORD_CREATE && k != RECORD_WRITE_OPEN;
+}
+
 /* A file that is being closed, and one that expires, find room when those that come in do not any more. */
 static size_t room_for(enum record_kind k)
 {
@@ -55,7 +58,7 @@ errint_t audit_queue_admit(const struct audit *l, enum record_kind k, size_t len
 
 errint_t audit_queue_put(struct audit *l, const struct audit_record *rec, const struct audit_chain *behind, size_t len, errint_t why)
 {
-	if (!may_wait(rec->kind) || audit_is_full(why))
+	if (!may_wait(rec->kind) || (audit_is_full(why) && !is_done(rec->kind)))
 		return why;
 	if (!l->queue && !(l->queue = malloc(QUEUE_BYTES)))
 		return why;
@@ -88,11 +91,11 @@ static void tell_gap(struct audit *l, uint64_t count)
 	log_line(LOG_LEVEL_NOTICE, "audit: the log works again; %" PRIu64 " records that waited are in it", count);
 }
 
-errint_t audit_queue_write(struct audit *l)
+errint_t audit_queue_write(struct audit *l, enum record_kind k)
 {
 	if (!l->queue_len)
 		return 0;
-	errint_t r = audit_write_bytes(l, l->queue, l->queue_len);
+	errint_t r = audit_space_write(l, k, l->queue, l->queue_len);
 	if (r)
 		return l->gap_error = r;
 	const uint64_t count = l->queued;
@@ -172,9 +175,11 @@ errint_t audit_ready(struct audit *l)
 	if (l->readonly)
 		return -EROFS;
 	pthread_mutex_lock(&l->lock);
-	errint_t r = l->sync_error ? l->sync_error : audit_queue_write(l);
+	errint_t r = l->sync_error ? l->sync_error : audit_queue_write(l, RECORD_UNLINK);
 	if (!r && l->error)
 		r = probe(l);
+	if (!r && !audit_space_has_room(l, RECORD_UNLINK))
+		r = -ENOSPC;
 	pthread_mutex_unlock(&l->lock);
 	return r;
 }
@@ -182,15 +187,6 @@ errint_t audit_ready(struct audit *l)
 static bool queue_has_room(const struct audit *l)
 {
 	return waiting(l) + QUEUE_BYTES / 16 <= QUEUE_BYTES;
-}
-
-/* Records do not wait for space on a full disk: without the reserve it has to be there, and only the log can take it then. */
-static bool disk_has_room(const struct audit *l)
-{
-	if (l->has_reserve || l->readonly)
-		return true;
-	errint_t r = fallocate(l->fd, FALLOC_FL_KEEP_SIZE, l->end, ROOM_BYTES) ? -errno : 0;
-	return !r || !audit_is_full(r == -EOPNOTSUPP ? l->error : r);
 }
 
 bool audit_may_wait(struct audit *l)
@@ -204,7 +200,7 @@ bool audit_may_wait(struct audit *l)
 bool audit_has_room(struct audit *l)
 {
 	pthread_mutex_lock(&l->lock);
-	bool has = queue_has_room(l) && disk_has_room(l);
+	bool has = queue_has_room(l) && (l->readonly || audit_space_has_room(l, RECORD_RENAME));
 	pthread_mutex_unlock(&l->lock);
 	return has;
 }
@@ -212,7 +208,7 @@ bool audit_has_room(struct audit *l)
 void audit_queue_end(struct audit *l)
 {
 	pthread_mutex_lock(&l->lock);
-	if (audit_queue_write(l))
+	if (audit_queue_write(l, RECORD_ADMIN))
 		log_line(LOG_LEVEL_ERROR, "audit: the log could not be written to the end: %" PRIu64 " records of files that came, went or were closed are lost", l->queued);
 	pthread_mutex_unlock(&l->lock);
 }

@@ -10,6 +10,7 @@
 #define SEALS_NAME  "seals"
 #define SEALS_NEXT  "seals.next" /* without its head yet */
 #define READ_SEALS  1024
+#define ROOM_BYTES  (16 << 10)
 
 static int open_file(int dirfd, int flags)
 {
@@ -212,4 +213,12 @@ errint_t audit_seals_append(int dirfd, const struct seals_head *head, const stru
 	if (fd >= 0)
 		close(fd);
 	return r;
+}
+
+void audit_seals_take_room(int dirfd)
+{
+	cleanup_fd int fd = open_file(dirfd, O_RDWR);
+	off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
+	if (end >= 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, end, ROOM_BYTES))
+		return; /* then somebody else had it, and the next write tells */
 }

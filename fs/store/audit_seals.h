@@ -28,3 +28,5 @@ enum seals_state {
 errint_t audit_seals_look(int dirfd, const struct log_seal *anchors, enum seals_state *ret, uint64_t *ret_last);
 /* Adds one, durably; the file is begun with this head if need be. What is torn at its end is overwritten. */
 errint_t audit_seals_append(int dirfd, const struct seals_head *head, const struct log_seal *s);
+/* Space for those of the next hours, on a disk that is getting full, if there is any. */
+void audit_seals_take_room(int dirfd);

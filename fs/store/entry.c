@@ -460,7 +460,8 @@ errint_t removal_open(struct archive *a, struct dir_use *u, const char *backing,
 
 errint_t removal_ready(struct archive *a)
 {
-	return !a->observe && audit_ready(a->audit) ? -EIO : 0;
+	errint_t r = a->observe ? 0 : audit_ready(a->audit);
+	return r && !audit_is_full(r) ? -EIO : r;
 }
 
 /* As little reading as that takes. */

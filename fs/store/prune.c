@@ -124,10 +124,8 @@ static errint_t put_to_disk(struct archive *a, uint64_t generation, const struct
 	const bool is_signed = !r;
 	if (is_signed)
 		r = audit_drop(a->audit, t);
-	if (is_signed && (r == -ENOSPC || r == -EDQUOT)) { /* it makes room */
-		audit_use_reserve(a->audit);
+	while (is_signed && audit_is_full(r) && audit_use_reserve(a->audit)) /* it makes room */
 		r = audit_drop(a->audit, t);
-	}
 	pthread_mutex_unlock(&a->gate->apply_lock);
 	return r;
 }

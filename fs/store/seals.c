@@ -19,8 +19,8 @@ errint_t store_keep_seal(void *archive, const struct log_seal *s)
 	memcpy(h.log_id, anchor.log_id, sizeof h.log_id);
 	memcpy(h.public_key, a->keyring.log_public_key, sizeof h.public_key);
 	errint_t r = audit_seals_append(a->audit_fd, &h, s);
-	if (r == -ENOSPC || r == -EDQUOT) {
-		audit_use_reserve(a->audit);
+	while (audit_is_full(r) && audit_use_reserve(a->audit)) {
+		audit_seals_take_room(a->audit_fd);
 		r = audit_seals_append(a->audit_fd, &h, s);
 	}
 	if (!r) /* on disk: no checkpoint has a seal that the file has not */

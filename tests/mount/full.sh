@@ -56,16 +56,60 @@ refused_read() { ! timeout 10 cat "$MNT/first.jpg" >/dev/null 2>"$TEST_TMP/err";
 wait_until 30 refused_read # the log's last page had room for some
 grep -qE 'Input/output error|No space' "$TEST_TMP/err" || die "a read that cannot be recorded: $(cat "$TEST_TMP/err")"
 check "an administrator's act" "$LAPSE" guard close "$MNT" --until 1h --reason "disk full" >"$TEST_TMP/out"
-[ ! -e "$reserve" ] || die "the reserve was not needed"
-
-note "nor is the reserve: nothing is renamed or linked that could not be recorded"
+[ "$(stat -c %s "$reserve")" -lt 1048576 ] || die "the reserve was not needed"
 fill
-refuse "No space left" mv "$MNT/first.jpg" "$MNT/moved.jpg"
-refuse "No space left" ln "$MNT/first.jpg" "$MNT/linked.jpg"
-[ -e "$MNT/first.jpg" ] && [ ! -e "$MNT/moved.jpg" ] && [ ! -e "$MNT/linked.jpg" ] || die "what was refused was done"
+check "another" "$LAPSE" guard open "$MNT" --reason "disk full" >"$TEST_TMP/out"
+refused_read || die "a read took what of the reserve is the log's now"
+grep -qE 'Input/output error|No space' "$TEST_TMP/err" || die "a read that the reserve is not for: $(cat "$TEST_TMP/err")"
+"$LAPSE" status "$MNT" >"$TEST_TMP/said" && die "status finds nothing"
+grep -q 'the audit log has 960K of the 1M in reserve' "$TEST_TMP/said" || { cat "$TEST_TMP/said"; die "status does not tell of the reserve"; }
+
+note "users' acts leave the administrator his part, and what is deleted makes room; nothing is renamed or linked that could not be recorded, nor is anything deleted"
+unlinks() { "$LAPSE" audit tail "$MNT" -n 1000000 --kind unlink --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["records"]))'; }
+was=$(unlinks)
+python3 - "$MNT" "$TEST_TMP/small/filler" >"$TEST_TMP/done" <<'P'
+import errno, os, sys
+filler = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND)
+def until_full(what, act):
+    for n in range(20000):
+        try:
+            act(n)
+        except OSError as e:
+            assert e.errno == errno.ENOSPC, (what, n, e)
+            return n
+        try:
+            while os.write(filler, bytes(4096)):
+                pass
+        except OSError:
+            pass
+    sys.exit(f"{what}: no limit")
+names = [f"{sys.argv[1]}/first.jpg", f"{sys.argv[1]}/moved.jpg"]
+moved = until_full("rename", lambda n: os.rename(names[n % 2], names[1 - n % 2]))
+os.stat(names[moved % 2])
+try:
+    os.link(names[moved % 2], f"{sys.argv[1]}/linked.jpg")
+    sys.exit("linked")
+except OSError as e:
+    assert e.errno == errno.ENOSPC, e
+made = []
+def make_and_delete(n): # a symlink takes and gives back nothing that is worth mentioning
+    name = f"{sys.argv[1]}/link"
+    if not os.path.lexists(name):
+        os.symlink("x", name)
+    os.unlink(name)
+gone = until_full("unlink", make_and_delete)
+assert os.path.lexists(f"{sys.argv[1]}/link")
+assert moved > 1000 and gone > 500, (moved, gone)
+print(names[moved % 2], gone, moved)
+P
+read -r first gone _ <"$TEST_TMP/done"
+[ "$first" = "$MNT/first.jpg" ] || mv_back=1
+check "an administrator's act" "$LAPSE" guard close "$MNT" --until 1h --reason "disk full still" >"$TEST_TMP/out"
 rm "${TEST_TMP:?}/small/filler"
 "$LAPSE" audit tail "$MNT" -n 3 --kind guard --json >"$TEST_TMP/said"
-grep -q 'disk full' "$TEST_TMP/said" || die "the act is not on the record: $(cat "$TEST_TMP/said")"
+grep -q 'disk full still' "$TEST_TMP/said" || die "the act is not on the record: $(cat "$TEST_TMP/said")"
+[ "$(unlinks)" = $((was + gone)) ] || die "$(unlinks) deletions are on the record, not $was and $gone"
+[ -z "${mv_back:-}" ] || check "mv" mv "$first" "$MNT/first.jpg"
 check "open again" "$LAPSE" guard open "$MNT" --reason "room again" >"$TEST_TMP/out"
 cmp "$TEST_TMP/image" "$MNT/first.jpg" || die "after room was made"
 check "the log is whole" "$LAPSE" audit verify "$MNT" >"$TEST_TMP/said"

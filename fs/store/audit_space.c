@@ -1,0 +1,184 @@
+/* audit_space.c - room for the log on a full disk. The reserve is a file of its own beside the segments; when the disk is full it is made shorter, part by part, and
+ * the last segment gets what becomes free at once, so that nobody else does. */
+#include "store/audit_internal.h"
+
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#define RESERVE_NAME  "reserve"
+#define RESERVE_BYTES (4u << 20)
+#define RESERVE_RETRY 30 /* seconds */
+#define PART_MIN      (16u << 10)
+#define PART_MAX      (256u << 10)
+#define ROOM_BYTES    (64 << 10) /* for the records of what is done at the same time */
+#define ROOM_LEAST    (16 << 10) /* of it, before there is to be more */
+
+static time_t monotonic(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+static bool reserve_size(struct audit *l, uint64_t bytes)
+{
+	if (!bytes)
+		return !unlinkat(l->dirfd, RESERVE_NAME, 0);
+	cleanup_fd int fd = openat(l->dirfd, RESERVE_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return false;
+	if (bytes < l->reserve_have)
+		return !ftruncate(fd, (off_t)bytes);
+	if (!posix_fallocate(fd, 0, (off_t)bytes))
+		return true;
+	/* All or nothing: what there was. */
+	if (ftruncate(fd, (off_t)l->reserve_have) || !l->reserve_have)
+		unlinkat(l->dirfd, RESERVE_NAME, 0);
+	return false;
+}
+
+static void is_whole(struct audit *l)
+{
+	if (l->short_of_space)
+		log_line(LOG_LEVEL_NOTICE, "audit: there is room again; the log's reserve is whole");
+	l->short_of_space = false;
+	l->reserve_whole = l->reserve_have;
+}
+
+static void reserve_make(struct audit *l)
+{
+	l->reserve_tried = monotonic();
+	if (l->reserve_have == l->reserve_bytes || !reserve_size(l, l->reserve_bytes))
+		return;
+	l->reserve_have = l->reserve_bytes;
+	is_whole(l);
+}
+
+void audit_space_open(struct audit *l)
+{
+	struct stat st;
+	l->reserve_bytes = RESERVE_BYTES;
+	if (!fstatat(l->dirfd, RESERVE_NAME, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) && st.st_size > 0)
+		l->reserve_have = l->reserve_whole = (uint64_t)st.st_size; /* the policy is not known yet */
+	else
+		reserve_make(l);
+}
+
+void audit_space_try(struct audit *l)
+{
+	if (l->reserve_have != l->reserve_bytes && monotonic() - l->reserve_tried >= RESERVE_RETRY)
+		reserve_make(l);
+}
+
+bool audit_space_back(struct audit *l)
+{
+	struct statvfs v;
+	if (!l->short_of_space)
+		return true;
+	if (fstatvfs(l->dirfd, &v) || v.f_bfree * v.f_frsize < l->reserve_whole - l->reserve_have + ROOM_BYTES || !reserve_size(l, l->reserve_whole))
+		return false;
+	l->reserve_have = l->reserve_whole;
+	is_whole(l);
+	if (audit_is_full(l->error) && !l->queued && !l->sync_error) {
+		l->error = 0;
+		log_line(LOG_LEVEL_NOTICE, "audit: records are written again");
+	}
+	return true;
+}
+
+/* How much of the reserve is not for that kind: the administrator can still act, and what is deleted makes room, when users have filled the disk. */
+static uint64_t left_alone(const struct audit *l, enum record_kind k)
+{
+	switch (k) {
+	case RECORD_OPEN:
+	case RECORD_LIST:
+	case RECORD_CREATE:
+	case RECORD_WRITE_OPEN:
+		return UINT64_MAX;
+	case RECORD_RENAME:
+	case RECORD_LINK:
+		return l->reserve_whole / 2;
+	case RECORD_CLOSE:
+	case RECORD_UNLINK:
+	case RECORD_RAISED:
+	case RECORD_COMMIT:
+	case RECORD_DATED:
+		return l->reserve_whole / 4;
+	default:
+		return 0;
+	}
+}
+
+static bool reserve_give(struct audit *l, enum record_kind k)
+{
+	uint64_t part = l->reserve_whole / 16;
+	part = part < PART_MIN ? PART_MIN : part > PART_MAX ? PART_MAX : part;
+	if (l->reserve_have <= left_alone(l, k))
+		return false;
+	part = part > l->reserve_have ? l->reserve_have : part;
+	if (!reserve_size(l, l->reserve_have - part))
+		return false;
+	l->reserve_have -= part;
+	if (!l->short_of_space)
+		log_line(LOG_LEVEL_WARNING, "audit: the disk is full; the log uses its reserve, and reads and new files are refused until there is room");
+	l->short_of_space = true;
+	return true;
+}
+
+static bool take_room(struct audit *l, off_t bytes)
+{
+	if (fallocate(l->fd, FALLOC_FL_KEEP_SIZE, l->end, bytes))
+		return false;
+	l->room_end = l->end + bytes;
+	return true;
+}
+
+bool audit_space_has_room(struct audit *l, enum record_kind k)
+{
+	if (l->room_end - l->end >= ROOM_LEAST || l->reserve_have > left_alone(l, k))
+		return true;
+	errint_t r = take_room(l, ROOM_BYTES) || take_room(l, ROOM_LEAST) ? 0 : -errno;
+	return !r || !audit_is_full(r == -EOPNOTSUPP ? l->error : r);
+}
+
+errint_t audit_space_write(struct audit *l, enum record_kind k, const uint8_t *bytes, size_t len)
+{
+	if (left_alone(l, k) == UINT64_MAX && !audit_space_back(l))
+		return -ENOSPC;
+	errint_t r = audit_write_bytes(l, bytes, len);
+	for (uint64_t had = l->reserve_have; audit_is_full(r) && reserve_give(l, k); had = l->reserve_have) {
+		take_room(l, (off_t)(had - l->reserve_have));
+		r = audit_write_bytes(l, bytes, len);
+	}
+	return r;
+}
+
+void audit_space_end(struct audit *l)
+{
+	if (l->room_end > l->end && ftruncate(l->fd, l->end))
+		log_line(LOG_LEVEL_WARNING, "audit: space behind a segment could not be given back: %s", strerror(errno));
+	l->room_end = 0;
+}
+
+void audit_reserve_bytes(struct audit *l, uint64_t bytes)
+{
+	pthread_mutex_lock(&l->lock);
+	if (!l->readonly && bytes != l->reserve_bytes)
+		l->reserve_bytes = bytes;
+	if (!l->readonly)
+		reserve_make(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
+bool audit_use_reserve(struct audit *l)
+{
+	pthread_mutex_lock(&l->lock);
+	bool given = reserve_give(l, RECORD_ADMIN);
+	pthread_mutex_unlock(&l->lock);
+	return given;
+}
