@@ -187,7 +187,7 @@ static void put_rates(FILE *f, const struct learner *l, const char *key, const s
 		limit_for(l, &r->item[i], &payers);
 		most = payers > most ? payers : most;
 	}
-	fprintf(f, "; from %llu counted apart; what nobody used stays as it was\n%s =", (unsigned long long)most, key);
+	fprintf(f, "; from what %llu used that are counted apart (users, sessions, programs, …); a window in which nobody read anything stays as it was\n%s =", (unsigned long long)most, key);
 	for (size_t i = 0; i < r->count; i++) {
 		uint64_t limit = limit_for(l, &r->item[i], &payers);
 		const char *span = strchr(r->item[i].text, '/');

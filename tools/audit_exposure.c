@@ -163,11 +163,35 @@ static void print_grants(const struct rows *rows)
 		printf("  none\n");
 }
 
+static void print_acts(const struct rows *rows, const struct ctl_line *s)
+{
+	const struct ctl_line *l;
+	char a[HUMAN_BYTES], when[HUMAN_BYTES];
+	printf("Closures and lockouts\n");
+	for (size_t at = 0; (l = rows_next(rows, "act", &at));) {
+		const bool lockout = ctl_get(l, "about") && ctl_get(l, "until");
+		printf("  %s", human_time(ctl_num(l, "at-ns", 0) / SECOND, when));
+		if (!lockout)
+			print_uid(l, ", by", ctl_get(l, "login-uid") ? "login-uid" : "uid");
+		if (ctl_get(l, "about"))
+			print_uid(l, lockout ? ", of" : ", for", "about");
+		printf(": ");
+		path_put(stdout, ctl_str(l, "text"));
+		if (ctl_get(l, "until"))
+			printf(" (until %s)", human_time(ctl_num(l, "until", 0), when));
+		printf("\n");
+	}
+	if (ctl_get(s, "acts-more"))
+		printf("  and %s more: lapse audit tail --kind guard\n", count(s, "acts-more", a));
+	if (!rows_nth(rows, "act", 0))
+		printf("  none\n");
+}
+
 /* ---- all of it --------------------------------------------------------------------------------------------------------------------------------- */
 
 static int print_json(const struct rows *rows, const struct ctl_line *s, const struct ctl_line *v, bool list)
 {
-	static const char *const lists[][2] = {{"reader", "principals"}, {"class", "classes"}, {"grant", "approvals"}, {"file", "images"}, {"flaw", "gaps"}};
+	static const char *const lists[][2] = {{"reader", "principals"}, {"class", "classes"}, {"grant", "approvals"}, {"act", "guard"}, {"file", "images"}, {"flaw", "gaps"}};
 	const struct ctl_line *l;
 	json_t *root = json_row(s);
 	json_object_set_new(root, "log", json_row(v));
@@ -197,6 +221,7 @@ static int show(const struct args *a, const struct stating *s)
 	print_classes(&s->rows);
 	print_images(st);
 	print_grants(&s->rows);
+	print_acts(&s->rows, st);
 	if (s->list)
 		print_files(&s->rows);
 	print_completeness(&s->rows, v);
@@ -221,7 +246,7 @@ static int put_during(const struct args *a, struct ctl_request *q)
 		return say_usage("--during takes FROM..TO, such as 2026-12-01..2026-12-07 or -7d..now, not '%s': %s", during, why);
 	if (has_from)
 		ctl_put_i64(&q->line, "since", instant(&from));
-	if (has_before)
+	if (has_before && (!before.relative || before.seconds)) /* until now: what was recorded within this second has been, too */
 		ctl_put_i64(&q->line, "until", instant(&before));
 	return EXIT_DONE;
 }

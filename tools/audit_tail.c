@@ -17,6 +17,7 @@ enum {
 	C_KIND,
 	C_DECISION,
 	C_USER,
+	C_ABOUT,
 	C_LOGIN,
 	C_REAL,
 	C_PID,
@@ -38,6 +39,7 @@ static const struct column columns[] = {
 	[C_KIND] = {"KIND", .help = "what: open, list, create, expire, mount"},
 	[C_DECISION] = {"DECISION", .help = "permit, deny, alert, none"},
 	[C_USER] = {"USER", .help = "user of the request"},
+	[C_ABOUT] = {"ABOUT", .help = "whose lockout it is about"},
 	[C_LOGIN] = {"LOGIN", .hidden = true, .program = true, .help = "who had logged in"},
 	[C_REAL] = {"REAL", .hidden = true, .program = true, .help = "real user of the process"},
 	[C_PID] = {"PID", .right = true, .hidden = true, .program = true, .help = "process"},
@@ -64,6 +66,7 @@ static errint_t print_row(void *ctx, const struct ctl_line *l)
 	audit_text_cell(t, C_KIND, l, "kind");
 	audit_text_cell(t, C_DECISION, l, "decision");
 	audit_user_cell(t, C_USER, l, "uid");
+	audit_user_cell(t, C_ABOUT, l, "about");
 	audit_user_cell(t, C_LOGIN, l, "login-uid");
 	audit_user_cell(t, C_REAL, l, "real-uid");
 	audit_number_cell(t, C_PID, l, "pid");
@@ -109,6 +112,8 @@ static errint_t text_line_now(void *ctx, const struct ctl_line *l)
 	printf("%s %-10s %-6s %-12s %-12s %s ", human_time(ctl_num(l, "trusted-ns", 0) / SECOND, when), ctl_str(l, "kind"), ctl_str(l, "decision"),
 		user, ctl_str(l, "class"), ctl_str(l, "id"));
 	path_put(stdout, ctl_str(l, "text"));
+	if (ctl_get(l, "about"))
+		printf(" (%s)", human_user((uint32_t)ctl_num(l, "about", 0), user));
 	printf("\n");
 	return fflush(stdout) ? -EPIPE : 0;
 }

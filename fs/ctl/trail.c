@@ -120,6 +120,33 @@ static void put_subject(struct ctl_call *c, const struct audit_record *r)
 	put_text(c, "unit", r->unit);
 }
 
+/* The field of the record that is so many bytes only where a file's are asked for. */
+static void put_amount(struct ctl_call *c, const struct audit_record *r)
+{
+	uint32_t about;
+	switch (r->kind) {
+	case RECORD_GUARD:
+		if (trail_is_about(r, &about))
+			ctl_put_u64(&c->out, "about", about);
+		break;
+	case RECORD_GRANT:
+		put_number(c, "grant", r->bytes ? r->bytes : r->sequence);
+		break;
+	case RECORD_LIST:
+		put_number(c, "names", r->bytes);
+		break;
+	case RECORD_PRUNE:
+	case RECORD_ADMIN:
+	case RECORD_MOUNT:
+	case RECORD_UMOUNT:
+		put_number(c, "count", r->bytes);
+		break;
+	default:
+		put_number(c, "bytes", r->bytes);
+		break;
+	}
+}
+
 static errint_t put_record(void *ctx, const struct audit_record *r)
 {
 	struct ctl_call *c = ctx;
@@ -141,7 +168,7 @@ static errint_t put_record(void *ctx, const struct audit_record *r)
 	put_number(c, "generation", r->generation);
 	if (r->expires_at)
 		ctl_put_i64(&c->out, "expires", r->expires_at);
-	put_number(c, "bytes", r->bytes);
+	put_amount(c, r);
 	put_text(c, "rule", r->rule);
 	put_text(c, "budget", r->budget);
 	put_number(c, "line", r->line);

@@ -101,6 +101,26 @@ static errint_t put_grants(struct ctl_call *c, const struct trail_reads *t)
 	return r;
 }
 
+static errint_t put_acts(struct ctl_call *c, const struct trail_reads *t)
+{
+	errint_t r = 0;
+	for (size_t i = 0; !r && i < t->acts; i++) {
+		const struct trail_act *k = &t->act[i];
+		ctl_begin(&c->out, "act");
+		ctl_put_i64(&c->out, "at-ns", k->at_ns);
+		put_uid(c, "uid", k->uid);
+		put_uid(c, "login-uid", k->login_uid);
+		put_uid(c, "about", k->about);
+		if (k->since) {
+			ctl_put_i64(&c->out, "since", k->since);
+			ctl_put_i64(&c->out, "until", k->until);
+		}
+		ctl_put(&c->out, "text", k->text);
+		r = verb_row(c);
+	}
+	return r;
+}
+
 static errint_t put_sum(struct ctl_call *c, const char *word, const struct trail_reads *t, const struct trail_filter *f)
 {
 	uint64_t n[ARRAY_SIZE(states)] = {0};
@@ -132,6 +152,8 @@ static errint_t put_sum(struct ctl_call *c, const char *word, const struct trail
 		ctl_put_i64(&c->out, "first-ns", t->first_ns);
 		ctl_put_i64(&c->out, "last-ns", t->last_ns);
 	}
+	if (t->acts_more)
+		ctl_put_u64(&c->out, "acts-more", t->acts_more);
 	ctl_put_i64(&c->out, "complete", t->complete);
 	if (t->begins_at > INT64_MIN)
 		ctl_put_i64(&c->out, "log-begins", t->begins_at);
@@ -235,6 +257,8 @@ static errint_t put_statement(struct ctl_call *c, const struct trail_reads *t, c
 			r = put_class(c, t, i);
 	if (!r)
 		r = put_grants(c, t);
+	if (!r)
+		r = put_acts(c, t);
 	if (!r && verb_flag(c, "list"))
 		r = put_files(c, t);
 	return r ? r : put_sum(c, "statement", t, f);

@@ -61,7 +61,7 @@ struct audit_pick {
 	uint32_t uid;
 	uint8_t file_id[16];
 };
-/* As audit_each, those records that may be of that file or, of that reader, and the ends of all files; others among them. Closed segments are read through their
+/* As audit_each, those records that may be of that file or, of that reader, and the ends of all files, and what is told of grants and lockouts; others among them. Closed segments are read through their
  * indexes, which are made if they are not there. */
 errint_t audit_pick(struct audit *l, const struct audit_pick *pick, errint_t (*cb)(void *ctx, const struct audit_record *r), void *ctx);
 /* Makes the index of one segment that has none, and passes over those that are damaged. *ret_more: there may be others. From one thread at a time. */

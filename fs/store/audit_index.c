@@ -40,7 +40,9 @@ static size_t keys_of(const struct audit_record *r, uint32_t key[static KEYS_MAX
 	size_t n = 0;
 	if (memcmp(r->file_id, none, sizeof none))
 		key[n++] = index_key_of_file(r->file_id);
-	if (r->kind == RECORD_UNLINK || r->kind == RECORD_EXPIRE || r->kind == RECORD_DESTROY || (r->kind == RECORD_PRUNE && r->name_len))
+	/* What whoever asks about a reader is told, whoever did it: grants and lockouts are for others than who made them. */
+	if (r->kind == RECORD_UNLINK || r->kind == RECORD_EXPIRE || r->kind == RECORD_DESTROY || r->kind == RECORD_GRANT || r->kind == RECORD_GUARD ||
+	    (r->kind == RECORD_PRUNE && r->name_len))
 		key[n++] = index_key_of_ends();
 	const uint32_t uid[] = {r->uid, r->login_uid, r->real_uid};
 	for (size_t i = 0; i < ARRAY_SIZE(uid); i++)

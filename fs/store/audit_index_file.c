@@ -17,7 +17,7 @@
 
 #define HEAD_LABEL    "audit index"
 #define PART_LABEL    "audit index part"
-#define VERSION	      2
+#define VERSION	      3
 #define LENGTH_BYTES  4
 #define HEAD_BYTES    16
 #define POSTING_BYTES 8

@@ -24,6 +24,8 @@ bool trail_wants(const struct trail_filter *f, const struct audit_record *r);
 /* Content of a file was asked for: permitted, or refused. An export counts, for it hands out the whole file. */
 bool trail_is_read(const struct audit_record *r);
 bool trail_is_permitted(const struct audit_record *r);
+/* A lockout, or its end: whose. */
+bool trail_is_about(const struct audit_record *r, uint32_t *ret);
 /* "open", "permit": as FORMAT.md calls them; "?" for a number that has no name. */
 const char *trail_kind_word(unsigned kind);
 const char *trail_decision_word(unsigned decision);
@@ -78,6 +80,13 @@ struct trail_grant {
 	uint64_t reads, bytes, files, names; /* under it, in the time; files: distinct */
 	bool told;		/* something was read or shown under it, or it was changed, in the time */
 };
+struct trail_act { /* of the guard: a lockout, or its end, or a closure, or its end */
+	int64_t at_ns;
+	uint32_t uid, login_uid; /* who did it, or for a lockout who asked */
+	uint32_t about;		 /* whose lockout; POLICY_NO_UID: a closure */
+	int64_t since, until;	 /* seconds; 0: an end */
+	char text[RECORD_TEXT_MAX]; /* as in the record */
+};
 struct trail_reads {
 	struct trail_file *file;
 	size_t files;
@@ -85,6 +94,9 @@ struct trail_reads {
 	size_t readers;
 	struct trail_grant *grant;
 	size_t grants;
+	struct trail_act *act; /* in the time, or in force in it; the first TRAIL_ACTS_MAX */
+	size_t acts;
+	uint64_t acts_more;
 	uint64_t reads, bytes, denied, listings;
 	uint64_t decoys; /* permitted reads of canaries, in none of the other sums: they are pictures of nothing */
 	int64_t first_ns, last_ns; /* of reads that were permitted */
@@ -92,6 +104,7 @@ struct trail_reads {
 	bool complete; /* the catalogue has every file: what has no name there is gone */
 	int64_t now;
 };
+#define TRAIL_ACTS_MAX 1000
 /* Reads that the filter wants, and how their files ended, up to now. With `paths` the catalogue is read once. Free with trail_reads_free. */
 errint_t archive_trail_reads(struct archive *a, const struct trail_filter *f, bool paths, struct trail_reads **ret, struct fault *fault);
 void trail_reads_free(struct trail_reads *t);

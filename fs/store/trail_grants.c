@@ -47,6 +47,25 @@ errint_t trail_grants_note(struct trail_reads *t, const struct trail_filter *f, 
 	return 0;
 }
 
+bool trail_grants_lack(const struct trail_reads *t)
+{
+	for (size_t i = 0; i < t->grants; i++)
+		if (t->grant[i].told && !t->grant[i].info.since)
+			return true;
+	return false;
+}
+
+errint_t trail_grants_earlier(struct trail_reads *t, const struct trail_filter *f, const struct audit_record *r)
+{
+	struct grant_info i;
+	if (r->error || grant_of_record(r, &i) == GRANT_ACT_NONE)
+		return 0;
+	for (size_t k = 0; k < t->grants; k++)
+		if (t->grant[k].info.id == i.id && t->grant[k].told)
+			return trail_grants_note(t, f, r);
+	return 0;
+}
+
 size_t trail_grants_of(struct trail_reads *t, const struct audit_record *r, size_t at[static GUARD_PRINCIPALS_MAX])
 {
 	uint64_t id[GUARD_PRINCIPALS_MAX];

@@ -8,6 +8,7 @@
 
 #define SECOND   INT64_C(1000000000)
 #define SLACK_NS (60 * SECOND)
+#define GRANT_NS (45 * 86400 * SECOND) /* between the request and the end of a grant lies less */
 
 /* Places in a growing array, found by 64 bits that are as good as random and compared by who asks. */
 struct places {
@@ -248,6 +249,8 @@ static errint_t gather(void *ctx, const struct audit_record *r)
 	note_end(g, r);
 	if (r->kind == RECORD_GRANT)
 		return trail_grants_note(g->t, g->filter, r);
+	if (r->kind == RECORD_GUARD && !g->filter->by_file)
+		return trail_acts_note(g->t, g->filter, r);
 	if (r->kind == RECORD_PRUNE)
 		return note_name(g, r);
 	if (!trail_wants(g->filter, r))
@@ -267,6 +270,22 @@ static errint_t gather(void *ctx, const struct audit_record *r)
 	g->t->denied += !permitted;
 	e = permitted ? count_file(g, r, k) : 0;
 	return e ? e : note_name(g, r);
+}
+
+static errint_t gather_grants(void *ctx, const struct audit_record *r)
+{
+	struct gathering *g = ctx;
+	if (!goes_on(g))
+		return -EINTR;
+	return r->kind == RECORD_GRANT ? trail_grants_earlier(g->t, g->filter, r) : 0;
+}
+
+/* Who asked for a grant, and who approved it, may lie before the time in which something was read under it. */
+static errint_t earlier_grants(struct gathering *g)
+{
+	const int64_t since = g->filter->since_ns;
+	const struct audit_pick pick = {.since_ns = since > GRANT_NS ? since - GRANT_NS : INT64_MIN, .by_user = true, .uid = POLICY_NO_UID};
+	return since && trail_grants_lack(g->t) ? audit_pick(g->a->audit, &pick, gather_grants, g) : 0;
 }
 
 /* A name in the catalogue: it is there, with the deadline of now. */
@@ -297,6 +316,7 @@ void trail_reads_free(struct trail_reads *t)
 		free(t->file);
 		free(t->reader);
 		free(t->grant);
+		free(t->act);
 	}
 	free(t);
 }
@@ -315,6 +335,8 @@ errint_t archive_trail_reads(struct archive *a, const struct trail_filter *f, bo
 		.since_ns = f->since_ns > SLACK_NS ? f->since_ns - SLACK_NS : INT64_MIN, .by_user = f->by_user, .by_file = f->by_file, .uid = f->uid};
 	memcpy(pick.file_id, f->file_id, sizeof pick.file_id);
 	errint_t r = audit_pick(a->audit, &pick, gather, &g);
+	if (!r)
+		r = earlier_grants(&g);
 	if (r && r != -EINTR)
 		fault_set(fault, r, "the audit log could not be read to its end: %s; lapse audit verify says where it ends", strerror(-r));
 	t->complete = catalogue_is_complete(a->catalogue);
