@@ -91,7 +91,7 @@ static errint_t json_line(void *ctx, const struct ctl_line *l)
 	if (strcmp(l->word, "record"))
 		return 0;
 	json_t *o = json_row(l);
-	int bad = !o || json_dumpf(o, stdout, JSON_COMPACT) || putchar('\n') == EOF;
+	int bad = !o || json_put(o, stdout, JSON_COMPACT) || putchar('\n') == EOF;
 	json_decref(o);
 	return bad ? -EPIPE : 0;
 }

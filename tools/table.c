@@ -186,17 +186,10 @@ static void csv_field(const char *text, bool last)
 	bool quoted = text && strpbrk(text, ",\"");
 	if (quoted)
 		putchar('"');
-	for (size_t bytes = 0; text && *text; text++) {
-		if (!bytes)
-			bytes = path_control(text);
-		if (bytes) {
-			printf("\\x%02x", (unsigned char)*text);
-			bytes--;
-			continue;
-		}
+	while (text && *text) {
 		if (*text == '"')
 			putchar('"');
-		putchar(*text);
+		text = path_next(stdout, text, path_like_escape(text));
 	}
 	if (quoted)
 		putchar('"');
@@ -274,14 +267,35 @@ static void cell_json(struct table *t, size_t column, json_t *value)
 		t->bad = true;
 }
 
+/* libsmartcols shows control characters as numbers, but not those that turn text around. */
+static char *without_turns(const char *text)
+{
+	char *plain = malloc(strlen(text) * 4 + 1), *p = plain;
+	uint32_t c;
+	for (size_t len; p && *text; text += len) {
+		len = path_char(text, &c);
+		if (len && path_turns(c)) {
+			p += sprintf(p, "<U+%04X>", c);
+			continue;
+		}
+		len = len ? len : 1;
+		p = mempcpy(p, text, len);
+	}
+	if (p)
+		*p = 0;
+	return plain;
+}
+
 static void cell_text(struct table *t, size_t column, const char *text)
 {
+	cleanup_free char *plain = NULL;
 	if (t->csv) {
 		free(t->cell[t->place[column]]);
 		t->cell[t->place[column]] = text ? strdup(text) : NULL;
 		t->bad |= text && !t->cell[t->place[column]];
-	} else if (scols_line_set_data(t->line, (size_t)t->place[column], text))
+	} else if ((text && !(plain = without_turns(text))) || scols_line_set_data(t->line, (size_t)t->place[column], plain)) {
 		t->bad = true;
+	}
 }
 
 void table_text(struct table *t, size_t column, const char *text)
@@ -331,7 +345,7 @@ size_t table_rows(const struct table *t)
 int table_print(struct table *t)
 {
 	if (!t->bad && t->root) {
-		t->bad = json_dumpf(t->root, stdout, JSON_INDENT(2)) != 0;
+		t->bad = json_put(t->root, stdout, JSON_INDENT(2)) != 0;
 		putchar('\n');
 	} else if (!t->bad && t->csv) {
 		csv_line(t);
