@@ -171,6 +171,7 @@ static void write_sync_close(void)
 
 Test(fs, what_was_synced_outlives_a_power_cut_after_its_close)
 {
+	power_cut = true;
 	snprintf(kept, sizeof kept, "%s/kept", base);
 	data = pattern(DATA, 3);
 	in_killed_process(write_sync_close);
@@ -199,6 +200,7 @@ static void append_behind_an_old_header(void)
 Test(fs, an_append_whose_header_was_lost_is_recovered)
 {
 	char want[DATA + 5];
+	power_cut = true;
 	snprintf(kept, sizeof kept, "%s/kept", base);
 	data = pattern(DATA, 4);
 	snprintf(want, sizeof want, "%smore", data);
@@ -245,9 +247,13 @@ static void damage_the_headers(void)
 	cr_assert_eq(fs_write(a, h, "x", 1, 0, false), 1);
 	audit_sync(a->audit);
 	back_path(path, "f");
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	cr_assert_eq(pwrite(fd, "x", 1, 100), 1);
-	cr_assert_eq(pwrite(fd, "x", 1, HEADER_SLOT_BYTES + 100), 1);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	for (off_t at = 100; at < FILE_HEADER_BYTES; at += HEADER_SLOT_BYTES) {
+		char b;
+		cr_assert_eq(pread(fd, &b, 1, at), 1);
+		b ^= 1;
+		cr_assert_eq(pwrite(fd, &b, 1, at), 1);
+	}
 }
 
 Test(fs, damaged_headers_are_never_taken_for_a_file_that_is_empty)
