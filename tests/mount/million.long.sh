@@ -65,6 +65,8 @@ found=$(rss)
 note "find -size: $(since "$start") s; the daemon has $found KiB"
 counted "find" <"$TEST_TMP/list"
 [ "$found" -le $((MEMORY + FILES / 4)) ] || die "$FILES inodes take $found KiB"
+descriptors=$(find "/proc/$DAEMON/fd" -type l | wc -l)
+[ "$descriptors" -le 200 ] || die "$FILES inodes take $descriptors descriptors"
 
 sync
 echo 2 >/proc/sys/vm/drop_caches
