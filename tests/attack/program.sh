@@ -249,6 +249,14 @@ own cp "$HOME_/lib.so" "$OWN/lib.so"
 own chmod 755 "$OWN/lib.so"
 ! ls "$OWN" >/dev/null 2>&1 || die "root sees into the user's own filesystem"
 
+# … and two that say of everything in them that it is root's.
+for lies in "suid 0" "nosuid 2"; do
+	mkdir "$HOME_/${lies% *}"
+	at_end umount -lq "$HOME_/${lies% *}"
+	python3 "$SRC/tests/attack/liar.py" "$HOME_/lib.so" "$HOME_/${lies% *}" "$(id -u lapse-t1)" "${lies#* }" &
+	wait_until 10 mountpoint -q "$HOME_/${lies% *}"
+done
+
 SEEN=$TEST_TMP/seen
 # What the newest record of an open says of the program.
 said() {
@@ -324,6 +332,10 @@ attack() {
 	as t1 cp "$(ldd "$BIN/viewer" | grep -o '/[^ ]*libc\.so[^ ]*')" "$HOME_/libs/"
 	may_not preloaded env LD_LIBRARY_PATH="$HOME_/libs" "$BIN/viewer" "$F"
 	may_not preloaded env LD_PRELOAD="$OWN/lib.so" "$BIN/viewer" "$F"
+	for lies in suid nosuid; do
+		[ "$(stat -c '%u %a' "$HOME_/$lies/lib.so")" = "0 755" ] || die "it does not lie"
+		may_not preloaded env LD_PRELOAD="$HOME_/$lies/lib.so" "$BIN/viewer" "$F"
+	done
 	may_not interpreter "$LD" "$BIN/viewer" "$F"
 	may_not interpreter "$LD" --preload "$HOME_/lib.so" "$BIN/viewer" "$F"
 
@@ -434,3 +446,4 @@ for j in "${jobs[@]}"; do wait "$j" || die "a reader waits, or is refused"; done
 may "$BIN/viewer" "$F"
 umount_archive
 own "$LAPSE" umount "$OWN"
+umount "$HOME_/suid" "$HOME_/nosuid"
