@@ -15,7 +15,7 @@ errint_t session_confine(const struct session_confinement *c, struct fault *f);
 errint_t sandbox_show(const char *path, int tree);
 /* The same for a file in the place of the one that is there. */
 errint_t sandbox_replace(const char *path, int tree);
-/* No rule asks for readers' programs: gives up what lets the daemon see them, with which /proc leads to files and memory of others: CAP_SYS_PTRACE and
+/* No rule asks for readers' programs: gives up what lets the daemon see them, with which /proc leads to whatever root can reach, for writing, too: CAP_SYS_PTRACE and
  * CAP_CHECKPOINT_RESTORE, and, in a Landlock domain of its own, what its user may see of other processes. In all threads; once, after the archive was opened and before session_run(). */
 errint_t session_forget_programs(struct fault *f);
 bool session_forgot_programs(void);
