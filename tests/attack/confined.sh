@@ -143,6 +143,10 @@ E
 note "its helper gives nobody a second process to tell what to run"
 alerts=2 # HELPER_ALERTS, fs/base/helper.h
 [ "$(python3 "$SRC/tests/attack/ask_helper.py" "$DAEMON" $alerts)" = $EPERM ] || die "it did"
+note "… and mounts nothing more"
+for act in 3 4 6; do # HELPER_MOUNT, HELPER_PLACE without a place, none
+	[ "$(python3 "$SRC/tests/attack/ask_helper.py" "$DAEMON" $act)" -lt 0 ] || die "act $act of the helper's"
+done
 
 note "no descriptor of it leads out of what it sees"
 dirs=0
