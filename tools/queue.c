@@ -6,6 +6,7 @@
 #include "tools/when.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static void put_when(struct ctl_request *q, const struct when *w, const char *ab
 static int put_between(const struct args *a, struct ctl_request *q)
 {
 	const char *between = args_value(a, "between"), *why = "";
-	struct when from, before;
+	struct when from = {0}, before = {0};
 	bool has_from, has_before;
 	if (!between)
 		return EXIT_DONE;
@@ -44,6 +45,9 @@ static int put_between(const struct args *a, struct ctl_request *q)
 		return say_usage(
 			"--between takes FROM..UNTIL, such as 2026-12-01..2026-12-07 or now..12h, not '%s': %s",
 			between, why);
+	int64_t now = time(NULL), begins = from.seconds + (from.relative ? now : 0), ends = before.seconds + (before.relative ? now : 0);
+	if (has_from && has_before && ends <= begins)
+		return say_usage("--between %s: it ends before it begins", between);
 	if (has_from)
 		put_when(q, &from, "from", "from-in");
 	if (has_before)
@@ -77,10 +81,20 @@ static int put_state(const struct args *a, struct ctl_request *q)
 	return EXIT_DONE;
 }
 
+static int put_path(const struct args *a, struct ctl_request *q)
+{
+	const char *glob = args_value(a, "path"), *why = glob ? policy_glob_fault(glob) : NULL;
+	if (why)
+		return say_usage("--path takes a pattern that is relative to the archive's root, such as 'lane3/**', not '%s': %s", glob, why);
+	if (glob)
+		ctl_put(&q->line, "glob", glob);
+	return EXIT_DONE;
+}
+
 static int put_filters(const struct args *a, struct ctl_request *q)
 {
 	static int (*const each[])(const struct args *, struct ctl_request *) = {
-		put_within, put_between, put_owner, put_state};
+		put_within, put_between, put_owner, put_state, put_path};
 	static const char *const flags[] = {"overdue", "held", "all"};
 	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
 		int e = each[i](a, q);
@@ -92,8 +106,6 @@ static int put_filters(const struct args *a, struct ctl_request *q)
 			ctl_put(&q->line, flags[i], "1");
 	if (args_value(a, "class"))
 		ctl_put(&q->line, "class", args_value(a, "class"));
-	if (args_value(a, "path"))
-		ctl_put(&q->line, "glob", args_value(a, "path"));
 	return EXIT_DONE;
 }
 
@@ -155,7 +167,8 @@ static void put_wishes(struct ctl_request *r, const struct queue_table *q, const
 		ctl_put_u64(&r->line, "limit", q->limit);
 }
 
-static int ask_and_print(const struct args *a, struct target *t, size_t limit)
+/* `columns`: what a line may take; 0: any. */
+static int ask_and_print(const struct args *a, struct target *t, size_t limit, size_t columns)
 {
 	struct ctl_request r;
 	struct queue_table q;
@@ -163,6 +176,8 @@ static int ask_and_print(const struct args *a, struct target *t, size_t limit)
 	ctl_request_begin(&r, "queue");
 	int e = table_begin(a, by, &q);
 	q.limit = limit;
+	if (e == EXIT_DONE)
+		table_cut(q.table, columns);
 	if (e == EXIT_DONE)
 		e = put_filters(a, &r);
 	if (e == EXIT_DONE) {
@@ -205,31 +220,39 @@ static int watch_seconds(const struct args *a, time_t *ret)
 	return EXIT_DONE;
 }
 
-/* The lines of the screen that a table may take; 0 if it is none. */
-static size_t screen_rows(void)
+/* The rows of a table that the screen has room for, and its columns; 0 if it is none. */
+static size_t screen_rows(size_t *ret_columns)
 {
 	struct winsize w;
+	*ret_columns = 0;
 	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || w.ws_row < 5)
 		return 0;
+	*ret_columns = w.ws_col;
 	return w.ws_row - 4u;
+}
+
+static void print_title(const struct target *t, time_t every, size_t columns)
+{
+	char now[HUMAN_BYTES], title[PATH_MAX + 128];
+	int n = snprintf(title, sizeof title, "every %jd s, %s    lapse queue %s", (intmax_t)every, human_time(time(NULL), now), t->daemon.archive);
+	printf("%.*s\n\n", columns && (size_t)n > columns ? (int)columns : n, title);
 }
 
 static int watch(const struct args *a, struct target *t, size_t limit)
 {
 	time_t every;
-	char now[HUMAN_BYTES];
+	size_t columns;
 	bool terminal = isatty(STDOUT_FILENO);
 	int e = watch_seconds(a, &every);
 	if (e == EXIT_DONE && (args_has(a, "json") || args_has(a, "csv")))
 		e = say_usage("--watch is for people: it does not go with --json or --csv");
 	while (e == EXIT_DONE) {
-		size_t rows = screen_rows();
+		size_t rows = screen_rows(&columns);
 		if (terminal)
 			printf("\033[H\033[J");
-		printf("lapse queue %s    every %jd s, %s\n\n", t->daemon.archive, (intmax_t)every,
-			human_time(time(NULL), now));
+		print_title(t, every, columns);
 		fflush(stdout);
-		e = ask_and_print(a, t, limit || !rows ? limit : rows);
+		e = ask_and_print(a, t, rows && (!limit || limit > rows) ? rows : limit, columns);
 		if (!terminal)
 			putchar('\n');
 		if (e == EXIT_DONE && fflush(stdout))
@@ -265,7 +288,7 @@ static int queue_run(const struct args *a)
 		e = target_open(a, args_operand(a, 0), "queue", &t);
 	if (e != EXIT_DONE)
 		return e;
-	e = args_has(a, "watch") ? watch(a, &t, limit) : ask_and_print(a, &t, limit);
+	e = args_has(a, "watch") ? watch(a, &t, limit) : ask_and_print(a, &t, limit, 0);
 	target_close(&t);
 	return e;
 }

@@ -285,6 +285,9 @@ static void print_records(const struct report *r)
 	print_kept(r);
 	printf("  Policy     generation %" PRId64 ", applied %s\n", number(r, "policy-generation"),
 		human_when(number(r, "policy-applied-at"), r->now, when));
+	if (number(r, "policy-undo-until"))
+		printf("             lapse policy undo takes it back until %s; until then nothing is destroyed by it alone\n",
+			human_when(number(r, "policy-undo-until"), r->now, when));
 	if (number(r, "reviewing"))
 		printf("             files are brought to follow it: %s of %s looked at\n", human_count((uint64_t)number(r, "reviewed"), n),
 			human_count((uint64_t)number(r, "files"), size));

@@ -11,6 +11,7 @@
 #include <libsmartcols.h>
 #include <stdio.h>
 #include <string.h>
+#include <wchar.h>
 
 #define COLUMNS_MAX 32
 
@@ -35,6 +36,7 @@ struct table {
 	bool csv, headed, noheadings;  /* csv: one line is kept at a time, in `cell` */
 	char *cell[COLUMNS_MAX];       /* by place */
 	size_t rows, printed;
+	size_t columns; /* of the screen, that a line may take; 0: any */
 	bool bad;
 };
 
@@ -59,6 +61,10 @@ static void unknown_column(const struct column *column, size_t count, const char
 	snprintf(word, sizeof word, "%.*s", (int)len, name);
 	for (char *c = word; *c; c++)
 		*c = (char)toupper((unsigned char)*c);
+	if (!len) {
+		say_usage("a column's name is missing: the list is NAME,NAME,...");
+		return;
+	}
 	struct nearest_word n = {.word = word};
 	for (size_t i = 0; i < count; i++) {
 		nearest_word_offer(&n, column[i].name);
@@ -228,9 +234,52 @@ static void csv_line(struct table *t)
 
 #define CHUNK 10000 /* rows for people that are in memory, and have their widths in common */
 
+void table_cut(struct table *t, size_t columns)
+{
+	t->columns = columns;
+}
+
+/* As much of a line as takes so many columns. */
+static size_t fitting(const char *line, size_t len, size_t columns)
+{
+	mbstate_t state = {0};
+	size_t at = 0, took = 0;
+	while (at < len) {
+		wchar_t c;
+		size_t n = mbrtowc(&c, line + at, len - at, &state);
+		bool odd = !n || n > len - at;
+		int w = odd ? 1 : wcwidth(c);
+		if (took + (size_t)(w > 0 ? w : 0) > columns)
+			break;
+		took += (size_t)(w > 0 ? w : 0);
+		at += odd ? 1 : n;
+		if (odd)
+			state = (mbstate_t){0};
+	}
+	return at;
+}
+
+static bool print_scols(struct table *t)
+{
+	char *text = NULL;
+	if (!t->columns)
+		return !scols_print_table(t->scols);
+	if (scols_print_table_to_string(t->scols, &text))
+		return false;
+	for (char *line = text; *line;) {
+		size_t len = strcspn(line, "\n");
+		fwrite(line, 1, fitting(line, len, t->columns), stdout);
+		line += len;
+		if (*line)
+			putchar(*line++);
+	}
+	free(text);
+	return !ferror(stdout);
+}
+
 static void print_chunk(struct table *t)
 {
-	t->bad |= scols_print_table(t->scols) != 0;
+	t->bad |= !print_scols(t);
 	putchar('\n'); /* it ends none */
 	scols_table_remove_lines(t->scols);
 	scols_table_enable_noheadings(t->scols, 1);
@@ -350,7 +399,7 @@ int table_print(struct table *t)
 	} else if (!t->bad && t->csv) {
 		csv_line(t);
 	} else if (!t->bad && t->rows > t->printed) {
-		t->bad = scols_print_table(t->scols) != 0;
+		t->bad = !print_scols(t);
 	}
 	if (t->bad)
 		return say_error("cannot print the table: %s",

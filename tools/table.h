@@ -22,6 +22,8 @@ bool table_for_programs(const struct table *t); /* --json or --csv */
 int table_column(const struct column *column, size_t count, const char *name);
 /* Is the column shown? For what is costly to find out. */
 bool table_shows(const struct table *t, const char *name);
+/* Its lines are cut so that each takes no more columns of the screen; 0: they are not. */
+void table_cut(struct table *t, size_t columns);
 /* Begins a row. Cells that are not set are empty, null in JSON. */
 void table_row(struct table *t);
 void table_text(struct table *t, size_t column, const char *text);

@@ -44,6 +44,7 @@ static errint_t put_status(struct ctl_call *c, const struct archive_status *s)
 	ctl_put_u64(t, "reads-alerted", s->reads_alerted);
 	ctl_put_u64(t, "policy-generation", s->policy_generation);
 	ctl_put_i64(t, "policy-applied-at", s->policy_applied_at);
+	ctl_put_i64(t, "policy-undo-until", s->policy_undo_until);
 	ctl_put_i64(t, "reviewing", s->reviewing);
 	ctl_put_u64(t, "reviewed", s->reviewed);
 	ctl_put_u64(t, "followed", s->followed);

@@ -222,6 +222,7 @@ struct archive_status {
 	uint64_t reads_permitted, reads_denied, reads_alerted;
 	uint64_t policy_generation;
 	int64_t policy_applied_at;
+	int64_t policy_undo_until; /* as long as it can be undone; 0 */
 	/* whether files are being looked at that have to follow the policy: how many of them were, were changed, and wait until it cannot be undone */
 	bool reviewing;
 	uint64_t reviewed, followed, waiting;

@@ -4,6 +4,7 @@
 #include "store/gate_internal.h"
 #include "store/hold.h"
 #include "store/log_names.h"
+#include "store/retain.h"
 
 #include "base/log.h"
 #include "crypt/kdf.h"
@@ -405,4 +406,6 @@ void gate_status(struct archive *a, struct archive_status *ret)
 	ret->policy_generation = g->now.generation;
 	ret->policy_applied_at = g->now.applied_at;
 	pthread_mutex_unlock(&g->policy_lock);
+	int64_t until = gate_undo_until(a);
+	ret->policy_undo_until = ret->policy_generation > 1 && tclock_trusted(a->clock) < until ? until : 0;
 }

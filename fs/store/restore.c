@@ -36,6 +36,7 @@ struct restore {
 	} *named; /* files with several names that have come back */
 	size_t named_count;
 	unsigned depth;
+	bool *found; /* of the paths that are asked for: the copy has it */
 };
 
 /* A directory of the copy, and what it is in the archive. */
@@ -417,15 +418,16 @@ static errint_t restore_file(struct restore *x, struct level *l, const char *bac
 /* ---- the way through the copy ---------------------------------------------------------------------------------------------- */
 
 /* 2: it, and all below it, is asked for; 1: something below it is; 0: neither. */
-static int wanted(const struct restore *x, const char *path)
+static int wanted(struct restore *x, const char *path)
 {
 	size_t len = strlen(path);
 	int found = x->o->path ? 0 : 2;
 	for (const char *const *p = x->o->path; p && *p; p++) {
 		size_t n = strlen(*p);
+		x->found[p - x->o->path] |= !n || !strcmp(*p, path);
 		if (!n || (n <= len && !strncmp(path, *p, n) && (!path[n] || path[n] == '/')))
-			return 2;
-		if (n > len && !strncmp(path, *p, len) && (*p)[len] == '/')
+			found = 2;
+		else if (!found && n > len && !strncmp(path, *p, len) && (*p)[len] == '/')
 			found = 1;
 	}
 	return found;
@@ -496,6 +498,14 @@ static errint_t restore_into(struct restore *x, struct level *l)
 	return r;
 }
 
+/* Where a directory above it is damaged, that was told, too. */
+static void tell_missing(struct restore *x)
+{
+	for (size_t i = 0; x->o->path && x->o->path[i]; i++)
+		if (!x->found[i])
+			tell(x, x->o->path[i], RESTORE_FAILED, "the copy has nothing of this name that can be reached", -ENOENT);
+}
+
 static errint_t run(struct restore *x, const struct copy_dir *root)
 {
 	char text[RECORD_TEXT_MAX];
@@ -514,6 +524,8 @@ static errint_t run(struct restore *x, const struct copy_dir *root)
 		r = restore_into(x, &l);
 	for (int i = 0; !r && i < 2; i++)
 		r = import_commit(x->im);
+	if (!r)
+		tell_missing(x);
 	return r;
 }
 
@@ -527,6 +539,13 @@ errint_t archive_restore(struct archive *a, const struct restore_options *o)
 		return -ENOMEM;
 	x->a = a;
 	x->o = o;
+	size_t asked = 0;
+	while (o->path && o->path[asked])
+		asked++;
+	if (!(x->found = calloc(asked + 1, sizeof *x->found))) {
+		free(x);
+		return -ENOMEM;
+	}
 	struct import_options with = io;
 	with.ctx = x;
 	errint_t r = copy_dir_open(a, o->copy_fd, ".", &root);
@@ -544,6 +563,7 @@ errint_t archive_restore(struct archive *a, const struct restore_options *o)
 		free(x->named[i].path);
 	free(x->named);
 	free(x->live);
+	free(x->found);
 	free(x);
 	return r;
 }

@@ -72,6 +72,7 @@ for says in undo removed; do
 	[ "$(field "$MNT/plates/1" $says)" -gt $(($(field "$MNT/plates/1" created) + 3500)) ] && [ "$(field "$MNT/plates/1" $says)" -le $(($(field "$MNT/plates/1" created) + 3660)) ] ||
 		die "undo lasts for longer than its key: $says"
 done
+"$LAPSE" status "$MNT" | grep -q 'policy undo takes it back until' || die "status does not say until when it can be undone"
 clock 2400
 [ -e "$MNT/plates/1" ] || die "destroyed while it could be undone"
 
@@ -107,6 +108,7 @@ refuse "Key has expired" cat "$MNT/plates/1"
 clock 11100
 gone() { [ ! -e "$1" ]; }
 wait_until 30 gone "$MNT/plates/1"
+"$LAPSE" status "$MNT" | grep -q 'policy undo' && die "status says that it can be undone"
 refuse "can be undone no more" timeout 20 "$LAPSE" policy undo "$MNT"
 
 note "a directory that is moved takes its files into the stricter class: exactly, and at once"

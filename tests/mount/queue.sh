@@ -170,6 +170,16 @@ wait_until 15 bash -c "[ \$(grep -c short/x.jpg '$TEST_TMP/watch.txt') -ge 2 ]"
 kill "$watcher"
 wait "$watcher" 2>/dev/null || true
 
+note "on a terminal it fits the screen, whatever names are as long as"
+long=$(printf 'n%.0s' {1..200}) wide=$(printf '\346\227\245%.0s' {1..60})
+put "faces/$long" 10
+put "faces/$wide" 10
+for size in 80x24 50x10; do
+	LC_ALL=C.UTF-8 python3 "$SRC/tests/mount/watched.py" $size "$LAPSE" queue "$MNT" --watch=1 --limit 100 --class faces || die "a screen of $size: files"
+	LC_ALL=C.UTF-8 python3 "$SRC/tests/mount/watched.py" $size "$LAPSE" queue "$MNT" --watch=1 --by directory || die "a screen of $size: sums"
+done
+rm "$MNT/faces/$long" "$MNT/faces/$wide"
+
 note "held: what that keeps from happening"
 timeout 60 "$LAPSE" hold add case-9 "$MNT" --match 'faces/**' --match 'never/**' --reason 'file 9' --review 30d >/dev/null
 is "faces/a.jpg faces/b.png never/n.jpg" --held
@@ -189,6 +199,14 @@ wrong 2 "--by takes hour, day" --by year
 wrong 2 "did you mean SIZE" --sort SIZ
 wrong 2 "there is no column FILES" --sort FILES
 wrong 2 "FROM..UNTIL" --between 2026-12-01
+wrong 2 "ends before it begins" --between 2026-12-01..2026-11-01
+wrong 2 "ends before it begins" --between 5d..1h
+wrong 2 "ends before it begins" --between now..now
+wrong 2 "relative to the archive's root" --path '/faces/**'
+wrong 2 "--path takes a pattern" --path ''
+wrong 2 "--path takes a pattern" --path 'faces/[a'
+wrong 2 "a column's name is missing" -o ,
+wrong 2 "a column's name is missing" -o PATH,,SIZE
 wrong 2 "no such day" --between 2026-02-30..
 wrong 2 "open, closed or committed" --state dead
 wrong 2 "there is no user" --owner no-such-user

@@ -116,6 +116,11 @@ restore 0 "$MNT" --from "$TEST_TMP/copy" --reason "they are damaged" --overwrite
 said "4 are back"
 for f in flipped forged cut empty; do cmp "$TEST_TMP/deep/$f" "$MNT/extra/deep/$f" || die "$f is not as it was"; done
 
+note "what the copy does not have is said"
+restore 1 "$MNT" --from "$TEST_TMP/copy" --reason "they are lost" extra/deep/never-there extra/deep/cut/below
+said "left: extra/deep/never-there: the copy has nothing of this name"
+said "left: extra/deep/cut/below: the copy has nothing of this name"
+
 note "over what has several names: said, and done when they are removed"
 for f in twice linked; do
 	refuse "Input/output error" cat "$MNT/extra/deep/$f"
