@@ -47,6 +47,7 @@ static const struct {
 	{"seal-again", "from record %" PRIu64 " on the log was sealed before as another one: it was cut off there and went on (anchor write %" PRIu64 "); lapse fsck --accept-rollback does that"},
 	{"seal-fork", "from record %" PRIu64 " on it is sealed with the key of an earlier time (anchor write %" PRIu64 "): the anchor was put back, or somebody had a copy of it"},
 	{"seal-key", "from record %" PRIu64 " on it is sealed anew with another first key (anchor write %" PRIu64 "): the anchor was restored from a backup, or the log sealed later by somebody else"},
+	{"unsigned", "from record %" PRIu64 " on nothing is signed: the log has no seal at all, and there were some; they were removed, or the log was started over"},
 	{"tombstone", "the tombstone that begins with record %" PRIu64 " (%" PRIu64 " records) is not signed with the key of its time, or does not fit to the log: what it says is gone is missing"},
 	{"pruned-early", "from record %" PRIu64 " on %" PRIu64 " records were dropped that were not as old as their tombstone says that they had to be"},
 	{"pruned-beyond", "from record %" PRIu64 " on %" PRIu64 " records were dropped sooner than the log had to be kept"},
@@ -78,7 +79,7 @@ static void print_seals(const struct ctl_line *v, int64_t last)
 			human_time(ctl_num(v, "sealed-ns", 0) / SECOND, at));
 	if (sealed < last)
 		printf("  Records %" PRId64 " to %" PRId64 " are not sealed: who has the archive's key could have written them.\n", sealed + 1, last);
-	if (first_ns - ctl_num(v, "first-ns", first_ns) > UNSEALED_MAX)
+	if (last >= ctl_num(v, "first", 1) && first_ns - ctl_num(v, "first-ns", first_ns) > UNSEALED_MAX)
 		printf("  Records 1 to %" PRId64 " were first sealed at %s, long after the first of them: an archive made before lapse wrote seals.\n",
 			ctl_num(v, "first-sealed", 0), human_time(first_ns / SECOND, at));
 }
@@ -156,6 +157,8 @@ static int print(const struct args *a, const struct rows *rows, const char *what
 	}
 	audit_print_verdict(v, what);
 	printf(flaws ? "%s findings.\n" : "%s findings: the log is whole.\n", human_count(flaws, n));
+	if (!flaws && args_has(a, "public-key") && !args_has(a, "checkpoint"))
+		printf("That is so up to its last seal: whether it was cut off behind that one, with its seals, the archive's anchor tells, or a checkpoint (--checkpoint FILE).\n");
 	return done;
 }
 

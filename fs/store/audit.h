@@ -149,6 +149,7 @@ enum audit_flaw_kind {
 	FLAW_SEAL_AGAIN,  /* records from there on were sealed before, as others: the log was cut off there, and went on */
 	FLAW_SEAL_FORK,	  /* it follows an earlier seal than the last: the anchor was put back to that time */
 	FLAW_SEAL_KEY,	  /* it begins with another key: the anchor was restored from a backup, or all of it was sealed anew */
+	FLAW_UNSIGNED,	  /* there is no seal, and there has to be one */
 	FLAW_CHECKPOINT,  /* the log has not the seal that a checkpoint has */
 	/* of tombstones; `record`: the first one that it is of, `count`: how many */
 	FLAW_TOMBSTONE,	    /* it is not signed with the key of its time, does not follow, or does not fit to what is there: nothing is proven by it */
@@ -191,6 +192,7 @@ struct audit_proof { /* what the log is held against */
 	const uint8_t (*public_key)[32];    /* the log's first, and those that it was begun again with; */
 	size_t public_keys;		    /* 0: that of the file, which proves nothing against whoever could write it */
 	const struct log_seal *last_seal;   /* that there must be; NULL: not known */
+	bool has_seals;			    /* there must be some */
 	const struct log_seal *checkpoint;  /* which it must have among its seals */
 	size_t checkpoints;
 	bool (*go_on)(void *ctx); /* NULL: always. Asked before each segment; -EINTR if it says no */

@@ -157,10 +157,18 @@ static bool lies_behind(const struct verifying *s, const struct frames *f)
 	return false;
 }
 
+/* How many records a segment has at least, by what comes after it, by the seals or by who names its end. */
+static uint64_t frames_known(const struct verifying *s, uint64_t first, uint64_t next)
+{
+	const uint64_t sealed = verify_sealed_to(s), end = next ? next - 1 : sealed > s->proof->named ? sealed : s->proof->named;
+	return end < first ? 0 : end - first + 1;
+}
+
 /* `next`: the first record of the segment that follows; 0: none does. */
 static errint_t what_happened(const struct verifying *s, const struct frames *f, uint64_t first, uint64_t next, struct audit_flaw *ret)
 {
 	bool copy;
+	const uint64_t known = frames_known(s, first, next);
 	ret->kind = FLAW_CUT;
 	if (f->at == f->count)
 		return 0;
@@ -168,11 +176,11 @@ static errint_t what_happened(const struct verifying *s, const struct frames *f,
 	if (r)
 		return r;
 	ret->kind = copy ? FLAW_DUPLICATED : lies_behind(s, f) ? FLAW_REORDERED : FLAW_EDITED;
-	if (ret->kind != FLAW_EDITED || next <= first || f->count == next - first)
+	bool fewer = f->count < known;
+	if (ret->kind != FLAW_EDITED || f->count == known || (!fewer && !next))
 		return 0;
-	bool fewer = f->count < next - first;
 	ret->kind = fewer ? FLAW_REMOVED : FLAW_INSERTED;
-	ret->count = fewer ? next - first - f->count : f->count - (next - first);
+	ret->count = fewer ? known - f->count : f->count - known;
 	return 0;
 }
 

@@ -170,6 +170,8 @@ errint_t verify_seals(struct verifying *s, struct segment_keys *ret)
 	}
 	if (!f.lost && rest >= 2 * LOG_SEAL_BYTES) /* more than a crash tears */
 		verify_flaw(s, FLAW_SEAL_FORGED, f.line.last + 1, f.line.anchor, 0, 0);
+	if (!seals.count && (!p->log_key || (p->has_seals && !p->last_seal)))
+		verify_flaw(s, FLAW_UNSIGNED, 1, 0, 0, 0);
 	hold_against(s, &seals);
 	take_last(&f);
 	verify_tombs(s);

@@ -74,7 +74,7 @@ const char *trail_flaw_word(enum audit_flaw_kind kind)
 		[FLAW_REORDERED] = "reordered", [FLAW_CUT] = "cut", [FLAW_MISSING] = "missing", [FLAW_REPEATED] = "repeated", [FLAW_UNLINKED] = "unlinked",
 		[FLAW_HEAD] = "head", [FLAW_MISPLACED] = "misplaced", [FLAW_STARTED_OVER] = "started-over", [FLAW_SHORT] = "short", [FLAW_OTHER] = "other",
 		[FLAW_ROLLBACK] = "rollback", [FLAW_UNSEALED] = "unsealed", [FLAW_SEAL_FORGED] = "seal-forged", [FLAW_SEAL_GAP] = "seal-gap",
-		[FLAW_SEAL_LOST] = "seal-lost", [FLAW_SEAL_AGAIN] = "seal-again", [FLAW_SEAL_FORK] = "seal-fork", [FLAW_SEAL_KEY] = "seal-key",
+		[FLAW_SEAL_LOST] = "seal-lost", [FLAW_SEAL_AGAIN] = "seal-again", [FLAW_SEAL_FORK] = "seal-fork", [FLAW_SEAL_KEY] = "seal-key", [FLAW_UNSIGNED] = "unsigned",
 		[FLAW_CHECKPOINT] = "checkpoint", [FLAW_TOMBSTONE] = "tombstone", [FLAW_PRUNED_EARLY] = "pruned-early", [FLAW_PRUNED_BEYOND] = "pruned-beyond"};
 	return word[kind];
 }
@@ -202,6 +202,7 @@ static void know(struct archive *a, struct knowing *k)
 		.named_head = k->head,
 		.public_key = k->public_key,
 		.public_keys = 1,
+		.has_seals = k->seal.anchor != 0,
 		.allowed = prune_was_allowed,
 		.allowed_ctx = a};
 }

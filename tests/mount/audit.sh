@@ -245,7 +245,7 @@ assert d['last'] == ($3), (d['last'], $k)" || die "$1"
 records=$("$LAPSE" audit verify "$ARC" --key-file "$KEY" --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["last"])')
 half=$((records / 2))
 attack flip edited $half
-attack cut edited $half
+attack cut removed $half
 attack swap reordered $half
 attack double duplicated $half
 attack end short $half

@@ -97,6 +97,10 @@ elif what == "seal-remove":
     del seals[2]
 elif what == "seal-double":
     seals.insert(2, seals[2])
+elif what == "started-over":
+    frames, seals = [], []
+elif what == "seals-gone":
+    seals = []
 elif what == "seal-reorder":
     seals[2], seals[3] = seals[3], seals[2]
 open(name, "wb").write(data[:128] + b"".join(frames))
@@ -113,6 +117,10 @@ tamper seal-edit seal-forged
 tamper seal-remove seal-gap
 tamper seal-double seal-gap
 tamper seal-reorder seal-gap
+tamper started-over unsigned
+tamper seals-gone unsigned
+verify 0 "$TEST_TMP/then"
+says 'up to its last seal: .*--checkpoint'
 mkdir "$TEST_TMP/second"
 timeout 60 "$LAPSE" init "$TEST_TMP/second/archive" --key-file "$KEY" --no-recovery-key --policy "$TEST_TMP/open.ini" --anchor "$TEST_TMP/second/anchor" >/dev/null 2>&1
 cp "$TEST_TMP/second/archive/.lapse/audit/0000000000000001.seg" "$TEST_TMP/bad/"
