@@ -1,8 +1,10 @@
-"""windows.py model|drip MNT CLOCK UID [SEED STEPS]: one reader and the clock. The policy: 5 files in 10 min, 12 in 1 h, 20 in 24 h, 45 in 30 d.
+"""windows.py model|drip MNT CLOCK UID [SEED STEPS [STATE]]: one reader and the clock. The policy: 5 files in 10 min, 12 in 1 h, 20 in 24 h, 45 in 30 d.
 
-model: it opens files, time goes by, and each open is permitted or refused exactly as a list of all that was permitted says.
+model: it opens files, time goes by, and each open is permitted or refused exactly as a list of all that was permitted says. Now and then the wall clock is hours, days or
+years ahead for a while, which changes nothing. STATE: a file that has the list; it goes on from there, and leaves it there.
 drip: it tries one new file every five minutes, for 31 days."""
 import errno
+import json
 import os
 import random
 import struct
@@ -14,12 +16,16 @@ WINDOWS = ((5, 10 * MINUTE), (12, HOUR), (20, DAY), (45, 30 * DAY))
 now = start = struct.unpack("<q", os.pread(clock, 8, 0))[0] // 10**9
 
 
+def set_clocks(wall):
+    os.seteuid(0)
+    os.pwrite(clock, struct.pack("<qqI4x", wall * 10**9, now * 10**9, 1), 0)
+    os.seteuid(uid)
+
+
 def later(seconds):
     global now
     now += seconds
-    os.seteuid(0)
-    os.pwrite(clock, struct.pack("<qqI4x", now * 10**9, now * 10**9, 1), 0)
-    os.seteuid(uid)
+    set_clocks(now)
 
 
 def tried(name):
@@ -42,8 +48,10 @@ def to_an_edge(last):
     return min((at + width - now for at in last.values() for _, width in WINDOWS if at + width > now), default=1)
 
 
-def model(seed, steps):
+def model(seed, steps, state=None):
     rnd, last, count = random.Random(seed), {}, [0, 0]
+    if state and os.path.exists(state):
+        last = {int(f): at for f, at in json.load(open(state)).items()}
     for step in range(steps):
         way, wait = rnd.random(), 0
         if way < 0.35:
@@ -54,6 +62,9 @@ def model(seed, steps):
             wait = rnd.randrange(1, 2 * DAY)
         if wait > 0:
             later(wait)
+        steps_aside = rnd.random() < 0.1
+        if steps_aside:
+            set_clocks(now + rnd.choice((HOUR, 2 * DAY, 31 * DAY, 3 * 365 * DAY)))
         known = list(last)[-60:]
         for _ in range(rnd.choice((1, 1, 2, 7))):
             name = rnd.choice(known) if known and rnd.random() < 0.4 else rnd.randrange(400)
@@ -62,8 +73,13 @@ def model(seed, steps):
             if want:
                 last[name] = now
             count[want] += 1
+        if steps_aside:
+            set_clocks(now)
+    if state:
+        os.seteuid(0)
+        json.dump(last, open(state, "w"))
     print(f"{count[1]} permitted, {count[0]} refused, {(now - start) / DAY:.0f} days")
-    assert min(count) > steps / 10 and now - start > 40 * DAY, "this has shown nothing"
+    assert min(count) > steps / 10 and now - start > steps * DAY / 25, "this has shown nothing"
 
 
 def drip():
@@ -82,6 +98,6 @@ def drip():
 
 os.seteuid(uid)
 if sys.argv[1] == "model":
-    model(int(sys.argv[5]), int(sys.argv[6]))
+    model(int(sys.argv[5]), int(sys.argv[6]), *sys.argv[7:])
 else:
     drip()

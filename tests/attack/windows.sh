@@ -4,7 +4,7 @@
 # attack items: 9 42
 . "$(dirname "$0")/../mount/lib.sh"
 with_test_clock
-users t1 t2 t3 t4
+users t1 t3 t4
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]
 version = 1
@@ -37,10 +37,15 @@ patient() { # patient WAY USER [SEED STEPS]
 }
 
 note "25: at the edges of four windows, a second before, at and after each: as the sum of what was read says"
-patient model t1 7 1500
-kill_daemon
+patient model t1 7 1100 "$TEST_TMP/state"
+for seed in 8 9; do # what was read before counts on, to the second
+	kill_daemon
+	mount_archive
+	patient model t1 $seed 500 "$TEST_TMP/state"
+done
+umount_archive
 mount_archive
-patient model t2 8 600
+patient model t1 10 500 "$TEST_TMP/state"
 
 note "24: a new file every five minutes, for a month: the month's limit, and not one more"
 patient drip t3
