@@ -36,7 +36,7 @@ patient() { # patient WAY USER [SEED STEPS]
 	CHECK_TIMEOUT=100 check "$1" python3 "$SRC/tests/attack/windows.py" "$1" "$MNT" "$LAPSE_TEST_CLOCK" "$(id -u "lapse-$2")" "${@:3}"
 }
 
-note "25: at the edges of four windows, a second before, at and after each: as the sum of what was read says"
+note "25: at the edges of four windows, a second before and half a second after each: as the sum of what was read says, also through kill -9 and while the wall clock is wrong"
 patient model t1 7 1100 "$TEST_TMP/state"
 for seed in 8 9; do # what was read before counts on, to the second
 	kill_daemon
