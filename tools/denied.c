@@ -27,7 +27,7 @@ static void print_reason(const struct ctl_line *r, const char *whom, int64_t now
 	else if (rule[0])
 		printf("  Because    rule %s denies it\n", rule);
 	else
-		printf("  Because    no rule permits it\n");
+		printf("  Because    no rule permits it to %s, in that program and at that time\n", strcmp(whom, "You") ? "the user" : "you");
 	if (ctl_num(r, "limit", 0))
 		printf("  Used       %s of %s\n", human_count((uint64_t)ctl_num(r, "used", 0), count), human_count((uint64_t)ctl_num(r, "limit", 0), limit));
 	if (rule[0] && ctl_num(r, "line", 0))

@@ -174,6 +174,13 @@ static void print_fragment(const struct policy *p, const char *path, const uint8
 	printf("\n");
 }
 
+static bool is_script(const char *path)
+{
+	char head[2] = "";
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return fd >= 0 && read(fd, head, sizeof head) == 2 && !memcmp(head, "#!", 2);
+}
+
 int program_digest(const char *path, uint8_t digest[static POLICY_DIGEST_BYTES])
 {
 	struct program_file f;
@@ -192,6 +199,8 @@ int program_digest(const char *path, uint8_t digest[static POLICY_DIGEST_BYTES])
 		say_warning("somebody other than root may change %s: as long as that is so, no rule matches it", path);
 	if (policy_program_interprets(path))
 		say_warning("%s runs what it is given: no rule that permits matches it", path);
+	if (is_script(path))
+		say_warning("%s is a script: what runs is its interpreter, and no rule that permits matches that; name the service that runs it", path);
 	return EXIT_DONE;
 }
 

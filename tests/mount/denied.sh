@@ -18,9 +18,25 @@ users = lapse-t2
 paths = in/**
 effect = deny
 
+[rule t4]
+users = lapse-t4
+effect = permit
+budget = names
+
+[rule t3]
+users = lapse-t3
+days = mon
+hours = 03:00-03:01
+effect = permit
+budget = none
+
 [rule everyone]
+users = lapse-t1 lapse-t2 root
 effect = permit
 budget = small
+
+[budget names]
+names = 5/1h
 
 [budget small]
 files = 3/1h 1000/24h
@@ -29,7 +45,8 @@ expect_log 'refused: uid'
 archive_new "$TEST_TMP/policy.ini"
 mount_archive
 chmod 755 "$TEST_TMP"
-mkdir -m 755 "$MNT/in" "$MNT/in/deep"
+mkdir -m 755 "$MNT/in" "$MNT/in/deep" "$MNT/many"
+for i in $(seq 20); do : >"$MNT/many/$i"; done
 for i in $(seq 9); do echo "$i" >"$MNT/in/$i.jpg"; done
 echo x >"$MNT/in/deep/er.jpg"
 denied() { # denied USER [PATH]: output in $TEST_TMP/said
@@ -60,7 +77,7 @@ denied t1 "$MNT/in/4.jpg" || status=$?
 says "You were refused file .*Disk quota exceeded"
 says "budget small is used up, window 3/1h"
 says "3 of 3"
-says "rule everyone; line 19 decided"
+says "rule everyone; line $(grep -n "^\[budget small" "$TEST_TMP/policy.ini" | cut -d: -f1) decided"
 says "Frees"
 says "records office, ext. 12"
 nothing t1 "$MNT/in/5.jpg"
@@ -72,6 +89,19 @@ r, = d["denied"]
 assert (r["reason"], r["budget"], r["window"], r["used"], r["limit"], r["rule"]) == ("deny-budget", "small", "3/1h", 3, 3, "everyone"), r
 assert 3500 < r["frees-at"] - d["now"] <= 3601 and d["contact"] == "records office, ext. 12", d
 P
+
+note "a listing that is larger than what is left; no rule; a window of hours: to whom, and when"
+for u in t3 t4; do as $u true; done
+refuse "Permission denied" as t3 cat "$MNT/in/7.jpg"
+denied t3 "$MNT/in/7.jpg" && die "no finding"
+says "no rule permits it to you, in that program and at that time"
+"$LAPSE" explain --denied --as lapse-t3 "$MNT" >"$TEST_TMP/said" && die "no finding"
+says "no rule permits it to the user, in that program and at that time"
+refuse "Disk quota exceeded" as t4 ls "$MNT/many"
+denied t4 "$MNT" && die "no finding"
+says "You were refused the listing of directory"
+says "window 5/1h"
+says "not by itself: one listing is more than the budget"
 
 note "a rule; and each hears of his own only"
 refuse "Permission denied" as t2 cat "$MNT/in/7.jpg"

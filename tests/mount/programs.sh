@@ -161,6 +161,8 @@ rm "${BIN:?}/viewer"
 { "$LAPSE" policy check --live "$TEST_TMP/policy.ini" 2>&1 || true; } | grep -q "does not match $BIN/viewer: there is no such file" || die "a program that is gone"
 "$LAPSE" guard trust "$BIN/other" "$MNT" | grep -q '^; a rule has to name it: programs = other$' || die "a program that no rule names"
 refuse "absolute path" "$LAPSE" guard trust bin/other "$MNT"
+printf '#!/bin/sh\n' >"$BIN/script"
+"$LAPSE" guard trust "$BIN/script" "$MNT" 2>&1 >/dev/null | grep -q "is a script: what runs is its interpreter" || die "a script is printed as if it could be believed"
 umount_archive
 
 note "lapse init --service: what reads automatically reads without limit"
