@@ -165,7 +165,21 @@ read its keyring|open 257 -100 '$ARC/.lapse/keyring' 2|ok
 the anchor|open 257 -100 '$TEST_TMP/anchor' 2|ok
 see processes|open 257 -100 '/proc/1/status' 0|ok
 sockets of this machine|socket 41 1 1 0|ok
+a set-uid file of root's in the archive's directory|chmod 268 -100 '$ARC/.lapse/keyring' 0x980|ok
+… and back|chmod 268 -100 '$ARC/.lapse/keyring' 0x180|ok
 E
+grep -q " $MNT fuse.lapse rw,nosuid,nodev" /proc/mounts || die "set-uid files or devices count on the mount"
+users t1
+as t1 python3 -c 'import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+socket.send_fds(s, [b"l"], [os.open("/etc", os.O_PATH | os.O_DIRECTORY)])
+s.recv(100)' "$runtime/ctl" & # which ends when the daemon has waited for the rest of a request
+handing=$!
+given() { for fd in "/proc/$DAEMON/fd"/*; do [ "$(readlink "$fd")" != /etc ] || break; done; [ "$(readlink "$fd")" = /etc ]; }
+wait_until 10 given
+tried "$DAEMON" <<<"a file of root's, by a directory that somebody hands it|openat 257 ${fd##*/} 'shadow' 2|ok"
+wait $handing || true
 cmp "$TEST_TMP/image.jpg" "$MNT/a.jpg" || die "it does not serve any more"
 umount_archive
 [ ! -e "$runtime" ] || die "its runtime directory is still there"

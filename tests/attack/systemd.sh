@@ -4,7 +4,7 @@
 # nothing that only calls itself so: not in a user's manager, below another unit, in a container, or seen from outside of this machine. One person has one budget, whichever
 # unit, timer or session he comes by, and an origin is what logind wrote.
 # attack items: 28 41
-# timeout: 180
+# timeout: 240
 . "$(dirname "$0")/../mount/lib.sh"
 users t1 t2 t3 t4
 [ -e /proc/self/loginuid ] || die "this kernel knows no login uids"
@@ -128,13 +128,13 @@ mkdir "$group"
 "$TEST_TMP/boot" "$group" >>"$TEST_TMP/console" 2>&1 </dev/null & machine=$!
 inside() { timeout 60 nsenter -t "$one" --mount --pid --cgroup --uts --ipc --net -- "$@"; }
 begun() { one=$(pgrep -P "$machine") && [ -n "$one" ] && [ "$(cat "/proc/$one/comm")" = systemd ] && inside test -S /run/systemd/private; }
-wait_until 30 begun
+wait_until 60 begun
 by_ssh() { # by_ssh USER COMMAND…
 	inside ssh -F none -i "$TEST_TMP/person" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes \
 		"lapse-$1@127.0.0.1" "$(printf '%q ' "${@:2}")" </dev/null 2>>"$TEST_TMP/console"
 }
 answers() { [ "$(by_ssh t1 cat /proc/self/loginuid)" = "$(id -u lapse-t1)" ]; }
-wait_until 30 answers
+wait_until 60 answers
 
 # What comes of a command in a unit of the machine's, and in one of a user's own manager, which never ends: properties come first, then --.
 # What has ended may keep its name for a moment.
@@ -188,7 +188,7 @@ main_pid() { inside systemctl show --property MainPID --value "lapse@$INSTANCE";
 was=$(main_pid)
 check "kill" inside kill -KILL "$was"
 back() { [ "$(main_pid)" != "$was" ] && mounted; }
-wait_until 30 back
+wait_until 60 back
 
 note "41: a rule on a service is about the unit of the machine's systemd, in whichever slice of system.slice, by hand or by a timer"
 reads "the service" 1 unit --unit=lapse-svc --uid=lapse-t2 --
