@@ -163,5 +163,6 @@ errint_t orphans_new(struct archive *a);
 void orphans_free(struct archive *a);
 void orphan_add(struct archive *a, struct inode *i);
 void orphan_remove(struct archive *a, struct inode *i); /* at its last close */
+void orphan_review(struct archive *a);			/* the policy has changed; no lock held */
 int64_t orphan_next(struct archive *a);			 /* the earliest deadline; INT64_MAX: none */
 void orphan_sweep(struct archive *a, int64_t now);	 /* no lock held: tells the kernel */

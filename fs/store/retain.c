@@ -76,10 +76,7 @@ errint_t ofile_review(struct archive *a, struct ofile *of)
 	if (r && r != -ESTALE)
 		return r;
 	pthread_rwlock_wrlock(&of->lock);
-	if (r) /* it has no name, and so the class that it had */
-		ofile_terms(of, terms);
-	else
-		ofile_review_at(a, of, path, terms);
+	ofile_review_at(a, of, path, terms); /* without a name it stays in the class that it had */
 	pthread_rwlock_unlock(&of->lock);
 	return 0;
 }

@@ -272,6 +272,7 @@ static int64_t pass_once(struct archive *a, struct reviewer *rv)
 {
 	struct pass p = {.a = a, .rv = rv, .paths = {.archive = a}, .now = tclock_trusted(a->clock)};
 	uint64_t generation = atomic_load(&a->gate->generation), moves = atomic_load(&a->dir_moves);
+	orphan_review(a);
 	p.policy = gate_policy(a);
 	p.need_path = policy_class_needs_path(p.policy);
 	atomic_store(&rv->seen, 0);
