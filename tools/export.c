@@ -47,6 +47,8 @@ static void row(struct export *x, const struct ctl_line *l)
 		manifest_line(x, l);
 		x->bytes += (uint64_t)ctl_num(l, "size", 0);
 		progress_set(&x->progress, ++x->files, x->bytes);
+	} else if (!strcmp(l->word, "link")) {
+		manifest_line(x, l);
 	} else if (!strcmp(l->word, "left")) {
 		progress_clear(&x->progress);
 		path_told("left", ctl_str(l, "path"), say_errno(-(errint_t)ctl_num(l, "errno", EIO)));
@@ -167,7 +169,7 @@ static int open_dest(struct export *x, struct target *t)
 	if (x->dest_fd < 0)
 		return say_error("%s: %s", x->dest, strerror(errno));
 	if (mkdirat(x->dest_fd, FILES_NAME, 0700))
-		return say_error("%s/" FILES_NAME ": %s", x->dest, strerror(errno));
+		return say_error("%s/" FILES_NAME ": %s%s", x->dest, strerror(errno), errno == EEXIST ? ": name a new or empty directory" : "");
 	x->files_fd = openat(x->dest_fd, FILES_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int fd = openat(x->dest_fd, MANIFEST_NAME ".part", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	x->manifest = fd < 0 ? NULL : fdopen(fd, "w");

@@ -285,7 +285,10 @@ static void state_cell(struct table *t, const struct ctl_line *h)
 	const char *state = ctl_str(h, "state");
 	int64_t looked = ctl_num(h, "looked", 0), all = ctl_num(h, "to-look", 0);
 	char text[64];
-	if (all > 0 && !table_json(t)) {
+	if (ctl_num(h, "waits", 0) && !table_json(t)) {
+		snprintf(text, sizeof text, "%s, waits", state);
+		state = text;
+	} else if (all > 0 && !table_json(t)) {
 		snprintf(text, sizeof text, "%s %d %%", state, looked >= all ? 100 : (int)(100 * looked / all));
 		state = text;
 	}

@@ -256,7 +256,10 @@ static void print_holds(const struct report *r)
 	for (size_t i = 0; (h = rows_nth(&r->rows, "hold", i)); i++) {
 		int64_t all = ctl_num(h, "to-look", 0), looked = ctl_num(h, "looked", 0);
 		printf("  %s      %s, %s files", i ? "     " : "Holds", ctl_str(h, "name"), human_count((uint64_t)ctl_num(h, "files", 0), n));
-		if (strcmp(ctl_str(h, "state"), "placed"))
+		if (ctl_num(h, "waits", 0))
+			printf("; %s: waits until all files have been looked at%s", ctl_str(h, "state"),
+				strcmp(ctl_str(h, "state"), "placing") ? "" : "; no key is destroyed before");
+		else if (strcmp(ctl_str(h, "state"), "placed"))
 			printf("; %s, %d %%", ctl_str(h, "state"), all <= 0 ? 0 : looked >= all ? 100 : (int)(100 * looked / all));
 		printf("\n");
 	}

@@ -17,6 +17,15 @@ static errint_t put_file(void *ctx, const struct exported *e)
 	return verb_row(c);
 }
 
+static errint_t put_link(void *ctx, const char *path, const char *file)
+{
+	struct ctl_call *c = ctx;
+	ctl_begin(&c->out, "link");
+	ctl_put(&c->out, "path", path);
+	ctl_put(&c->out, "file", file);
+	return verb_row(c);
+}
+
 static void put_left(void *ctx, const char *path, errint_t error)
 {
 	struct ctl_call *c = ctx;
@@ -51,6 +60,7 @@ static errint_t run(struct ctl_call *c, int dest, const char *reason)
 		.approved = ctl_get(c->args, "approved"),
 		.who = &who,
 		.file = put_file,
+		.link = put_link,
 		.left = put_left,
 		.ctx = c};
 	errint_t r = verb_own_directory(c, dest);

@@ -78,6 +78,7 @@ static errint_t put_hold(void *ctx, const struct hold_info *h, const char *globs
 	ctl_put_u64(&c->out, "failed", h->failed);
 	ctl_put_u64(&c->out, "looked", h->looked);
 	ctl_put_u64(&c->out, "to-look", h->to_look);
+	ctl_put_i64(&c->out, "waits", h->waits);
 	ctl_put_i64(&c->out, "lost", h->lost);
 	ctl_put(&c->out, "match", globs);
 	if (h->state == HOLD_RELEASING) {

@@ -152,7 +152,7 @@ static errint_t export_link(struct export *x, uint64_t ino, int dest, const char
 	const struct first key = {.ino = ino};
 	struct first **found = tfind(&key, &x->firsts, first_compare);
 	if (found)
-		return linkat(x->o->dest_fd, (*found)->path, dest, name, 0) ? -errno : 0;
+		return linkat(x->o->dest_fd, (*found)->path, dest, name, 0) ? -errno : x->o->link(x->o->ctx, path, (*found)->path);
 	struct first *f = calloc(1, sizeof *f);
 	if (!f || !(f->path = strdup(path)) || (f->ino = ino, !tsearch(f, &x->firsts, first_compare))) {
 		if (f)

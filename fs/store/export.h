@@ -18,6 +18,8 @@ struct export_options {
 	const struct subject *who;
 	/* Of each file; another result than 0 ends it. */
 	errint_t (*file)(void *ctx, const struct exported *e);
+	/* Of each further name of one. */
+	errint_t (*link)(void *ctx, const char *path, const char *file);
 	void (*left)(void *ctx, const char *path, errint_t error); /* it could not be read, or not be written */
 	void *ctx;
 };

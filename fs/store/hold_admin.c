@@ -240,6 +240,7 @@ static void describe(struct holds *s, const struct hold *h, struct hold_info *re
 	if (h->o.state != HOLD_PLACED) {
 		ret->looked = atomic_load(&s->looked);
 		ret->to_look = atomic_load(&s->to_look);
+		ret->waits = !catalogue_is_complete(s->a->catalogue);
 	}
 }
 

@@ -27,6 +27,7 @@ struct hold_info {
 	bool lost;
 	uint64_t files, failed;
 	uint64_t looked, to_look; /* of the pass that is under way */
+	bool waits;		  /* for the catalogue: no pass can be made before that is complete, and while it is to be placed no key is destroyed */
 };
 /* cb != 0 ends it. `globs`: one a line. */
 errint_t archive_each_hold(struct archive *a, errint_t (*cb)(void *ctx, const struct hold_info *h, const char *globs), void *ctx);

@@ -175,6 +175,12 @@ static bool new_compliance(const struct policy *now, const struct policy *next)
 	return false;
 }
 
+static int by_class(const void *a, const void *b)
+{
+	const struct policy_counts *x = a, *y = b;
+	return strcmp(x->class_, y->class_);
+}
+
 errint_t policy_count(struct archive *a, const struct policy *next, struct policy_plan *ret)
 {
 	struct policy *now = gate_policy(a);
@@ -186,6 +192,8 @@ errint_t policy_count(struct archive *a, const struct policy *next, struct polic
 	if (!r && !ret->same)
 		r = catalogue_each(a->catalogue, plan_row, &pl);
 	row_paths_free(&pl.paths);
+	if (ret->classes)
+		qsort(ret->class_, ret->classes, sizeof *ret->class_, by_class);
 	ret->compliance = new_compliance(now, next);
 	ret->needed = ret->compliance || ret->total.expiring > policy_settings(now)->plan_limit;
 	policy_unref(now);

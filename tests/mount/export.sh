@@ -33,18 +33,27 @@ tree same "$TEST_TMP/want" "$TEST_TMP/out2/files" || die "it is not what went in
 [ $(($(records) - before)) -ge 121 ] || die "not each file is on the record"
 python3 - "$TEST_TMP/out2" <<'PY' || die "the manifest"
 import hashlib, os, re, sys, urllib.parse
-root, n = os.fsencode(sys.argv[1]), 0
+root, n, named = os.fsencode(sys.argv[1]), 0, set()
 for line in open(os.path.join(root, b"manifest"), "rb").read().splitlines():
     word, *fields = line.split(b"\t")
     f = dict(x.split(b"=", 1) for x in fields)
     path = urllib.parse.unquote_to_bytes(f[b"path"])
-    d = open(os.path.join(root, b"files", path), "rb").read()
+    at = os.path.join(root, b"files", path)
+    named.add(path)
+    if word == b"link":
+        assert os.path.samefile(at, os.path.join(root, b"files", urllib.parse.unquote_to_bytes(f[b"file"]))), line
+        continue
+    d = open(at, "rb").read()
     assert word == b"file" and len(d) == int(f[b"size"]) and f[b"class"] == b"keep" and re.fullmatch(b"[0-9a-f]{32}", f[b"id"]), line
     assert hashlib.blake2b(d, digest_size=32).hexdigest().encode() == f[b"blake2b-256"], path
     n += 1
 assert n == 121, n
+files = os.path.join(root, b"files")
+there = {os.path.relpath(os.path.join(d, f), files) for d, _, fs in os.walk(files) for f in fs if os.path.isfile(os.path.join(d, f)) and not os.path.islink(os.path.join(d, f))}
+assert there == named and len(named) > n, (there ^ named, len(named))
 PY
 export_ 3 "$MNT" "$TEST_TMP/out2" --reason again
+said "name a new or empty directory"
 
 note "what is damaged is told, what has expired stays dark, a class alone"
 mkdir "$MNT/brief" "$MNT/other"

@@ -36,6 +36,7 @@ check "" plan_says plates files 5
 check "" plan_says plates expire 5
 check "" plan_says rest longer 3
 check "" plan_says rest expire 0
+[ "$("$LAPSE" policy plan "$p" "$MNT" -o CLASS --noheadings | sed '/^$/q' | paste -sd' ')" = "plates rest all " ] || die "classes come in the order of their names"
 timeout 20 "$LAPSE" policy plan "$p" "$MNT" >"$TEST_TMP/plan.txt"
 grep -q '^expires *plates/' "$TEST_TMP/plan.txt" || die "no example"
 [ "$(cat "$MNT/plates/1")" = "plate 1" ] || die "a plan changed something"

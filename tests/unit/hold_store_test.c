@@ -93,6 +93,12 @@ Test(hold_store, what_it_matches_is_kept_before_the_header_says_so)
 	cr_assert_eq(add("x", "held\n", 7), 0);
 	cr_assert_eq(holds_in(&(struct file_header){.holds = {0}}), 0);
 	cr_assert(!header("held").holds[0] && info("x").state == HOLD_PLACING);
+	cr_assert(info("x").waits == !catalogue_is_complete(a->catalogue));
+	bool complete = atomic_exchange(&a->catalogue->complete, true);
+	cr_assert(!info("x").waits);
+	atomic_store(&a->catalogue->complete, false);
+	cr_assert(info("x").waits, "until all files have been looked at");
+	atomic_store(&a->catalogue->complete, complete);
 	cr_assert_eq(fs_unlink(a, fs_root(a), "held", &caller), -EPERM);
 	cr_assert_eq(fs_rename(a, fs_root(a), "held", fs_root(a), "elsewhere", 0, &caller), -EPERM);
 	cr_assert_eq(fs_rename(a, fs_root(a), "other", fs_root(a), "held", 0, &caller), -EPERM);
