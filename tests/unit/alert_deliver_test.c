@@ -103,6 +103,44 @@ Test(deliver, the_command_gets_each)
 	cr_expect_eq(lines("got"), 20);
 }
 
+/* A process that was killed has ended before somebody has reaped it. */
+static bool ends(int pid)
+{
+	char path[64], state = 0;
+	for (int i = 0; i < 200; i++, usleep(10000)) {
+		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+		FILE *f = fopen(path, "r");
+		bool there = f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1 && state != 'Z' && state != 'X';
+		if (f)
+			fclose(f);
+		if (!there)
+			return true;
+	}
+	return false;
+}
+
+Test(deliver, what_a_command_leaves_running_holds_up_no_other_and_is_killed)
+{
+	char path[64];
+	int pid, left = 0;
+	time_t began = time(NULL);
+	set_up(NOBODY, "cat >>$0/got; sleep 300 & echo $! >>$0/left");
+	for (int i = 0; i < 20; i++)
+		tell("{}\n");
+	end();
+	cr_expect_eq(lines("got"), 20);
+	cr_expect_lt(time(NULL) - began, 9, "each waits for what the one before left");
+	snprintf(path, sizeof(path), "%s/left", dir);
+	FILE *f = fopen(path, "r");
+	cr_assert_not_null(f);
+	while (fscanf(f, "%d", &pid) == 1) {
+		left++;
+		cr_expect(ends(pid), "%d is there", pid);
+	}
+	fclose(f);
+	cr_expect_eq(left, 20);
+}
+
 Test(deliver, nobody_but_the_first_says_what_is_run)
 {
 	set_up(NOBODY, "cat >>$0/got");
