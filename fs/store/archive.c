@@ -55,6 +55,10 @@ errint_t store_open_log(struct archive *a, struct fault *f)
 	return audit_open(a->audit_fd, &a->keys->log, a->uuid, s.log_id, s.log_sequence, s.log_head, 200, &a->audit, f);
 }
 
+/* The catalogue is opened on a full disk, too: what expires has to go. SQLite's index of its log takes 32 KiB, and where a block of the disk is less than 4 KiB nobody is told
+ * that they are not there: it is a SIGBUS. */
+#define CATALOGUE_ROOM (256u << 10)
+
 errint_t store_open_clock(struct archive *a, struct fault *f)
 {
 	struct anchor_status s;
@@ -74,6 +78,7 @@ errint_t store_open_clock(struct archive *a, struct fault *f)
 static errint_t open_core(struct archive *a, struct fault *f)
 {
 	bool rebuild;
+	audit_free_space(a->audit, CATALOGUE_ROOM);
 	errint_t r = inode_tables_new(a);
 	if (!r)
 		r = dir_cache_new(a);

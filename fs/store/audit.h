@@ -36,6 +36,8 @@ bool audit_may_wait(struct audit *l);
 bool audit_has_room(struct audit *l);
 /* Gives up a part of the reserve, so that something else that is to be kept can be written on a full disk. False: there is none. */
 bool audit_use_reserve(struct audit *l);
+/* … as much of it as it takes until so much is free: what cannot ask again, and needs little. */
+void audit_free_space(struct audit *l, uint64_t bytes);
 /* How much space is kept for a full disk; 4 MiB before the first call. Without room for it there is what there was, and it is tried again. While some of it is used up,
  * reads and new files are refused (-ENOSPC); other acts of users go on until half of it is used, deletions until a quarter is left. */
 void audit_reserve_bytes(struct audit *l, uint64_t bytes);

@@ -182,3 +182,17 @@ bool audit_use_reserve(struct audit *l)
 	pthread_mutex_unlock(&l->lock);
 	return given;
 }
+
+/* What statvfs tells has blocks in it that nobody gets. */
+static bool is_free(struct audit *l, uint64_t bytes)
+{
+	cleanup_fd int fd = openat(l->dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return fd < 0 ? !audit_is_full(-errno) : !audit_is_full(-posix_fallocate(fd, 0, (off_t)bytes));
+}
+
+void audit_free_space(struct audit *l, uint64_t bytes)
+{
+	while (!l->readonly && !is_free(l, bytes))
+		if (!audit_use_reserve(l))
+			return;
+}

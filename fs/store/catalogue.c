@@ -102,6 +102,8 @@ static errint_t open_or_replace(struct catalogue *c, bool *ret_clean, struct fau
 	}
 	if (!r)
 		r = cdb_open(c->dirfd, CDB_READ, &c->reader);
+	if (r == -ENOSPC || r == -EDQUOT)
+		return fault_set(f, r, "the disk is full, and the log's reserve is used up: the catalogue .lapse/catalogue.db cannot be opened; make room beside the archive");
 	if (r)
 		return fault_set(f, r,
 			"cannot open the catalogue .lapse/catalogue.db: %s; it is only an index: if the disk is well, "

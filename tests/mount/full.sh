@@ -115,3 +115,32 @@ cmp "$TEST_TMP/image" "$MNT/first.jpg" || die "after room was made"
 check "the log is whole" "$LAPSE" audit verify "$MNT" >"$TEST_TMP/said"
 umount_archive
 umount "$TEST_TMP/small"
+
+note "a machine that starts with a full disk, also with small blocks: it is mounted, with what the reserve gives, and what is deleted makes room"
+DISK=
+disk_goes() { [ -z "$DISK" ] || umount -l "$DISK" 2>/dev/null; }
+at_end disk_goes
+for block in 1024 4096; do
+	[ -z "$DISK" ] || umount "$DISK"
+	DISK=$TEST_TMP/disk.$block
+	mkdir "$DISK"
+	truncate -s 48M "$DISK.img"
+	mkfs.ext4 -q -F -m 0 -b "$block" "$DISK.img"
+	mount -o loop "$DISK.img" "$DISK"
+	ARC=$DISK/full-$block
+	rm "$TEST_TMP/anchor"
+	archive_new
+	mount_archive
+	for i in 1 2 3; do cp "$TEST_TMP/image" "$MNT/$i.jpg"; done
+	umount_archive
+	for size in 64k 4k; do dd if=/dev/zero of="$DISK/filler" bs=$size oflag=append conv=notrunc 2>/dev/null || true; done
+	mount_archive
+	refused_read || die "a read while the reserve is used"
+	[ "$(stat -c %s "$ARC/.lapse/audit/reserve")" -lt 4194304 ] || die "the reserve was not needed"
+	check "a deletion" rm "$MNT/2.jpg"
+	rm "$DISK/filler"
+	wait_until 10 cmp "$TEST_TMP/image" "$MNT/3.jpg"
+	[ "$(stat -c %s "$ARC/.lapse/audit/reserve")" = 4194304 ] || die "the reserve is not whole again"
+	[ "$(unlinks)" = 1 ] || die "the deletion is not on the record"
+	umount_archive
+done
