@@ -26,6 +26,7 @@ struct learner {
 	const char *budget; /* NULL: those that learn, or if none does all */
 	struct sample *bucket[1024];
 	uint64_t reads, names;
+	int64_t first_ms, last_ms; /* of what was read and shown */
 	int e;
 };
 
@@ -111,12 +112,20 @@ static void sample(struct learner *l, const struct budget_section *b, const stru
 	s->count++;
 }
 
+static void note_time(struct learner *l, int64_t when_ms)
+{
+	if (!l->reads && !l->names)
+		l->first_ms = when_ms;
+	l->last_ms = when_ms;
+}
+
 int learner_read(struct learner *l, const struct subject *who, const char *rule, bool granted, const uint8_t file_id[static POLICY_FILE_ID_BYTES],
 	uint64_t bytes, int64_t when_ms)
 {
 	struct bill bill = {.who = who};
 
 	guard_replay_bill(l->guard, &bill, rule, granted, file_id, bytes, when_ms);
+	note_time(l, when_ms);
 	l->reads++;
 	for (size_t i = 0; i < bill.count; i++) {
 		const struct counter *c = bill.item[i].counter;
@@ -135,6 +144,7 @@ int learner_names(struct learner *l, const struct subject *who, const char *rule
 	struct bill bill = {.who = who};
 
 	guard_replay_names_bill(l->guard, &bill, rule, budgets, granted, names, when_ms);
+	note_time(l, when_ms);
 	l->names += names;
 	for (size_t i = 0; i < bill.count; i++) {
 		const struct counter *c = bill.item[i].counter;
@@ -177,8 +187,33 @@ static uint64_t limit_for(const struct learner *l, const struct rate *w, uint64_
 	return w->bytes || most <= POLICY_MAX_COUNT ? most : POLICY_MAX_COUNT;
 }
 
-static void put_rates(FILE *f, const struct learner *l, const char *key, const struct rates *r)
+static const char *span_of(const struct rate *w)
 {
+	const char *slash = strchr(w->text, '/');
+
+	return slash ? slash + 1 : "";
+}
+
+/* Nobody has been seen for so long: what they would have read in all of it is not known. */
+static void put_unseen(FILE *f, const struct learner *l, const struct rates *r)
+{
+	const int64_t seen = l->last_ms - l->first_ms;
+	const long long minutes = (long long)(seen / 60000);
+	bool any = false;
+
+	for (size_t i = 0; i < r->count; i++)
+		if (r->item[i].ms > seen) {
+			fprintf(f, "%s%s", any ? ", " : "; too low if it goes on like that: ", span_of(&r->item[i]));
+			any = true;
+		}
+	if (any)
+		fprintf(f, minutes >= 2 * 1440 ? " (the record is of %lld d)\n" : minutes >= 120 ? " (the record is of %lld h)\n" : " (the record is of %lld min)\n",
+			minutes >= 2 * 1440 ? minutes / 1440 : minutes >= 120 ? minutes / 60 : minutes);
+}
+
+static void put_rates(FILE *f, const struct learner *l, unsigned per, const char *key, const struct rates *r)
+{
+	static const char *const whom[] = {[PER_USER] = "users", [PER_EVERYONE] = "all together", [PER_SESSION] = "sessions", [PER_PROGRAM] = "programs", [PER_SERVICE] = "services"};
 	uint64_t payers, most = 0;
 
 	if (!r->count)
@@ -187,13 +222,18 @@ static void put_rates(FILE *f, const struct learner *l, const char *key, const s
 		limit_for(l, &r->item[i], &payers);
 		most = payers > most ? payers : most;
 	}
-	fprintf(f, "; from what %llu used that are counted apart (users, sessions, programs, …); a window in which nobody read anything stays as it was\n%s =", (unsigned long long)most, key);
+	if (per == PER_EVERYONE)
+		fprintf(f, "; from %s\n", most ? whom[per] : "nobody: as it was");
+	else
+		fprintf(f, "; from %llu %s%s\n", (unsigned long long)most, whom[per], most ? "" : ": as it was");
+	if (most)
+		put_unseen(f, l, r);
+	fprintf(f, "%s =", key);
 	for (size_t i = 0; i < r->count; i++) {
 		uint64_t limit = limit_for(l, &r->item[i], &payers);
-		const char *span = strchr(r->item[i].text, '/');
 
-		if (limit && span)
-			fprintf(f, " %llu%s", (unsigned long long)limit, span);
+		if (limit)
+			fprintf(f, " %llu/%s", (unsigned long long)limit, span_of(&r->item[i]));
 		else
 			fprintf(f, " %s", r->item[i].text);
 	}
@@ -205,9 +245,9 @@ static void put_budget(FILE *f, const struct learner *l, const struct budget_sec
 	static const char *const per[] = {[PER_USER] = "user", [PER_EVERYONE] = "everyone", [PER_SESSION] = "session", [PER_PROGRAM] = "program", [PER_SERVICE] = "service"};
 
 	fprintf(f, "\n[budget %s]\nper = %s\n", b->s.name, per[b->per]);
-	put_rates(f, l, "files", &b->files);
-	put_rates(f, l, "bytes", &b->bytes);
-	put_rates(f, l, "names", &b->names);
+	put_rates(f, l, b->per, "files", &b->files);
+	put_rates(f, l, b->per, "bytes", &b->bytes);
+	put_rates(f, l, b->per, "names", &b->names);
 	if (b->on_exceed == EXCEED_LOCKOUT)
 		fprintf(f, "on-exceed = lockout\nlockout-for = %llds\n", (long long)b->lockout_for);
 	if (b->on_exceed == EXCEED_THROTTLE)

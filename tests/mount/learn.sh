@@ -40,6 +40,7 @@ check "twenty of three, while it learns" read_all
 "$LAPSE" audit tail -n 60 "$MNT" --json >"$TEST_TMP/tail" || true
 grep -q '"alert"' "$TEST_TMP/tail" || die "what would be refused is on the record"
 check "guard learn" "$LAPSE" guard learn --since 1d "$MNT" >"$TEST_TMP/learned"
+grep -q '^; too low if it goes on like that: 1h (the record is of 0 min)' "$TEST_TMP/learned" || { cat "$TEST_TMP/learned"; die "an hour was not seen"; }
 grep -q '^files = [34][0-9]/1h' "$TEST_TMP/learned" || { cat "$TEST_TMP/learned"; die "twice twenty, or a little more"; }
 refuse "no [budget other]" "$LAPSE" guard learn --budget other "$MNT"
 policy "$(cat "$TEST_TMP/learned")" >"$TEST_TMP/next.ini"

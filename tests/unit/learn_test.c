@@ -70,6 +70,7 @@ Test(learn, proposes_what_a_policy_accepts_and_what_was_read_passes)
 	cr_expect(strstr(text, "[budget b]"), "%s", text);
 	cr_expect_not(strstr(text, "[budget c]"), "%s", text);
 	cr_expect(strstr(text, "files = 42/1h "), "%s", text); /* 20 in each hour, told as at most 21, twice */
+	cr_expect(strstr(text, "; from 2 users\n; too low if it goes on like that: 30d (the record is of 2 d)\nfiles = "), "%s", text);
 	snprintf(policy, sizeof(policy), "%s%s[rule all]\neffect = permit\nbudget = b\n", HEAD, text);
 	struct guard *g = fixture_guard(policy);
 	for (uint64_t n = 0; n < 1000; n++)
