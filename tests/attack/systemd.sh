@@ -37,6 +37,7 @@ E
 expect_log 'refused: uid'
 expect_log 'detached the mount that a dead daemon had left'
 expect_log 'told by a signal to end'
+expect_log 'nonsense|1 error; nothing was changed'
 # Two archives by the same policy: one is the machine's, the other is mounted outside of it, before it starts, and seen from there as well.
 INNER=$TEST_TMP/inner INSTANCE=$(systemd-escape -p "$TEST_TMP/inner")
 archive_new "$TEST_TMP/policy.ini"
@@ -47,7 +48,7 @@ check "init" "$LAPSE" init "$INNER" --key-file "$KEY" --no-recovery-key --policy
 # ---- the machine ---------------------------------------------------------------------------------------------------------------------------------
 
 UNITS=$TEST_TMP/units OUT=$TEST_TMP/out
-mkdir -p "$UNITS/lapse@.service.d" "$UNITS/user@.service.d" "$UNITS/user" "$TEST_TMP/none"
+mkdir -p "$UNITS/lapse@.service.d" "$UNITS/user@.service.d" "$UNITS/user" "$TEST_TMP/none" "$TEST_TMP/conf${INNER%/*}"
 mkdir -m 1777 "$OUT"
 : >"$TEST_TMP/console"
 for unit in system/{dbus.socket,dbus.service,systemd-logind.service,user@.service,user-runtime-dir@.service,user.slice} user/{exit.target,systemd-exit.service}; do
@@ -58,7 +59,7 @@ done
 for unit in sysinit basic shutdown sockets default; do printf '[Unit]\nDescription=%s\n' $unit | tee "$UNITS/$unit.target" >"$UNITS/user/$unit.target"; done
 printf '[Service]\nEnvironment=SYSTEMD_UNIT_PATH=%s\n' "$UNITS/user" >"$UNITS/user@.service.d/test.conf"
 printf 'Wants=dbus.socket systemd-logind.service sshd.service\n' >>"$UNITS/default.target"
-sed "s|^Exec\(.*\)=lapse|Exec\1=$LAPSE|" "$SRC/packaging/systemd/lapse@.service" >"$UNITS/lapse@.service"
+sed "s|^Exec\(.*\)=lapse|Exec\1=$LAPSE|; s|/etc/lapse%f|$TEST_TMP/conf%f|" "$SRC/packaging/systemd/lapse@.service" >"$UNITS/lapse@.service"
 printf '[Service]\nEnvironment=XDG_STATE_HOME=%s\nStandardError=append:%s\n' "$XDG_STATE_HOME" "$DAEMON_LOG" >"$UNITS/lapse@.service.d/test.conf"
 printf '[Service]\nExecStart=%s -D -e -f %s/sshd.conf\nRuntimeDirectory=sshd\nStandardError=append:%s/sshd.log\n' \
 	"$(command -v sshd)" "$TEST_TMP" "$TEST_TMP" >"$UNITS/sshd.service"
@@ -176,9 +177,11 @@ refused() { [[ $(shown "${@:2}") == *"$REFUSED" ]] || die "$1: file $2 is not re
 spent() { REFUSED="Disk quota exceeded" refused "$@"; }
 REFUSED="Permission denied"
 
-note "the packaged unit, with its key encrypted to the machine; it comes back when the daemon is killed"
+note "the packaged unit, with its key encrypted to the machine and its options; it comes back when the daemon is killed, and reloads a policy that is one"
 check "a place for the key" inside mkdir -m 700 /run/credstore.encrypted
 check "systemd-creds" inside systemd-creds encrypt --with-key=host --name=lapse.key "$KEY" "/run/credstore.encrypted/lapse-$INSTANCE.key" 2>>"$TEST_TMP/console"
+echo "LAPSE_OPTIONS=--policy=$TEST_TMP/options.ini" >"$TEST_TMP/conf$INNER.conf"
+sed '/^default-class/a contact = by the options' "$TEST_TMP/policy.ini" >"$TEST_TMP/options.ini"
 check "systemctl start" inside systemctl start "lapse@$INSTANCE"
 mounted() { [ "$(inside systemctl is-active "lapse@$INSTANCE")" = active ] && inside mountpoint -q "$INNER"; }
 mounted || die "the unit is not active, or mounts nothing"
@@ -189,6 +192,13 @@ was=$(main_pid)
 check "kill" inside kill -KILL "$was"
 back() { [ "$(main_pid)" != "$was" ] && mounted; }
 wait_until 60 back
+inside "$LAPSE" policy show "$INNER" | grep -qx 'contact = by the options' || die "the options in its file are not the daemon's"
+sed '/^default-class/a contact = the desk' "$TEST_TMP/policy.ini" >"$TEST_TMP/conf$INNER.ini"
+check "systemctl reload" inside systemctl reload "lapse@$INSTANCE"
+inside "$LAPSE" policy show "$INNER" | grep -qx 'contact = the desk' || die "what was reloaded is not in force"
+echo nonsense >>"$TEST_TMP/conf$INNER.ini"
+! inside systemctl reload "lapse@$INSTANCE" 2>>"$TEST_TMP/console" || die "it reloads what is no policy"
+mounted || die "after that it is not active, or mounts nothing"
 
 note "41: a rule on a service is about the unit of the machine's systemd, in whichever slice of system.slice, by hand or by a timer"
 reads "the service" 1 unit --unit=lapse-svc --uid=lapse-t2 --
