@@ -58,12 +58,16 @@ refuse "more than plan" timeout 20 "$LAPSE" policy apply "$p" "$MNT" --plan "$id
 
 note "applied: open handles and mappings stop at once, nothing is destroyed while it can be undone"
 exec 7<"$MNT/plates/2"
+attribute() { python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.lane").decode(), *os.listxattr(sys.argv[1]))' "$MNT/plates/1"; }
+python3 -c 'import os, sys; os.setxattr(sys.argv[1], "user.lane", b"3")' "$MNT/plates/1"
+[ "$(attribute)" = "3 user.lane" ] || die "an attribute"
 python3 "$SRC/tests/mount/mapped.py" "$MNT/plates/3" "$TEST_TMP/mapped" &
 mapped=$!
 wait_until 10 test -s "$TEST_TMP/mapped"
 timeout 20 "$LAPSE" policy apply "$p" "$MNT" --plan "$(plan_id)" --reason "ordinance 12" || die "apply"
 refuse "Key has expired" cat "$MNT/plates/1"
 refuse "Key has expired" cat <&7
+refuse "Key has expired" attribute
 wait "$mapped" || die "a mapping outlived the change"
 [ -e "$MNT/plates/1" ] || die "unlinked before it cannot be undone any more"
 [ "$(cat "$MNT/other/1")" = "other 1" ] || die "a file that lives longer"
