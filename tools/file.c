@@ -9,6 +9,13 @@
 
 #define POLICY_FILE_MAX (1u << 20) /* POLICY.md section 1 */
 
+/* Whoever may change the link, or a directory on its way, could put another policy in force. What it leads to may be a pipe of the shell's. */
+static bool is_link(const char *path, const struct stat *is)
+{
+	struct stat st;
+	return S_ISREG(is->st_mode) && !lstat(path, &st) && S_ISLNK(st.st_mode);
+}
+
 /* Through one descriptor, so that what is checked is what is used; pipes are fine. */
 int policy_file_read(const char *path, char **ret, size_t *ret_len)
 {
@@ -16,6 +23,10 @@ int policy_file_read(const char *path, char **ret, size_t *ret_len)
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st))
 		return say_error("cannot open policy file %s: %s", path, strerror(errno));
+	if (is_link(path, &st)) {
+		cleanup_free char *whole = realpath(path, NULL);
+		return say_error("policy file %s is a symbolic link: name the file itself, %s", path, whole ? whole : "where it leads");
+	}
 	if (S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH))
 		return say_error("policy file %s can be written by everyone; chmod o-w it, and look at what it says "
 				 "before you use it",

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 struct extension {
 	const char *path;
@@ -50,14 +51,24 @@ static errint_t extend(struct archive *a, struct file_header *h, void *ctx)
 	return !r && hold_bars(a, &was, h) ? -EAGAIN : r;
 }
 
+static void utc(int64_t at, char out[static 32])
+{
+	struct tm tm;
+	time_t seconds = at;
+	if (!gmtime_r(&seconds, &tm) || !strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm))
+		snprintf(out, 32, "the end of time");
+}
+
 static errint_t say(const struct extension *e, const char *path, errint_t r, struct fault *f)
 {
+	char least[32], most[32];
 	switch (e->result) {
 	case NOT_EXTENSIBLE:
 		return fault_set(f, -EPERM, "%s: its class has no 'retain-bounds', so that no floor can be set by hand", path);
 	case OUT_OF_BOUNDS:
-		return fault_set(f, -ERANGE, "%s: 'retain-bounds' of its class permits a floor between %" PRId64 " and %" PRId64 " (seconds since 1970)", path,
-				 e->least, e->most);
+		utc(e->least, least);
+		utc(e->most, most);
+		return fault_set(f, -ERANGE, "%s: 'retain-bounds' of its class permits a floor between %s and %s UTC", path, least, most);
 	case SHORTER:
 		return fault_set(f, -ERANGE, "%s: its floor is later than that already, and is never shortened by hand", path);
 	case GONE:
@@ -79,7 +90,7 @@ errint_t archive_retain(struct archive *a, const char *path, int64_t until, cons
 	cleanup_free char *told = NULL;
 	errint_t r = inode_by_path(a, path, &i);
 	if (r)
-		return r;
+		return fault_set(f, r, "%s: %s", path, strerror(-r));
 	/* As globs see it: what was given may have dots and slashes in it. */
 	if (!(r = inode_path(a, i, NULL, &told)))
 		e.path = told;

@@ -142,6 +142,9 @@ cmp <("$LAPSE" policy show "$MNT") "$p" || die "the text as it was applied"
 note "an editor's habits: half a file, a file for everyone to write, a link"
 head -c 60 "$p" >"$TEST_TMP/half.ini"
 refuse "error" timeout 20 "$LAPSE" policy apply "$TEST_TMP/half.ini" "$MNT"
+ln -s "$p" "$TEST_TMP/link.ini"
+for what in plan apply; do refuse "is a symbolic link: name the file itself, $p" timeout 20 "$LAPSE" policy $what "$TEST_TMP/link.ini" "$MNT"; done
+check "through a pipe" "$LAPSE" policy check <(cat "$p") >/dev/null
 chmod o+w "$p"
 refuse "can be written by everyone" timeout 20 "$LAPSE" policy apply "$p" "$MNT"
 umount_archive

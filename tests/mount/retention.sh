@@ -104,6 +104,8 @@ echo k >"$MNT/kept/k"
 start=$(deadline "$MNT/kept/k")
 at() { date -d "@$1" '+%Y-%m-%d %H:%M:%S'; }
 refuse "no 'retain-bounds'" timeout 20 "$LAPSE" retain "$MNT/worm/a" --until "$(at $((start + 3600)))" --reason r
+refuse "permits a floor between $(date -u -d @$((start - 600)) '+%F %T') and $(date -u -d @$((start + 9600)) '+%F %T') UTC" timeout 20 "$LAPSE" retain "$MNT/kept/k" --until "$(at $((start + 9700)))" --reason r
+refuse "kept/none: No such file" timeout 20 "$LAPSE" retain "$MNT/kept/none" --until 1h --reason r
 refuse "permits a floor between" timeout 20 "$LAPSE" retain "$MNT/kept/k" --until "$(at $((start + 86400)))" --reason r
 refuse "never shortened" timeout 20 "$LAPSE" retain "$MNT/kept/k" --until "$(at $((start - 600)))" --reason r
 refuse "--reason" timeout 20 "$LAPSE" retain "$MNT/kept/k" --until 1h
