@@ -43,6 +43,20 @@ int audit_put_time(const struct args *a, const char *option, struct ctl_request 
 	return EXIT_DONE;
 }
 
+int audit_put_times(const struct args *a, struct ctl_request *q)
+{
+	int64_t since, until;
+	int e = audit_put_time(a, "since", q);
+	if (e == EXIT_DONE)
+		e = audit_put_time(a, "until", q);
+	if (e != EXIT_DONE || !args_has(a, "since") || !args_has(a, "until"))
+		return e;
+	const int64_t now = time(NULL);
+	if (time_parse(args_value(a, "since"), now, &since) && time_parse(args_value(a, "until"), now, &until) && since >= until)
+		return say_usage("--until %s is not later than --since %s: spans are so long ago", args_value(a, "until"), args_value(a, "since"));
+	return EXIT_DONE;
+}
+
 bool audit_begins_text(const struct ctl_line *l, int64_t since, char out[static 2 * HUMAN_BYTES])
 {
 	char when[HUMAN_BYTES];
@@ -210,9 +224,7 @@ static int destroyed_run(const struct args *a)
 	if (args_has(a, "id") && (args_has(a, "since") || args_has(a, "until")))
 		return say_usage("--id goes without --since and --until");
 	ctl_request_begin(&q, "audit-destroyed");
-	int e = audit_put_time(a, "since", &q);
-	if (e == EXIT_DONE)
-		e = audit_put_time(a, "until", &q);
+	int e = audit_put_times(a, &q);
 	if (e == EXIT_DONE && args_has(a, "id"))
 		ctl_put(&q.line, "id", args_value(a, "id"));
 	if (e == EXIT_DONE)

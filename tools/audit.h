@@ -9,6 +9,8 @@
 
 /* The option's time, if it was given, in seconds under its name: a date, a date and time, or a span ago. EXIT_DONE, or EXIT_USAGE after a message. */
 int audit_put_time(const struct args *a, const char *option, struct ctl_request *q);
+/* --since and --until, which is to be later. */
+int audit_put_times(const struct args *a, struct ctl_request *q);
 /* since, until, user, kinds and decisions, as far as the command has these options and they were given. */
 int audit_put_filters(const struct args *a, struct ctl_request *q);
 /* A number in plain digits, 0 too. */

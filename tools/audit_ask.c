@@ -46,9 +46,7 @@ static int put_user(const struct args *a, struct ctl_request *q)
 
 int audit_put_filters(const struct args *a, struct ctl_request *q)
 {
-	int e = audit_put_time(a, "since", q);
-	if (e == EXIT_DONE)
-		e = audit_put_time(a, "until", q);
+	int e = audit_put_times(a, q);
 	if (e == EXIT_DONE)
 		e = put_user(a, q);
 	if (e == EXIT_DONE && given(a, "kind"))

@@ -47,7 +47,8 @@ static void begin(struct metrics *m, const char *name, const char *type, const c
 
 static void end(int64_t value) { printf("} %" PRId64 "\n", value); }
 
-static void end_real(double value) { printf("} %.9g\n", value); }
+/* Microseconds of our time, too. */
+static void end_real(double value) { printf("} %.16g\n", value); }
 
 /* ---- numbers that are there once --------------------------------------------------------------------------------------------------- */
 

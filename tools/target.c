@@ -54,6 +54,8 @@ static int open_here(const struct args *a, const char *verb, struct target *t)
 	errint_t r = archive_keys_offline(t->path, slot, &count, kr, &f);
 	if (r == -ENOTCONN)
 		return say_error("%s: %s", t->path, say_errno(r));
+	if (r == -ENOTDIR)
+		return say_error("%s lies in no archive that is mounted, and is none itself", t->path);
 	if (r)
 		return say_fault(&f, r, t->path);
 	int e = unlock_get(t->path, args_value(a, "key-file"), args_value(a, "passphrase-fd"), UNLOCK_OPEN, &t->unlock);

@@ -119,6 +119,10 @@ told "assert [x['path'] for x in d['files']] == ['keep/c']"
 ask 0 who "$MNT/keep/c" --since "$from" --json
 told "assert d['readers'] == []"
 ask 2 read "$MNT" --user lapse-t2 --since yesterday
+ask 2 read "$MNT" --user lapse-t2 --since 1h --until 2h
+says 'is not later than --since 1h'
+ask 3 who /etc/passwd
+says '/etc/passwd lies in no archive that is mounted'
 
 note "tail"
 ask 0 tail "$MNT" -n 3 --kind open --decision deny --json

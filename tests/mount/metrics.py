@@ -68,4 +68,4 @@ if len(sys.argv) > 2:
     missing = [n for n in kinds if not re.search(rf"^\.BR {n}\b", man, re.M)]
     assert not missing, f"not in the man page: {missing}"
 for (name, labels), value in samples.items():
-    print(name + "{" + ",".join(f"{k}={v}" for k, v in labels) + "}", f"{value:.9g}")
+    print(name + "{" + ",".join(f"{k}={v}" for k, v in labels) + "}", f"{value:.16g}")

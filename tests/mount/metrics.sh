@@ -74,6 +74,7 @@ at_least 'lapse_log_bytes{}' 1000
 at_least 'lapse_log_reserved_bytes{}' 1000000
 at_least 'lapse_store_free_bytes{}' 1
 at_least 'lapse_anchor_sequence{}' 1
+awk -v v="$(value 'lapse_trusted_timestamp_seconds{}')" -v now="$(date +%s.%N)" 'BEGIN { exit !(v > now - 3 && v < now + 1) }' || die "not to the second: $(value 'lapse_trusted_timestamp_seconds{}')"
 at_least 'lapse_written_bytes_total{}' 450000
 is 'lapse_requests_total{operation=create}' 9
 is 'lapse_request_seconds_count{operation=create}' 9
