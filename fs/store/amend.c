@@ -122,14 +122,19 @@ errint_t file_amend_row(struct archive *a, const struct catalogue_row *row, cons
 	struct inode *dir;
 	char name[NAME_PLAIN_MAX + 1];
 	size_t len;
+	struct file_header h;
 	errint_t r = dir_by_id(a, row->dir_id, &dir);
 	if (r)
 		return r;
 	if (!(r = dir_enter(a, dir, false, &u))) {
 		if (!(r = backing_name_open(a, &u, row->backing, name, &len)))
-			r = file_amend_at(a, &u, row->backing, name, len, m, ret);
+			r = file_amend_at(a, &u, row->backing, name, len, m, &h);
+		if (!r)
+			catalogue_outdated(a->catalogue, row, h.created_at);
 		dir_leave(a, &u);
 	}
 	inode_unref(a, dir);
+	if (!r && ret)
+		*ret = h;
 	return r;
 }

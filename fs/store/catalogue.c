@@ -286,6 +286,7 @@ static struct op *next_op(struct catalogue *c, enum op_kind kind)
 	struct op *op = &c->ring[c->head % RING];
 	op->kind = kind;
 	op->len = 0;
+	op->time = 0;
 	return op;
 }
 
@@ -311,17 +312,19 @@ void catalogue_put(struct catalogue *c, const struct catalogue_row *row)
 	uint8_t body[ROW_BODY_MAX];
 	size_t len = row_encode(row, body);
 	int64_t due = row_due(row);
+	uint32_t time = row_time(row->created_at);
 	struct op *op = next_op(c, OP_PUT);
 	memcpy(op->key, row->place, HOME_BYTES);
 	memcpy(op->body, body, len);
 	op->len = (uint16_t)len;
 	op->due = due;
+	op->time = time;
 
 	bool kick = false;
 	pthread_mutex_lock(&c->near_lock);
 	if (!before_horizon(c, due, row->place))
-		near_remove(&c->near, row->place);
-	else if (near_put(&c->near, row->place, due, NEAR_PUT, body, len))
+		near_remove(&c->near, row->place, time);
+	else if (near_put(&c->near, row->place, time, due, NEAR_PUT, body, len))
 		atomic_store(&c->lost, true);
 	else
 		kick = catalogue_head_moved(c);
@@ -331,22 +334,44 @@ void catalogue_put(struct catalogue *c, const struct catalogue_row *row)
 		catalogue_kick(c);
 }
 
-void catalogue_remove(
-	struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t place[static HOME_BYTES])
+static void take_away(struct catalogue *c, enum op_kind kind, const uint8_t *dir_id, const uint8_t *place, uint32_t time)
 {
 	if (c->observe)
 		return;
-	struct op *op = next_op(c, OP_REMOVE);
+	struct op *op = next_op(c, kind);
 	memcpy(op->key, place, HOME_BYTES);
 	memcpy(op->dir_id, dir_id, DIR_ID_BYTES);
+	op->time = time;
 	op_ready(c, op);
 	pthread_mutex_lock(&c->near_lock);
 	bool had = c->near.count;
-	near_remove(&c->near, place);
+	near_remove(&c->near, place, time);
 	bool emptied = had && !c->near.count;
 	pthread_mutex_unlock(&c->near_lock);
 	if (emptied)
 		catalogue_kick(c);
+}
+
+void catalogue_remove(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t place[static HOME_BYTES], int64_t created_at)
+{
+	take_away(c, OP_REMOVE, dir_id, place, row_time(created_at));
+}
+
+void catalogue_forget(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t place[static HOME_BYTES])
+{
+	take_away(c, OP_FORGET, dir_id, place, TIME_ANY);
+}
+
+void catalogue_outdated(struct catalogue *c, const struct catalogue_row *met, int64_t created_at)
+{
+	if (row_time(met->created_at) != row_time(created_at))
+		catalogue_remove(c, met->dir_id, met->place, met->created_at);
+}
+
+void catalogue_put_instead(struct catalogue *c, const struct catalogue_row *met, const struct catalogue_row *row)
+{
+	catalogue_outdated(c, met, row->created_at);
+	catalogue_put(c, row);
 }
 
 void catalogue_put_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES],

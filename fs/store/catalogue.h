@@ -1,7 +1,9 @@
 /* catalogue.h - the expiry queue: a SQLite index of sealed rows, written in batches by its own thread. Never needed to read a file. Thread-safe.
- * Rows have their place (the keyed hash of directory id and name) for a name. They lie in sealed packs in the order of a keyed hash of the directory, and are
- * found by keyed hashes of the quarter hours in which they expire and, where they wait for it, are committed: no names, classes or dates in clear. Sums of
- * files and bytes per quarter hour and class change in the same transaction.
+ * Rows have their place (the keyed hash of directory id and name) and the time at which the file was made (row_time) for a name: a file keeps both until it is
+ * renamed or gone, and whoever lets another take its name removes its row first. A file that was exchanged in the store past lapse leaves a row that a scan, or whoever
+ * works by the row, finds out (`catalogue_put_instead`). They lie in sealed packs in the order of a keyed hash of the directory, then of the time, and are found by
+ * keyed hashes of the quarter hours in which they expire and, where they wait for it, are committed: no names, classes or dates in clear. Sums of files and bytes per
+ * quarter hour and class change in the same transaction.
  *
  * The queue is in the order of the *next act*, `row_due`: what is left alone is looked at for its capture date, where that counts, and committed; then it
  * expires. */
@@ -47,7 +49,13 @@ void catalogue_close(struct catalogue *c); /* NULL is fine; flushes; marks clean
 
 /* Queued: returns at once, no SQLite on the caller's thread. A full queue waits. */
 void catalogue_put(struct catalogue *c, const struct catalogue_row *row);
-void catalogue_remove(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t place[static HOME_BYTES]);
+void catalogue_remove(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t place[static HOME_BYTES], int64_t created_at);
+/* Every row of the place: for a file of which nobody can say when it was made, because its header cannot be read. Looks at all rows of the directory. */
+void catalogue_forget(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t place[static HOME_BYTES]);
+/* Puts the row of the file that lies where `met` says, and removes `met` if that is of another file. */
+void catalogue_put_instead(struct catalogue *c, const struct catalogue_row *met, const struct catalogue_row *row);
+/* Removes `met`, unless a row of a file that lies there, made at that time, has its name. */
+void catalogue_outdated(struct catalogue *c, const struct catalogue_row *met, int64_t created_at);
 void catalogue_put_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t parent_id[static DIR_ID_BYTES],
 		       const char *backing);
 void catalogue_remove_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES]);
@@ -64,7 +72,7 @@ errint_t catalogue_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_B
 
 /* The earliest row_due of any row, POLICY_NEVER (INT64_MAX) if none: from memory (rows of the current and next hours, and puts). */
 int64_t catalogue_next(struct catalogue *c, int64_t now);
-/* Takes rows with row_due <= now, earliest first, at most `max`, out of the in-memory queue (they stay in the table until removed by place).
+/* Takes rows with row_due <= now, earliest first, at most `max`, out of the in-memory queue (they stay in the table until removed).
  * Overdue rows from before this mount are included. Returns the count. */
 size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max);
 /* Rows in memory whose next act is due or that wait for another attempt. */
@@ -74,10 +82,12 @@ void catalogue_retry(struct catalogue *c, const struct catalogue_row *row, int64
 /* Called (from the writer's thread, no lock held) when catalogue_next became earlier. With cb NULL: none is running any more on return. */
 void catalogue_on_earlier(struct catalogue *c, void (*cb)(void *ctx), void *ctx);
 
-/* Every row, those of one directory after each other (but for the chance that two of 2^40 have the same hash); cb != 0 ends it and is returned. No
- * lock is held in the callback; what changes meanwhile is seen or not. */
+/* What this is of a directory ascends in `catalogue_each`: those of one number are one directory, but for a chance of 2^-28 that are mingled. */
+uint32_t catalogue_group(const struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES]);
+/* Every row, those of one directory after each other, but for those of directories of the same `catalogue_group`; cb != 0 ends it and is returned. No
+ * lock is held in the callback; what changes meanwhile is seen or not, and of what is renamed, or has its name taken by another, both rows or none. */
 errint_t catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
-/* Every row with expires_at < before, ascending by (expires_at, place), in bounded memory. Exact also for rows that wait to be committed: the table finds
+/* Every row with expires_at < before, ascending by (expires_at, place, created_at), in bounded memory. Exact also for rows that wait to be committed: the table finds
  * each row by its deadline, and those few by their commit besides. What never expires is not among them. */
 errint_t catalogue_each_by_deadline(struct catalogue *c, int64_t before, errint_t (*cb)(void *ctx, const struct catalogue_row *row),
 				    void *ctx);

@@ -13,7 +13,7 @@ static const char schema[] =
 	"CREATE TABLE mark(bucket INTEGER NOT NULL, pack INTEGER NOT NULL, PRIMARY KEY(bucket, pack)) WITHOUT ROWID;"
 	"CREATE TABLE sum(id INTEGER PRIMARY KEY, row BLOB NOT NULL);"
 	"CREATE TABLE dir(id BLOB PRIMARY KEY, seen INTEGER NOT NULL, row BLOB NOT NULL) WITHOUT ROWID;"
-	"PRAGMA user_version = 3;";
+	"PRAGMA user_version = 4;";
 
 static errint_t to_errint(int rc)
 {

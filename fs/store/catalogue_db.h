@@ -4,7 +4,7 @@
 #include "crypt/types.h"
 
 #define CATALOGUE_FILE   "catalogue.db"
-#define CATALOGUE_SCHEMA 3
+#define CATALOGUE_SCHEMA 4
 
 struct cdb;
 

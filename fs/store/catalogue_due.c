@@ -75,10 +75,11 @@ void catalogue_retry(struct catalogue *c, const struct catalogue_row *row, int64
 	uint8_t body[ROW_BODY_MAX];
 	size_t len = row_encode(row, body);
 	bool kick = false;
+	uint32_t time = row_time(row->created_at);
 	pthread_mutex_lock(&c->near_lock);
 	/* What was put meanwhile is newer. */
-	if (!near_find(&c->near, row->place)) {
-		if (near_put(&c->near, row->place, when, NEAR_RETRY, body, len))
+	if (!near_find(&c->near, row->place, time)) {
+		if (near_put(&c->near, row->place, time, when, NEAR_RETRY, body, len))
 			atomic_store(&c->lost, true);
 		else
 			kick = catalogue_head_moved(c);

@@ -23,13 +23,14 @@
 #define NEAR_MAX    524288 /* rows in memory, some 250 bytes each */
 #define STEP_ROWS   1000   /* of directories, read or removed between two batches */
 
-enum op_kind { OP_PUT, OP_REMOVE, OP_PUT_DIR, OP_REMOVE_DIR, OP_SCAN, OP_COMPLETE };
+enum op_kind { OP_PUT, OP_REMOVE, OP_FORGET, OP_PUT_DIR, OP_REMOVE_DIR, OP_SCAN, OP_COMPLETE };
 struct op {
 	enum op_kind kind;
 	uint16_t len;
 	uint8_t key[HOME_BYTES];
+	uint32_t time; /* row_time: with `key` the name of a row; TIME_ANY: OP_FORGET; 0 of a directory */
 	int64_t due;
-	uint8_t dir_id[DIR_ID_BYTES]; /* OP_REMOVE */
+	uint8_t dir_id[DIR_ID_BYTES]; /* OP_REMOVE, OP_FORGET */
 	uint8_t body[ROW_BODY_MAX];
 };
 
@@ -80,11 +81,12 @@ struct catalogue {
 	/* the writer's alone */
 	struct cdb *db;
 	int64_t scan;
-	uint16_t last[BATCH_SLOTS];  /* of a batch: where the last op about each key is, +1 */
+	uint16_t last[BATCH_SLOTS];  /* of a batch: where the last op about each row is, +1 */
 	struct timespec batch_until; /* tv_sec 0: nothing waits */
 	struct slices slices;
 	struct packs packs;
 	struct packs_edit edit[BATCH];
+	const struct op *forget[BATCH]; /* those of a batch */
 	struct {
 		bool active, drained;
 		uint64_t drain_to;

@@ -83,7 +83,8 @@ static void load_row(void *ctx, const struct pack_row *packed)
 	}
 	size_t len = row_encode(&row, body);
 	pthread_mutex_lock(&c->near_lock);
-	if (goes_before(near_find(&c->near, row.place), due, body, len) && near_put(&c->near, row.place, due, NEAR_LOADED, body, len))
+	if (goes_before(near_find(&c->near, row.place, packed->time), due, body, len) &&
+		near_put(&c->near, row.place, packed->time, due, NEAR_LOADED, body, len))
 		atomic_store(&c->lost, true);
 	catalogue_head_moved(c);
 	pthread_mutex_unlock(&c->near_lock);

@@ -58,12 +58,12 @@ static void sift_down(struct near *n, size_t i, struct near_entry *e)
 	heap_set(n, i, e);
 }
 
-static struct near_entry **find(const struct near *n, const uint8_t *place)
+static struct near_entry **find(const struct near *n, const uint8_t *place, uint32_t time)
 {
 	if (!n->buckets)
 		return NULL;
 	struct near_entry **p = &n->bucket[hash_of(place) & (n->buckets - 1)];
-	while (*p && memcmp((*p)->place, place, HOME_BYTES))
+	while (*p && (((*p)->time != time && time != TIME_ANY) || memcmp((*p)->place, place, HOME_BYTES)))
 		p = &(*p)->next;
 	return *p ? p : NULL;
 }
@@ -121,15 +121,14 @@ void near_free(struct near *n)
 	*n = (struct near){0};
 }
 
-errint_t near_put(struct near *n, const uint8_t place[static HOME_BYTES], int64_t due, enum near_kind kind,
-	const uint8_t *body, size_t len)
+errint_t near_put(struct near *n, const uint8_t place[static HOME_BYTES], uint32_t time, int64_t due, enum near_kind kind, const uint8_t *body, size_t len)
 {
-	near_remove(n, place);
+	near_remove(n, place, time);
 	errint_t r = grow(n);
 	struct near_entry *e = r ? NULL : malloc(sizeof *e + len);
 	if (!e)
 		return -ENOMEM;
-	*e = (struct near_entry){.due = due, .kind = kind, .len = (uint16_t)len};
+	*e = (struct near_entry){.due = due, .kind = kind, .time = time, .len = (uint16_t)len};
 	memcpy(e->place, place, HOME_BYTES);
 	memcpy(e->body, body, len);
 	struct near_entry **p = &n->bucket[hash_of(place) & (n->buckets - 1)];
@@ -139,21 +138,21 @@ errint_t near_put(struct near *n, const uint8_t place[static HOME_BYTES], int64_
 	return 0;
 }
 
-const struct near_entry *near_find(const struct near *n, const uint8_t place[static HOME_BYTES])
+const struct near_entry *near_find(const struct near *n, const uint8_t place[static HOME_BYTES], uint32_t time)
 {
-	struct near_entry **p = find(n, place);
+	struct near_entry **p = find(n, place, time);
 	return p ? *p : NULL;
 }
 
-void near_remove(struct near *n, const uint8_t place[static HOME_BYTES])
+void near_remove(struct near *n, const uint8_t place[static HOME_BYTES], uint32_t time)
 {
-	struct near_entry **p = find(n, place);
-	if (!p)
-		return;
-	struct near_entry *e = *p;
-	unhash(n, p);
-	unheap(n, e);
-	free(e);
+	struct near_entry **p;
+	while ((p = find(n, place, time))) {
+		struct near_entry *e = *p;
+		unhash(n, p);
+		unheap(n, e);
+		free(e);
+	}
 }
 
 int64_t near_top(const struct near *n)
@@ -166,7 +165,7 @@ struct near_entry *near_take(struct near *n, int64_t now)
 	if (!n->count || n->heap[0]->due > now)
 		return NULL;
 	struct near_entry *e = n->heap[0];
-	struct near_entry **p = find(n, e->place);
+	struct near_entry **p = find(n, e->place, e->time);
 	assert(p && *p == e);
 	unhash(n, p);
 	unheap(n, e);
@@ -204,7 +203,7 @@ bool near_prune(struct near *n, size_t keep, struct near_key *ret, void (*droppe
 			any = true;
 		}
 		dropped(ctx, e->due);
-		unhash(n, find(n, e->place));
+		unhash(n, find(n, e->place, e->time));
 		free(e);
 	}
 	n->count = kept;

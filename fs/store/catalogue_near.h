@@ -15,6 +15,7 @@ struct near_entry {
 	int64_t due;             /* row_due, or when it is to be looked at again */
 	enum near_kind kind;
 	uint8_t place[HOME_BYTES];
+	uint32_t time; /* row_time: with the place, its name */
 	uint16_t len;
 	uint8_t body[]; /* row_encode */
 };
@@ -31,11 +32,10 @@ struct near_key {
 };
 
 void near_free(struct near *n);
-/* Adds, or replaces what has this place. -ENOMEM: then nothing has this place. */
-errint_t near_put(struct near *n, const uint8_t place[static HOME_BYTES], int64_t due, enum near_kind kind,
-	const uint8_t *body, size_t len);
-const struct near_entry *near_find(const struct near *n, const uint8_t place[static HOME_BYTES]); /* NULL if none */
-void near_remove(struct near *n, const uint8_t place[static HOME_BYTES]);
+/* Adds, or replaces what has this place and time. -ENOMEM: then nothing has. */
+errint_t near_put(struct near *n, const uint8_t place[static HOME_BYTES], uint32_t time, int64_t due, enum near_kind kind, const uint8_t *body, size_t len);
+const struct near_entry *near_find(const struct near *n, const uint8_t place[static HOME_BYTES], uint32_t time); /* NULL if none */
+void near_remove(struct near *n, const uint8_t place[static HOME_BYTES], uint32_t time); /* TIME_ANY: every one of the place */
 int64_t near_top(const struct near *n); /* POLICY_NEVER if empty */
 /* The earliest if it is due at `now`, else NULL; the caller frees it. */
 struct near_entry *near_take(struct near *n, int64_t now);

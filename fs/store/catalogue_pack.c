@@ -2,24 +2,52 @@
 
 #include "base/buf.h"
 
+#include <assert.h>
 #include <string.h>
 
-#define HASH_BYTES   5 /* of the directory in the key */
-#define PLACE_BITS   24
+#define GROUP_BITS   28 /* of the directory in the key */
+#define PLACE_BITS   17
+#define HASH_BYTES   6 /* of the directory in a pack: group and turn */
 #define TABLE_MAX    PACK_ROWS
 #define ROW_AT_LEAST (3 + HOME_BYTES + 1)
 
-int64_t pack_key(
-	const struct master_keys *k, const uint8_t dir_id[static DIR_ID_BYTES], const uint8_t place[static HOME_BYTES])
+static_assert(GROUP_BITS + ROW_TIME_BITS + PLACE_BITS == 64, "a key is an integer of SQLite");
+static_assert(8 * HASH_BYTES >= GROUP_BITS + ROW_TIME_BITS && PLACE_BITS <= 24, "what is read of hash and place");
+
+/* GROUP_BITS, then by how much times are turned. As the place of a name that no file can have; another than that of the directory's row, which lies in clear in the table. */
+static uint64_t hash_of_dir(const struct master_keys *k, const uint8_t *dir_id)
 {
 	uint8_t hash[HOME_BYTES];
-	uint64_t key = 0;
-	dir_row_key(k, dir_id, hash);
+	uint64_t h = 0;
+	home_compute(hash, k, dir_id, "/", 1);
 	for (size_t i = 0; i < HASH_BYTES; i++)
-		key = key << 8 | hash[i];
-	for (size_t i = 0; i < PLACE_BITS / 8; i++)
-		key = key << 8 | place[i];
-	return (int64_t)key;
+		h = h << 8 | hash[i];
+	return h >> (8 * HASH_BYTES - GROUP_BITS - ROW_TIME_BITS);
+}
+
+static int64_t key_of(uint64_t hash, uint32_t time, const uint8_t *place)
+{
+	const uint64_t times = (UINT64_C(1) << ROW_TIME_BITS) - 1;
+	uint64_t first = (uint64_t)place[0] << 16 | (uint64_t)place[1] << 8 | place[2];
+	uint64_t turned = (hash & ~times) | ((hash + time) & times);
+	return (int64_t)(turned << PLACE_BITS | first >> (24 - PLACE_BITS));
+}
+
+int64_t pack_key(const struct master_keys *k, const uint8_t dir_id[static DIR_ID_BYTES], uint32_t time, const uint8_t place[static HOME_BYTES])
+{
+	return key_of(hash_of_dir(k, dir_id), time, place);
+}
+
+void pack_key_range(const struct master_keys *k, const uint8_t dir_id[static DIR_ID_BYTES], int64_t *ret_first, int64_t *ret_last)
+{
+	const uint64_t below = (UINT64_C(1) << (64 - GROUP_BITS)) - 1, key = hash_of_dir(k, dir_id) << PLACE_BITS;
+	*ret_first = (int64_t)(key & ~below);
+	*ret_last = (int64_t)(key | below);
+}
+
+uint32_t pack_key_group(const struct master_keys *k, const uint8_t dir_id[static DIR_ID_BYTES])
+{
+	return (uint32_t)(hash_of_dir(k, dir_id) >> ROW_TIME_BITS);
 }
 
 int pack_row_compare(int64_t a_key, const uint8_t *a_place, int64_t b_key, const uint8_t *b_place)
@@ -45,9 +73,12 @@ static size_t number_of(struct table *t, const uint8_t *entry)
 	return t->count - 1;
 }
 
-static void put_hash(struct wbuf *w, int64_t key)
+/* Of the directory, by one of its rows. */
+static void put_hash(struct wbuf *w, const struct pack_row *row)
 {
-	uint64_t hash = (uint64_t)key >> PLACE_BITS;
+	const uint64_t times = (UINT64_C(1) << ROW_TIME_BITS) - 1;
+	uint64_t hash = (uint64_t)row->key >> PLACE_BITS;
+	hash = (hash & ~times) | ((hash - row->time) & times);
 	for (size_t i = 0; i < HASH_BYTES; i++)
 		wbuf_u8(w, (uint8_t)(hash >> 8 * i));
 }
@@ -55,15 +86,15 @@ static void put_hash(struct wbuf *w, int64_t key)
 static void put_tables(
 	struct wbuf *w, const struct pack_row *row, size_t count, struct table *dirs, struct table *classes)
 {
-	uint64_t keys[TABLE_MAX];
+	const struct pack_row *of[TABLE_MAX];
 	for (size_t i = 0; i < count; i++) {
-		keys[number_of(dirs, row[i].dir_id)] = (uint64_t)row[i].key;
+		of[number_of(dirs, row[i].dir_id)] = &row[i];
 		number_of(classes, row[i].class_fp);
 	}
 	wbuf_var(w, dirs->count);
 	for (size_t i = 0; i < dirs->count; i++) {
 		wbuf_bytes(w, dirs->entry[i], DIR_ID_BYTES);
-		put_hash(w, (int64_t)keys[i]);
+		put_hash(w, of[i]);
 	}
 	wbuf_var(w, classes->count);
 	for (size_t i = 0; i < classes->count; i++)
@@ -99,6 +130,7 @@ static void get_table(struct rbuf *r, struct table *t, bool hashed)
 		for (size_t i = 0; hashed && i < HASH_BYTES; i++)
 			hash |= (uint64_t)rbuf_u8(r) << 8 * i;
 		t->hash[t->count] = hash;
+		r->bad |= hash >> (GROUP_BITS + ROW_TIME_BITS) != 0;
 	}
 	r->bad |= t->count != count;
 }
@@ -116,10 +148,10 @@ static void get_row(struct rbuf *r, const struct table *dirs, const struct table
 	}
 	row->dir_id = dirs->entry[dir];
 	row->class_fp = classes->entry[class_];
-	uint64_t key = dirs->hash[dir];
-	for (size_t i = 0; i < PLACE_BITS / 8; i++)
-		key = key << 8 | row->place[i];
-	row->key = (int64_t)key;
+	if (row_rest_time(row->rest, row->rest_len, &row->time))
+		r->bad = true;
+	else
+		row->key = key_of(dirs->hash[dir], row->time, row->place);
 }
 
 errint_t pack_decode(const uint8_t *body, size_t len, struct pack_row *row, size_t *ret_count)
@@ -141,20 +173,36 @@ errint_t pack_decode(const uint8_t *body, size_t len, struct pack_row *row, size
 	return 0;
 }
 
+/* With the directory's entry, if it is the first of it. */
+static size_t row_estimate(const struct pack_row *row, size_t i)
+{
+	bool first = !i || memcmp(row[i].dir_id, row[i - 1].dir_id, DIR_ID_BYTES);
+	return row[i].rest_len + HOME_BYTES + 4 + (first ? DIR_ID_BYTES + HASH_BYTES : 0);
+}
+
 size_t pack_estimate(const struct pack_row *row, size_t count)
 {
 	size_t len = 0;
 	for (size_t i = 0; i < count; i++)
-		len += row[i].rest_len + HOME_BYTES + 4;
+		len += row_estimate(row, i);
 	return len;
 }
 
-size_t pack_cut(const struct pack_row *row, size_t count)
+/* How long the first part is to be. */
+static size_t length_before_cut(const struct pack_row *row, size_t count, size_t grown)
 {
-	size_t all = pack_estimate(row, count), before = 0, best = 0, at = 0;
+	size_t all = pack_estimate(row, count), first = pack_estimate(row, grown);
+	if (first < PACK_BODY_MIN)
+		return all / 2;
+	return first <= PACK_BODY_OLD && all - first >= PACK_BODY_MIN ? first : PACK_BODY_OLD;
+}
+
+size_t pack_cut(const struct pack_row *row, size_t count, size_t grown)
+{
+	size_t want = length_before_cut(row, count, grown), before = 0, best = 0, at = 0;
 	for (size_t i = 1; i < count; i++) {
-		before += row[i - 1].rest_len + HOME_BYTES + 4;
-		size_t off = before > all / 2 ? before - all / 2 : all / 2 - before;
+		before += row_estimate(row, i - 1);
+		size_t off = before > want ? before - want : want - before;
 		if (row[i].key != row[i - 1].key && (!at || off < best)) {
 			best = off;
 			at = i;

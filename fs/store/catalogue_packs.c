@@ -1,5 +1,6 @@
 #include "store/catalogue_internal.h"
 
+#include "base/log.h"
 #include "policy/policy.h"
 
 #include <assert.h>
@@ -233,6 +234,7 @@ static struct pack_row row_of_edit(const struct packs_edit *e)
 {
 	return (struct pack_row){.key = e->key,
 		.seen = e->seen,
+		.time = e->time,
 		.place = e->place,
 		.dir_id = e->body,
 		.class_fp = e->body + DIR_ID_BYTES,
@@ -240,12 +242,31 @@ static struct pack_row row_of_edit(const struct packs_edit *e)
 		.rest_len = e->len - ROW_HEAD_BYTES};
 }
 
+static bool same_time(const struct pack_row *a, const struct pack_row *b)
+{
+	return a->time == b->time && !memcmp(a->dir_id, b->dir_id, DIR_ID_BYTES);
+}
+
+/* row[last - 1] is new. Where its directory ends, if it is among the newest there; 0: it is not, or those of its time are most of all, so that the next may come anywhere
+ * among them. */
+static size_t find_grown(const struct pack_row *row, size_t count, size_t last)
+{
+	size_t begin = last - 1, end = last;
+	while (end < count && same_time(&row[end], &row[last - 1]))
+		end++;
+	if (end < count && !memcmp(row[end].dir_id, row[last - 1].dir_id, DIR_ID_BYTES))
+		return 0;
+	while (begin && same_time(&row[begin - 1], &row[last - 1]))
+		begin--;
+	return 2 * pack_estimate(row, begin) >= pack_estimate(row, end) ? end : 0;
+}
+
 /* The rows of `p` with the edits, into t->row. */
 static errint_t merge(struct catalogue *c, const struct loaded_pack *p, const struct packs_edit *edit, size_t count)
 {
 	struct packs *t = &c->packs;
 	errint_t r = grow(&t->row, &t->cap, p->count + count + PACK_ROWS, sizeof *t->row);
-	size_t i = 0, k = 0;
+	size_t i = 0, k = 0, last = 0;
 	t->count = 0;
 	while (!r && (i < p->count || k < count)) {
 		int order = i == p->count ? 1
@@ -260,9 +281,11 @@ static errint_t merge(struct catalogue *c, const struct loaded_pack *p, const st
 		if (!r && edit[k].body) {
 			t->row[t->count] = row_of_edit(&edit[k]);
 			r = count_row(c, &t->row[t->count++], 1);
+			last = order > 0 ? t->count : last;
 		}
 		k++;
 	}
+	t->grown = last ? find_grown(t->row, t->count, last) : 0;
 	return r;
 }
 
@@ -285,18 +308,30 @@ static errint_t absorb_next(struct catalogue *c, int64_t next, size_t next_len)
 	return cdb_pack_remove(c->db, next);
 }
 
-static errint_t store_piece(struct catalogue *c, int64_t id, const struct pack_row *row, size_t count)
+/* Of rows of one key as many as a pack holds; the others are as if they had not come. No directory that people fill has so many of one minute. */
+static errint_t leave_out(struct catalogue *c, const struct pack_row *row, size_t *count, uint8_t *body, size_t *ret_len)
+{
+	errint_t r = 0;
+	if (!(*ret_len = pack_encode(row, *count, body, PACK_CAP)) && !atomic_exchange(&c->lost, true))
+		log_line(LOG_LEVEL_ERROR, "more files were made in one directory within a minute than the catalogue can list: it is not complete, and some of them are "
+			"unlinked up to an hour after their date");
+	while (!r && !*ret_len && *count) {
+		r = count_row(c, &row[--*count], -1);
+		*ret_len = pack_encode(row, *count, body, PACK_CAP);
+	}
+	return r;
+}
+
+static errint_t store_piece(struct catalogue *c, int64_t id, const struct pack_row *row, size_t count, size_t grown)
 {
 	struct packs *t = &c->packs;
 	uint8_t key[SEAL_KEY_BYTES], *body = t->pack[0].scratch, *sealed = t->pack[0].sealed;
-	size_t len = pack_encode(row, count, body, PACK_BODY_MAX), cut = len ? 0 : pack_cut(row, count);
-	if (!len && !cut && !(len = pack_encode(row, count, body, PACK_CAP)))
-		return -EBADMSG;
+	size_t len = pack_encode(row, count, body, PACK_BODY_MAX), cut = len ? 0 : pack_cut(row, count, grown);
 	if (cut) {
-		errint_t r = store_piece(c, id, row, cut);
-		return r ? r : store_piece(c, row[cut].key, row + cut, count - cut);
+		errint_t r = store_piece(c, id, row, cut, 0);
+		return r ? r : store_piece(c, row[cut].key, row + cut, count - cut, grown > cut ? grown - cut : 0);
 	}
-	errint_t r = 0;
+	errint_t r = len ? 0 : leave_out(c, row, &count, body, &len);
 	for (size_t i = 0; !r && i < count; i++) {
 		struct catalogue_row one;
 		r = pack_row_decode(&row[i], false, &one);
@@ -365,7 +400,7 @@ static errint_t apply_to_pack(struct catalogue *c, const struct packs_edit *edit
 	if (!r && !last)
 		r = absorb_next(c, next, next_len);
 	if (!r && t->count)
-		r = store_piece(c, p->id, t->row, t->count);
+		r = store_piece(c, p->id, t->row, t->count, t->grown);
 	else if (!r && p->exists)
 		r = cdb_pack_remove(c->db, p->id);
 	*ret_done = n;
@@ -409,6 +444,11 @@ static void walk_pack(void *ctx, int64_t id, const uint8_t *sealed, size_t seale
 	if (!cursor->begun || last > cursor->done)
 		cursor->done = last;
 	cursor->begun = true;
+}
+
+struct packs_cursor packs_cursor_at(int64_t key)
+{
+	return (struct packs_cursor){.begun = key > INT64_MIN, .done = key - (key > INT64_MIN)};
 }
 
 errint_t packs_walk(struct catalogue *c, struct cdb *db, int64_t mark, struct packs_cursor *cursor,

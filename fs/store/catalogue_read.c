@@ -28,6 +28,11 @@ errint_t catalogue_dir(struct catalogue *c, const uint8_t dir_id[static DIR_ID_B
 	return r ? r : dir_row_decode(dir_id, body, len, parent_id, backing);
 }
 
+uint32_t catalogue_group(const struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES])
+{
+	return pack_key_group(c->keys, dir_id);
+}
+
 /* ---- every row ---------------------------------------------------------------------------------------------------------------- */
 
 struct page {
@@ -206,7 +211,8 @@ static int by_deadline(const void *a, const void *b)
 	const struct catalogue_row *x = a, *y = b;
 	if (x->expires_at != y->expires_at)
 		return x->expires_at < y->expires_at ? -1 : 1;
-	return memcmp(x->place, y->place, HOME_BYTES);
+	int places = memcmp(x->place, y->place, HOME_BYTES);
+	return places ? places : (x->created_at > y->created_at) - (x->created_at < y->created_at);
 }
 
 static void select_row(void *ctx, const struct pack_row *packed)

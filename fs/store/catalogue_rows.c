@@ -92,6 +92,20 @@ static void get_times(struct rbuf *r, struct catalogue_row *row, unsigned bits)
 	row->commits_at = bits & 1u << BIT_NO_COMMIT ? 0 : plus(rbuf_ivar(r), row->modified_at);
 }
 
+uint32_t row_time(int64_t created_at)
+{
+	return (uint32_t)((uint64_t)created_at >> 6 & ((1u << ROW_TIME_BITS) - 1));
+}
+
+errint_t row_rest_time(const uint8_t *rest, size_t len, uint32_t *ret)
+{
+	struct rbuf r;
+	rbuf_init(&r, rest, len);
+	rbuf_u16(&r);
+	*ret = row_time(plus(rbuf_ivar(&r), SOME_DAY));
+	return r.bad ? -EBADMSG : 0;
+}
+
 size_t row_encode(const struct catalogue_row *row, uint8_t out[static ROW_BODY_MAX])
 {
 	struct wbuf w;

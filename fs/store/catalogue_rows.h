@@ -11,6 +11,14 @@
 
 #define ROW_SEALED_MAX (SMALL_TAG_BYTES + ROW_BODY_MAX)
 
+/* When a file was made, as far as the order and the names of rows have it: units of 64 seconds, of a year and some three weeks. Times that are so far apart fall
+ * together, and are a little less in order. */
+#define ROW_TIME_BITS 19
+#define TIME_ANY      UINT32_MAX
+uint32_t row_time(int64_t created_at);
+/* The same of what row_decode_rest takes. -EBADMSG. */
+errint_t row_rest_time(const uint8_t *rest, size_t len, uint32_t *ret);
+
 size_t row_encode(const struct catalogue_row *row, uint8_t out[static ROW_BODY_MAX]);
 /* -EBADMSG. */
 errint_t row_decode(const uint8_t place[static HOME_BYTES], const uint8_t *body, size_t len, struct catalogue_row *ret);

@@ -18,6 +18,112 @@ void catalogue_kick(struct catalogue *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
+/* ---- rows that are found by looking ------------------------------------------------------------------------------------------------ */
+
+/* Keys and places of what is to go: a step of a walk has at most so many rows. */
+struct doomed {
+	size_t count, cap;
+	struct {
+		int64_t key;
+		uint8_t place[HOME_BYTES];
+	} * row;
+	errint_t error;
+};
+
+static void doom(struct doomed *d, const struct pack_row *row)
+{
+	if (d->error)
+		return;
+	if (d->count == d->cap) {
+		size_t cap = d->cap ? 2 * d->cap : STEP_ROWS;
+		void *more = realloc(d->row, cap * sizeof *d->row);
+		if (!more) {
+			d->error = -ENOMEM;
+			return;
+		}
+		d->row = more;
+		d->cap = cap;
+	}
+	d->row[d->count].key = row->key;
+	memcpy(d->row[d->count++].place, row->place, HOME_BYTES);
+}
+
+/* Within a transaction. */
+static errint_t remove_doomed(struct catalogue *c, const struct doomed *d)
+{
+	errint_t r = d->error;
+	for (size_t i = 0, n; !r && i < d->count; i += n) {
+		for (n = 0; n < BATCH && i + n < d->count; n++)
+			c->edit[n] = (struct packs_edit){.key = d->row[i + n].key, .place = d->row[i + n].place};
+		r = packs_apply(c, c->edit, n);
+	}
+	return r;
+}
+
+/* Ops of one directory, ascending by place. */
+struct forgetting {
+	const struct op **op;
+	size_t count;
+	struct doomed doomed;
+};
+
+static int by_dir_and_place(const void *a, const void *b)
+{
+	const struct op *x = *(const struct op *const *)a, *y = *(const struct op *const *)b;
+	int dirs = memcmp(x->dir_id, y->dir_id, DIR_ID_BYTES);
+	return dirs ? dirs : memcmp(x->key, y->key, HOME_BYTES);
+}
+
+static void note_forgotten(void *ctx, const struct pack_row *row)
+{
+	struct forgetting *f = ctx;
+	size_t low = 0, high = f->count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (memcmp(f->op[middle]->key, row->place, HOME_BYTES) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < f->count && !memcmp(f->op[low]->key, row->place, HOME_BYTES))
+		doom(&f->doomed, row);
+}
+
+static errint_t forget_in_dir(struct catalogue *c, const struct op **op, size_t count)
+{
+	struct forgetting f = {.op = op, .count = count};
+	int64_t first, last;
+	pack_key_range(c->keys, op[0]->dir_id, &first, &last);
+	struct packs_cursor cursor = packs_cursor_at(first);
+	errint_t r = 0;
+	do
+		r = packs_walk(c, c->db, MARK_ANY, &cursor, note_forgotten, &f);
+	while (!r && !cursor.end && cursor.done < last);
+	if (!r)
+		r = remove_doomed(c, &f.doomed);
+	free(f.doomed.row);
+	return r;
+}
+
+/* Before all else of a batch, whose ops on these places that came before do nothing (is_forgotten). Each directory's together: all its rows are looked at once. */
+static errint_t forget_files(struct catalogue *c, uint64_t from, size_t n)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < n; i++)
+		if (c->ring[(from + i) % RING].kind == OP_FORGET)
+			c->forget[count++] = &c->ring[(from + i) % RING];
+	if (!count)
+		return 0;
+	qsort(c->forget, count, sizeof *c->forget, by_dir_and_place);
+	errint_t r = 0;
+	for (size_t i = 0, end; !r && i < count; i = end) {
+		for (end = i + 1; end < count && !memcmp(c->forget[end]->dir_id, c->forget[i]->dir_id, DIR_ID_BYTES); end++)
+			continue;
+		r = forget_in_dir(c, c->forget + i, end - i);
+	}
+	return r;
+}
+
 /* ---- batches ------------------------------------------------------------------------------------------------------------------ */
 
 static errint_t apply_put_dir(struct catalogue *c, const struct op *op)
@@ -32,6 +138,7 @@ static errint_t apply(struct catalogue *c, const struct op *op)
 	switch (op->kind) {
 	case OP_PUT:
 	case OP_REMOVE:
+	case OP_FORGET:
 		return 0;
 	case OP_PUT_DIR:
 		return apply_put_dir(c, op);
@@ -54,25 +161,38 @@ static bool has_key(const struct op *op)
 	return op->kind != OP_SCAN && op->kind != OP_COMPLETE;
 }
 
-/* The slot of a key among the ops of this batch: free, or of the last op about it so far. Keys are keyed hashes. */
-static uint16_t *slot_of(struct catalogue *c, uint64_t from, const uint8_t *key)
+/* The slot of a row among the ops of this batch: free, or of the last op about it so far. Keys are keyed hashes. */
+static uint16_t *slot_at(struct catalogue *c, uint64_t from, const uint8_t *key, uint32_t time)
 {
 	size_t i;
 	memcpy(&i, key, sizeof i);
-	for (i %= BATCH_SLOTS; c->last[i]; i = (i + 1) % BATCH_SLOTS)
-		if (!memcmp(c->ring[(from + c->last[i] - 1) % RING].key, key, HOME_BYTES))
+	for (i %= BATCH_SLOTS; c->last[i]; i = (i + 1) % BATCH_SLOTS) {
+		const struct op *other = &c->ring[(from + c->last[i] - 1) % RING];
+		if (other->time == time && !memcmp(other->key, key, HOME_BYTES))
 			break;
+	}
 	return &c->last[i];
 }
 
-/* A file that is created, closed and renamed is put or removed several times within a moment: only the last one of each place is written. */
+static uint16_t *slot_of(struct catalogue *c, uint64_t from, const struct op *op)
+{
+	return slot_at(c, from, op->key, op->time);
+}
+
+/* Of every time, later in the batch than this op, the one at `at`. */
+static bool is_forgotten(struct catalogue *c, uint64_t from, const struct op *op, size_t at)
+{
+	return *slot_at(c, from, op->key, TIME_ANY) > at + 1;
+}
+
+/* A file that is created, closed and renamed is put or removed several times within a moment: only the last one of each row is written. */
 static void find_last(struct catalogue *c, uint64_t from, size_t n)
 {
 	memset(c->last, 0, sizeof c->last);
 	for (size_t i = 0; i < n; i++) {
 		const struct op *op = &c->ring[(from + i) % RING];
 		if (has_key(op))
-			*slot_of(c, from, op->key) = (uint16_t)(i + 1);
+			*slot_of(c, from, op) = (uint16_t)(i + 1);
 	}
 }
 
@@ -85,11 +205,17 @@ static int by_key(const void *a, const void *b)
 static struct packs_edit edit_of(struct catalogue *c, const struct op *op)
 {
 	bool put = op->kind == OP_PUT;
-	return (struct packs_edit){.key = pack_key(c->keys, put ? op->body : op->dir_id, op->key),
+	return (struct packs_edit){.key = pack_key(c->keys, put ? op->body : op->dir_id, op->time, op->key),
 		.seen = c->scan,
+		.time = op->time,
 		.place = op->key,
 		.body = put ? op->body : NULL,
 		.len = op->len};
+}
+
+static bool is_to_apply(struct catalogue *c, uint64_t from, const struct op *op, size_t at)
+{
+	return (op->kind == OP_PUT || op->kind == OP_REMOVE) && *slot_of(c, from, op) == at + 1 && !is_forgotten(c, from, op, at);
 }
 
 /* Files are edited together, in the order of the table; up to where a scan begins. */
@@ -100,7 +226,7 @@ static errint_t apply_files(struct catalogue *c, uint64_t from, size_t *at, size
 		const struct op *op = &c->ring[(from + *at) % RING];
 		if (op->kind == OP_SCAN)
 			break;
-		if ((op->kind == OP_PUT || op->kind == OP_REMOVE) && *slot_of(c, from, op->key) == *at + 1)
+		if (is_to_apply(c, from, op, *at))
 			c->edit[count++] = edit_of(c, op);
 	}
 	if (count)
@@ -113,13 +239,15 @@ static errint_t commit(struct catalogue *c, uint64_t from, size_t n)
 	int64_t scan = c->scan;
 	size_t files = 0;
 	errint_t r = packs_begin(c);
+	if (!r)
+		r = forget_files(c, from, n);
 	for (size_t i = 0; !r && i < n; i++) {
 		const struct op *op = &c->ring[(from + i) % RING];
 		if (i == files)
 			r = apply_files(c, from, &files, n);
 		if (!r && op->kind == OP_SCAN)
 			files = i + 1;
-		if (!r && (!has_key(op) || *slot_of(c, from, op->key) == i + 1))
+		if (!r && (!has_key(op) || *slot_of(c, from, op) == i + 1))
 			r = apply(c, op);
 	}
 	r = packs_end(c, r);
@@ -189,54 +317,29 @@ static void write_batch(struct catalogue *c, uint64_t from, size_t n)
 
 /* ---- dropping what a complete scan has not seen ----------------------------------------------------------------------------------- */
 
-/* Keys and places of what is to go: a step of the walk has at most so many rows. */
-struct stale {
+/* The rows of a walk that no scan since has seen. */
+struct unseen {
 	int64_t scan;
-	size_t count, cap;
-	struct {
-		int64_t key;
-		uint8_t place[HOME_BYTES];
-	} * row;
-	errint_t error;
+	struct doomed doomed;
 };
 
-static void note_stale(void *ctx, const struct pack_row *row)
+static void note_unseen(void *ctx, const struct pack_row *row)
 {
-	struct stale *s = ctx;
-	if (row->seen == s->scan || s->error)
-		return;
-	if (s->count == s->cap) {
-		size_t cap = s->cap ? 2 * s->cap : STEP_ROWS;
-		void *more = realloc(s->row, cap * sizeof *s->row);
-		if (!more) {
-			s->error = -ENOMEM;
-			return;
-		}
-		s->row = more;
-		s->cap = cap;
-	}
-	s->row[s->count].key = row->key;
-	memcpy(s->row[s->count++].place, row->place, HOME_BYTES);
-}
-
-static errint_t drop_stale(struct catalogue *c, const struct stale *s)
-{
-	errint_t r = s->count ? packs_begin(c) : 0;
-	for (size_t i = 0, n; !r && i < s->count; i += n) {
-		for (n = 0; n < BATCH && i + n < s->count; n++)
-			c->edit[n] = (struct packs_edit){.key = s->row[i + n].key, .place = s->row[i + n].place};
-		r = packs_apply(c, c->edit, n);
-	}
-	return s->count ? packs_end(c, r) : r;
+	struct unseen *s = ctx;
+	if (row->seen != s->scan)
+		doom(&s->doomed, row);
 }
 
 static errint_t prune_files(struct catalogue *c)
 {
-	struct stale s = {.scan = c->scan};
-	errint_t r = packs_walk(c, c->db, MARK_ANY, &c->prune.cursor, note_stale, &s);
-	if (!r)
-		r = s.error ? s.error : drop_stale(c, &s);
-	free(s.row);
+	struct unseen s = {.scan = c->scan};
+	errint_t r = packs_walk(c, c->db, MARK_ANY, &c->prune.cursor, note_unseen, &s);
+	if (!r && s.doomed.count) {
+		r = packs_begin(c);
+		r = packs_end(c, r ? r : remove_doomed(c, &s.doomed));
+	}
+	r = r ? r : s.doomed.error;
+	free(s.doomed.row);
 	c->prune.dirs = !r && c->prune.cursor.end;
 	return r;
 }

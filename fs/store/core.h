@@ -151,7 +151,7 @@ errint_t file_header_at(struct archive *a, struct dir_use *u, const char *backin
 /* The catalogue row of a file. */
 void row_fill(struct archive *a, struct catalogue_row *row, const struct file_header *h, const uint8_t dir_id[static DIR_ID_BYTES],
 	      const char *plain, size_t plain_len, const char *backing);
-/* Unlinks the backing file of an overdue file in an entered (write) directory and forgets the name in memory. */
+/* Unlinks the backing file of an overdue file, whose header is `h`, in an entered (write) directory and forgets the name in memory. */
 errint_t file_expire_at(struct archive *a, struct dir_use *u, const char *backing, const char *plain, const struct file_header *h);
 
 size_t dir_cache_count(struct archive *a);

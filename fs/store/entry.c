@@ -415,10 +415,20 @@ errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const ch
 	return r;
 }
 
-errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n, const struct stat *st,
-		      errint_t (*take)(void *ctx), void *ctx, int *held)
+static void remove_row(struct archive *a, const struct dir_use *u, const char *name, const struct file_header *h)
 {
 	uint8_t place[HOME_BYTES];
+	const uint8_t *dir_id = u->dir->dir->record.dir_id;
+	home_compute(place, a->keys, dir_id, name, strlen(name));
+	if (h)
+		catalogue_remove(a->catalogue, dir_id, place, h->created_at);
+	else
+		catalogue_forget(a->catalogue, dir_id, place);
+}
+
+errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n, const struct stat *st,
+		      const struct file_header *h, errint_t (*take)(void *ctx), void *ctx, int *held)
+{
 	struct stat now = *st;
 	struct inode *i = inode_find(a, st->st_ino);
 	errint_t r = 0;
@@ -443,10 +453,8 @@ errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, co
 		inode_hold(a, i, held);
 	if (i)
 		inode_unref(a, i);
-	if (!r && S_ISREG(st->st_mode)) {
-		home_compute(place, a->keys, u->dir->dir->record.dir_id, name, strlen(name));
-		catalogue_remove(a->catalogue, u->dir->dir->record.dir_id, place);
-	}
+	if (!r && S_ISREG(st->st_mode))
+		remove_row(a, u, name, h);
 	return r;
 }
 
@@ -523,7 +531,7 @@ static errint_t unlink_name(struct archive *a, struct inode *dir, const char *na
 	else if (!r)
 		r = removal_ready(a);
 	if (!r)
-		r = entry_remove(a, &u, name, &n, &st, NULL, NULL, &held);
+		r = entry_remove(a, &u, name, &n, &st, known ? &h : NULL, NULL, NULL, &held);
 	if (!r) {
 		companion_remove(&u, &n);
 		home_compute(place, a->keys, dir->dir->record.dir_id, name, strlen(name));
@@ -546,7 +554,6 @@ errint_t file_expire_at(struct archive *a, struct dir_use *u, const char *backin
 {
 	struct sealed_name n;
 	struct stat st;
-	(void)h;
 	errint_t r = name_seal(u->dir->dir->keys, plain, strlen(plain), &n);
 	if (r)
 		return r;
@@ -557,7 +564,7 @@ errint_t file_expire_at(struct archive *a, struct dir_use *u, const char *backin
 	mode_t mode;
 	struct inode *i = inode_find(a, st.st_ino);
 	bool lent = dir_lend(a, u->fd, &mode);
-	if (!(r = entry_remove(a, u, plain, &n, &st, NULL, NULL, NULL))) {
+	if (!(r = entry_remove(a, u, plain, &n, &st, h, NULL, NULL, NULL))) {
 		companion_remove(u, &n);
 		closer_put(a->closer, steal_fd(&removed));
 	}

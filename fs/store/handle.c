@@ -215,7 +215,7 @@ static errint_t create_entered(struct archive *a, struct dir_use *u, const char 
 			return 0;
 		}
 	}
-	*ret_left = entry_remove(a, u, name, n, st, NULL, NULL, NULL) != 0;
+	*ret_left = entry_remove(a, u, name, n, st, h, NULL, NULL, NULL) != 0;
 	if (!*ret_left)
 		companion_remove(u, n);
 	if (fd < 0)

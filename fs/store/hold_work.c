@@ -205,13 +205,16 @@ static errint_t work_entered(struct pass *p, const struct catalogue_row *row, st
 	struct archive *a = p->s->a;
 	char name[NAME_PLAIN_MAX + 1], path[PATH_MAX];
 	size_t len;
+	struct file_header h;
 	const struct amendment m = {.change = change, .ctx = w};
 	memcpy(set, row->holds, HEADER_HOLDS * sizeof *set);
 	errint_t r = backing_name_open(a, u, row->backing, name, &len);
 	int n = !r && p->dir_path ? snprintf(path, sizeof path, "%s%s%s", p->dir_path, p->dir_path[0] ? "/" : "", name) : 0;
 	w->path = n > 0 && n < (int)sizeof path ? path : NULL;
-	if (!r && needs_work(p->s, row, w->path, set) && !(r = file_amend_at(a, u, row->backing, name, len, &m, NULL)))
+	if (!r && needs_work(p->s, row, w->path, set) && !(r = file_amend_at(a, u, row->backing, name, len, &m, &h))) {
 		memcpy(set, w->now.holds, HEADER_HOLDS * sizeof *set);
+		catalogue_outdated(a->catalogue, row, h.created_at);
+	}
 	if (!r && w->crowded && !p->ahead)
 		tally_left_out(p, w, row, set);
 	w->path = NULL;

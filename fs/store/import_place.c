@@ -120,7 +120,7 @@ static errint_t replace_there(struct import *im, struct dir_use *u, struct stage
 	if (!r)
 		r = removal_header(a, path, held, &st, &old, &known);
 	if (!r)
-		r = entry_remove(a, u, s->name, n, &st, take_place, &t, &held);
+		r = entry_remove(a, u, s->name, n, &st, known ? &old : NULL, take_place, &t, &held);
 	if (!r)
 		gate_record(a, RECORD_UNLINK, im->o.who, known ? &old : NULL, u->dir->dir->record.dir_id, "replaced by an import");
 	return r;

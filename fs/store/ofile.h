@@ -152,11 +152,12 @@ errint_t removal_ready(struct archive *a);
  * may be removed by its owner. `path`: NULL if no class with a floor looks at paths. */
 errint_t removal_header(struct archive *a, const char *path, int held, const struct stat *st, struct file_header *h, bool *ret_known);
 errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *backing, const struct caller *c, mode_t mode);
-/* Removes a name from disk, memory and queue, in the order that keeps a reused inode number apart. `take` does it on disk; NULL: unlink.
+/* Removes a name from disk, memory and queue, in the order that keeps a reused inode number apart. `h`: the header of a regular file, NULL if it cannot be read. `take`
+ * does it on disk; NULL: unlink.
  * *held (held may be NULL) is a descriptor of the file: if that was its last name, the inode takes it over and gives the space back when the kernel has
  * forgotten it, so that the program does not wait for that. */
 errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, const struct sealed_name *n, const struct stat *st,
-		      errint_t (*take)(void *ctx), void *ctx, int *held);
+		      const struct file_header *h, errint_t (*take)(void *ctx), void *ctx, int *held);
 errint_t backing_create(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c,
 			int *ret_fd, struct stat *st, bool *ret_left /* on failure: it was made, and could not be removed */);
 errint_t new_group(struct archive *a, struct dir_use *u, const struct caller *c, gid_t *ret, bool *ret_setgid);

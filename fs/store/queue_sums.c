@@ -174,21 +174,59 @@ static errint_t tell_slices(struct counting *c, const struct telling *t)
 
 /* ---- by directory ------------------------------------------------------------------------------------------------------------------- */
 
-struct grouping {
-	struct counting c;
-	struct telling t;
+struct directory_sum {
 	uint8_t dir_id[DIR_ID_BYTES];
 	struct queue_sum sum;
 };
 
+/* Of the directories that may be mingled with each other: one, but for a chance. */
+struct grouping {
+	struct counting c;
+	struct telling t;
+	uint32_t group;
+	struct directory_sum *dir;
+	size_t count, cap, last;
+};
+
 static errint_t tell_group(struct grouping *g)
 {
-	if (!g->sum.files)
-		return 0;
-	queue_view_dir(&g->c.view, g->dir_id, g->sum.path);
-	errint_t r = g->t.cb(g->t.ctx, &g->sum);
-	g->sum.files = g->sum.bytes = g->sum.overdue = 0;
+	errint_t r = 0;
+	for (size_t i = 0; !r && i < g->count; i++) {
+		queue_view_dir(&g->c.view, g->dir[i].dir_id, g->dir[i].sum.path);
+		r = g->t.cb(g->t.ctx, &g->dir[i].sum);
+	}
+	g->count = 0;
 	return r;
+}
+
+static bool is_of(const struct grouping *g, size_t i, const struct catalogue_row *row)
+{
+	return i < g->count && !memcmp(g->dir[i].dir_id, row->dir_id, DIR_ID_BYTES);
+}
+
+/* g->last is the row's directory then. */
+static errint_t find_group(struct grouping *g, const struct catalogue_row *row)
+{
+	if (is_of(g, g->last, row))
+		return 0;
+	uint32_t group = catalogue_group(g->c.view.a->catalogue, row->dir_id);
+	errint_t r = g->count && group != g->group ? tell_group(g) : 0;
+	g->group = group;
+	for (g->last = 0; g->last < g->count && !is_of(g, g->last, row); g->last++)
+		continue;
+	if (r || g->last < g->count)
+		return r;
+	if (g->count == g->cap) {
+		size_t cap = 2 * g->cap + 1;
+		struct directory_sum *more = realloc(g->dir, cap * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		g->dir = more;
+		g->cap = cap;
+	}
+	g->dir[g->count].sum = (struct queue_sum){.files = 0};
+	memcpy(g->dir[g->count++].dir_id, row->dir_id, DIR_ID_BYTES);
+	return 0;
 }
 
 static errint_t group_row(void *ctx, const struct catalogue_row *row)
@@ -198,11 +236,12 @@ static errint_t group_row(void *ctx, const struct catalogue_row *row)
 	struct queue_item q;
 	if (!queue_view_row(v, row) || (queue_view_needs_file(v->filter) && !queue_view_file(v, row, &q)))
 		return 0;
-	errint_t r = memcmp(g->dir_id, row->dir_id, DIR_ID_BYTES) ? tell_group(g) : 0;
-	memcpy(g->dir_id, row->dir_id, DIR_ID_BYTES);
+	errint_t r = find_group(g, row);
+	if (r)
+		return r;
 	struct sum one = {.files = 1, .bytes = row->size};
-	add(&g->sum, mark_of_expiry(row->expires_at), &one, policy_expired(row->expires_at, v->now));
-	return r;
+	add(&g->dir[g->last].sum, mark_of_expiry(row->expires_at), &one, policy_expired(row->expires_at, v->now));
+	return 0;
 }
 
 errint_t archive_queue_sums(struct archive *a, const struct queue_filter *f, enum queue_by by,
@@ -224,5 +263,6 @@ errint_t archive_queue_sums(struct archive *a, const struct queue_filter *f, enu
 	queue_view_end(&c->view);
 	sums_free(&c->all);
 	sums_free(&c->overdue);
+	free(g.dir);
 	return r;
 }

@@ -283,7 +283,7 @@ bool name_drop_unmade(struct archive *a, struct inode *dir, const char *backing,
 	if (dir_enter(a, dir, true, &u))
 		return false;
 	bool gone = name_never_made(a, &u, backing, name, len) && !name_seal(dir->dir->keys, name, len, &n) && !strcmp(n.backing, backing) &&
-		    !fstatat(u.fd, backing, &st, AT_SYMLINK_NOFOLLOW) && !entry_remove(a, &u, name, &n, &st, NULL, NULL, NULL);
+		    !fstatat(u.fd, backing, &st, AT_SYMLINK_NOFOLLOW) && !entry_remove(a, &u, name, &n, &st, NULL, NULL, NULL, NULL);
 	if (gone) {
 		companion_remove(&u, &n);
 		atomic_fetch_add(&a->recovered, 1);

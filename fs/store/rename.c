@@ -238,7 +238,7 @@ static void moved(struct archive *a, struct inode *i, struct end *from, struct e
 	if (!S_ISREG(from->st.st_mode))
 		return;
 	home_compute(old, a->keys, from->dir->dir->record.dir_id, from->name, from->len);
-	catalogue_remove(a->catalogue, from->dir->dir->record.dir_id, old);
+	catalogue_remove(a->catalogue, from->dir->dir->record.dir_id, old, h->created_at);
 	row_fill(a, &row, h, to->dir->dir->record.dir_id, to->name, to->len, to->n.backing);
 	catalogue_put(a->catalogue, &row);
 }
@@ -287,7 +287,7 @@ static errint_t exchange(struct archive *a, struct move *m)
 	if (!r) {
 		moved(a, i, &m->from, &m->to, &h);
 		moved(a, j, &m->to, &m->from, &k);
-		/* The second `moved` took the first one's row away with its own old place. */
+		/* If both were made at the same time, the second `moved` took the first one's row away with its own old place. */
 		if (S_ISREG(m->from.st.st_mode)) {
 			struct catalogue_row row;
 			row_fill(a, &row, &h, m->to.dir->dir->record.dir_id, m->to.name, m->to.len, m->to.n.backing);
@@ -379,7 +379,7 @@ static errint_t replace(struct archive *a, struct move *m)
 		else if (S_ISDIR(m->to.st.st_mode))
 			r = replace_dir(a, i, m);
 		else
-			r = entry_remove(a, &m->to.u, m->to.name, &m->to.n, &m->to.st, move_on_disk, &step, NULL);
+			r = entry_remove(a, &m->to.u, m->to.name, &m->to.n, &m->to.st, m->has_replaced ? &m->replaced : NULL, move_on_disk, &step, NULL);
 	}
 	if (r && new)
 		companion_remove(&m->to.u, &m->to.n);

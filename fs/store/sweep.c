@@ -184,7 +184,7 @@ static bool come_again(struct sweep *w, const struct catalogue_row *row, int64_t
 
 static bool drop_row(struct sweep *w, const struct catalogue_row *row)
 {
-	catalogue_remove(w->a->catalogue, row->dir_id, row->place);
+	catalogue_remove(w->a->catalogue, row->dir_id, row->place, row->created_at);
 	return true;
 }
 
@@ -213,7 +213,8 @@ static bool unlink_entered(struct sweep *w, struct dir_use *u, const struct cata
 	struct archive *a = w->a;
 	struct inode *child = NULL;
 	errint_t r = look(w, u, row, &f);
-	bool denied = !r && policy_expired(f.due.expires_at, now), held = denied && f.held;
+	/* The row of another file, which lay there before, says nothing of this one: it gets its own, and its turn. */
+	bool denied = !r && f.h.created_at == row->created_at && policy_expired(f.due.expires_at, now), held = denied && f.held;
 	/* What only a change of the policy has made overdue waits until that cannot be undone any more. */
 	int64_t undo = denied && !policy_expired(f.h.expires_at, now) ? gate_goes_at(a, &f.h) : 0;
 	bool overdue = denied && now >= undo;
@@ -224,7 +225,7 @@ static bool unlink_entered(struct sweep *w, struct dir_use *u, const struct cata
 		struct catalogue_row right;
 		row_fill(a, &right, &f.due, row->dir_id, f.name, f.len, row->backing);
 		right.flags |= f.due.expires_at != f.h.expires_at || f.due.retain_until != f.h.retain_until ? ROW_FLAG_BEHIND : 0;
-		catalogue_put(a->catalogue, &right);
+		catalogue_put_instead(a->catalogue, row, &right);
 	}
 	dir_leave(a, u);
 	hold_done(a); /* the kernel is told: nobody may wait for that */
@@ -286,6 +287,8 @@ bool sweep_commit(struct sweep *w, const struct catalogue_row *row, int64_t now)
 		r = file_amend_at(w->a, &u, row->backing, name, len, &m, &h);
 	if (!r && h.state == HEADER_COMMITTED && h.generation > row->generation)
 		gate_record_at(w->a, RECORD_COMMIT, NULL, &h, row->dir_id, row->place, NULL);
+	if (!r)
+		catalogue_outdated(w->a->catalogue, row, h.created_at);
 	dir_leave(w->a, &u);
 	if (r == -ENOENT || r == -EINVAL)
 		return drop_row(w, row);
@@ -325,6 +328,8 @@ static errint_t give_date(struct sweep *w, const struct catalogue_row *row, stru
 		r = file_amend_at(w->a, &u, row->backing, name, len, &m, &h);
 	if (!r && c->dated)
 		gate_record_at(w->a, RECORD_DATED, NULL, &h, row->dir_id, row->place, NULL);
+	if (!r)
+		catalogue_outdated(w->a->catalogue, row, h.created_at);
 	dir_leave(w->a, &u);
 	hold_done(w->a);
 	return r;

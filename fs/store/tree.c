@@ -244,7 +244,7 @@ errint_t dir_take_away(struct archive *a, struct dir_use *u, const struct sealed
 	if (r)
 		return r;
 	struct inode *i = inode_find(a, st->st_ino);
-	r = entry_remove(a, u, name, n, st, take_dir, &t, NULL);
+	r = entry_remove(a, u, name, n, st, NULL, take_dir, &t, NULL);
 	if (i && !r && i->dir && i->dir->loaded) {
 		catalogue_remove_dir(a->catalogue, i->dir->record.dir_id);
 		fresh_dir_gone(a, &i->dir->record);

@@ -1,6 +1,7 @@
-/* queue_rows ARCHIVE ANCHOR KEY-FILE FILES LANES DAYS: fills the catalogue of an archive, which nobody has mounted, with rows of files that are not there: for each
- * of LANES × DAYS directories (which are made) as many as come to FILES, whose deadlines lie in the next DAYS days. Then measures what rows cost; with FILES 0,
- * of a catalogue that was filled before, only what changes of it cost. For tests/bench/queue; prints "name value" lines. */
+/* queue_rows ARCHIVE ANCHOR KEY-FILE FILES LANES DAYS [flat]: fills the catalogue of an archive, which nobody has mounted, with rows of files that are not there, in
+ * the order in which cameras would have made them: each lane has a directory for each of DAYS days, or with `flat` one for all of them (they are made), and all have as
+ * many as come to FILES, whose deadlines lie in the next DAYS days. Then measures what rows cost; with FILES 0, of a catalogue that was filled before, only what changes
+ * of it cost. For tests/bench/queue; prints "name value" lines. */
 #include "base/io.h"
 #include "base/secret.h"
 #include "store/core.h"
@@ -22,8 +23,9 @@ static const struct caller caller = {.subject = &subject};
 
 static struct archive *a;
 static unsigned lanes, days;
+static bool flat;
+static uint64_t each; /* files of a lane and day */
 static int64_t now;
-static uint64_t state = 0x243f6a8885a308d3;
 
 static void check(errint_t r, const char *what)
 {
@@ -40,12 +42,13 @@ static double seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static uint64_t draw(void)
+/* Of one file: what it was filled with it is found again by. */
+static uint64_t drawn(unsigned lane, unsigned day, uint64_t n)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
+	uint64_t x = ((uint64_t)lane << 48 ^ (uint64_t)day << 32 ^ n) + 0x9e3779b97f4a7c15;
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+	x = (x ^ x >> 27) * 0x94d049bb133111eb;
+	return x ^ x >> 31;
 }
 
 static struct inode *subdirectory(struct inode *in, const char *name)
@@ -58,13 +61,17 @@ static struct inode *subdirectory(struct inode *in, const char *name)
 	return e.inode;
 }
 
-/* The file number `n` of one lane's day. Lanes have a class each; all live about as many days as there are. */
-static void fill_row(struct catalogue_row *row, struct inode *dir, unsigned lane, unsigned day, uint64_t n)
+/* Lanes have a class each; all live about as many days as there are. */
+static int64_t lifetime_of(unsigned lane)
+{
+	return ((int64_t)days + lane % CLASSES) * DAY;
+}
+
+static void fill_row(struct catalogue_row *row, struct inode *dir, unsigned lane, int64_t created_at, uint64_t number, uint64_t random)
 {
 	char name[64], class_[16];
 	struct sealed_name sealed;
-	int64_t second = (int64_t)(draw() % DAY), lifetime = ((int64_t)days + lane % CLASSES) * DAY;
-	int len = snprintf(name, sizeof name, "%05" PRId64 "_lane%02u_%06" PRIu64 ".jpg", second, lane, n);
+	int len = snprintf(name, sizeof name, "%05" PRId64 "_lane%02u_%06" PRIu64 ".jpg", created_at % DAY, lane, number);
 	check(dir_seal(dir, name, (size_t)len, &sealed), "name");
 	memset(row, 0, sizeof *row);
 	home_compute(row->place, a->keys, dir->dir->record.dir_id, name, (size_t)len);
@@ -73,10 +80,10 @@ static void fill_row(struct catalogue_row *row, struct inode *dir, unsigned lane
 	snprintf(class_, sizeof class_, "class%u", lane % CLASSES);
 	class_fingerprint(row->class_fp, a->keys, class_);
 	row->generation = 2;
-	row->size = 20000 + draw() % 100000;
-	row->expires_at = now + 60 + (int64_t)day * DAY + second;
-	row->created_at = row->basis_at = row->expires_at - lifetime;
-	row->modified_at = row->created_at + (int64_t)(draw() % 3);
+	row->size = 20000 + random % 100000;
+	row->created_at = row->basis_at = created_at;
+	row->expires_at = created_at + lifetime_of(lane);
+	row->modified_at = created_at + (int64_t)(random % 3);
 	row->retain_until = INT64_MIN;
 	row->state = HEADER_CLOSED;
 	row->basis_kind = POLICY_BASIS_CREATED;
@@ -86,12 +93,20 @@ static void fill_row(struct catalogue_row *row, struct inode *dir, unsigned lane
 	strcpy(row->backing, sealed.backing);
 }
 
+/* The file number `n` of one lane's day: at about even intervals. */
+static void fill_old_row(struct catalogue_row *row, struct inode *dir, unsigned lane, unsigned day, uint64_t n)
+{
+	uint64_t random = drawn(lane, day, n);
+	int64_t second = (int64_t)((n * DAY + random % DAY) / each);
+	fill_row(row, dir, lane, now + 60 + (int64_t)day * DAY + second - lifetime_of(lane), day * each + n, random);
+}
+
 static struct inode *directory_of(unsigned lane, unsigned day)
 {
 	char name[32];
 	snprintf(name, sizeof name, "lane%02u", lane);
 	struct inode *up = subdirectory(fs_root(a), name);
-	snprintf(name, sizeof name, "day%03u", day);
+	snprintf(name, sizeof name, "day%03u", flat ? 0 : day);
 	struct inode *dir = subdirectory(up, name);
 	struct dir_use u;
 	check(dir_enter(a, dir, false, &u), name); /* loads its keys */
@@ -103,17 +118,21 @@ static struct inode *directory_of(unsigned lane, unsigned day)
 static void fill(uint64_t files)
 {
 	struct catalogue_row row;
-	uint64_t each = files / ((uint64_t)lanes * days);
+	struct inode **dir = calloc(lanes, sizeof *dir);
 	double start = seconds();
-	for (unsigned day = 0; day < days; day++)
-		for (unsigned lane = 0; lane < lanes; lane++) {
-			struct inode *dir = directory_of(lane, day);
-			for (uint64_t n = 0; n < each; n++) {
-				fill_row(&row, dir, lane, day, n);
+	check(dir ? 0 : -ENOMEM, "fill");
+	for (unsigned day = 0; day < days; day++) {
+		for (unsigned lane = 0; lane < lanes; lane++)
+			dir[lane] = directory_of(lane, day);
+		for (uint64_t n = 0; files && n < each; n++)
+			for (unsigned lane = 0; lane < lanes; lane++) {
+				fill_old_row(&row, dir[lane], lane, day, n);
 				catalogue_put(a->catalogue, &row);
 			}
-			fs_forget(a, dir, 1);
-		}
+		for (unsigned lane = 0; lane < lanes; lane++)
+			fs_forget(a, dir[lane], 1);
+	}
+	free(dir);
 	check(catalogue_flush(a->catalogue), "flush");
 	if (files)
 		printf("filled-rows-per-second %.0f\n", (double)each * lanes * days / (seconds() - start));
@@ -168,7 +187,7 @@ static void one_by_one(const char *name, const struct catalogue_row *row, size_t
 		if (put)
 			catalogue_put(a->catalogue, &row[i]);
 		else
-			catalogue_remove(a->catalogue, row[i].dir_id, row[i].place);
+			catalogue_remove(a->catalogue, row[i].dir_id, row[i].place, row[i].created_at);
 		check(catalogue_flush(a->catalogue), "flush");
 	}
 	cost_print(&c, name, put ? "single-insert" : "single-delete", count);
@@ -182,27 +201,45 @@ static void together(const char *name, const struct catalogue_row *row, size_t c
 		if (put)
 			catalogue_put(a->catalogue, &row[i]);
 		else
-			catalogue_remove(a->catalogue, row[i].dir_id, row[i].place);
+			catalogue_remove(a->catalogue, row[i].dir_id, row[i].place, row[i].created_at);
 	check(catalogue_flush(a->catalogue), "flush");
 	cost_print(&c, name, put ? "insert" : "delete", count);
 }
 
-/* Files that come into `dirs` directories at once. */
-static void measure_changes(const char *name, unsigned dirs)
+static void quietly(const struct catalogue_row *row, size_t count, bool put)
 {
-	struct catalogue_row *row = calloc(BURST, sizeof *row);
-	check(row ? 0 : -ENOMEM, name);
+	for (size_t i = 0; i < count; i++)
+		if (put)
+			catalogue_put(a->catalogue, &row[i]);
+		else
+			catalogue_remove(a->catalogue, row[i].dir_id, row[i].place, row[i].created_at);
+	check(catalogue_flush(a->catalogue), "flush");
+}
+
+/* Files that come into `dirs` directories now, and the oldest of as many that go; then all is as it was. With `today` they come into the last day's directories and
+ * go from the first day's. */
+static void measure_changes(const char *name, unsigned dirs, bool today)
+{
+	struct catalogue_row *new = calloc(BURST, sizeof *new), *old = calloc(BURST, sizeof *old);
+	check(new && old ? 0 : -ENOMEM, name);
 	for (unsigned i = 0; i < BURST; i++) {
-		unsigned k = i % dirs;
-		struct inode *dir = directory_of(k % lanes, k / lanes * 7 % days);
-		fill_row(&row[i], dir, k % lanes, days - 1, 1000000 + i);
-		fs_forget(a, dir, 1);
+		unsigned k = i % dirs, lane = k % lanes, day = k / lanes * 7 % days;
+		struct inode *to = directory_of(lane, today ? days - 1 : day), *from = directory_of(lane, today ? 0 : day);
+		fill_row(&new[i], to, lane, now + 60 + i / dirs, 10000000 + i, drawn(lane, days, i));
+		fill_old_row(&old[i], from, lane, today ? 0 : day, i / dirs);
+		fs_forget(a, to, 1);
+		fs_forget(a, from, 1);
 	}
-	together(name, row, BURST, true);
-	together(name, row, BURST, false);
-	one_by_one(name, row, SINGLES, true);
-	one_by_one(name, row, SINGLES, false);
-	free(row);
+	together(name, new, BURST, true);
+	together(name, old, BURST, false);
+	quietly(new, BURST, false);
+	quietly(old, BURST, true);
+	one_by_one(name, new, SINGLES, true);
+	one_by_one(name, old, SINGLES, false);
+	quietly(new, SINGLES, false);
+	quietly(old, SINGLES, true);
+	free(new);
+	free(old);
 }
 
 /* Until what was begun at the opening, or by what was put, is done. */
@@ -272,22 +309,40 @@ static void open_it(char **argv)
 	check(catalogue_start(a->catalogue), "writer");
 }
 
+/* That of the filling, which is kept beside the archive. */
+static void find_now(const char *archive, bool filling)
+{
+	char path[4096];
+	snprintf(path, sizeof path, "%s.now", archive);
+	FILE *f = fopen(path, filling ? "we" : "re");
+	check(f ? 0 : -errno, path);
+	if (filling)
+		fprintf(f, "%" PRId64 "\n", now = tclock_trusted(a->clock));
+	else
+		check(fscanf(f, "%" SCNd64, &now) == 1 ? 0 : -EINVAL, path);
+	fclose(f);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 7) {
-		fprintf(stderr, "queue_rows ARCHIVE ANCHOR KEY-FILE FILES LANES DAYS\n");
+	if (argc < 7 || argc > 8) {
+		fprintf(stderr, "queue_rows ARCHIVE ANCHOR KEY-FILE FILES LANES DAYS [flat]\n");
 		return 2;
 	}
 	lanes = (unsigned)atoi(argv[5]);
 	days = (unsigned)atoi(argv[6]);
+	flat = argc == 8;
 	check(lanes && days ? 0 : -EINVAL, "lanes and days");
 	open_it(argv);
-	now = tclock_trusted(a->clock);
 	const uint64_t files = strtoull(argv[4], NULL, 10);
+	find_now(argv[1], files);
+	each = (files ? files : catalogue_count(a->catalogue)) / ((uint64_t)lanes * days);
+	check(each ? 0 : -EINVAL, "files");
 	fill(files);
 	come_to_rest();
-	measure_changes("ingest", lanes);
-	measure_changes("scattered", BURST < lanes * days ? BURST : lanes * days);
+	measure_changes("ingest", lanes, true);
+	if (!flat)
+		measure_changes("scattered", BURST < lanes * days ? BURST : lanes * days, false);
 	if (files)
 		measure_reads();
 	catalogue_complete(a->catalogue);

@@ -111,7 +111,7 @@ static inline void put(struct catalogue *c, uint32_t n, int64_t expires_at)
 static inline void take_away(struct catalogue *c, uint32_t n)
 {
 	struct catalogue_row row = row_of(n, 0);
-	catalogue_remove(c, row.dir_id, row.place);
+	catalogue_remove(c, row.dir_id, row.place, row.created_at);
 }
 
 static inline bool same_row(const struct catalogue_row *a, const struct catalogue_row *b)

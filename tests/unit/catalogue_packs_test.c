@@ -11,7 +11,7 @@ TestSuite(catalogue_packs, .init = setup, .fini = teardown);
 /* What is to be there: file n lies in directory n % DIRS. */
 static struct {
 	bool there;
-	int64_t expires_at;
+	int64_t created_at, expires_at;
 	uint64_t size;
 	size_t told;
 } many[MANY];
@@ -23,11 +23,20 @@ static struct catalogue_row many_row(uint32_t n)
 	row.dir_id[0] = (uint8_t)(n % DIRS);
 	memset(row.class_fp, (int)(n % CLASSES), sizeof row.class_fp);
 	row.size = many[n].size;
+	row.created_at = many[n].created_at;
 	return row;
 }
 
+static void many_remove(struct catalogue *c, uint32_t n);
+
+/* As its file is written again, or another takes its name: that was made at another time, and the row of the one before goes first. */
 static void many_put(struct catalogue *c, uint32_t n, int64_t expires_at)
 {
+	bool another = !many[n].there || random_u64() % 2;
+	if (many[n].there && another)
+		many_remove(c, n);
+	if (another)
+		many[n].created_at = NOW - (int64_t)(random_u64() % (800 * DAY));
 	many[n].there = true;
 	many[n].expires_at = expires_at;
 	many[n].size = random_u64() % 100000;
@@ -39,7 +48,10 @@ static void many_remove(struct catalogue *c, uint32_t n)
 {
 	struct catalogue_row row = many_row(n);
 	many[n].there = false;
-	catalogue_remove(c, row.dir_id, row.place);
+	if (random_u64() % 16 == 0)
+		catalogue_forget(c, row.dir_id, row.place);
+	else
+		catalogue_remove(c, row.dir_id, row.place, row.created_at);
 }
 
 struct telling {
@@ -208,6 +220,28 @@ Test(catalogue_packs, walks_are_exact_while_rows_change)
 	catalogue_close(c);
 }
 
+/* Those of other directories, before and after it in the table, are not looked for. */
+Test(catalogue_packs, what_is_forgotten_is_found_in_a_large_directory)
+{
+	struct catalogue *c = open_it();
+	struct catalogue_row row;
+	for (uint32_t n = 0; n < MANY; n++)
+		many_put(c, n, some_deadline());
+	for (uint32_t n = 0; n < 3000; n++) {
+		row = row_of(MANY + n, NOW);
+		memset(row.dir_id, 9, sizeof row.dir_id);
+		row.created_at = NOW - n * HOUR;
+		catalogue_put(c, &row);
+	}
+	cr_assert_eq(catalogue_flush(c), 0);
+	for (uint32_t n = 0; n < 3000; n++) {
+		row = row_of(MANY + n, NOW);
+		catalogue_forget(c, (const uint8_t[DIR_ID_BYTES]){9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9}, row.place);
+	}
+	check_many(c);
+	catalogue_close(c);
+}
+
 /* A pack that was damaged behind our back is not believed, and neither are the sums that it was counted in. */
 Test(catalogue_packs, a_forged_pack_is_found_out)
 {
@@ -247,17 +281,17 @@ Test(catalogue_packs, sums_that_are_missing_are_made_anew)
 
 /* ---- many ---------------------------------------------------------------------------------------------------------------------- */
 
+static errint_t count_rows(void *ctx, const struct catalogue_row *row)
+{
+	++*(size_t *)ctx;
+	return 0;
+}
+
 static double seconds(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static errint_t count_rows(void *ctx, const struct catalogue_row *row)
-{
-	++*(size_t *)ctx;
-	return 0;
 }
 
 Test(catalogue_packs, a_hundred_thousand_rows)

@@ -231,9 +231,13 @@ Test(catalogue_session, an_empty_file_is_filled)
 
 Test(catalogue_session, another_version_is_replaced)
 {
-	make_clean_with_rows(10);
-	overwrite(60, "\0\0\0\7", 4); /* user_version */
-	expect_usable_after_rebuild();
+	static const char versions[] = {3, CATALOGUE_SCHEMA + 1}; /* 3: rows were in the order of their names */
+	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
+		make_clean_with_rows(10);
+		overwrite(60, (const char[]){0, 0, 0, versions[i]}, 4); /* user_version */
+		expect_usable_after_rebuild();
+		cr_assert_eq(unlinkat(lapse_fd, "catalogue.db", 0), 0);
+	}
 }
 
 Test(catalogue_session, another_archives_catalogue_is_replaced)

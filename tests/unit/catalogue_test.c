@@ -248,7 +248,7 @@ Test(catalogue, works_without_a_writer)
 	size_t taken = 0;
 	for (size_t n; (n = catalogue_due(c, NOW, out, ARRAY_SIZE(out)));) {
 		for (size_t i = 0; i < n; i++)
-			catalogue_remove(c, out[i].dir_id, out[i].place);
+			catalogue_remove(c, out[i].dir_id, out[i].place, out[i].created_at);
 		taken += n;
 	}
 	cr_assert_eq(taken, ROWS);
@@ -510,7 +510,7 @@ Test(catalogue, model)
 					}
 					*d = POLICY_NEVER;
 					came++;
-					catalogue_remove(c, out[i].dir_id, out[i].place);
+					catalogue_remove(c, out[i].dir_id, out[i].place, out[i].created_at);
 				}
 			for (int i = 0; i < FILES; i++)
 				cr_assert_gt(deadline[i], now, "step %d: file %d was due %ld s ago", step, i,

@@ -28,7 +28,7 @@ static atomic_bool finished;
 
 static struct catalogue_row row_of(uint32_t n)
 {
-	struct catalogue_row row = {.expires_at = NOW + n % 5000, .generation = n, .backing = "some-sealed-name"};
+	struct catalogue_row row = {.created_at = NOW - (int64_t)n * 100, .expires_at = NOW + n % 5000, .generation = n, .backing = "some-sealed-name"};
 	uint8_t digest[DIGEST_BYTES];
 	crypt_hash(digest, &n, sizeof n);
 	memcpy(row.place, digest, sizeof row.place);
@@ -41,8 +41,10 @@ static void *put_range(void *from)
 	for (uint32_t n = first; n < first + FILES; n++) {
 		struct catalogue_row row = row_of(n);
 		catalogue_put(c, &row);
-		if (n % 4 == 0)
-			catalogue_remove(c, row.dir_id, row.place);
+		if (n % 40 == 0)
+			catalogue_forget(c, row.dir_id, row.place);
+		else if (n % 4 == 0)
+			catalogue_remove(c, row.dir_id, row.place, row.created_at);
 		if (n % 500 == 0)
 			CHECK(catalogue_flush(c) == 0);
 		if (n % 64 == 0) {

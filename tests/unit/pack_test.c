@@ -112,8 +112,9 @@ static struct many *many_rows(size_t count)
 		m->plain[i] = random_row();
 		m->plain[i].backing[20] = 0;
 		size_t len = row_encode(&m->plain[i], m->body[i]);
-		m->row[i] = (struct pack_row){.key = pack_key(&keys, m->body[i], m->plain[i].place),
+		m->row[i] = (struct pack_row){.key = pack_key(&keys, m->body[i], row_time(m->plain[i].created_at), m->plain[i].place),
 			.seen = (int64_t)i,
+			.time = row_time(m->plain[i].created_at),
 			.place = m->plain[i].place,
 			.dir_id = m->body[i],
 			.class_fp = m->body[i] + DIR_ID_BYTES,
@@ -174,6 +175,71 @@ Test(pack, nonsense_is_refused)
 	free(m);
 }
 
+Test(pack, keys_follow_directory_then_time_then_place)
+{
+	const int64_t turn = INT64_C(64) << ROW_TIME_BITS, start = 1800000000;
+	for (int round = 0; round < 200; round++) {
+		uint8_t dir_id[DIR_ID_BYTES], other[DIR_ID_BYTES], place[HOME_BYTES];
+		int64_t first, last, falls = 0;
+		crypt_random(dir_id, sizeof dir_id);
+		crypt_random(other, sizeof other);
+		crypt_random(place, sizeof place);
+		pack_key_range(&keys, dir_id, &first, &last);
+		int64_t key = pack_key(&keys, dir_id, row_time(start), place), before = key;
+		for (int64_t at = start + 64; at < start + turn; at += turn / 500) {
+			int64_t next = pack_key(&keys, dir_id, row_time(at), place);
+			cr_assert(next >= first && next <= last);
+			falls += next < before;
+			before = next;
+		}
+		cr_assert_eq(falls, 1, "in order, but for where the times begin again");
+		cr_assert_eq(pack_key(&keys, dir_id, row_time(start + turn), place), key);
+		cr_assert_eq(pack_key(&keys, dir_id, row_time(start - turn), place), key);
+		cr_assert_eq(pack_key_group(&keys, dir_id), (uint32_t)((uint64_t)key >> 36));
+		int64_t elsewhere = pack_key(&keys, other, row_time(start), place);
+		cr_assert(elsewhere < first || elsewhere > last);
+		place[15] ^= 1;
+		cr_assert_eq(pack_key(&keys, dir_id, row_time(start), place), key, "what is beyond 17 bits of the place");
+		place[2] ^= 0x80;
+		cr_assert_neq(pack_key(&keys, dir_id, row_time(start), place), key);
+	}
+}
+
+Test(pack, times_of_any_sign_have_a_unit)
+{
+	cr_assert_eq(row_time(0), 0);
+	cr_assert_eq(row_time(63), 0);
+	cr_assert_eq(row_time(64), 1);
+	cr_assert_eq(row_time(-1), (1u << ROW_TIME_BITS) - 1);
+	cr_assert_eq(row_time(INT64_MIN), 0);
+	cr_assert_lt(row_time(INT64_MAX), 1u << ROW_TIME_BITS);
+	for (int i = 0; i < 1000; i++) {
+		uint8_t body[ROW_BODY_MAX];
+		uint32_t time;
+		struct catalogue_row row = random_row();
+		size_t len = row_encode(&row, body);
+		cr_assert_eq(row_rest_time(body + ROW_HEAD_BYTES, len - ROW_HEAD_BYTES, &time), 0);
+		cr_assert_eq(time, row_time(row.created_at));
+	}
+	uint32_t time;
+	cr_assert_eq(row_rest_time((const uint8_t *)"\0\0", 2, &time), -EBADMSG);
+}
+
+/* Where a directory grows at its end, what lies before is left behind nearly full, and what lies after is not rewritten with it. */
+Test(pack, a_cut_behind_what_grows)
+{
+	struct many *m = many_rows(100);
+	for (size_t i = 0; i < m->count; i++)
+		m->row[i].key = (int64_t)i;
+	size_t cut = pack_cut(m->row, m->count, m->count), before = pack_estimate(m->row, cut);
+	cr_assert(before > PACK_BODY_OLD - 200 && before < PACK_BODY_OLD + 200, "%zu", before);
+	size_t grown = cut / 2 + 1;
+	cr_assert_eq(pack_cut(m->row, m->count, grown), grown);
+	cut = pack_cut(m->row, m->count, 2);
+	cr_assert(cut > 40 && cut < 60, "so little is no end to be cut at");
+	free(m);
+}
+
 Test(pack, a_cut_leaves_equal_keys_together)
 {
 	for (int round = 0; round < 200; round++) {
@@ -181,7 +247,7 @@ Test(pack, a_cut_leaves_equal_keys_together)
 		for (size_t i = 1; i < m->count; i++)
 			if (random_u64() % 3)
 				m->row[i].key = m->row[i - 1].key;
-		size_t cut = pack_cut(m->row, m->count);
+		size_t cut = pack_cut(m->row, m->count, 0);
 		bool same = m->row[0].key == m->row[m->count - 1].key;
 		cr_assert_eq(!cut, same);
 		cr_assert(!cut || m->row[cut].key != m->row[cut - 1].key);

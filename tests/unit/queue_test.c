@@ -230,3 +230,84 @@ Test(queue, what_a_change_of_the_policy_made_overdue_waits_until_it_cannot_be_un
 	n = queue_next(&row, NOW, 60, NOW + 500);
 	cr_expect_eq(n.at, NOW + 500);
 }
+
+/* Two directories whose rows lie mingled, because the first bits of a hash of them are the same; one in 2^28 are. */
+static void find_mingled(uint8_t first[static DIR_ID_BYTES], uint8_t second[static DIR_ID_BYTES])
+{
+	enum { SLOTS = 1 << 20 };
+	uint32_t *by_group = calloc(SLOTS, sizeof *by_group);
+	cr_assert_not_null(by_group);
+	for (uint32_t n = 1; n < SLOTS / 2; n++) {
+		memset(first, 0, DIR_ID_BYTES);
+		memset(second, 0, DIR_ID_BYTES);
+		memcpy(second, &n, sizeof n);
+		uint32_t group = catalogue_group(a->catalogue, second), i = group % SLOTS;
+		for (; by_group[i]; i = (i + 1) % SLOTS) {
+			memcpy(first, &by_group[i], sizeof n);
+			if (catalogue_group(a->catalogue, first) == group) {
+				free(by_group);
+				return;
+			}
+		}
+		by_group[i] = n;
+	}
+	cr_assert_fail("no two of them");
+}
+
+static void put_mingled(const uint8_t *dir_id, uint32_t n, int64_t now)
+{
+	struct catalogue_row row = {.size = 10, .state = HEADER_CLOSED, .key_kind = KEY_KIND_EPOCH, .tree = 1, .expires_at = now + DAY, .retain_until = INT64_MIN};
+	char name[32];
+	int len = snprintf(name, sizeof name, "%u", n);
+	memcpy(row.dir_id, dir_id, DIR_ID_BYTES);
+	home_compute(row.place, a->keys, dir_id, name, (size_t)len);
+	memcpy(row.file_id, &n, sizeof n);
+	class_fingerprint(row.class_fp, a->keys, "keep");
+	row.created_at = now - (int64_t)n * 67000; /* in either directory all the year round */
+	strcpy(row.backing, name);
+	catalogue_put(a->catalogue, &row);
+}
+
+struct groups {
+	size_t count;
+	uint64_t files[8];
+};
+
+static errint_t take_group(void *ctx, const struct queue_sum *s)
+{
+	struct groups *g = ctx;
+	cr_assert_lt(g->count, ARRAY_SIZE(g->files));
+	cr_assert_eq(s->bytes, 10 * s->files);
+	g->files[g->count++] = s->files;
+	return 0;
+}
+
+static errint_t count_turns(void *ctx, const struct catalogue_row *row)
+{
+	static uint8_t last;
+	*(size_t *)ctx += last != row->dir_id[0];
+	last = row->dir_id[0];
+	return 0;
+}
+
+Test(queue, mingled_directories_are_told_once)
+{
+	uint8_t first[DIR_ID_BYTES], second[DIR_ID_BYTES], third[DIR_ID_BYTES] = {0xff};
+	struct groups g = {0};
+	const struct queue_filter f = {.before = INT64_MAX};
+	int64_t now = tclock_trusted(a->clock);
+	size_t turns = 0;
+	cr_assert_eq(catalogue_start(a->catalogue), 0);
+	find_mingled(first, second);
+	for (uint32_t n = 0; n < 500; n++) {
+		put_mingled(first, n, now);
+		put_mingled(n % 5 ? second : third, n, now);
+	}
+	cr_assert_eq(catalogue_each(a->catalogue, count_turns, &turns), 0);
+	cr_assert_gt(turns, 3, "they are mingled");
+	cr_assert_eq(archive_queue_sums(a, &f, QUEUE_BY_DIRECTORY, take_group, &g), 0);
+	cr_assert_eq(g.count, 3);
+	cr_assert_eq(g.files[0] + g.files[1] + g.files[2], 1000);
+	for (size_t i = 0; i < 3; i++)
+		cr_assert(g.files[i] == 500 || g.files[i] == 400 || g.files[i] == 100);
+}

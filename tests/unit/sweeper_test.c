@@ -1,6 +1,7 @@
 #include "store_fixture.h"
 
 #include "base/io.h"
+#include "store/catalogue_rows.h"
 
 /* What the transport would be told. */
 static struct {
@@ -209,6 +210,80 @@ Test(sweeper, acts_on_headers_not_on_rows)
 	cr_assert_eq(told.drops, 0);
 	cr_assert(atomic_load(&e.inode->expires_at) == INT64_MAX || atomic_load(&e.inode->expires_at) == h.expires_at);
 	fs_forget(a, e.inode, 1);
+}
+
+/* Rows of that name in the root; the last one told. */
+struct named_rows {
+	uint8_t place[HOME_BYTES];
+	size_t count;
+	struct catalogue_row row;
+};
+
+static errint_t take_named(void *ctx, const struct catalogue_row *row)
+{
+	struct named_rows *n = ctx;
+	if (memcmp(row->place, n->place, HOME_BYTES))
+		return 0;
+	n->count++;
+	n->row = *row;
+	return 0;
+}
+
+static bool one_row_is_right(void *header)
+{
+	const struct file_header *h = header;
+	struct named_rows n = {.count = 0};
+	memcpy(n.place, h->home[0], HOME_BYTES);
+	cr_assert_eq(catalogue_each(a->catalogue, take_named, &n), 0);
+	return n.count == 1 && n.row.created_at == h->created_at && n.row.expires_at == h->expires_at && !memcmp(n.row.file_id, h->file_id, FILE_ID_BYTES);
+}
+
+/* Rows that an exchange in the store, past lapse, has left of files that lay there before: with the row of the one that lies there, and without. */
+Test(sweeper, the_row_of_another_file_takes_none_with_it)
+{
+	static const int64_t earlier[] = {1000, INT64_C(64) << ROW_TIME_BITS, 1};
+	struct fs_entry e;
+	struct catalogue_row row;
+	start();
+	fs_forget(a, make_file(NULL, "alive.jpg", "x", NULL), 1);
+	struct file_header h = header_of(NULL, "alive.jpg");
+	for (unsigned k = 0; k < 2 * ARRAY_SIZE(earlier); k++) {
+		cr_assert(row_of(&h, &row));
+		if (k % 2)
+			catalogue_remove(a->catalogue, row.dir_id, row.place, row.created_at);
+		row.created_at -= earlier[k / 2];
+		row.expires_at = tclock_trusted(a->clock) - 100;
+		row.file_id[0] ^= 1;
+		catalogue_put(a->catalogue, &row);
+		cr_assert(eventually(one_row_is_right, &h), "case %u", k);
+	}
+	cr_assert_eq(find_path("alive.jpg", &e), 0);
+	fs_forget(a, e.inode, 1);
+	cr_assert_eq(told.drops, 0);
+	cr_assert_eq(atomic_load(&a->expired_total), 0);
+}
+
+/* The same with one that waits to be committed, and where the file that lies there is overdue: that goes by its own row. */
+Test(sweeper, a_file_goes_by_its_own_row)
+{
+	struct fs_entry e;
+	struct catalogue_row row;
+	make_dir("short");
+	fs_forget(a, make_file("short", "plate.jpg", "x", NULL), 1);
+	struct file_header h = header_of("short", "plate.jpg");
+	cr_assert(row_of(&h, &row));
+	catalogue_remove(a->catalogue, row.dir_id, row.place, row.created_at);
+	row.created_at -= 5000;
+	row.file_id[0] ^= 1;
+	row.state = HEADER_CLOSED;
+	row.commits_at = tclock_trusted(a->clock) - 50;
+	catalogue_put(a->catalogue, &row);
+	start();
+	await(&told.gone, 1);
+	cr_assert_eq(find_path("short/plate.jpg", &e), -ENOENT);
+	cr_assert(eventually(has_tombstone, &h));
+	cr_assert_eq(catalogue_flush(a->catalogue), 0);
+	cr_assert_eq(catalogue_count(a->catalogue), 0);
 }
 
 static bool row_gone(void *header)
