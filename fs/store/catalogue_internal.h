@@ -125,6 +125,11 @@ errint_t catalogue_flush_to(struct catalogue *c, const uint64_t *which);
  * with `lock` (may be NULL) held in steps. */
 errint_t catalogue_find_slices(
 	struct catalogue *c, struct cdb *db, pthread_mutex_t *lock, bool commits, struct slices *slices);
+/* Within the transaction of a batch, ring[from] and on, and before all else of it: what it forgets goes. Ops on the same places that come before that in the batch are to do
+ * nothing. */
+errint_t catalogue_forget_files(struct catalogue *c, uint64_t from, size_t n);
+/* Drops some of what a complete scan has not seen, if there was one. The writer's. */
+void catalogue_prune_step(struct catalogue *c);
 /* For tests: how many rows may be in memory (NEAR_MAX). */
 void catalogue_limit_near(struct catalogue *c, size_t rows);
 /* Reads the rows that come first into the near queue; for catalogues without a writer. */
