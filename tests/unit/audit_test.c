@@ -1,53 +1,14 @@
 /* The log: a torn tail is cut off, anything else that was changed is refused. */
-#include "place_fixture.h"
-#include "store/audit.h"
+#include "audit_fixture.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <sys/inotify.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
-
-static const uint8_t uuid[UUID_BYTES] = {1, 2, 3}, log_id[16] = {5}, other_id[16] = {6};
-static struct small_key key;
-static int fd;
-static uint8_t zero[DIGEST_BYTES];
-
-/* What the anchor names. */
-static struct named {
-	uint64_t sequence;
-	uint8_t head[DIGEST_BYTES];
-} nothing;
-
-static void setup(void)
-{
-	place_setup();
-	memset(&key, 1, sizeof key);
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cr_assert_geq(fd, 0);
-}
-
-static void teardown(void)
-{
-	close(fd);
-	place_teardown();
-}
 
 TestSuite(audit, .init = setup, .fini = teardown);
 
-static struct audit *open_named(const struct named *n)
-{
-	struct audit *l = NULL;
-	struct fault f = {{0}};
-	errint_t r = audit_open(fd, &key, uuid, log_id, n->sequence, n->head, 200, &l, &f);
-	cr_assert_eq(r, 0, "%d: %s", r, f.text);
-	return l;
-}
-
-static struct audit *open_it(void)
-{
-	return open_named(&nothing);
-}
+static const uint8_t other_id[16] = {6};
 
 static errint_t open_error(const struct named *n)
 {
@@ -57,28 +18,6 @@ static errint_t open_error(const struct named *n)
 	audit_close(l);
 	cr_assert(r == 0 || f.text[0]);
 	return r;
-}
-
-static errint_t append_kind(struct audit *l, enum record_kind kind, int64_t seconds)
-{
-	struct audit_record r;
-	audit_record_clear(&r);
-	r.kind = kind;
-	r.trusted_ns = seconds * SECOND;
-	snprintf(r.text, sizeof r.text, "at %lld", (long long)seconds);
-	return audit_append(l, &r);
-}
-
-static void append(struct audit *l, int64_t seconds)
-{
-	cr_assert_eq(append_kind(l, RECORD_OPEN, seconds), 0);
-}
-
-static struct named named_by(struct audit *l)
-{
-	struct named n;
-	audit_head(l, &n.sequence, n.head);
-	return n;
 }
 
 static uint64_t count_of(struct audit *l)
@@ -106,39 +45,6 @@ static struct named ten(off_t boundary[static 11])
 	}
 	struct named n = named_by(l);
 	audit_close(l);
-	return n;
-}
-
-struct seen {
-	uint64_t next;
-	size_t count;
-	int64_t first_ns;
-};
-
-static errint_t see(void *ctx, const struct audit_record *r)
-{
-	struct seen *s = ctx;
-	if (s->next)
-		cr_assert_eq(r->sequence, s->next);
-	if (!s->count)
-		s->first_ns = r->trusted_ns;
-	s->next = r->sequence + 1;
-	s->count++;
-	return 0;
-}
-
-static size_t each(struct audit *l, int64_t since_ns, errint_t *ret)
-{
-	struct seen s = {0};
-	*ret = audit_each(l, since_ns, see, &s);
-	return s.count;
-}
-
-static size_t all(struct audit *l)
-{
-	errint_t r;
-	size_t n = each(l, INT64_MIN, &r);
-	cr_assert_eq(r, 0);
 	return n;
 }
 
@@ -476,7 +382,7 @@ Test(audit, the_last_of_a_kind_is_found_in_old_segments)
 	audit_close(l);
 }
 
-/* ---- looking, full disks, threads ----------------------------------------------------------------------------------------------------- */
+/* ---- looking, no room, threads ---------------------------------------------------------------------------------------------------------- */
 
 Test(audit, who_only_looks_changes_nothing)
 {
@@ -517,168 +423,6 @@ Test(audit, a_record_that_cannot_be_written_leaves_no_trace)
 	cr_assert_eq(all(l), 11);
 	audit_close(l);
 	cr_assert_eq(open_error(&n), 0);
-}
-
-static void fill_disk(void)
-{
-	char path[PATH_MAX], block[4096] = {1};
-	int f = open(in_dir(path, "filler"), O_WRONLY | O_CREAT | O_APPEND, 0600);
-	cr_assert_geq(f, 0);
-	while (write(f, block, sizeof block) > 0)
-		continue;
-	close(f);
-}
-
-/* A log on a disk of its own that is full. */
-static struct audit *open_on_small(int *ret_below)
-{
-	if (mount("none", dir, "tmpfs", 0, "size=8m"))
-		cr_skip("needs root: %s", strerror(errno));
-	struct audit *l = NULL;
-	*ret_below = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cr_assert_eq(audit_open(*ret_below, &key, uuid, log_id, 0, zero, 200, &l, NULL), 0);
-	append(l, 1);
-	return l;
-}
-
-static void close_on_small(struct audit *l, int below)
-{
-	audit_close(l);
-	close(below);
-	cr_assert_eq(umount2(dir, MNT_DETACH), 0);
-}
-
-static uint64_t reserved(struct audit *l)
-{
-	struct audit_status st;
-	audit_get_status(l, &st);
-	return st.reserved;
-}
-
-/* Somebody else takes whatever becomes free. */
-static errint_t append_beside_others(struct audit *l, enum record_kind kind, int64_t at)
-{
-	fill_disk();
-	errint_t r = append_kind(l, kind, at);
-	fill_disk();
-	return r;
-}
-
-Test(audit, on_a_full_disk_acts_that_free_space_are_still_recorded)
-{
-	char path[PATH_MAX];
-	int below;
-	struct audit *l = open_on_small(&below);
-	cr_assert_eq(reserved(l), 4 << 20);
-	fill_disk();
-	errint_t r = 0;
-	int64_t at = 2;
-	while (!(r = append_kind(l, RECORD_OPEN, at)))
-		at++;
-	cr_assert_eq(r, -ENOSPC);
-	cr_assert_eq(append_kind(l, RECORD_CREATE, at), -ENOSPC);
-	cr_assert_eq(reserved(l), 4 << 20, "reads do not use the reserve");
-	cr_assert_eq(append_kind(l, RECORD_UNLINK, at), 0);
-	cr_assert_lt(reserved(l), 4 << 20);
-	cr_assert_eq(append_kind(l, RECORD_OPEN, at + 1), -ENOSPC, "nor what of it is the log's now");
-	cr_assert_eq(all(l), (size_t)at);
-	struct named n = named_by(l);
-	audit_close(l);
-	unlink(in_dir(path, "filler"));
-	cr_assert_eq(audit_open(below, &key, uuid, log_id, n.sequence, n.head, 200, &l, NULL), 0);
-	audit_reserve_bytes(l, 4 << 20);
-	cr_assert_eq(reserved(l), 4 << 20, "made again");
-	close_on_small(l, below);
-}
-
-Test(audit, the_reserve_is_used_by_parts_that_nobody_else_gets)
-{
-	int below;
-	struct audit *l = open_on_small(&below);
-	int64_t at = 2, moved = 0, gone = 0;
-	for (; !append_beside_others(l, RECORD_OPEN, at); at++)
-		;
-	for (; audit_has_room(l); moved++)
-		cr_assert_eq(append_beside_others(l, RECORD_LINK, at++), 0, "%ld", (long)moved);
-	cr_assert_geq(reserved(l), 2 << 20, "users' acts leave half of it");
-	cr_assert_gt(moved, 4000);
-	for (; !audit_ready(l); gone++)
-		cr_assert_eq(append_beside_others(l, RECORD_UNLINK, at++), 0, "%ld", (long)gone);
-	cr_assert_gt(gone, 2000, "and deletions a quarter");
-	cr_assert_geq(reserved(l), 1 << 20);
-	for (int i = 0; i < 3000; i++)
-		cr_assert_eq(append_beside_others(l, RECORD_POLICY, at++), 0, "act %d", i);
-	cr_assert_eq(all(l), (size_t)at - 1);
-	close_on_small(l, below);
-}
-
-Test(audit, what_is_done_already_waits_for_room_and_what_comes_in_does_not)
-{
-	char path[PATH_MAX];
-	int below;
-	struct audit_status st;
-	struct audit *l = open_on_small(&below);
-	audit_use_reserve(l);
-	while (audit_use_reserve(l))
-		fill_disk();
-	fill_disk();
-	int64_t at = 2;
-	while (!append_kind(l, RECORD_UNLINK, at++))
-		if (audit_get_status(l, &st), st.waiting)
-			break;
-	cr_assert_eq(st.waiting, 1);
-	cr_assert_eq(st.error, -ENOSPC);
-	cr_assert_eq(audit_ready(l), -ENOSPC);
-	cr_assert_eq(append_kind(l, RECORD_CREATE, at), -ENOSPC);
-	cr_assert_eq(append_kind(l, RECORD_OPEN, at), -ENOSPC);
-	cr_assert_eq(append_kind(l, RECORD_POLICY, at), -ENOSPC);
-	cr_assert_eq(append_kind(l, RECORD_EXPIRE, at++), 0);
-	unlink(in_dir(path, "filler"));
-	cr_assert_eq(audit_sync(l), 0);
-	audit_get_status(l, &st);
-	cr_assert_eq(st.waiting, 0);
-	cr_assert_eq(st.error, 0);
-	cr_assert_eq(st.reserved, 4 << 20);
-	cr_assert_eq(append_kind(l, RECORD_OPEN, at), 0);
-	cr_assert_eq(all(l), (size_t)at + 1, "with that of the gap");
-	close_on_small(l, below);
-}
-
-Test(audit, a_reserve_that_does_not_fit_takes_nothing_and_is_told)
-{
-	int below;
-	struct audit_status st;
-	struct audit *l = open_on_small(&below);
-	audit_reserve_bytes(l, 1 << 20);
-	audit_reserve_bytes(l, 16 << 20);
-	audit_get_status(l, &st);
-	cr_assert_eq(st.reserved, 1 << 20);
-	cr_assert_eq(st.reserve_wanted, 16 << 20);
-	cr_assert_eq(append_kind(l, RECORD_OPEN, 2), 0);
-	close_on_small(l, below);
-}
-
-Test(audit, on_a_full_disk_without_the_reserve_there_is_no_room_that_a_record_does_not_have)
-{
-	char path[PATH_MAX];
-	int below;
-	struct audit *l = open_on_small(&below);
-	fill_disk();
-	cr_assert(audit_has_room(l), "in the reserve");
-	while (audit_use_reserve(l))
-		fill_disk();
-	fill_disk();
-	int64_t at = 2;
-	for (; audit_has_room(l); at++)
-		cr_assert_eq(append_kind(l, RECORD_RENAME, at), 0, "record %ld", (long)at);
-	cr_assert_eq(audit_ready(l), -ENOSPC, "nothing is deleted");
-	cr_assert(audit_may_wait(l), "what expires goes on");
-	unlink(in_dir(path, "filler"));
-	cr_assert(audit_has_room(l), "and nothing has to be recorded before that is seen");
-	cr_assert_eq(audit_ready(l), 0);
-	cr_assert_eq(append_kind(l, RECORD_RENAME, at), 0);
-	cr_assert_eq(all(l), (size_t)at);
-	close_on_small(l, below);
 }
 
 #define THREADS 8
