@@ -93,6 +93,8 @@ static int print_json(const struct rows *rows)
 		json_array_append_new(grants, json_row(r));
 	json_object_set_new(root, "now", json_integer(ctl_num(now, "trusted", 0)));
 	json_object_set_new(root, "contact", json_string(ctl_str(now, "contact")));
+	if (ctl_get(now, "log-errno"))
+		json_object_set_new(root, "log-errno", json_integer(ctl_num(now, "log-errno", 0)));
 	json_object_set_new(root, "denied", list);
 	json_object_set_new(root, "grants", grants);
 	return json_print(root);
@@ -114,12 +116,15 @@ static int show(const struct args *a, const struct rows *rows, const char *whom)
 			print_refusal(r, whom, ctl_num(now, "trusted", 0));
 		for (size_t k = 0; (r = rows_nth(rows, "grant", k)); k++)
 			print_grant(r, ctl_num(now, "trusted", 0));
+		if (ctl_get(now, "log-errno"))
+			printf("Nobody reads at the moment (%s): what is read has to be on the archive's log first, and that cannot be written (%s).\n", strerror(EIO),
+				strerror((int)ctl_num(now, "log-errno", 0)));
 		if (!i)
 			printf("No refusal of %s is known%s.\n", strcmp(whom, "You") ? whom : "yours", args_operand(a, 0) ? " there" : "");
-		else if (contact[0])
+		if (contact[0] && (i || ctl_get(now, "log-errno")))
 			printf("  Ask        %s\n", contact);
 	}
-	return rows_nth(rows, "refusal", 0) ? EXIT_FINDING : EXIT_DONE;
+	return rows_nth(rows, "refusal", 0) || ctl_get(now, "log-errno") ? EXIT_FINDING : EXIT_DONE;
 }
 
 /* Without a path, or for the root of a mount: the last one of all. */

@@ -86,6 +86,8 @@ static errint_t put_now(struct ctl_call *c)
 	ctl_begin(&c->out, "now");
 	ctl_put_i64(&c->out, "trusted", s ? s->trusted_ns / 1000000000 : 0);
 	ctl_put(&c->out, "contact", policy_settings(p)->contact);
+	if (s && s->log_error) /* everybody is refused then, and that is on no record */
+		ctl_put_i64(&c->out, "log-errno", -(int64_t)s->log_error);
 	policy_unref(p);
 	return verb_row(c);
 }

@@ -61,6 +61,9 @@ fill
 check "another" "$LAPSE" guard open "$MNT" --reason "disk full" >"$TEST_TMP/out"
 refused_read || die "a read took what of the reserve is the log's now"
 grep -qE 'Input/output error|No space' "$TEST_TMP/err" || die "a read that the reserve is not for: $(cat "$TEST_TMP/err")"
+chmod 755 "$TEST_TMP"
+as t1 "$LAPSE" explain --denied "$MNT" >"$TEST_TMP/said" && die "explain --denied finds nothing"
+grep -q "Nobody reads at the moment (Input/output error): .* cannot be written (No space left on device)" "$TEST_TMP/said" || { cat "$TEST_TMP/said"; die "explain --denied does not say why nobody reads"; }
 "$LAPSE" status "$MNT" >"$TEST_TMP/said" && die "status finds nothing"
 grep -q 'the audit log has 960K of the 1M in reserve' "$TEST_TMP/said" || { cat "$TEST_TMP/said"; die "status does not tell of the reserve"; }
 
