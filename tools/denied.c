@@ -95,9 +95,24 @@ static int print_json(const struct rows *rows)
 	json_object_set_new(root, "contact", json_string(ctl_str(now, "contact")));
 	if (ctl_get(now, "log-errno"))
 		json_object_set_new(root, "log-errno", json_integer(ctl_num(now, "log-errno", 0)));
+	if (ctl_get(now, "clock-by"))
+		json_object_set_new(root, "clock-by", json_integer(ctl_num(now, "clock-by", 0)));
 	json_object_set_new(root, "denied", list);
 	json_object_set_new(root, "grants", grants);
 	return json_print(root);
+}
+
+/* What nobody is refused for by himself. */
+static void print_state(const struct ctl_line *now)
+{
+	char span[HUMAN_BYTES];
+	const int64_t by = ctl_num(now, "clock-by", 0);
+	if (ctl_get(now, "log-errno"))
+		printf("Nobody reads at the moment (%s): what is read has to be on the archive's log first, and that cannot be written (%s).\n", strerror(EIO),
+			strerror((int)ctl_num(now, "log-errno", 0)));
+	if (ctl_get(now, "clock-by"))
+		printf("The machine's clock is %s %s the archive's: files whose date may have passed by one of them are not read until they agree (%s).\n",
+			human_span(by < 0 ? -by : by, span), by < 0 ? "behind" : "ahead of", strerror(ENOKEY));
 }
 
 static int show(const struct args *a, const struct rows *rows, const char *whom)
@@ -116,9 +131,7 @@ static int show(const struct args *a, const struct rows *rows, const char *whom)
 			print_refusal(r, whom, ctl_num(now, "trusted", 0));
 		for (size_t k = 0; (r = rows_nth(rows, "grant", k)); k++)
 			print_grant(r, ctl_num(now, "trusted", 0));
-		if (ctl_get(now, "log-errno"))
-			printf("Nobody reads at the moment (%s): what is read has to be on the archive's log first, and that cannot be written (%s).\n", strerror(EIO),
-				strerror((int)ctl_num(now, "log-errno", 0)));
+		print_state(now);
 		if (!i)
 			printf("No refusal of %s is known%s.\n", strcmp(whom, "You") ? whom : "yours", args_operand(a, 0) ? " there" : "");
 		if (contact[0] && (i || ctl_get(now, "log-errno")))

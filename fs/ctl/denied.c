@@ -1,6 +1,7 @@
 /* denied.c - why somebody was refused: told to that one, to officers and to auditors. */
 #include "ctl/verb.h"
 
+#include "store/clock_admin.h"
 #include "store/refusals.h"
 
 #include <string.h>
@@ -79,6 +80,8 @@ static errint_t whose(struct ctl_call *c, struct subject *who)
 
 static errint_t put_now(struct ctl_call *c)
 {
+	struct tclock_report clock;
+	archive_clock_report(c->archive, &clock);
 	struct policy *p = archive_policy(c->archive);
 	cleanup_free struct archive_status *s = calloc(1, sizeof *s);
 	if (s)
@@ -88,6 +91,8 @@ static errint_t put_now(struct ctl_call *c)
 	ctl_put(&c->out, "contact", policy_settings(p)->contact);
 	if (s && s->log_error) /* everybody is refused then, and that is on no record */
 		ctl_put_i64(&c->out, "log-errno", -(int64_t)s->log_error);
+	if (clock.doubt || clock.behind_mark)
+		ctl_put_i64(&c->out, "clock-by", clock.by_ns / 1000000000);
 	policy_unref(p);
 	return verb_row(c);
 }

@@ -49,6 +49,7 @@ before=$("$LAPSE" anchor status "$MNT" --json)
 clock $((10 * year)) 0 1
 refuse "Required key not available" read_a short
 refuse "Required key not available" read_a keep
+"$LAPSE" explain --denied "$MNT" | grep -q "clock is .* ahead of the archive's: .* (Required key not available)" || die "who is refused does not hear of the clock"
 [ "$(read_a forever)" = forever ] || die "a file without a ceiling"
 echo new >"$MNT/keep/while-ahead"
 sleep 2.5 # the sweeper looks at its clock at least once a second: it must have had the chance to go wrong
@@ -74,6 +75,7 @@ clock -$year 660 1
 mount_archive
 [ ! -e "$MNT/short/a" ] || die "an expired file came back"
 refuse "Required key not available" read_a keep
+"$LAPSE" explain --denied "$MNT" | grep -q "clock is .* behind the archive's: .* (Required key not available)" || die "who is refused does not hear that the clock is behind"
 [ "$(read_a forever)" = forever ] || die "no ceiling, no doubt"
 echo in >"$MNT/keep/ingest"
 umount_archive
