@@ -3,6 +3,7 @@
 # people's hands on it, programs without a file, the loader, interpreters, a process that becomes another, numbers that are used again, other people's services.
 # What must happen: the rule does not match, the read is refused, and the record says what was seen.
 # attack items: 23
+# timeout: 240
 . "$(dirname "$0")/../mount/lib.sh"
 as t1 true
 BIN=$TEST_TMP/sbin

@@ -2,6 +2,7 @@
 # Who may do what by the control socket: groups that the policy names have its roles, root then only where it is a member; and a change that loosens the policy
 # waits for another person, whatever uid either has become.
 # attack items: 51
+# timeout: 240
 . "$(dirname "$0")/lib.sh"
 for u in t1 t2 t3; do as $u true; done
 for g in officers approvers auditors operators; do
