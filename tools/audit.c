@@ -127,7 +127,13 @@ static int print_statement(const struct rows *rows, const struct ctl_line *s)
 			human_count(number(s, "begun"), a));
 	printf("Held against the anchor as it is on disk (write %" PRId64 "): the keys of %s of them can no longer be derived", ctl_num(s, "anchor-sequence", 0),
 		human_count(number(s, "proven"), a));
-	printf(number(s, "unproven") ? ", those of %s CAN, or a copy is behind.\n" : ".\n", human_count(number(s, "unproven"), b));
+	if (number(s, "unproven") && ctl_num(s, "derivable-until", 0) > now)
+		printf(", those of %s CAN until %s: a change of the policy took them before the date of their keys, and backups of the store can be read until then.\n",
+			human_count(number(s, "unproven"), b), human_time(ctl_num(s, "derivable-until", 0), c));
+	else if (number(s, "unproven"))
+		printf(", those of %s CAN, or a copy is behind.\n", human_count(number(s, "unproven"), b));
+	else
+		printf(".\n");
 	size_t left = print_anchors(rows);
 	if (number(s, "holds"))
 		printf("%" PRId64 " legal holds are in force: a backup of the store made while one of these files was under one opens it until that is released.\n",

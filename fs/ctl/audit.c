@@ -58,6 +58,7 @@ static errint_t put_statement(struct ctl_call *c, const struct destroyed_stateme
 	ctl_put_u64(&c->out, "epochs", s->epochs);
 	ctl_put_u64(&c->out, "proven", s->proven);
 	ctl_put_u64(&c->out, "unproven", s->unproven);
+	ctl_put_i64(&c->out, "derivable-until", s->derivable_until);
 	ctl_put_i64(&c->out, "worst-lag", s->worst_lag);
 	ctl_put_u64(&c->out, "epoch-seconds", s->anchor.epoch_seconds);
 	ctl_put_u64(&c->out, "next-epoch", s->anchor.next_epoch);

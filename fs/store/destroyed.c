@@ -91,10 +91,14 @@ static bool derivable(struct archive *a, const struct anchor_tree_info *tree, si
 static void prove(struct counting *c, const struct audit_record *r, uint32_t epoch)
 {
 	struct destroyed_statement *s = c->s;
-	if (c->on_disk && !derivable(c->a, c->tree, c->trees, epoch, r->file_id))
+	const int64_t ends = ((int64_t)epoch + 1) * c->a->epoch_seconds;
+	const bool there = derivable(c->a, c->tree, c->trees, epoch, r->file_id);
+	if (c->on_disk && !there)
 		s->proven++;
 	else
 		s->unproven++;
+	if (there && ends > s->derivable_until)
+		s->derivable_until = ends;
 	for (size_t i = 0; i < s->notes.count; i++)
 		s->opened_by[i] += s->notes.item[i].made_at * SECOND <= r->trusted_ns &&
 				   (int64_t)epoch * c->a->epoch_seconds >= s->notes.item[i].begins_at;

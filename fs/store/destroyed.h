@@ -23,6 +23,7 @@ struct destroyed_statement {
 	uint64_t begun;		     /* ordered, and not recorded as done */
 	uint64_t epochs;	     /* distinct ones of files that expired */
 	uint64_t proven, unproven;   /* of expired and destroyed: no key can be derived from the anchor as it is on disk; one can */
+	int64_t derivable_until;     /* when the last key of these that some tree gives is destroyed; 0: none gives one */
 	int64_t worst_lag;
 	struct anchor_status anchor; /* its copies, those that are degraded too */
 	int64_t begins_at;	     /* tombstones of files up to then may have been dropped with the log, by the policy; INT64_MIN: none was */

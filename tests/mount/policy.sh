@@ -113,6 +113,8 @@ refuse "Key has expired" cat "$MNT/plates/1"
 clock 11100
 gone() { [ ! -e "$1" ]; }
 wait_until 30 gone "$MNT/plates/1"
+{ timeout 20 "$LAPSE" audit destroyed "$MNT" || [ $? = 1 ]; } >"$TEST_TMP/destroyed"
+grep -q 'CAN until ....-..-.. ..:..:..: a change of the policy' "$TEST_TMP/destroyed" || die "until when backups can be read: $(cat "$TEST_TMP/destroyed")"
 "$LAPSE" status "$MNT" | grep -q 'policy undo' && die "status says that it can be undone"
 refuse "can be undone no more" timeout 20 "$LAPSE" policy undo "$MNT"
 
