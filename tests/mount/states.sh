@@ -3,13 +3,17 @@
 # before the file came to it. With the build whose clock is injected.
 # attack items: 9 11 16 52
 . "$(dirname "$0")/lib.sh"
-with_test_clock
+# It begins at one o'clock, so that no epoch, of a day each, ends while the test goes on.
+base=$((90000 - $(date +%s) % 86400))
+LAPSE=${LAPSE_TESTCLOCK:?the lapse built with LAPSE_TEST_CLOCK (tests/run builds it)}
+export LAPSE_TEST_CLOCK=$TEST_TMP/clock
 clock() { # clock SECONDS [WALL_SECONDS]
 	now=$1
 	python3 -c 'import os, struct, sys
 fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
-os.pwrite(fd, struct.pack("<qqI4x", int(sys.argv[3]) * 10**9, int(sys.argv[2]) * 10**9, 1), 0)' "$LAPSE_TEST_CLOCK" "$1" "${2:-$1}"
+os.pwrite(fd, struct.pack("<qqI4x", int(sys.argv[3]) * 10**9, int(sys.argv[2]) * 10**9, 1), 0)' "$LAPSE_TEST_CLOCK" $((base + $1)) $((base + ${2:-$1}))
 }
+clock 0
 expect_log '[cC]lock|wall|ahead'
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]
@@ -40,7 +44,7 @@ expire-after = never
 effect = permit
 budget = none
 E
-archive_new "$TEST_TMP/policy.ini" --epoch 1min
+archive_new "$TEST_TMP/policy.ini" --epoch 24h
 mount_archive
 mkdir "$MNT"/{worm,late,brief,held,released,doubt,plain}
 make() { head -c 50000 /dev/zero | tr '\0' x >"$MNT/$1"; }
