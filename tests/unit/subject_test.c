@@ -198,7 +198,7 @@ Test(subject, a_number_taken_again_is_another)
 		subjects_free(s);
 		return;
 	}
-	cr_fail("the number was taken by others every time");
+	cr_assert_fail("the number was taken by others every time");
 }
 
 Test(subject, groups_of_the_user)
