@@ -57,7 +57,8 @@ static bool same_session(const struct fresh_fold *f, const uint8_t session[stati
 
 static errint_t begins(struct fresh_fold *f, const uint8_t session[static SESSION_BYTES])
 {
-	errint_t r = same_session(f, session) ? settle(f, INT64_MAX) : unsettle(f);
+	/* What the kernel kept of a daemon that was killed may be on its way to the disk still: it is no surer than before. */
+	errint_t r = same_session(f, session) ? 0 : unsettle(f);
 	memcpy(f->session, session, SESSION_BYTES);
 	return r;
 }
