@@ -12,6 +12,7 @@
 #include <search.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SECOND	   INT64_C(1000000000)
 #define OWN_NS	   (3600 * SECOND)
@@ -348,6 +349,13 @@ static errint_t prepare(struct replay *p)
 	return 0;
 }
 
+/* What a daemon that was killed wrote is there, but perhaps not on the disk yet: a power cut in the session that begins would take it, and nobody would look for it any more. */
+static errint_t keep_session(struct archive *a)
+{
+	bool to_disk = !a->ended_well && !a->observe && fresh_session_kept(a);
+	return to_disk && syncfs(a->root_fd) ? -errno : 0;
+}
+
 errint_t gate_replay(struct archive *a, struct fault *f)
 {
 	struct replay p = {.archive = a};
@@ -364,6 +372,8 @@ errint_t gate_replay(struct archive *a, struct fault *f)
 	if (!r) {
 		counting_boot(&p.counting, a->gate->boot);
 		a->ended_well = p.ended_well;
+		if ((r = keep_session(a)))
+			fault_set(f, r, "what the last session left could not be brought to the disk: %s", strerror(-r));
 	}
 	if (r == -EBADMSG)
 		fault_set(f, r,

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 static void setup(void)
 {
@@ -267,6 +268,49 @@ Test(fs, damaged_headers_are_never_taken_for_a_file_that_is_empty)
 	cr_assert_eq(stat(path, &st), 0);
 	cr_assert_eq((uint64_t)st.st_size, backing_size(a->suite, a->block_size, DATA));
 	free(data);
+}
+
+static int syncs;
+static errint_t sync_error;
+
+/* In the place of the C library's. */
+int syncfs(int fd)
+{
+	syncs++;
+	errno = -sync_error;
+	return sync_error ? -1 : (int)syscall(SYS_syncfs, fd);
+}
+
+static void session_of_a_killed_process(void)
+{
+	int status;
+	pid_t pid = fork();
+	if (!pid) {
+		archive_up();
+		_exit(0);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status) && !WEXITSTATUS(status));
+}
+
+/* Else what it wrote last might go in a power cut of the next session, and nothing says any more that this has to be looked for. */
+Test(fs, what_a_killed_daemon_left_is_on_the_disk_before_the_next_session_begins)
+{
+	const char *const copies[] = {anchor_path, NULL};
+	struct archive_open o = {.path = archive_dir, .secret = key, .anchor = copies};
+	struct fault f = {{0}};
+	archive_close(a);
+	session_of_a_killed_process();
+	sync_error = -EIO;
+	cr_assert_eq(archive_open(&o, &a, &f), -EIO);
+	sync_error = 0;
+	syncs = 0;
+	archive_up();
+	cr_assert_eq(syncs, 1);
+	archive_close(a);
+	syncs = 0;
+	archive_up();
+	cr_assert_eq(syncs, 0, "not after an end that went well");
 }
 
 static void leave_litter(void)
