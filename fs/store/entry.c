@@ -461,9 +461,14 @@ errint_t entry_remove(struct archive *a, struct dir_use *u, const char *name, co
 errint_t removal_open(struct archive *a, struct dir_use *u, const char *backing, int *ret_held, struct stat *st)
 {
 	*ret_held = openat(u->fd, backing, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (a->root_daemon ? O_NOATIME : 0));
-	if (*ret_held < 0 && errno == ENOENT)
-		return -ENOENT;
-	return (*ret_held >= 0 ? fstat(*ret_held, st) : fstatat(u->fd, backing, st, AT_SYMLINK_NOFOLLOW)) ? -errno : 0;
+	if (*ret_held < 0 && errno == EACCES && !a->root_daemon)
+		*ret_held = open_lending_mode(u->fd, backing, O_RDONLY | O_NONBLOCK);
+	const errint_t r = *ret_held < 0 ? -errno : 0;
+	if (r == -ENOENT)
+		return r;
+	if (*ret_held >= 0 ? fstat(*ret_held, st) : fstatat(u->fd, backing, st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	return S_ISREG(st->st_mode) ? r : 0;
 }
 
 errint_t removal_ready(struct archive *a)
@@ -495,9 +500,12 @@ errint_t removal_header(struct archive *a, const char *path, int held, const str
 		pthread_mutex_unlock(&i->lock);
 		inode_unref(a, i);
 	}
-	if (!*ret_known)
-		*ret_known = held >= 0 && io_pread(held, head, sizeof head, 0) == (ssize_t)sizeof head &&
-			     !header_choose(a->keys, a->uuid, a->suite, head, h, &slot) && !fresh_is_old(a, h);
+	if (!*ret_known) {
+		ssize_t n = io_pread(held, head, sizeof head, 0);
+		if (n < 0)
+			return (errint_t)n;
+		*ret_known = n == (ssize_t)sizeof head && !header_choose(a->keys, a->uuid, a->suite, head, h, &slot) && !fresh_is_old(a, h);
+	}
 	if (!*ret_known)
 		return 0;
 	struct file_header now = *h;

@@ -144,12 +144,13 @@ errint_t entry_get(struct archive *a, struct dir_use *u, const char *backing, co
 errint_t entry_known(struct archive *a, const struct dir_use *u, const char *backing, const char *name, struct fs_entry *ret);
 errint_t companion_write(struct dir_use *u, const struct sealed_name *n, bool *ret_new);
 void companion_remove(struct dir_use *u, const struct sealed_name *n);
-/* What lies under a name that is to go: its attributes, and a descriptor of it, or -1 if it cannot be opened; the caller closes that. -ENOENT. */
+/* What lies under a name that is to go: its attributes, and a descriptor of it (the caller closes that), or -1 of what is no regular file and cannot be opened. -ENOENT, and why a regular
+ * file could not be opened: it is not removed then, for it may be retained. */
 errint_t removal_open(struct archive *a, struct dir_use *u, const char *backing, int *ret_held, struct stat *st);
 /* Nothing that has a name is deleted for somebody while that cannot be on the record: -EIO. A directory is no record of its own, and is not either. */
 errint_t removal_ready(struct archive *a);
 /* removal_ready(), and of a regular file (by that descriptor): the header for the record of its removal (*ret_known: there is one), and whether it is allowed. A damaged file
- * may be removed by its owner. `path`: NULL if no class with a floor looks at paths. */
+ * may be removed by its owner; one that cannot be read may not. `path`: NULL if no class with a floor looks at paths. */
 errint_t removal_header(struct archive *a, const char *path, int held, const struct stat *st, struct file_header *h, bool *ret_known);
 errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *backing, const struct caller *c, mode_t mode);
 /* Removes a name from disk, memory and queue, in the order that keeps a reused inode number apart. `h`: the header of a regular file, NULL if it cannot be read. `take`
