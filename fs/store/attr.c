@@ -10,6 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
+
+#define STAT_WAITS_NS 100000000 /* for who changes an open file */
 
 /* An inode by name in its directory, or by the descriptor of an open file that has no name any more. */
 struct target {
@@ -63,15 +66,32 @@ static errint_t target_stat(struct target *t, struct stat *st)
 	return r ? -errno : 0;
 }
 
+/* Not between the two halves of a header write, or of blocks that are put in place: these put back the times they found. What lasts longer changes them itself. */
+static errint_t open_stat(struct ofile *of, struct stat *ret)
+{
+	struct timespec until;
+	bool locked = !pthread_rwlock_tryrdlock(&of->lock);
+	if (!locked && !clock_gettime(CLOCK_MONOTONIC, &until)) {
+		until.tv_nsec += STAT_WAITS_NS;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		locked = !pthread_rwlock_clockrdlock(&of->lock, CLOCK_MONOTONIC, &until);
+	}
+	errint_t r = fstat(of->fd, ret) ? -errno : 0;
+	if (locked)
+		pthread_rwlock_unlock(&of->lock);
+	return r;
+}
+
 errint_t fs_getattr(struct archive *a, struct inode *i, struct handle *h, struct stat *ret)
 {
 	struct target t;
 	errint_t r;
 	if (h) {
-		r = fstat(h->of->fd, ret) ? -errno : 0;
+		r = open_stat(h->of, ret);
 	} else {
 		if (!(r = target_open(a, i, false, &t)))
-			r = target_stat(&t, ret);
+			r = t.of ? open_stat(t.of, ret) : target_stat(&t, ret);
 		target_close(a, &t);
 	}
 	return r ? r : stat_fix(a, i, ret);
