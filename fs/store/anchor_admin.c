@@ -1,6 +1,7 @@
 #include "store/destroy_internal.h"
 
 #include "store/gate_internal.h"
+#include "store/moves.h"
 #include "store/place.h"
 #include "store/rollback.h"
 
@@ -317,6 +318,13 @@ static errint_t count_row(void *ctx, const struct catalogue_row *row)
 	return 0;
 }
 
+static void forget_counts(void *ctx)
+{
+	struct counting *c = ctx;
+	for (size_t i = 0; i < c->count; i++)
+		c->use[i].files = 0;
+}
+
 errint_t archive_anchor_trees(struct archive *a, struct anchor_tree_use out[static ANCHOR_TREES_MAX], size_t *ret_count, struct fault *f)
 {
 	struct anchor_tree_info info[ANCHOR_TREES_MAX];
@@ -328,7 +336,9 @@ errint_t archive_anchor_trees(struct archive *a, struct anchor_tree_use out[stat
 		return fault_set(f, -EAGAIN, "the catalogue is still being completed from the files: try again when lapse status no longer says so");
 	errint_t r = a->observe ? 0 : catalogue_flush(a->catalogue);
 	if (!r)
-		r = catalogue_each(a->catalogue, count_row, &c);
+		r = moves_each_row(a, forget_counts, count_row, &c, f);
+	if (r == -EAGAIN)
+		return r;
 	return r ? fault_set(f, r == -EBADMSG ? -EIO : r, "the catalogue could not be read: %s", strerror(-r)) : 0;
 }
 

@@ -38,7 +38,7 @@ struct anchor_tree_use {
 	struct anchor_tree_info tree;
 	uint64_t files; /* that the catalogue knows */
 };
-/* -EAGAIN: the catalogue is being completed. */
+/* -EAGAIN: the catalogue is being completed, or files were renamed each time that it was looked through. */
 errint_t archive_anchor_trees(struct archive *a, struct anchor_tree_use out[static ANCHOR_TREES_MAX], size_t *ret_count, struct fault *f);
 /* New files use a new tree. `retire`: trees that no file is left under go. */
 errint_t archive_anchor_reseed(struct archive *a, bool retire, const struct anchor_order *o, struct fault *f);

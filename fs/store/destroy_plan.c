@@ -2,6 +2,7 @@
 #include "store/amend.h"
 #include "store/destroy_internal.h"
 #include "store/hold.h"
+#include "store/moves.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -217,18 +218,25 @@ static errint_t take_row(void *ctx, const struct catalogue_row *row)
 	return 0;
 }
 
-errint_t destruction_scan(struct destruction *d, struct fault *f)
+static void forget_rows(void *ctx)
 {
+	struct destruction *d = ctx;
 	d->names = d->siblings = 0;
 	for (size_t i = 0; i < d->count; i++)
 		d->file[i].names = 0;
+}
+
+errint_t destruction_scan(struct destruction *d, struct fault *f)
+{
 	if (!catalogue_is_complete(d->a->catalogue))
 		return fault_set(f, -EAGAIN,
 			"the catalogue is still being completed from the files, so that not all who share a key are known: try again when lapse status no "
 			"longer says so");
 	errint_t r = catalogue_flush(d->a->catalogue);
 	if (!r)
-		r = catalogue_each(d->a->catalogue, take_row, d);
+		r = moves_each_row(d->a, forget_rows, take_row, d, f);
+	if (r == -EAGAIN)
+		return r;
 	return r ? fault_set(f, r == -EBADMSG ? -EIO : r, "the catalogue could not be read: %s", strerror(-r)) : 0;
 }
 

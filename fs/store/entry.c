@@ -3,6 +3,7 @@
 #include "store/fresh.h"
 #include "store/hold.h"
 #include "store/journal.h"
+#include "store/moves.h"
 #include "store/retain.h"
 
 #include "base/closer.h"
@@ -410,7 +411,9 @@ errint_t fs_link(struct archive *a, struct inode *i, struct inode *dir, const ch
 	if (!audit_has_room(a->audit))
 		return -ENOSPC;
 	hold_doing(a);
+	move_begin(a);
 	errint_t r = link_name(a, i, dir, name, c, ret);
+	move_end(a);
 	hold_done(a);
 	return r;
 }

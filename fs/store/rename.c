@@ -3,6 +3,7 @@
 #include "store/amend.h"
 #include "store/fresh.h"
 #include "store/hold.h"
+#include "store/moves.h"
 #include "store/retain.h"
 #include "store/review.h"
 
@@ -505,7 +506,9 @@ errint_t fs_rename(struct archive *a, struct inode *dir, const char *name, struc
 	if (!audit_has_room(a->audit))
 		return -ENOSPC;
 	hold_doing(a);
+	move_begin(a);
 	errint_t r = rename_names(a, dir, name, to_dir, to_name, flags, c);
+	move_end(a);
 	hold_done(a);
 	return r;
 }

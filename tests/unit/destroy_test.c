@@ -1,6 +1,7 @@
 /* lapse destroy: at whatever point it is killed, who shares a leaf lives, what was punctured is dark, and doing it again ends it. */
 #include "fs_fixture.h"
 
+#include "store/anchor_admin.h"
 #include "store/destroy.h"
 
 #include <signal.h>
@@ -188,8 +189,6 @@ Test(destroy, what_is_placed_later_goes_around_the_hole)
 	cr_assert(anchor_leaf_there(a->anchor, &other));
 }
 
-/* ---- killed ------------------------------------------------------------------------------------------------------------------- */
-
 #define FILES_MAX 30000
 
 /* Two files of one leaf: made until there are, since ids are drawn. */
@@ -215,6 +214,124 @@ static void make_pair(char one[static 16], char two[static 16])
 }
 
 static char one[16], two[16];
+
+/* ---- renamed while the catalogue is looked through ------------------------------------------------------------------------------ */
+
+enum disturbance { UNDISTURBED, EVERY_OTHER, EACH };
+
+static struct {
+	const char *dir; /* NULL: the root */
+	char at[16], next[16];
+	uint8_t place[HOME_BYTES];
+} mover;
+static _Thread_local enum disturbance disturbed; /* the walks of this thread */
+static _Thread_local unsigned walks;
+
+struct passing {
+	errint_t (*cb)(void *ctx, const struct catalogue_row *row);
+	void *ctx;
+};
+
+static errint_t pass_mover_over(void *ctx, const struct catalogue_row *row)
+{
+	const struct passing *p = ctx;
+	return memcmp(row->place, mover.place, HOME_BYTES) ? p->cb(p->ctx, row) : 0;
+}
+
+static void move_it(void)
+{
+	char was[16];
+	struct fs_entry e = {.inode = fs_root(a)};
+	if (mover.dir)
+		cr_assert_eq(find_path(mover.dir, &e), 0);
+	struct inode *dir = e.inode;
+	cr_assert_eq(fs_rename(a, dir, mover.at, dir, mover.next, 0, &caller), 0);
+	strcpy(was, mover.at);
+	strcpy(mover.at, mover.next);
+	strcpy(mover.next, was);
+	home_compute(mover.place, a->keys, dir->dir->record.dir_id, mover.at, strlen(mover.at));
+	if (mover.dir)
+		fs_forget(a, dir, 1);
+}
+
+errint_t __real_catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
+errint_t __wrap_catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
+/* A file that comes to lie behind the cursor is in neither place. */
+errint_t __wrap_catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx)
+{
+	struct passing p = {.cb = cb, .ctx = ctx};
+	bool moves = disturbed == EACH || (disturbed == EVERY_OTHER && walks++ % 2 == 0);
+	if (moves)
+		move_it();
+	return __real_catalogue_each(c, moves ? pass_mover_over : cb, moves ? &p : ctx);
+}
+
+static void moves_while_looked_for(const char *dir, const char *name, enum disturbance how)
+{
+	mover.dir = dir;
+	snprintf(mover.at, sizeof mover.at, "%s", name);
+	snprintf(mover.next, sizeof mover.next, "moved");
+	walks = 0;
+	disturbed = how;
+}
+
+Test(destroy, a_name_that_is_renamed_meanwhile_goes_with_the_others)
+{
+	struct fs_entry d, e;
+	make_dir("never");
+	struct inode *i = make_file("never", "file", "content", NULL);
+	cr_assert_eq(find_path("never", &d), 0);
+	cr_assert_eq(fs_link(a, i, d.inode, "other", &caller, &e), 0);
+	fs_forget(a, d.inode, 1);
+	fs_forget(a, i, 2);
+	moves_while_looked_for("never", "other", EVERY_OTHER);
+	errint_t r = destroy_one("never/file");
+	disturbed = UNDISTURBED;
+	cr_assert_eq(r, 0, "%s", fault.text);
+	cr_assert_not(there("never/file"));
+	cr_assert_not(there("never/other") || there("never/moved"));
+}
+
+Test(destroy, nothing_is_destroyed_while_names_keep_changing)
+{
+	struct destroy_plan p;
+	bool degraded;
+	const char *const path = one;
+	make_pair(one, two);
+	cr_assert_eq(archive_destroy_plan(a, &path, 1, &p, &fault), 0, "%s", fault.text);
+	moves_while_looked_for(NULL, two, EACH);
+	errint_t r = archive_destroy(a, &path, 1, p.digest, &order, &degraded, &fault);
+	disturbed = UNDISTURBED;
+	destroy_plan_free(&p);
+	cr_assert_eq(r, -EAGAIN);
+	cr_assert_not_null(strstr(fault.text, "renamed"), "%s", fault.text);
+	expect_content(one, one, strlen(one));
+	expect_content(mover.at, two, strlen(two));
+	cr_assert_eq(destroy_one(one), 0, "%s", fault.text);
+	expect_content(mover.at, two, strlen(two));
+}
+
+Test(destroy, no_tree_goes_whose_last_file_is_renamed_meanwhile)
+{
+	make("old", "content");
+	struct file_header h = header_of("old");
+	struct anchor_leaf leaf = leaf_of(&h);
+	cr_assert_eq(archive_anchor_reseed(a, false, &order, &fault), 0, "%s", fault.text);
+	moves_while_looked_for(NULL, "old", EACH);
+	errint_t r = archive_anchor_reseed(a, true, &order, &fault);
+	disturbed = UNDISTURBED;
+	cr_assert(anchor_leaf_there(a->anchor, &leaf));
+	cr_assert_eq(r, -EAGAIN);
+	cr_assert_not_null(strstr(fault.text, "renamed"), "%s", fault.text);
+	disturbed = EVERY_OTHER;
+	r = archive_anchor_reseed(a, true, &order, &fault);
+	disturbed = UNDISTURBED;
+	cr_assert_eq(r, 0, "%s", fault.text);
+	expect_content(mover.at, "content", 7);
+}
+
+/* ---- killed ------------------------------------------------------------------------------------------------------------------- */
+
 static long calls_left, names_left;
 static _Thread_local bool destroying; /* the sweeper's thread writes the anchor, too, when its time has come: those calls are not counted */
 
