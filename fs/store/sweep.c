@@ -260,10 +260,17 @@ bool sweep_unlink(struct sweep *w, const struct catalogue_row *row, int64_t now)
 	return come_again(w, row, now + (r == -ENOENT ? RETRY_HELD : RETRY)), r == -ENOENT;
 }
 
-static errint_t commit(struct archive *a, struct file_header *h, void *now)
+struct committing {
+	int64_t now;
+	bool done;
+};
+
+static errint_t commit(struct archive *a, struct file_header *h, void *ctx)
 {
-	if (h->state != HEADER_CLOSED || !h->commits_at || h->flags & HEADER_FLAG_UNDATED || *(int64_t *)now < h->commits_at)
+	struct committing *c = ctx;
+	if (h->state != HEADER_CLOSED || !h->commits_at || h->flags & HEADER_FLAG_UNDATED || c->now < h->commits_at)
 		return AMEND_NOTHING;
+	c->done = true;
 	h->state = HEADER_COMMITTED;
 	gate_commit(a, h);
 	return 0;
@@ -275,7 +282,8 @@ bool sweep_commit(struct sweep *w, const struct catalogue_row *row, int64_t now)
 	char name[NAME_PLAIN_MAX + 1];
 	size_t len;
 	struct file_header h;
-	const struct amendment m = {.change = commit, .ctx = &now, .unless_written = true};
+	struct committing c = {.now = now};
+	const struct amendment m = {.change = commit, .ctx = &c, .unless_written = true};
 	if (!audit_has_room(w->a->audit))
 		return come_again(w, row, now + RETRY);
 	errint_t r = enter(w, row, false, &u);
@@ -285,7 +293,7 @@ bool sweep_commit(struct sweep *w, const struct catalogue_row *row, int64_t now)
 		return come_again(w, row, now + RETRY);
 	if (!(r = backing_name_open(w->a, &u, row->backing, name, &len)))
 		r = file_amend_at(w->a, &u, row->backing, name, len, &m, &h);
-	if (!r && h.state == HEADER_COMMITTED && h.generation > row->generation)
+	if (!r && c.done)
 		gate_record_at(w->a, RECORD_COMMIT, NULL, &h, row->dir_id, row->place, NULL);
 	if (!r)
 		catalogue_outdated(w->a->catalogue, row, h.created_at);

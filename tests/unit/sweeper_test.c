@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "store/amend.h"
 #include "store/catalogue_rows.h"
+#include "store/sweep.h"
 
 /* What the transport would be told. */
 static struct {
@@ -290,6 +291,54 @@ Test(sweeper, who_amends_by_the_row_of_another_file_puts_it_right)
 		cr_assert_eq(catalogue_flush(a->catalogue), 0);
 		cr_assert(one_row_is_right(&h));
 	}
+}
+
+static errint_t set_state(struct archive *unused, struct file_header *h, void *state)
+{
+	(void)unused;
+	h->state = *(uint8_t *)state;
+	h->commits_at = h->created_at;
+	return 0;
+}
+
+static errint_t count_commits(void *ctx, const struct audit_record *r)
+{
+	*(size_t *)ctx += r->kind == RECORD_COMMIT;
+	return 0;
+}
+
+static size_t commits_after(const struct catalogue_row *row)
+{
+	size_t count = 0;
+	struct sweep *w = sweep_new(a);
+	cr_assert_not_null(w);
+	cr_assert(sweep_commit(w, row, tclock_trusted(a->clock)));
+	sweep_free(w);
+	cr_assert_eq(audit_sync(a->audit), 0);
+	cr_assert_eq(audit_each(a->audit, 0, count_commits, &count), 0);
+	return count;
+}
+
+/* An exchange in the store, past lapse, has put a committed file where another lay whose row waits for that. */
+Test(sweeper, a_commit_is_recorded_once_and_of_the_file_that_is_committed)
+{
+	struct catalogue_row row, other;
+	uint8_t state = HEADER_CLOSED;
+	const struct amendment m = {.change = set_state, .ctx = &state};
+	fs_forget(a, make_file(NULL, "plate.jpg", "x", NULL), 1);
+	struct file_header h = header_of(NULL, "plate.jpg");
+	cr_assert(row_of(&h, &row));
+	cr_assert_eq(file_amend_row(a, &row, &m, &h), 0);
+	cr_assert(row_of(&h, &row));
+	cr_assert_eq(commits_after(&row), 1);
+	h = header_of(NULL, "plate.jpg");
+	cr_assert_eq(h.state, HEADER_COMMITTED);
+	other = row;
+	other.created_at -= 1000;
+	other.file_id[0] ^= 1;
+	other.generation = 1;
+	cr_assert_gt(h.generation, other.generation);
+	cr_assert_eq(commits_after(&other), 1);
 }
 
 /* Where the file that lies there is overdue, it goes by its own row, and both rows with it; no scan helps. */
