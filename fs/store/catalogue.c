@@ -124,6 +124,7 @@ static errint_t new_catalogue(
 	memcpy(c->uuid, uuid, UUID_BYTES);
 	c->announced = POLICY_NEVER;
 	c->near_max = NEAR_MAX;
+	c->horizon.at = c->ready = INT64_MIN;
 	pthread_condattr_t monotonic;
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -54,7 +54,7 @@ errint_t archive_queue(struct archive *a, const struct queue_filter *f,
 	int64_t before = f->before;
 	if (f->overdue && l.view.now < before)
 		before = l.view.now + 1;
-	errint_t r = catalogue_each_between(a->catalogue, f->from, before, list_row, &l);
+	errint_t r = catalogue_each_between(a->catalogue, f->from ? f->from : INT64_MIN, before, list_row, &l);
 	if (!r && before == POLICY_NEVER && !f->from)
 		r = catalogue_each_undated(a->catalogue, list_row, &l);
 	queue_view_end(&l.view);

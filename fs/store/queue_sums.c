@@ -35,8 +35,8 @@ static errint_t count_wanted(void *ctx, const struct catalogue_row *row)
 static bool is_whole(const struct counting *c, int64_t from)
 {
 	const struct queue_filter *f = c->view.filter;
-	int64_t end = from + SLICE_SECONDS - 1, now = c->view.now;
-	bool cut = (f->from > from && f->from <= end) || (f->before > from && f->before <= end);
+	int64_t begin = from ? from : INT64_MIN, end = from + SLICE_SECONDS - 1, now = c->view.now; /* the first holds what is before 1970, too */
+	bool cut = (f->from && f->from > begin && f->from <= end) || (f->before > begin && f->before <= end);
 	return !cut && policy_expired(from, now) == policy_expired(end, now) && from / SLICE_SECONDS < SLICES_MAX - 1;
 }
 

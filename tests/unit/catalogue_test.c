@@ -234,6 +234,26 @@ Test(catalogue, overdue_rows_come_after_reopening)
 	catalogue_close(c);
 }
 
+/* An imported file may be from before 1970. */
+Test(catalogue, what_is_due_before_1970_comes_after_reopening)
+{
+	static const uint64_t order[] = {2, 1, 3};
+	struct catalogue *c = open_it();
+	struct catalogue_row out[8];
+	put(c, 1, -5);
+	put(c, 2, -400 * 365 * DAY);
+	put(c, 3, 5);
+	for (int reopened = 0; reopened < 2; reopened++) {
+		cr_assert_eq(catalogue_due(c, NOW, out, 8), 3, "reopened %d times", reopened);
+		for (uint64_t i = 0; i < 3; i++)
+			cr_assert_eq(out[i].generation, order[i]);
+		close_clean(c);
+		c = open_it();
+		cr_assert(!rebuild);
+	}
+	catalogue_close(c);
+}
+
 /* As at mount: what is overdue is worked off before any thread is there, more than fits the ring. */
 Test(catalogue, works_without_a_writer)
 {

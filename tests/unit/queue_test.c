@@ -198,6 +198,48 @@ Test(queue, sums_are_those_of_the_list)
 	cr_assert_gt(compared, 100);
 }
 
+static void put_early(int64_t expires_at)
+{
+	struct catalogue_row row = {.size = 10, .state = HEADER_CLOSED, .key_kind = KEY_KIND_EPOCH, .tree = 1, .retain_until = INT64_MIN};
+	char name[32];
+	int len = snprintf(name, sizeof name, "early%" PRId64, expires_at);
+	row.dir_id[0] = 1;
+	row.expires_at = expires_at;
+	home_compute(row.place, a->keys, row.dir_id, name, (size_t)len);
+	memcpy(row.file_id, &expires_at, sizeof expires_at);
+	class_fingerprint(row.class_fp, a->keys, "keep");
+	strcpy(row.backing, name);
+	catalogue_put(a->catalogue, &row);
+}
+
+static void expect_early(int64_t from, int64_t before, uint64_t files)
+{
+	struct queue_filter f = {.from = from, .before = before};
+	int64_t now = tclock_trusted(a->clock);
+	cr_assert_eq(listed(&f, now).files, files, "from %" PRId64 " before %" PRId64 ": not %" PRIu64, from, before, files);
+	for (int by = QUEUE_BY_SLICE; by <= QUEUE_BY_DIRECTORY; by++) {
+		struct total sum = {0};
+		cr_assert_eq(archive_queue_sums(a, &f, (enum queue_by)by, total_sum, &sum), 0);
+		cr_assert_eq(sum.files, files, "from %" PRId64 " before %" PRId64 " by %d: %" PRIu64 ", not %" PRIu64, from, before, by, sum.files, files);
+		cr_assert_eq(sum.overdue, files);
+	}
+}
+
+Test(queue, what_was_due_before_1970_is_listed_and_counted)
+{
+	static const int64_t due[] = {-1000000, -900, -5, 5, 899, 900};
+	cr_assert_eq(catalogue_start(a->catalogue), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(due); i++)
+		put_early(due[i]);
+	cr_assert_eq(catalogue_flush(a->catalogue), 0);
+	expect_early(0, INT64_MAX, 6);
+	expect_early(0, 6, 4);
+	expect_early(-900, INT64_MAX, 5);
+	expect_early(-5, 5, 1);
+	expect_early(0, -5, 2);
+	expect_early(6, 901, 2);
+}
+
 Test(queue, nothing_is_left_out)
 {
 	int64_t now = tclock_trusted(a->clock);
