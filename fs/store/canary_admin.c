@@ -190,7 +190,7 @@ errint_t archive_canary_files(struct archive *a, struct canary_file **ret, size_
 		f.file[f.count].expires_at = c->list->entry[f.count].expires_at;
 	}
 	pthread_mutex_unlock(&c->lock);
-	errint_t r = f.count ? catalogue_each(a->catalogue, find, &f) : 0;
+	errint_t r = f.count ? catalogue_each_readable(a->catalogue, find, &f) : 0;
 	row_paths_free(&f.paths);
 	if (r) {
 		archive_canary_files_free(f.file, f.count);

@@ -85,8 +85,11 @@ void catalogue_on_earlier(struct catalogue *c, void (*cb)(void *ctx), void *ctx)
 /* What this is of a directory ascends in `catalogue_each`: those of one number are one directory, but for a chance of 2^-28 that are mingled. */
 uint32_t catalogue_group(const struct catalogue *c, const uint8_t dir_id[static DIR_ID_BYTES]);
 /* Every row, those of one directory after each other, but for those of directories of the same `catalogue_group`; cb != 0 ends it and is returned. No
- * lock is held in the callback; what changes meanwhile is seen or not, and of what is renamed, or has its name taken by another, both rows or none. */
+ * lock is held in the callback; what changes meanwhile is seen or not, and of what is renamed, or has its name taken by another, both rows or none.
+ * -EBADMSG at the end, after all that can be read: rows are missing, and the catalogue is not complete before the next mount. */
 errint_t catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
+/* The same without that error, as those below: for who only shows, and says whether the catalogue is complete, asked for after this. */
+errint_t catalogue_each_readable(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
 /* Every row with expires_at < before, ascending by (expires_at, place, created_at), in bounded memory. Exact also for rows that wait to be committed: the table finds
  * each row by its deadline, and those few by their commit besides. What never expires is not among them. */
 errint_t catalogue_each_by_deadline(struct catalogue *c, int64_t before, errint_t (*cb)(void *ctx, const struct catalogue_row *row),

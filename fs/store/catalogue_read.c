@@ -91,6 +91,13 @@ static errint_t each_marked(struct catalogue *c, int64_t mark, bool (*wanted)(co
 
 errint_t catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx)
 {
+	errint_t r = each_marked(c, MARK_ANY, NULL, cb, ctx);
+	return !r && (atomic_load(&c->corrupt) || atomic_load(&c->lost)) ? -EBADMSG : r;
+}
+
+errint_t catalogue_each_readable(
+	struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx)
+{
 	return each_marked(c, MARK_ANY, NULL, cb, ctx);
 }
 

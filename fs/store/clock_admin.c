@@ -83,14 +83,15 @@ errint_t archive_clock_plan(struct archive *a, struct clock_plan *ret, struct fa
 {
 	struct tclock_report t;
 	tclock_report(a->clock, &t);
-	*ret = (struct clock_plan){.by_ns = t.by_ns, .trusted_ns = t.trusted_ns, .complete = catalogue_is_complete(a->catalogue)};
+	*ret = (struct clock_plan){.by_ns = t.by_ns, .trusted_ns = t.trusted_ns};
 	if (t.by_ns <= 0)
 		return fault_set(f, -ERANGE,
 			"the wall clock is not ahead of trusted time, which never goes back: set the machine's clock; what is behind catches up by itself");
 	struct counting c = {.a = a, .plan = ret, .now = t.trusted_ns / SECOND, .then = t.wall_ns / SECOND};
 	errint_t r = a->observe ? 0 : catalogue_flush(a->catalogue);
 	if (!r)
-		r = catalogue_each(a->catalogue, count_row, &c);
+		r = catalogue_each_readable(a->catalogue, count_row, &c);
+	ret->complete = catalogue_is_complete(a->catalogue);
 	gate_each_usage(a, count_usage, &c);
 	free(c.fp);
 	if (!r)

@@ -357,7 +357,11 @@ static errint_t count(struct holds *s, const char *name, struct hold_plan *ret, 
 	if (!catalogue_is_complete(s->a->catalogue))
 		return fault_set(f, -EAGAIN, "The files are still being looked through since the mount (lapse status); try again in a while");
 	struct counting c = {.a = s->a, .plan = ret, .number = *ret_number, .now = tclock_trusted(s->a->clock)};
-	return catalogue_each(s->a->catalogue, count_row, &c);
+	errint_t r = catalogue_each(s->a->catalogue, count_row, &c);
+	if (r == -EBADMSG)
+		return fault_set(f, -EAGAIN,
+			"Rows of the catalogue are damaged or missing, so that not all files of the hold are known; mount again, which makes it anew");
+	return r;
 }
 
 errint_t archive_hold_plan(struct archive *a, const char *name, struct hold_plan *ret, struct fault *f)

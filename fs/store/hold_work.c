@@ -446,7 +446,10 @@ int holds_run_once(struct archive *a)
 		review_shorter(a);
 	if (p->stopped || p->overtaken)
 		return p->stopped ? 0 : AGAIN_SECONDS;
-	if (r)
+	if (r == -EBADMSG)
+		log_line(LOG_LEVEL_ERROR, "legal holds: rows of the catalogue are damaged or missing, so that not every file was looked at; holds stay as they are until the "
+			"catalogue is complete: mount again, which makes it anew");
+	else if (r)
 		log_line(LOG_LEVEL_ERROR, "legal holds: %s; it is tried again", strerror(-r));
 	s->missed = !p->missed ? 0 : s->missed ? min_size(2 * s->missed, RETRY_SECONDS) : AGAIN_SECONDS;
 	return r || p->retry ? RETRY_SECONDS : p->missed ? (int)s->missed : p->blocked ? FAILED_SECONDS : 0;

@@ -186,11 +186,12 @@ errint_t policy_count(struct archive *a, const struct policy *next, struct polic
 	struct policy *now = gate_policy(a);
 	struct planner pl = {.a = a, .now = now, .next = next, .paths = {.archive = a}, .plan = ret, .at = tclock_trusted(a->clock)};
 	pl.need_path = policy_class_needs_path(now) || policy_class_needs_path(next);
-	*ret = (struct policy_plan){.generation = atomic_load(&a->gate->generation), .complete = catalogue_is_complete(a->catalogue)};
+	*ret = (struct policy_plan){.generation = atomic_load(&a->gate->generation)};
 	ret->same = policy_same_classes(now, next);
 	errint_t r = ret->same ? 0 : catalogue_flush(a->catalogue);
 	if (!r && !ret->same)
-		r = catalogue_each(a->catalogue, plan_row, &pl);
+		r = catalogue_each_readable(a->catalogue, plan_row, &pl);
+	ret->complete = catalogue_is_complete(a->catalogue);
 	row_paths_free(&pl.paths);
 	if (ret->classes)
 		qsort(ret->class_, ret->classes, sizeof *ret->class_, by_class);

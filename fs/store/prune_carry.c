@@ -160,6 +160,13 @@ static errint_t record_all(struct carrying *c)
 	return r;
 }
 
+/* -EAGAIN: not every file is known. */
+static errint_t each_row(struct carrying *c)
+{
+	errint_t r = catalogue_each(c->a->catalogue, see_row, c);
+	return r == -EBADMSG ? -EAGAIN : r;
+}
+
 errint_t prune_carry(struct archive *a, const struct audit_prunable *p)
 {
 	struct carrying c = {.a = a, .passed = UINT32_MAX};
@@ -172,7 +179,7 @@ errint_t prune_carry(struct archive *a, const struct audit_prunable *p)
 	if (!r && c.count && !catalogue_is_complete(a->catalogue))
 		r = -EAGAIN;
 	if (!r && c.count && !(r = catalogue_flush(a->catalogue)))
-		r = catalogue_each(a->catalogue, see_row, &c);
+		r = each_row(&c);
 	if (!r)
 		r = record_all(&c);
 	free(c.item);

@@ -85,7 +85,7 @@ static errint_t count(struct counting *c)
 	struct catalogue *cat = c->view.a->catalogue;
 	/* What never expires is in the queue only while something is to happen to it, which sums do not tell. */
 	if (!is_about_times(f) || !catalogue_sums_hold(cat))
-		return catalogue_each(cat, count_wanted, c);
+		return catalogue_each_readable(cat, count_wanted, c);
 	errint_t r = catalogue_each_sum(cat, count_sum, c);
 	if (!r)
 		r = count_cut_slices(c);
@@ -252,7 +252,7 @@ errint_t archive_queue_sums(struct archive *a, const struct queue_filter *f, enu
 	errint_t r;
 	queue_view_init(&c->view, a, f);
 	if (by == QUEUE_BY_DIRECTORY) {
-		r = catalogue_each(a->catalogue, group_row, &g);
+		r = catalogue_each_readable(a->catalogue, group_row, &g);
 		if (!r)
 			r = tell_group(&g);
 	} else {

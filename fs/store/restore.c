@@ -515,6 +515,8 @@ static errint_t run(struct restore *x, const struct copy_dir *root)
 		r = -EAGAIN;
 	if (!r)
 		r = catalogue_each(x->a->catalogue, keep_id, x);
+	if (r == -EBADMSG)
+		r = -EAGAIN;
 	if (x->live_count)
 		qsort(x->live, x->live_count, sizeof *x->live, compare_ids);
 	snprintf(text, sizeof text, "restore from a copy of the store, older generations accepted: %s", x->o->reason);

@@ -295,6 +295,9 @@ static int64_t pass_once(struct archive *a, struct reviewer *rv)
 	atomic_store(&rv->running, false);
 	if (atomic_load(&rv->changed))
 		tell(a, rv);
+	if (r == -EBADMSG)
+		log_line(LOG_LEVEL_ERROR, "review: rows of the catalogue are damaged or missing, so that not every file was looked at; it goes on when the catalogue is "
+			"complete: mount again, which makes it anew");
 	if (r || p.failed)
 		return p.now + AGAIN;
 	return finish(a, rv, generation, moves);

@@ -328,11 +328,11 @@ static errint_t scrub_missing(struct scrub *s)
 	struct missing m = {.s = s};
 	if (!s->live || !catalogue_is_complete(s->a->catalogue))
 		return 0;
-	errint_t r = catalogue_each(s->a->catalogue, look_for, &m);
+	errint_t r = catalogue_each_readable(s->a->catalogue, look_for, &m);
 	if (!r && m.count && !s->a->observe)
 		r = catalogue_flush(s->a->catalogue);
 	if (!r && m.count)
-		r = catalogue_each(s->a->catalogue, look_again, &m);
+		r = catalogue_each_readable(s->a->catalogue, look_again, &m);
 	free(m.row);
 	return r;
 }

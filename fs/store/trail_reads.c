@@ -339,9 +339,9 @@ errint_t archive_trail_reads(struct archive *a, const struct trail_filter *f, bo
 		r = earlier_grants(&g);
 	if (r && r != -EINTR)
 		fault_set(fault, r, "the audit log could not be read to its end: %s; lapse audit verify says where it ends", strerror(-r));
-	t->complete = catalogue_is_complete(a->catalogue);
-	if (!r && t->files && (r = catalogue_each(a->catalogue, see_row, &g)) && r != -EINTR)
+	if (!r && t->files && (r = catalogue_each_readable(a->catalogue, see_row, &g)) && r != -EINTR)
 		fault_set(fault, r, "the catalogue could not be read: %s", strerror(-r));
+	t->complete = catalogue_is_complete(a->catalogue); /* asked afterwards: reading it finds damage */
 	row_paths_free(&g.row_paths);
 	places_free(&g.file);
 	places_free(&g.pair);

@@ -1,5 +1,6 @@
 #include "fs_fixture.h"
 
+#include "damaged_pack.h"
 #include "store/catalogue_internal.h"
 #include "store/gate_internal.h"
 #include "store/holds.h"
@@ -86,7 +87,8 @@ static bool closed_twice_more(void *since)
 	return atomic_load(&closing.times) >= *(uint64_t *)since + 2;
 }
 
-/* A pass lasts longer than the file is left alone. */
+/* A pass lasts longer than the file is left alone; or finds damage first. */
+static _Atomic bool damage_first;
 typedef errint_t (*catalogue_row_fn)(void *ctx, const struct catalogue_row *row);
 errint_t __real_catalogue_each(struct catalogue *c, catalogue_row_fn cb, void *ctx);
 errint_t __wrap_catalogue_each(struct catalogue *c, catalogue_row_fn cb, void *ctx);
@@ -95,7 +97,22 @@ errint_t __wrap_catalogue_each(struct catalogue *c, catalogue_row_fn cb, void *c
 	uint64_t since = atomic_load(&closing.times);
 	if (atomic_load(&closing.waited_for))
 		eventually(closed_twice_more, &since);
+	if (atomic_exchange(&damage_first, false))
+		damage_last_pack(a->lapse_fd);
 	return __real_catalogue_each(c, cb, ctx);
+}
+
+/* What a damaged pack does not tell may not follow. */
+Test(review, a_pass_over_a_damaged_catalogue_keeps_them)
+{
+	fs_forget(a, make_file(NULL, "file", "file", NULL), 1);
+	cr_assert_eq(review_expect(a, true), 0);
+	cr_assert_eq(review_settle(a), 0);
+	atomic_store(&damage_first, true);
+	review_made(a);
+	cr_assert_eq(review_settle(a), 0);
+	cr_assert(!atomic_load(&damage_first) && !catalogue_is_complete(a->catalogue));
+	cr_assert(barriers() && marked());
 }
 
 static errint_t write_again(void)
