@@ -339,7 +339,9 @@ errint_t archive_anchor_trees(struct archive *a, struct anchor_tree_use out[stat
 		r = moves_each_row(a, forget_counts, count_row, &c, f);
 	if (r == -EAGAIN)
 		return r;
-	return r ? fault_set(f, r == -EBADMSG ? -EIO : r, "the catalogue could not be read: %s", strerror(-r)) : 0;
+	if (r == -EBADMSG)
+		return fault_set(f, -EIO, "rows of the catalogue are damaged or missing, so that not every file is known: mount again, which makes it anew");
+	return r ? fault_set(f, r, "the catalogue could not be read: %s", strerror(-r)) : 0;
 }
 
 struct reseeding {

@@ -237,7 +237,9 @@ errint_t destruction_scan(struct destruction *d, struct fault *f)
 		r = moves_each_row(d->a, forget_rows, take_row, d, f);
 	if (r == -EAGAIN)
 		return r;
-	return r ? fault_set(f, r == -EBADMSG ? -EIO : r, "the catalogue could not be read: %s", strerror(-r)) : 0;
+	if (r == -EBADMSG)
+		return fault_set(f, -EIO, "rows of the catalogue are damaged or missing, so that not every file is known: mount again, which makes it anew");
+	return r ? fault_set(f, r, "the catalogue could not be read: %s", strerror(-r)) : 0;
 }
 
 errint_t destruction_gather(struct destruction *d, struct archive *a, const char *const *path, size_t count, struct fault *f)
