@@ -112,6 +112,9 @@ static errint_t remove_entered(struct destruction *d, struct dir_use *u, const s
 		r = file_header_at(d->a, u, row->backing, name, len, &h, &slot);
 	if (!r && memcmp(h.file_id, row->file_id, FILE_ID_BYTES))
 		return -ENOENT; /* another has taken the name since */
+	const struct anchor_leaf l = {.tree = h.tree, .epoch = h.epoch, .id = leaf_id(h.file_id)};
+	if (!r && h.key_kind == KEY_KIND_EPOCH && !destruction_has_leaf(d, &l))
+		return -EAGAIN; /* it was given another key since */
 	if (r)
 		return r;
 	*ret = inode_find(d->a, st.st_ino);
@@ -148,15 +151,39 @@ static errint_t remove_name(struct destruction *d, const struct catalogue_row *r
 	return r;
 }
 
+static errint_t moved_meanwhile(struct destruction *d, const struct catalogue_row *row, struct fault *f)
+{
+	return fault_set(f, -EAGAIN, "%s got another name or key while it was being destroyed, and may still be read: destroy it under the name that it has now",
+		destruction_file(d, row->file_id)->path);
+}
+
+/* What is not where it was may have been renamed since it was looked for. */
+static errint_t look_for_moved(struct destruction *d, struct fault *f)
+{
+	errint_t r = destruction_scan(d, f);
+	if (r)
+		return fault_set(f, r, "the keys are destroyed, and whether a file got another name and key meanwhile could not be seen: look for it, and destroy it then");
+	for (size_t i = 0; !r && i < d->names; i++)
+		if ((r = remove_name(d, &d->name[i])) == -ENOENT) /* a row without a file */
+			r = 0;
+		else if (r)
+			r = moved_meanwhile(d, &d->name[i], f);
+	return r;
+}
+
 static errint_t remove_all(struct destruction *d, struct fault *f)
 {
+	bool missed = false;
 	for (size_t i = 0; i < d->names; i++) {
+		const char *path = destruction_file(d, d->name[i].file_id)->path;
 		errint_t r = remove_name(d, &d->name[i]);
+		if (r == -EAGAIN)
+			return moved_meanwhile(d, &d->name[i], f);
 		if (r && r != -ENOENT)
-			return fault_set(f, r, "the keys are destroyed, and a name of %s could not be removed: %s; run the same again",
-				destruction_file(d, d->name[i].file_id)->path, strerror(-r));
+			return fault_set(f, r, "the keys are destroyed, and a name of %s could not be removed: %s; run the same again", path, strerror(-r));
+		missed |= r == -ENOENT;
 	}
-	return 0;
+	return missed ? look_for_moved(d, f) : 0;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------------------- */

@@ -217,7 +217,7 @@ static char one[16], two[16];
 
 /* ---- renamed while the catalogue is looked through ------------------------------------------------------------------------------ */
 
-enum disturbance { UNDISTURBED, EVERY_OTHER, EACH };
+enum disturbance { UNDISTURBED, EVERY_OTHER, EACH, LAST };
 
 static struct {
 	const char *dir; /* NULL: the root */
@@ -266,6 +266,15 @@ errint_t __wrap_catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, co
 	return __real_catalogue_each(c, moves ? pass_mover_over : cb, moves ? &p : ctx);
 }
 
+errint_t __real_anchor_destroy(struct anchor *anchor, const struct anchor_leaf *leaf, size_t count);
+errint_t __wrap_anchor_destroy(struct anchor *anchor, const struct anchor_leaf *leaf, size_t count);
+errint_t __wrap_anchor_destroy(struct anchor *anchor, const struct anchor_leaf *leaf, size_t count)
+{
+	if (disturbed == LAST)
+		move_it();
+	return __real_anchor_destroy(anchor, leaf, count);
+}
+
 static void moves_while_looked_for(const char *dir, const char *name, enum disturbance how)
 {
 	mover.dir = dir;
@@ -290,6 +299,38 @@ Test(destroy, a_name_that_is_renamed_meanwhile_goes_with_the_others)
 	cr_assert_eq(r, 0, "%s", fault.text);
 	cr_assert_not(there("never/file"));
 	cr_assert_not(there("never/other") || there("never/moved"));
+}
+
+/* Its leaf is doomed, so that it gets another by moving. `quiet`: walks before the first that it moves in. */
+static void expect_told(enum disturbance how, unsigned quiet)
+{
+	struct destroy_plan p;
+	bool degraded;
+	const char *const path = "one";
+	make("one", "content");
+	cr_assert_eq(archive_destroy_plan(a, &path, 1, &p, &fault), 0, "%s", fault.text);
+	moves_while_looked_for(NULL, "one", how);
+	walks = quiet;
+	errint_t r = archive_destroy(a, &path, 1, p.digest, &order, &degraded, &fault);
+	disturbed = UNDISTURBED;
+	destroy_plan_free(&p);
+	cr_assert_eq(r, -EAGAIN, "%d", r);
+	cr_assert_not_null(strstr(fault.text, "another name"), "%s", fault.text);
+	expect_content("moved", "content", 7);
+	struct file_header h = header_of("moved");
+	struct anchor_leaf leaf = leaf_of(&h);
+	cr_assert_eq(destroy_one("moved"), 0, "%s", fault.text);
+	cr_assert(!anchor_leaf_there(a->anchor, &leaf) && !there("moved"));
+}
+
+Test(destroy, what_is_renamed_after_it_was_looked_at_is_not_said_to_be_destroyed)
+{
+	expect_told(EVERY_OTHER, 1);
+}
+
+Test(destroy, what_is_renamed_before_its_key_goes_is_not_said_to_be_destroyed)
+{
+	expect_told(LAST, 0);
 }
 
 Test(destroy, nothing_is_destroyed_while_names_keep_changing)
