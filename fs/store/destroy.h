@@ -25,10 +25,11 @@ struct destroy_plan {
 void destroy_plan_free(struct destroy_plan *p);
 
 /* The regular files at these paths, relative to the root. Looks only. -EPERM: one is held or kept by a compliance floor, or the clock is in doubt about it;
- * -EBUSY: one is open for writing; -EAGAIN: the catalogue is being completed, or files were renamed each time that it was looked through; always with the path in the sentence. */
+ * -EBUSY: one is open for writing; -EAGAIN: the catalogue is being completed, or files were renamed each time that it was looked through; always with
+ * what it is about in the sentence. */
 errint_t archive_destroy_plan(struct archive *a, const char *const *path, size_t count, struct destroy_plan *ret, struct fault *f);
 /* Does it; the plan must have this digest (-ESTALE). Durable when 0 is returned: recorded before, punctured in every copy of the anchor that can be written,
- * unlinked, and a tombstone for each. May be repeated after a crash at any point. -EAGAIN also: one got
- * another name or key meanwhile, and is to be destroyed under that. *ret_degraded: a copy could not be written. */
+ * unlinked, and a tombstone for each. May be repeated after a crash at any point. -EAGAIN also: one got another name or key meanwhile,
+ * and is to be destroyed under that. *ret_degraded: a copy could not be written. */
 errint_t archive_destroy(struct archive *a, const char *const *path, size_t count, const uint8_t digest[static 32], const struct anchor_order *o,
 			 bool *ret_degraded, struct fault *f);
