@@ -1,5 +1,6 @@
 /* xattr.c - extended attributes, names and values sealed under the file's own key, so that they die with it. */
 #include "store/acl.h"
+#include "store/hold.h"
 #include "store/retain.h"
 
 #include "base/secret.h"
@@ -21,18 +22,38 @@ struct xattr_use {
 	struct xattr_keys *keys; /* secret memory */
 };
 
+static bool is_acl(const char *name) { return !strcmp(name, ACL_ACCESS) || !strcmp(name, ACL_DEFAULT); }
+
 /* ---- sealed ones, whatever their name ---- */
 
-/* To change one while the clock is in doubt is permitted, as to chmod is; who may is asked before. */
-static errint_t file_keys(struct archive *a, struct xattr_use *x, bool change)
+enum use { USE_READ, USE_ACL, USE_CHANGE };
+
+/* By the date that the policy in force gives it, which its header may not say yet. To change one while the clock is in doubt is permitted, as to chmod is; who may is
+ * asked before. A list says, as the mode does, who may open what a hold keeps past its date: the kernel asks for it before the hold's readers are let in. */
+static errint_t usable(struct archive *a, struct ofile *of, enum use use)
+{
+	errint_t r = ofile_review(a, of);
+	if (r)
+		return r;
+	pthread_rwlock_rdlock(&of->lock);
+	r = tclock_check(a->clock, of->due_at);
+	if (r == -EKEYEXPIRED && use == USE_ACL && hold_binds(a, &of->h))
+		r = 0;
+	pthread_rwlock_unlock(&of->lock);
+	return r == -ENOKEY && use == USE_CHANGE ? 0 : r;
+}
+
+/* No lock is held. */
+static errint_t file_keys(struct archive *a, struct xattr_use *x, enum use use)
 {
 	uint8_t under[KEY_BYTES], file_key[KEY_BYTES];
+	errint_t r = usable(a, x->of, use);
+	if (r)
+		return r;
 	pthread_rwlock_rdlock(&x->of->lock);
 	struct file_header h = x->of->h;
-	errint_t r = tclock_check(a->clock, h.expires_at);
 	pthread_rwlock_unlock(&x->of->lock);
-	if (!r || (change && r == -ENOKEY))
-		r = anchor_wrap_key(a->anchor, a->keys->archive_wrap, &h, under);
+	r = anchor_wrap_key(a->anchor, a->keys->archive_wrap, &h, under);
 	if (!r)
 		r = file_key_unwrap(under, a->uuid, &h, file_key);
 	if (!r)
@@ -51,7 +72,7 @@ static void xattr_leave(struct archive *a, struct xattr_use *x)
 		dir_leave(a, &x->u);
 }
 
-static errint_t xattr_enter(struct archive *a, struct inode *i, bool change, struct xattr_use *x)
+static errint_t xattr_enter(struct archive *a, struct inode *i, enum use use, struct xattr_use *x)
 {
 	errint_t r;
 	memset(x, 0, sizeof *x);
@@ -65,7 +86,7 @@ static errint_t xattr_enter(struct archive *a, struct inode *i, bool change, str
 		}
 	} else if (!(r = ofile_acquire(a, i, false, &x->of))) {
 		x->fd = x->of->fd;
-		r = file_keys(a, x, change);
+		r = file_keys(a, x, use);
 	}
 	if (r)
 		xattr_leave(a, x);
@@ -79,7 +100,7 @@ ssize_t xattr_get(struct archive *a, struct inode *i, const char *name, void *ou
 	cleanup_free uint8_t *raw = malloc(VALUE_MAX), *plain = malloc(VALUE_MAX);
 	if (!raw || !plain)
 		return -ENOMEM;
-	ssize_t r = xattr_enter(a, i, false, &x);
+	ssize_t r = xattr_enter(a, i, is_acl(name) ? USE_ACL : USE_READ, &x);
 	if (r)
 		return r;
 	if (xattr_name_seal(x.keys, name, sealed))
@@ -133,7 +154,7 @@ static errint_t put(struct archive *a, int fd, const struct xattr_keys *keys, co
 errint_t xattr_set(struct archive *a, struct inode *i, const char *name, const void *value, size_t size, int flags)
 {
 	struct xattr_use x;
-	errint_t r = xattr_enter(a, i, true, &x);
+	errint_t r = xattr_enter(a, i, USE_CHANGE, &x);
 	if (r)
 		return r;
 	if (!strcmp(name, CAPABILITY))
@@ -148,7 +169,7 @@ errint_t xattr_remove(struct archive *a, struct inode *i, const char *name)
 {
 	struct xattr_use x;
 	char sealed[XATTR_BACKING_MAX + 1];
-	errint_t r = xattr_enter(a, i, true, &x);
+	errint_t r = xattr_enter(a, i, USE_CHANGE, &x);
 	if (r)
 		return r;
 	r = xattr_name_seal(x.keys, name, sealed) ? -ENODATA : change(a, x.fd, sealed, NULL, 0, 0);
@@ -238,8 +259,6 @@ static bool begins(const char *name, const char *prefix) { return !strncmp(name,
 
 bool fs_xattr_minds_groups(const char *name) { return !strcmp(name, ACL_ACCESS); }
 
-static bool is_acl(const char *name) { return !strcmp(name, ACL_ACCESS) || !strcmp(name, ACL_DEFAULT); }
-
 static bool has_xattrs(const struct inode *i) { return S_ISREG(i->type) || S_ISDIR(i->type); }
 
 static errint_t well_named(const struct archive *a, const char *name)
@@ -261,24 +280,6 @@ static errint_t admitted(const struct archive *a, const struct inode *i, const c
 	return !strcmp(name, ACL_DEFAULT) && !S_ISDIR(i->type) ? -EACCES : 0;
 }
 
-/* By the date that the policy in force gives it, which its header may not say yet. No lock is held. */
-static errint_t readable(struct archive *a, struct inode *i)
-{
-	struct ofile *of;
-	if (!S_ISREG(i->type))
-		return 0;
-	errint_t r = ofile_acquire(a, i, false, &of);
-	if (r)
-		return r;
-	if (!(r = ofile_review(a, of))) {
-		pthread_rwlock_rdlock(&of->lock);
-		r = tclock_check(a->clock, of->due_at);
-		pthread_rwlock_unlock(&of->lock);
-	}
-	ofile_release(a, of, false);
-	return r;
-}
-
 ssize_t fs_getxattr(struct archive *a, struct inode *i, const char *name, void *out, size_t size)
 {
 	errint_t r = well_named(a, name);
@@ -286,7 +287,7 @@ ssize_t fs_getxattr(struct archive *a, struct inode *i, const char *name, void *
 		return r;
 	if (!has_xattrs(i) || xattr_none(a, i))
 		return -ENODATA;
-	return (r = readable(a, i)) ? r : xattr_get(a, i, name, out, size);
+	return xattr_get(a, i, name, out, size);
 }
 
 errint_t fs_setxattr(struct archive *a, struct inode *i, const char *name, const void *value, size_t size, int flags, const struct caller *c)
@@ -322,9 +323,7 @@ ssize_t fs_listxattr(struct archive *a, struct inode *i, char *out, size_t size,
 	cleanup_free char *raw = malloc(VALUE_MAX);
 	if (!raw)
 		return -ENOMEM;
-	ssize_t r = readable(a, i);
-	if (!r)
-		r = xattr_enter(a, i, false, &x);
+	ssize_t r = xattr_enter(a, i, USE_READ, &x);
 	if (r)
 		return r;
 	size_t len = 0;

@@ -1,5 +1,6 @@
 #include "fs_fixture.h"
 
+#include "store/acl.h"
 #include "store/catalogue_internal.h"
 #include "store/hold_internal.h"
 #include "store/holds.h"
@@ -152,6 +153,47 @@ Test(hold_store, readers_are_all_the_people_behind_a_request)
 	cr_assert(!hold_reads(a, &h, &s), "root in their name");
 	s = (struct subject){.uid = 7, .login_uid = 7, .real_uid = 7, .unidentified = true};
 	cr_assert(!hold_reads(a, &h, &s) && !hold_reads(a, &h, NULL));
+}
+
+static bool is_past(void *file)
+{
+	return policy_expired(atomic_load(&((struct inode *)file)->expires_at), tclock_trusted(a->clock));
+}
+
+static struct inode *held_past_its_date(const char *name)
+{
+	struct inode *i = make_file("short", name, "held", NULL);
+	cr_assert_eq(fs_setxattr(a, i, "user.a", "one", 3, 0, &caller), 0);
+	return i;
+}
+
+/* The kernel asks for the list before it asks for the file, and opens nothing on an error. The other attributes are content. */
+Test(hold_store, who_may_open_it_is_told_past_its_date)
+{
+	static const uint8_t list[] = {2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 7, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255,
+		16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255};
+	uint8_t got[sizeof list + 1];
+	const struct subject them = {.uid = 7, .login_uid = 7, .real_uid = 7};
+	const struct caller reader = {.uid = 7, .subject = &them};
+	struct handle *h;
+	a->acl = true;
+	make_dir("short");
+	struct inode *with = held_past_its_date("with"), *without = held_past_its_date("without"), *free_ = held_past_its_date("free");
+	cr_assert_eq(fs_setxattr(a, with, ACL_ACCESS, list, sizeof list, 0, &caller), 0);
+	cr_assert_eq(add("x", "short/with*\n", 7), 0);
+	cr_assert_eq(holds_run_once(a), 0);
+	cr_assert(eventually(is_past, free_) && is_past(with) && is_past(without));
+	cr_expect_eq(fs_getxattr(a, with, ACL_ACCESS, got, sizeof got), (ssize_t)sizeof list);
+	cr_expect(!memcmp(got, list, sizeof list));
+	cr_expect_eq(fs_getxattr(a, without, ACL_ACCESS, got, sizeof got), -ENODATA);
+	cr_expect_eq(fs_getxattr(a, with, "user.a", got, sizeof got), -EKEYEXPIRED);
+	cr_expect_eq(fs_listxattr(a, with, (char *)got, sizeof got, true), -EKEYEXPIRED);
+	cr_expect_eq(fs_getxattr(a, free_, ACL_ACCESS, got, sizeof got), -EKEYEXPIRED, "nothing holds it");
+	cr_assert_eq(fs_open(a, with, O_RDONLY, &reader, &h), 0);
+	fs_release(a, h);
+	fs_forget(a, with, 1);
+	fs_forget(a, without, 1);
+	fs_forget(a, free_, 1);
 }
 
 static void add_and_die(void)

@@ -206,6 +206,31 @@ static bool is_gone(void *none)
 	return false;
 }
 
+static bool is_past(void *at)
+{
+	return policy_expired(*(int64_t *)at, tclock_trusted(a->clock));
+}
+
+/* A longer life counts at once, whether or not the header says it yet: for the content and for what is kept beside it. */
+Test(review_short, attributes_are_read_as_long_as_the_content)
+{
+	char out[64];
+	in_force(POLICY_OF("[class one]\nmatch = f*\nexpire-after = 2s\n\n"));
+	struct inode *i = make_file(NULL, "file", "file", NULL);
+	cr_assert_eq(fs_setxattr(a, i, "user.a", "one", 3, 0, &caller), 0);
+	int64_t own = in_header();
+	review_stop(a);
+	in_force(POLICY_OF("[class one]\nmatch = f*\nexpire-after = 1h\n\n"));
+	cr_assert(eventually(is_past, &own));
+	cr_assert_eq(in_header(), own, "no pass has been at it");
+	expect_content("file", "file", 4);
+	cr_expect_eq(fs_getxattr(a, i, "user.a", out, sizeof out), 3);
+	cr_expect_eq(fs_listxattr(a, i, out, sizeof out, true), (ssize_t)sizeof "user.a");
+	cr_expect_eq(fs_setxattr(a, i, "user.b", "two", 3, 0, &caller), 0);
+	cr_expect_eq(fs_removexattr(a, i, "user.a"), 0);
+	fs_forget(a, i, 1);
+}
+
 /* The change can be undone for a day, which brings nothing back that is past the date of before. */
 Test(review_short, what_is_past_its_own_date_too_does_not_wait_for_the_undo)
 {
