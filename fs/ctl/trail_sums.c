@@ -272,6 +272,7 @@ errint_t verb_audit_exposure(struct ctl_call *c)
 	uint64_t named;
 	cleanup_free struct audit_verdict *v = malloc(sizeof *v);
 	errint_t r = v ? trail_filter_of(c, &f) : -ENOMEM;
+	f.lasting = true;
 	if (!r)
 		r = trail_ready(c);
 	if (!r)

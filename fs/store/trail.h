@@ -15,6 +15,7 @@ struct trail_filter {
 	uint32_t uid; /* as the uid of the request, the login or the real one */
 	bool by_file;
 	uint8_t file_id[FILE_ID_BYTES];
+	bool lasting; /* of the guard's acts also those from before the time that last into it: the log is read from its beginning */
 	/* Asked several times a second; no: -EINTR. NULL: always. */
 	bool (*go_on)(void *ctx);
 	void *ctx;
@@ -94,7 +95,7 @@ struct trail_reads {
 	size_t readers;
 	struct trail_grant *grant;
 	size_t grants;
-	struct trail_act *act; /* in the time, or in force in it; the first TRAIL_ACTS_MAX */
+	struct trail_act *act; /* in the time, or (filter: lasting) in force in it; the first TRAIL_ACTS_MAX */
 	size_t acts;
 	uint64_t acts_more;
 	uint64_t reads, bytes, denied, listings;

@@ -288,6 +288,25 @@ static errint_t earlier_grants(struct gathering *g)
 	return since && trail_grants_lack(g->t) ? audit_pick(g->a->audit, &pick, gather_grants, g) : 0;
 }
 
+static errint_t gather_acts(void *ctx, const struct audit_record *r)
+{
+	struct gathering *g = ctx;
+	if (!goes_on(g))
+		return -EINTR;
+	if (r->trusted_ns - SLACK_NS >= g->filter->since_ns)
+		return -ECANCELED;
+	return r->kind == RECORD_GUARD ? trail_acts_earlier(g->t, g->filter, r) : 0;
+}
+
+/* A closure or a lockout may be of any length. */
+static errint_t earlier_acts(struct gathering *g)
+{
+	const struct audit_pick pick = {.since_ns = INT64_MIN, .by_user = true, .uid = POLICY_NO_UID};
+	errint_t r = g->filter->lasting && g->filter->since_ns ? audit_pick(g->a->audit, &pick, gather_acts, g) : 0;
+	trail_acts_begin(g->t);
+	return r == -ECANCELED ? 0 : r;
+}
+
 /* A name in the catalogue: it is there, with the deadline of now. */
 static errint_t see_row(void *ctx, const struct catalogue_row *row)
 {
@@ -334,7 +353,9 @@ errint_t archive_trail_reads(struct archive *a, const struct trail_filter *f, bo
 	struct audit_pick pick = {
 		.since_ns = f->since_ns > SLACK_NS ? f->since_ns - SLACK_NS : INT64_MIN, .by_user = f->by_user, .by_file = f->by_file, .uid = f->uid};
 	memcpy(pick.file_id, f->file_id, sizeof pick.file_id);
-	errint_t r = audit_pick(a->audit, &pick, gather, &g);
+	errint_t r = earlier_acts(&g);
+	if (!r)
+		r = audit_pick(a->audit, &pick, gather, &g);
 	if (!r)
 		r = earlier_grants(&g);
 	if (r && r != -EINTR)
