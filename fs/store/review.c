@@ -44,6 +44,7 @@ struct pass {
 	bool need_path;
 	int64_t now;
 	uint64_t failed;
+	uint64_t orphans_at; /* the generation of the policy that files without a name follow */
 };
 
 /* ---- the barrier ---- */
@@ -190,10 +191,21 @@ static errint_t follow(struct archive *a, struct file_header *h, void *ctx)
 	return changed ? 0 : AMEND_NOTHING;
 }
 
+/* No row leads to them, and a policy may come into force while the pass goes on. */
+static void follow_orphans(struct pass *p)
+{
+	uint64_t generation = atomic_load(&p->a->gate->generation);
+	if (generation == p->orphans_at)
+		return;
+	p->orphans_at = generation;
+	orphan_review(p->a);
+}
+
 static errint_t review_row(void *ctx, const struct catalogue_row *row)
 {
 	struct pass *p = ctx;
 	struct archive *a = p->a;
+	follow_orphans(p);
 	const char *path = p->need_path ? row_path_like(&p->paths, row, p->policy, NULL) : NULL;
 	struct file_header was = header_of(row), due = was;
 	if (atomic_load(&p->rv->stop))
@@ -272,6 +284,7 @@ static int64_t pass_once(struct archive *a, struct reviewer *rv)
 {
 	struct pass p = {.a = a, .rv = rv, .paths = {.archive = a}, .now = tclock_trusted(a->clock)};
 	uint64_t generation = atomic_load(&a->gate->generation), moves = atomic_load(&a->dir_moves);
+	p.orphans_at = generation;
 	orphan_review(a);
 	p.policy = gate_policy(a);
 	p.need_path = policy_class_needs_path(p.policy);

@@ -87,6 +87,38 @@ static bool closed_twice_more(void *since)
 	return atomic_load(&closing.times) >= *(uint64_t *)since + 2;
 }
 
+/* A policy that comes into force within a pass that began after it had waited for the one before. */
+static struct coming {
+	_Atomic bool wanted, awaited, under_way, seen;
+	uint64_t generation;
+	int64_t orphan_next; /* at the end of that pass */
+} coming;
+
+static bool is_under_way(void *none)
+{
+	(void)none;
+	return atomic_load(&coming.under_way);
+}
+
+static bool has_come(void *none)
+{
+	(void)none;
+	return atomic_load(&a->gate->generation) != coming.generation;
+}
+
+errint_t __real_gate_lacking_begin(struct archive *archive, struct policy *next, struct lacking *ret);
+errint_t __wrap_gate_lacking_begin(struct archive *archive, struct policy *next, struct lacking *ret);
+errint_t __wrap_gate_lacking_begin(struct archive *archive, struct policy *next, struct lacking *ret)
+{
+	if (atomic_exchange(&coming.wanted, false)) {
+		coming.generation = atomic_load(&archive->gate->generation);
+		atomic_store(&coming.awaited, true);
+		review_kick(archive);
+		cr_assert(eventually(is_under_way, NULL));
+	}
+	return __real_gate_lacking_begin(archive, next, ret);
+}
+
 /* A pass lasts longer than the file is left alone; or finds damage first. */
 static _Atomic bool damage_first;
 typedef errint_t (*catalogue_row_fn)(void *ctx, const struct catalogue_row *row);
@@ -99,7 +131,17 @@ errint_t __wrap_catalogue_each(struct catalogue *c, catalogue_row_fn cb, void *c
 		eventually(closed_twice_more, &since);
 	if (atomic_exchange(&damage_first, false))
 		damage_last_pack(a->lapse_fd);
-	return __real_catalogue_each(c, cb, ctx);
+	bool within = atomic_exchange(&coming.awaited, false);
+	if (within) {
+		atomic_store(&coming.under_way, true);
+		eventually(has_come, NULL);
+	}
+	errint_t r = __real_catalogue_each(c, cb, ctx);
+	if (within) {
+		coming.orphan_next = orphan_next(a);
+		atomic_store(&coming.seen, true);
+	}
+	return r;
 }
 
 /* What a damaged pack does not tell may not follow. */
@@ -163,6 +205,30 @@ Test(review, a_policy_is_undone_while_files_that_it_shortened_are_closed)
 	atomic_store(&closing.stop, true);
 	cr_assert_eq(pthread_join(closing.thread, NULL), 0);
 	cr_assert(!atomic_load(&closing.failed));
+}
+
+static bool pass_was_seen(void *none)
+{
+	(void)none;
+	return atomic_load(&coming.seen);
+}
+
+/* They have no row: what the kernel has of them goes at the date that is in force, however long the pass lasts. */
+Test(review, files_without_a_name_follow_a_policy_that_comes_within_a_pass)
+{
+	struct handle *h;
+	in_force(WRITTEN("10h"));
+	fs_forget(a, make_file(NULL, "file", "file", NULL), 1);
+	fs_forget(a, make_file(NULL, "fleeting", "file", NULL), 1);
+	cr_assert_eq(open_name("fleeting", O_RDONLY, &h), 0);
+	cr_assert_eq(fs_unlink(a, fs_root(a), "fleeting", &caller), 0);
+	cr_assert_gt(orphan_next(a), tclock_trusted(a->clock) + 3600);
+	cr_assert_eq(review_settle(a), 0);
+	atomic_store(&coming.wanted, true);
+	in_force(WRITTEN("5min"));
+	cr_assert(eventually(pass_was_seen, NULL));
+	cr_assert_leq(coming.orphan_next, tclock_trusted(a->clock) + 300);
+	fs_release(a, h);
 }
 
 static struct file_header header(void)
