@@ -1,9 +1,20 @@
 #!/bin/bash
 # POSIX ACLs, where the policy says so: enforced, inherited, in step with the mode, kept by cp -a and rsync -A; as on the directory below.
 . "$(dirname "$0")/lib.sh"
-sed 's/^default-class.*/&\nacl = yes/' "$TEST_TMP/open.ini" >"$TEST_TMP/acl.ini"
+sed 's/^default-class.*/&\nacl = yes\n\n[class short]\nmatch = **\/*.short\nexpire-after = 5s/' "$TEST_TMP/open.ini" >"$TEST_TMP/acl.ini"
 archive_new "$TEST_TMP/acl.ini"
 mount_archive
+
+note "two files under a hold, which its reader reads past their date, below"
+mkdir "$MNT/case"
+for f in attribute list; do
+	echo "$f" >"$MNT/case/$f.short"
+	setfattr -n user.a -v one "$MNT/case/$f.short"
+done
+chmod 640 "$MNT/case/list.short"
+as t1 true
+setfacl -m u:lapse-t1:r "$MNT/case/list.short"
+check "hold" "$LAPSE" hold add H "$MNT" --match 'case/*' --reason r --review 30d --readers lapse-t1
 
 cat >"$TEST_TMP/acl.py" <<'P'
 import os, subprocess, sys
@@ -124,6 +135,18 @@ check "list" as t1 ls "$MNT"
 refuse "Permission denied" as t2 ls "$MNT"
 check "read what was made in it" as t1 cat "$MNT/new"
 [ "$(stat -c %a "$MNT")" = 750 ] || die "mode of the root: $(stat -c %a "$MNT")"
+
+note "past its date a held file is opened by the hold's reader whom mode or list lets in"
+overdue() { ! cat "$MNT/case/attribute.short" >/dev/null 2>&1; }
+wait_until 20 overdue
+chmod 755 "$MNT"
+check "by its mode" as t1 cat "$MNT/case/attribute.short"
+check "by its list" as t1 cat "$MNT/case/list.short"
+check "the list" getfacl -cp "$MNT/case/list.short"
+refuse "Key has expired" as t2 cat "$MNT/case/attribute.short"
+refuse "Permission denied" as t2 cat "$MNT/case/list.short"
+refuse "Key has expired" as t1 getfattr -n user.a "$MNT/case/attribute.short"
+chmod 750 "$MNT"
 
 note "cp -a and rsync -A bring them along"
 mkdir "$TEST_TMP/there"
