@@ -59,13 +59,30 @@ static void reserve_make(struct audit *l)
 	is_whole(l);
 }
 
-void audit_space_open(struct audit *l)
+/* What a copy of the store left out of it is allocated; what cannot be is not believed. */
+static uint64_t reserve_found(struct audit *l)
 {
 	struct stat st;
+	cleanup_fd int fd = openat(l->dirfd, RESERVE_NAME, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size)
+		return 0;
+	if (!posix_fallocate(fd, 0, st.st_size))
+		return (uint64_t)st.st_size;
+	/* All its blocks to its beginning: it is given out from its end. */
+	off_t there = fstat(fd, &st) ? 0 : (off_t)st.st_blocks * 512;
+	there = there < st.st_size ? there : st.st_size;
+	for (; there >= PART_MIN && !ftruncate(fd, there); there /= 2)
+		if (!posix_fallocate(fd, 0, there))
+			return (uint64_t)there;
+	unlinkat(l->dirfd, RESERVE_NAME, 0);
+	return 0;
+}
+
+void audit_space_open(struct audit *l)
+{
 	l->reserve_bytes = RESERVE_BYTES;
-	if (!fstatat(l->dirfd, RESERVE_NAME, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) && st.st_size > 0)
-		l->reserve_have = l->reserve_whole = (uint64_t)st.st_size; /* the policy is not known yet */
-	else
+	l->reserve_have = l->reserve_whole = reserve_found(l); /* the policy is not known yet */
+	if (!l->reserve_have)
 		reserve_make(l);
 }
 

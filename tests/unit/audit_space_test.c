@@ -165,3 +165,44 @@ Test(audit_space, on_a_full_disk_without_the_reserve_there_is_no_room_that_a_rec
 	cr_assert_eq(all(l), (size_t)at);
 	close_on_small(l, below);
 }
+
+/* As a copy that leaves out what is zero makes it. */
+static struct audit *open_with_sparse(int *ret_below, bool full)
+{
+	char path[PATH_MAX];
+	struct audit *l = open_on_small(ret_below);
+	struct named n = named_by(l);
+	audit_close(l);
+	cr_assert_eq(truncate(in_dir(path, "reserve"), 1 << 20), 0);
+	int f = open(path, O_WRONLY | O_CLOEXEC);
+	cr_assert_eq(fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 768 << 10), 0);
+	close(f);
+	if (full)
+		fill_disk();
+	cr_assert_eq(audit_open(*ret_below, &key, uuid, log_id, n.sequence, n.head, 200, &l, NULL), 0);
+	return l;
+}
+
+Test(audit_space, a_sparse_reserve_is_allocated_when_the_log_is_opened)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int below;
+	struct audit *l = open_with_sparse(&below, false);
+	cr_assert_eq(reserved(l), 1 << 20);
+	cr_assert_eq(stat(in_dir(path, "reserve"), &st), 0);
+	cr_assert_geq(st.st_blocks * 512, 1 << 20);
+	close_on_small(l, below);
+}
+
+Test(audit_space, of_a_sparse_reserve_on_a_full_disk_only_what_is_there_is_believed)
+{
+	int below;
+	struct audit *l = open_with_sparse(&below, true);
+	cr_assert_eq(reserved(l), 256 << 10);
+	int64_t at = 2;
+	for (; !audit_ready(l); at++)
+		cr_assert_eq(append_beside_others(l, RECORD_UNLINK, at), 0, "%ld", (long)at);
+	cr_assert_gt(at, 400);
+	close_on_small(l, below);
+}
