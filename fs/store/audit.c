@@ -69,11 +69,9 @@ static errint_t cut_ragged(struct audit *l)
 {
 	if (!l->ragged)
 		return 0;
-	l->room_end = 0;
-	if (ftruncate(l->fd, l->end))
-		return -errno;
-	l->ragged = false;
-	return 0;
+	errint_t r = audit_space_cut(l);
+	l->ragged = r != 0;
+	return r;
 }
 
 /* One that is followed ends with a whole frame; both locks held. */

@@ -88,6 +88,7 @@ void audit_space_try(struct audit *l); /* now and then: the reserve, if it is no
 bool audit_space_back(struct audit *l); /* whether it is as it was before the disk was full; if there is room, it is made so */
 bool audit_space_has_room(struct audit *l, enum record_kind k); /* on the disk, or in what that kind may use of the reserve */
 errint_t audit_space_write(struct audit *l, enum record_kind k, const uint8_t *bytes, size_t len); /* with that, if nothing else is left */
+errint_t audit_space_cut(struct audit *l); /* what lies behind the last frame; the space that was there stays */
 void audit_space_end(struct audit *l); /* of a segment: what lies allocated behind it */
 
 /* What audit_recover finds at the end of the log. */

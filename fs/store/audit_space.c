@@ -14,6 +14,7 @@
 #define RESERVE_BYTES (4u << 20)
 #define RESERVE_RETRY 30 /* seconds */
 #define PART_MIN      (16u << 10)
+#define PART_UNIT     (4u << 10)
 #define PART_MAX      (256u << 10)
 #define ROOM_BYTES    (64 << 10) /* for the records of what is done at the same time */
 #define ROOM_LEAST    (16 << 10) /* of it, before there is to be more */
@@ -137,21 +138,25 @@ static bool reserve_give(struct audit *l, enum record_kind k)
 	part = part < PART_MIN ? PART_MIN : part > PART_MAX ? PART_MAX : part;
 	if (l->reserve_have <= left_alone(l, k))
 		return false;
-	part = part > l->reserve_have ? l->reserve_have : part;
-	if (!reserve_size(l, l->reserve_have - part))
+	/* Whole blocks. */
+	const uint64_t left = l->reserve_have > part ? (l->reserve_have - part) / PART_UNIT * PART_UNIT : 0;
+	if (!reserve_size(l, left))
 		return false;
-	l->reserve_have -= part;
+	l->reserve_have = left;
 	if (!l->short_of_space)
 		log_line(LOG_LEVEL_WARNING, "audit: the disk is full; the log uses its reserve, and reads and new files are refused until there is room");
 	l->short_of_space = true;
 	return true;
 }
 
-static bool take_room(struct audit *l, off_t bytes)
+/* What is there already stays. */
+static bool take_room(struct audit *l, off_t upto)
 {
-	if (fallocate(l->fd, FALLOC_FL_KEEP_SIZE, l->end, bytes))
+	if (upto <= l->room_end)
+		return true;
+	if (fallocate(l->fd, FALLOC_FL_KEEP_SIZE, l->end, upto - l->end))
 		return false;
-	l->room_end = l->end + bytes;
+	l->room_end = upto;
 	return true;
 }
 
@@ -159,20 +164,39 @@ bool audit_space_has_room(struct audit *l, enum record_kind k)
 {
 	if (l->room_end - l->end >= ROOM_LEAST || l->reserve_have > left_alone(l, k))
 		return true;
-	errint_t r = take_room(l, ROOM_BYTES) || take_room(l, ROOM_LEAST) ? 0 : -errno;
+	errint_t r = take_room(l, l->end + ROOM_BYTES) || take_room(l, l->end + ROOM_LEAST) ? 0 : -errno;
 	return !r || !audit_is_full(r == -EOPNOTSUPP ? l->error : r);
+}
+
+/* What does not fit is not begun: when it is cut off again, others get its blocks. */
+static errint_t write_what_fits(struct audit *l, const uint8_t *bytes, size_t len)
+{
+	if ((l->short_of_space || l->room_end > l->end || len > RECORD_MAX_BYTES) && !take_room(l, l->end + (off_t)len) && audit_is_full(-errno))
+		return -errno;
+	return audit_write_bytes(l, bytes, len);
 }
 
 errint_t audit_space_write(struct audit *l, enum record_kind k, const uint8_t *bytes, size_t len)
 {
 	if (left_alone(l, k) == UINT64_MAX && !audit_space_back(l))
 		return -ENOSPC;
-	errint_t r = audit_write_bytes(l, bytes, len);
+	errint_t r = write_what_fits(l, bytes, len);
 	for (uint64_t had = l->reserve_have; audit_is_full(r) && reserve_give(l, k); had = l->reserve_have) {
-		take_room(l, (off_t)(had - l->reserve_have));
-		r = audit_write_bytes(l, bytes, len);
+		take_room(l, (l->room_end > l->end ? l->room_end : l->end) + (off_t)(had - l->reserve_have));
+		r = write_what_fits(l, bytes, len);
 	}
 	return r;
+}
+
+errint_t audit_space_cut(struct audit *l)
+{
+	const off_t room = l->room_end;
+	l->room_end = 0;
+	if (ftruncate(l->fd, l->end))
+		return -errno;
+	if (room > l->end)
+		take_room(l, room);
+	return 0;
 }
 
 void audit_space_end(struct audit *l)

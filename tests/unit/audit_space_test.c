@@ -1,7 +1,9 @@
 /* The log on a full disk: what is recorded from its reserve, and what is refused. */
 #include "audit_fixture.h"
+#include "store/audit_internal.h"
 
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 
 TestSuite(audit_space, .init = setup, .fini = teardown);
 
@@ -204,5 +206,71 @@ Test(audit_space, of_a_sparse_reserve_on_a_full_disk_only_what_is_there_is_belie
 	for (; !audit_ready(l); at++)
 		cr_assert_eq(append_beside_others(l, RECORD_UNLINK, at), 0, "%ld", (long)at);
 	cr_assert_gt(at, 400);
+	close_on_small(l, below);
+}
+
+static uint64_t free_bytes(int below)
+{
+	struct statvfs v;
+	cr_assert_eq(fstatvfs(below, &v), 0);
+	return v.f_bfree * v.f_frsize;
+}
+
+/* The log cannot be written for that many records; then it could, but the disk is full. */
+static struct audit *open_with_queue(int *ret_below, int records)
+{
+	struct audit *l = open_on_small(ret_below);
+	int works = l->fd;
+	l->fd = open("/dev/full", O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < records; i++)
+		cr_assert_eq(append_kind(l, RECORD_UNLINK, i + 2), 0);
+	close(l->fd);
+	l->fd = works;
+	fill_disk();
+	return l;
+}
+
+Test(audit_space, what_waits_gets_room_for_all_of_it)
+{
+	int below;
+	struct audit *l = open_with_queue(&below, 12000);
+	cr_assert_gt(l->queue_len, 1 << 20);
+	cr_assert_eq(audit_sync(l), 0);
+	cr_assert_eq(free_bytes(below), 0);
+	cr_assert_geq(reserved(l), 2 << 20);
+	cr_assert_eq(all(l), 12002, "with that of the gap");
+	close_on_small(l, below);
+}
+
+Test(audit_space, what_is_given_for_what_waits_stays_the_logs_if_it_is_not_enough)
+{
+	int below;
+	struct audit *l = open_with_queue(&below, 12000);
+	audit_reserve_bytes(l, 1 << 20);
+	fill_disk();
+	cr_assert_eq(audit_sync(l), -ENOSPC);
+	cr_assert_eq(free_bytes(below), 0);
+	cr_assert_eq(reserved(l), 256 << 10);
+	cr_assert_geq(l->room_end - l->end, 768 << 10);
+	cr_assert_eq(audit_sync(l), -ENOSPC);
+	cr_assert_eq(free_bytes(below), 0);
+	cr_assert_geq(l->room_end - l->end, 768 << 10);
+	close_on_small(l, below);
+}
+
+Test(audit_space, what_a_failed_write_left_is_cut_off_and_the_room_behind_it_is_not)
+{
+	int below;
+	struct audit *l = open_on_small(&below);
+	int64_t at = 2;
+	for (fill_disk(); reserved(l) == 4 << 20; at++)
+		cr_assert_eq(append_kind(l, RECORD_UNLINK, at), 0);
+	fill_disk();
+	off_t room = l->room_end;
+	cr_assert_gt(room, l->end);
+	l->ragged = true;
+	cr_assert_eq(append_kind(l, RECORD_UNLINK, at), 0);
+	cr_assert_eq(free_bytes(below), 0);
+	cr_assert_geq(l->room_end, room);
 	close_on_small(l, below);
 }
