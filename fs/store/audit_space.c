@@ -93,12 +93,17 @@ void audit_space_try(struct audit *l)
 		reserve_make(l);
 }
 
-bool audit_space_back(struct audit *l)
+static bool has_blocks(const struct audit *l, uint64_t bytes)
 {
 	struct statvfs v;
+	return !fstatvfs(l->dirfd, &v) && (geteuid() ? v.f_bavail : v.f_bfree) * v.f_frsize >= bytes;
+}
+
+bool audit_space_back(struct audit *l)
+{
 	if (!l->short_of_space)
 		return true;
-	if (fstatvfs(l->dirfd, &v) || v.f_bfree * v.f_frsize < l->reserve_whole - l->reserve_have + ROOM_BYTES || !reserve_size(l, l->reserve_whole))
+	if (!has_blocks(l, l->reserve_whole - l->reserve_have + ROOM_BYTES) || !reserve_size(l, l->reserve_whole))
 		return false;
 	l->reserve_have = l->reserve_whole;
 	is_whole(l);
@@ -126,6 +131,7 @@ static uint64_t left_alone(const struct audit *l, enum record_kind k)
 	case RECORD_RAISED:
 	case RECORD_COMMIT:
 	case RECORD_DATED:
+	case RECORD_FORGED:
 		return l->reserve_whole / 4;
 	default:
 		return 0;
@@ -224,11 +230,13 @@ bool audit_use_reserve(struct audit *l)
 	return given;
 }
 
-/* What statvfs tells has blocks in it that nobody gets. */
+/* What statvfs tells has blocks in it that nobody gets; it is asked only where no file can be made, which may be for want of inodes. */
 static bool is_free(struct audit *l, uint64_t bytes)
 {
 	cleanup_fd int fd = openat(l->dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	return fd < 0 ? !audit_is_full(-errno) : !audit_is_full(-posix_fallocate(fd, 0, (off_t)bytes));
+	if (fd < 0)
+		return !audit_is_full(-errno) || has_blocks(l, bytes);
+	return !audit_is_full(-posix_fallocate(fd, 0, (off_t)bytes));
 }
 
 void audit_free_space(struct audit *l, uint64_t bytes)

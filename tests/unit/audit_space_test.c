@@ -93,6 +93,9 @@ Test(audit_space, the_reserve_is_used_by_parts_that_nobody_else_gets)
 		cr_assert_eq(append_beside_others(l, RECORD_UNLINK, at++), 0, "%ld", (long)gone);
 	cr_assert_gt(gone, 2000, "and deletions a quarter");
 	cr_assert_geq(reserved(l), 1 << 20);
+	for (; !append_beside_others(l, RECORD_FORGED, at); at++)
+		;
+	cr_assert_geq(reserved(l), 1 << 20, "nor does who reads what is damaged use it");
 	for (int i = 0; i < 3000; i++)
 		cr_assert_eq(append_beside_others(l, RECORD_POLICY, at++), 0, "act %d", i);
 	cr_assert_eq(all(l), (size_t)at - 1);
@@ -272,5 +275,20 @@ Test(audit_space, what_a_failed_write_left_is_cut_off_and_the_room_behind_it_is_
 	cr_assert_eq(append_kind(l, RECORD_UNLINK, at), 0);
 	cr_assert_eq(free_bytes(below), 0);
 	cr_assert_geq(l->room_end, room);
+	close_on_small(l, below);
+}
+
+Test(audit_space, a_disk_without_inodes_that_has_blocks_is_not_full)
+{
+	char path[PATH_MAX];
+	int below, made = 0;
+	struct audit *l = open_on_small(&below);
+	cr_assert_eq(mount(NULL, dir, NULL, MS_REMOUNT, "nr_inodes=32"), 0);
+	for (int f; snprintf(path, sizeof path, "%s/%d", dir, made), (f = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600)) >= 0; made++)
+		close(f);
+	cr_assert_eq(errno, ENOSPC);
+	audit_free_space(l, 256 << 10);
+	cr_assert_eq(l->reserve_have, 4 << 20);
+	cr_assert_not(l->short_of_space);
 	close_on_small(l, below);
 }
