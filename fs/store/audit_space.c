@@ -177,7 +177,7 @@ bool audit_space_has_room(struct audit *l, enum record_kind k)
 /* What does not fit is not begun: when it is cut off again, others get its blocks. */
 static errint_t write_what_fits(struct audit *l, const uint8_t *bytes, size_t len)
 {
-	if ((l->short_of_space || l->room_end > l->end || len > RECORD_MAX_BYTES) && !take_room(l, l->end + (off_t)len) && audit_is_full(-errno))
+	if ((l->short_of_space || l->room_end > l->end) && !take_room(l, l->end + (off_t)len) && audit_is_full(-errno))
 		return -errno;
 	return audit_write_bytes(l, bytes, len);
 }
@@ -196,7 +196,10 @@ errint_t audit_space_write(struct audit *l, enum record_kind k, const uint8_t *b
 
 errint_t audit_space_cut(struct audit *l)
 {
+	struct stat st;
 	const off_t room = l->room_end;
+	if (!fstat(l->fd, &st) && st.st_size <= l->end)
+		return 0;
 	l->room_end = 0;
 	if (ftruncate(l->fd, l->end))
 		return -errno;

@@ -271,6 +271,7 @@ Test(audit_space, what_a_failed_write_left_is_cut_off_and_the_room_behind_it_is_
 	fill_disk();
 	off_t room = l->room_end;
 	cr_assert_gt(room, l->end);
+	cr_assert_eq(pwrite(l->fd, "torn", 4, l->end), 4);
 	l->ragged = true;
 	cr_assert_eq(append_kind(l, RECORD_UNLINK, at), 0);
 	cr_assert_eq(free_bytes(below), 0);
