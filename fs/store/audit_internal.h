@@ -39,7 +39,8 @@ struct audit {
 	uint64_t reserve_bytes, reserve_have; /* as the policy wants it, and as it is */
 	uint64_t reserve_whole;		      /* as it was before the disk was full */
 	bool short_of_space;		      /* some of it was given up since, and is not back */
-	time_t reserve_tried;		      /* monotonic seconds */
+	bool reserve_known;		      /* what the policy wants */
+	time_t reserve_tried, back_tried;     /* monotonic seconds */
 	off_t room_end;			      /* up to there the last segment has its space; 0: not known */
 	errint_t error;
 	int64_t last_trusted_ns, last_wall_ns;

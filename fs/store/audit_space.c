@@ -54,7 +54,7 @@ static void is_whole(struct audit *l)
 static void reserve_make(struct audit *l)
 {
 	l->reserve_tried = monotonic();
-	if (l->reserve_have == l->reserve_bytes || !reserve_size(l, l->reserve_bytes))
+	if (l->reserve_have != l->reserve_bytes && !reserve_size(l, l->reserve_bytes))
 		return;
 	l->reserve_have = l->reserve_bytes;
 	is_whole(l);
@@ -103,8 +103,12 @@ bool audit_space_back(struct audit *l)
 {
 	if (!l->short_of_space)
 		return true;
-	if (!has_blocks(l, l->reserve_whole - l->reserve_have + ROOM_BYTES) || !reserve_size(l, l->reserve_whole))
+	if (l->back_tried == monotonic() || !has_blocks(l, l->reserve_whole - l->reserve_have + ROOM_BYTES))
 		return false;
+	if (!reserve_size(l, l->reserve_whole)) { /* a quota, which statvfs does not tell of */
+		l->back_tried = monotonic();
+		return false;
+	}
 	l->reserve_have = l->reserve_whole;
 	is_whole(l);
 	if (audit_is_full(l->error) && !l->queued && !l->sync_error) {
@@ -215,13 +219,29 @@ void audit_space_end(struct audit *l)
 	l->room_end = 0;
 }
 
+/* What statvfs tells has blocks in it that nobody gets; it is asked only where no file can be made, which may be for want of inodes. */
+static bool is_free(struct audit *l, uint64_t bytes)
+{
+	cleanup_fd int fd = openat(l->dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return !audit_is_full(-errno) || has_blocks(l, bytes);
+	return !audit_is_full(-posix_fallocate(fd, 0, (off_t)bytes));
+}
+
 void audit_reserve_bytes(struct audit *l, uint64_t bytes)
 {
 	pthread_mutex_lock(&l->lock);
-	if (!l->readonly && bytes != l->reserve_bytes)
+	if (!l->readonly) {
 		l->reserve_bytes = bytes;
-	if (!l->readonly)
 		reserve_make(l);
+		if (!l->reserve_known && l->reserve_have < bytes && !is_free(l, ROOM_BYTES)) { /* it was used before the log was opened */
+			l->reserve_whole = bytes;
+			l->short_of_space = true;
+		}
+		if (l->short_of_space && l->reserve_whole > bytes)
+			l->reserve_whole = bytes;
+		l->reserve_known = true;
+	}
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -231,15 +251,6 @@ bool audit_use_reserve(struct audit *l)
 	bool given = reserve_give(l, RECORD_ADMIN);
 	pthread_mutex_unlock(&l->lock);
 	return given;
-}
-
-/* What statvfs tells has blocks in it that nobody gets; it is asked only where no file can be made, which may be for want of inodes. */
-static bool is_free(struct audit *l, uint64_t bytes)
-{
-	cleanup_fd int fd = openat(l->dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return !audit_is_full(-errno) || has_blocks(l, bytes);
-	return !audit_is_full(-posix_fallocate(fd, 0, (off_t)bytes));
 }
 
 void audit_free_space(struct audit *l, uint64_t bytes)

@@ -171,6 +171,64 @@ Test(audit_space, on_a_full_disk_without_the_reserve_there_is_no_room_that_a_rec
 	close_on_small(l, below);
 }
 
+Test(audit_space, a_log_that_is_opened_again_on_a_full_disk_goes_on_with_what_is_left_for_each)
+{
+	char path[PATH_MAX];
+	int below;
+	struct audit *l = open_on_small(&below);
+	int64_t at = 2;
+	for (; !append_beside_others(l, RECORD_OPEN, at); at++)
+		;
+	for (; audit_has_room(l); at++)
+		cr_assert_eq(append_beside_others(l, RECORD_LINK, at), 0);
+	struct named n = named_by(l);
+	const uint64_t left = reserved(l);
+	audit_close(l);
+	fill_disk();
+	cr_assert_eq(audit_open(below, &key, uuid, log_id, n.sequence, n.head, 200, &l, NULL), 0);
+	audit_reserve_bytes(l, 4 << 20);
+	cr_assert_eq(reserved(l), left);
+	cr_assert_not(audit_has_room(l), "users have had their half");
+	cr_assert_eq(audit_ready(l), 0);
+	cr_assert_eq(append_kind(l, RECORD_OPEN, at), -ENOSPC);
+	cr_assert_eq(append_beside_others(l, RECORD_UNLINK, at), 0);
+	unlink(in_dir(path, "filler"));
+	cr_assert_eq(append_kind(l, RECORD_OPEN, at + 1), 0);
+	cr_assert_eq(reserved(l), 4 << 20);
+	close_on_small(l, below);
+}
+
+Test(audit_space, a_reserve_of_which_the_policy_wants_what_is_left_is_whole)
+{
+	int below;
+	struct audit *l = open_on_small(&below);
+	fill_disk();
+	audit_use_reserve(l);
+	cr_assert(l->short_of_space);
+	audit_reserve_bytes(l, l->reserve_have);
+	cr_assert_not(l->short_of_space);
+	cr_assert_eq(l->reserve_whole, l->reserve_have);
+	close_on_small(l, below);
+}
+
+Test(audit_space, a_reserve_of_which_the_policy_wants_less_than_there_was_comes_back_as_that)
+{
+	char path[PATH_MAX];
+	int below;
+	struct audit *l = open_on_small(&below);
+	fill_disk();
+	while (l->reserve_have > 1 << 20) {
+		audit_use_reserve(l);
+		fill_disk();
+	}
+	audit_reserve_bytes(l, 2 << 20);
+	cr_assert(l->short_of_space);
+	unlink(in_dir(path, "filler"));
+	cr_assert_eq(reserved(l), 2 << 20);
+	cr_assert_not(l->short_of_space);
+	close_on_small(l, below);
+}
+
 /* As a copy that leaves out what is zero makes it. */
 static struct audit *open_with_sparse(int *ret_below, bool full)
 {
