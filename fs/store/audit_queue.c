@@ -176,7 +176,7 @@ errint_t audit_ready(struct audit *l)
 		return -EROFS;
 	pthread_mutex_lock(&l->lock);
 	errint_t r = l->sync_error ? l->sync_error : audit_queue_write(l, RECORD_UNLINK);
-	if (!r && l->error)
+	if (!r && l->error && !audit_is_full(l->error)) /* where nothing is written in place, that takes space itself */
 		r = probe(l);
 	if (!r && !audit_space_has_room(l, RECORD_UNLINK))
 		r = -ENOSPC;

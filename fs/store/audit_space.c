@@ -26,6 +26,22 @@ static time_t monotonic(void)
 	return ts.tv_sec;
 }
 
+static uint64_t part_of(uint64_t whole)
+{
+	const uint64_t part = whole / 16 / PART_UNIT * PART_UNIT;
+	return part < PART_MIN ? PART_MIN : part > PART_MAX ? PART_MAX : part;
+}
+
+/* Each part by itself: where nothing is written in place (btrfs), what is allocated at once becomes free at once. */
+static bool allocate(int fd, uint64_t bytes)
+{
+	const uint64_t part = part_of(bytes);
+	for (uint64_t at = 0; at < bytes; at += part)
+		if (posix_fallocate(fd, (off_t)at, (off_t)(bytes - at < part ? bytes - at : part)))
+			return false;
+	return true;
+}
+
 static bool reserve_size(struct audit *l, uint64_t bytes)
 {
 	if (!bytes)
@@ -35,7 +51,7 @@ static bool reserve_size(struct audit *l, uint64_t bytes)
 		return false;
 	if (bytes < l->reserve_have)
 		return !ftruncate(fd, (off_t)bytes);
-	if (!posix_fallocate(fd, 0, (off_t)bytes))
+	if (allocate(fd, bytes))
 		return true;
 	/* All or nothing: what there was. */
 	if (ftruncate(fd, (off_t)l->reserve_have) || !l->reserve_have)
@@ -67,13 +83,13 @@ static uint64_t reserve_found(struct audit *l)
 	cleanup_fd int fd = openat(l->dirfd, RESERVE_NAME, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size)
 		return 0;
-	if (!posix_fallocate(fd, 0, st.st_size))
+	if (allocate(fd, (uint64_t)st.st_size))
 		return (uint64_t)st.st_size;
 	/* All its blocks to its beginning: it is given out from its end. */
 	off_t there = fstat(fd, &st) ? 0 : (off_t)st.st_blocks * 512;
 	there = there < st.st_size ? there : st.st_size;
 	for (; there >= PART_MIN && !ftruncate(fd, there); there /= 2)
-		if (!posix_fallocate(fd, 0, there))
+		if (allocate(fd, (uint64_t)there))
 			return (uint64_t)there;
 	unlinkat(l->dirfd, RESERVE_NAME, 0);
 	return 0;
@@ -144,8 +160,7 @@ static uint64_t left_alone(const struct audit *l, enum record_kind k)
 
 static bool reserve_give(struct audit *l, enum record_kind k)
 {
-	uint64_t part = l->reserve_whole / 16;
-	part = part < PART_MIN ? PART_MIN : part > PART_MAX ? PART_MAX : part;
+	const uint64_t part = part_of(l->reserve_whole);
 	if (l->reserve_have <= left_alone(l, k))
 		return false;
 	/* Whole blocks. */

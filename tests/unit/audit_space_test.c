@@ -351,3 +351,19 @@ Test(audit_space, a_disk_without_inodes_that_has_blocks_is_not_full)
 	cr_assert_not(l->short_of_space);
 	close_on_small(l, below);
 }
+
+Test(audit_space, whether_there_is_room_on_a_full_disk_is_found_without_a_write)
+{
+	int below;
+	struct audit *l = open_on_small(&below);
+	int64_t at = 2;
+	for (fill_disk(); reserved(l) == 4 << 20; at++)
+		cr_assert_eq(append_kind(l, RECORD_UNLINK, at), 0);
+	cr_assert_eq(l->error, -ENOSPC);
+	const int works = l->fd;
+	l->fd = open("/dev/full", O_RDONLY | O_CLOEXEC);
+	cr_assert_eq(audit_ready(l), 0, "in the reserve");
+	close(l->fd);
+	l->fd = works;
+	close_on_small(l, below);
+}
