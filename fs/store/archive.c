@@ -147,6 +147,8 @@ struct archive *store_new(const struct archive_open *o)
 	a->accept = o->accept_rollback ? o : NULL;
 	pthread_mutex_init(&a->key_lock, NULL);
 	pthread_rwlock_init(&a->tree, NULL);
+	pthread_mutex_init(&a->moves.lock, NULL);
+	pthread_cond_init(&a->moves.changed, NULL);
 	return a;
 }
 
@@ -276,6 +278,8 @@ void archive_close(struct archive *a)
 	close_fd(a->lapse_fd);
 	close_fd(a->root_fd);
 	free(a->path);
+	pthread_mutex_destroy(&a->moves.lock);
+	pthread_cond_destroy(&a->moves.changed);
 	pthread_mutex_destroy(&a->key_lock);
 	pthread_rwlock_destroy(&a->tree);
 	free(a);

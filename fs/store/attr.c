@@ -12,7 +12,7 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
-#define STAT_WAITS_NS 100000000 /* for who changes an open file */
+#define STAT_WAITS_NS 2000000 /* for who changes an open file: the thread of a ring may be the one that waits */
 
 /* An inode by name in its directory, or by the descriptor of an open file that has no name any more. */
 struct target {

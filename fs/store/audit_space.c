@@ -250,7 +250,8 @@ void audit_reserve_bytes(struct audit *l, uint64_t bytes)
 		l->reserve_bytes = bytes;
 		reserve_make(l);
 		if (!l->reserve_known && l->reserve_have < bytes && !is_free(l, ROOM_BYTES)) { /* it was used before the log was opened */
-			l->reserve_whole = bytes;
+			const uint64_t was = bytes < RESERVE_BYTES ? bytes : RESERVE_BYTES; /* a larger one may never have been there */
+			l->reserve_whole = l->reserve_have > was ? l->reserve_have : was;
 			l->short_of_space = true;
 		}
 		if (l->short_of_space && l->reserve_whole > bytes)

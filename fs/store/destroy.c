@@ -110,13 +110,13 @@ static errint_t remove_entered(struct destruction *d, struct dir_use *u, const s
 	errint_t r = backing_name_open(d->a, u, row->backing, name, &len);
 	if (!r)
 		r = file_header_at(d->a, u, row->backing, name, len, &h, &slot);
-	if (!r && memcmp(h.file_id, row->file_id, FILE_ID_BYTES))
-		return -ENOENT; /* another has taken the name since */
-	const struct anchor_leaf l = {.tree = h.tree, .epoch = h.epoch, .id = leaf_id(h.file_id)};
-	if (!r && h.key_kind == KEY_KIND_EPOCH && !destruction_has_leaf(d, &l))
-		return -EAGAIN; /* it was given another key since */
 	if (r)
 		return r;
+	if (memcmp(h.file_id, row->file_id, FILE_ID_BYTES))
+		return -ENOENT; /* another has taken the name since */
+	const struct anchor_leaf l = {.tree = h.tree, .epoch = h.epoch, .id = leaf_id(h.file_id)};
+	if (h.key_kind == KEY_KIND_EPOCH && !destruction_has_leaf(d, &l))
+		return -EAGAIN; /* it was given another key since */
 	*ret = inode_find(d->a, st.st_ino);
 	if (*ret)
 		atomic_store(&(*ret)->expires_at, 0);

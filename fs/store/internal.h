@@ -73,7 +73,12 @@ struct archive {
 	pthread_rwlock_t tree; /* read: building paths, reopening directories; write: moving a directory */
 	_Atomic int64_t moved_at;   /* trusted seconds of the last move of a directory that the files below do not follow yet; INT64_MAX: none */
 	_Atomic uint64_t dir_moves; /* odd while a directory is being moved: a walk that was overtaken by one is not complete */
-	_Atomic uint64_t moves_begun, moves_ended; /* moves.h */
+	struct moves {
+		pthread_mutex_t lock; /* leaf */
+		pthread_cond_t changed;
+		uint64_t begun, under_way;
+		bool barred;
+	} moves; /* moves.h */
 	struct inode_shard shard[INODE_SHARDS];
 	struct inode *root;
 	struct dir_cache *dir_cache;

@@ -4,6 +4,7 @@
 #include "store/anchor_admin.h"
 #include "store/destroy.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -350,6 +351,38 @@ Test(destroy, nothing_is_destroyed_while_names_keep_changing)
 	expect_content(mover.at, two, strlen(two));
 	cr_assert_eq(destroy_one(one), 0, "%s", fault.text);
 	expect_content(mover.at, two, strlen(two));
+}
+
+static _Atomic bool renaming;
+
+static void *rename_all_the_time(void *unused)
+{
+	while (atomic_load(&renaming)) {
+		cr_assert_eq(fs_rename(a, fs_root(a), "x", fs_root(a), "y", 0, &caller), 0);
+		cr_assert_eq(fs_rename(a, fs_root(a), "y", fs_root(a), "x", 0, &caller), 0);
+	}
+	return NULL;
+}
+
+Test(destroy, goes_on_where_others_never_stop_to_rename)
+{
+	enum { FILES = 20 };
+	pthread_t t;
+	char name[16];
+	make("x", "content");
+	for (int i = 0; i < FILES; i++) {
+		snprintf(name, sizeof name, "f%d", i);
+		make(name, name);
+	}
+	atomic_store(&renaming, true);
+	cr_assert_eq(pthread_create(&t, NULL, rename_all_the_time, NULL), 0);
+	for (int i = 0; i < FILES; i++) {
+		snprintf(name, sizeof name, "f%d", i);
+		cr_assert_eq(destroy_one(name), 0, "%s", fault.text);
+	}
+	atomic_store(&renaming, false);
+	pthread_join(t, NULL);
+	expect_content("x", "content", 7);
 }
 
 Test(destroy, no_tree_goes_whose_last_file_is_renamed_meanwhile)
