@@ -74,6 +74,8 @@ cp "$TEST_TMP/anchor" "$TEST_TMP/anchor.killed"
 reads 0 --list --journal
 cp "$TEST_TMP/read" "$TEST_TMP/list"
 
+# The directory of that session stays: with another number the archive is that of no session that is known, as after a power cut.
+mv "$ARC" "$TEST_TMP/first"
 killed() { # the store as it was then, with its anchor
 	rm -rf "${ARC:?}" "${TEST_TMP:?}/out"
 	cp -a "$TEST_TMP/killed" "$ARC"

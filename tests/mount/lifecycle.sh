@@ -42,12 +42,13 @@ no_places 1 2 3 4 5 6 7 8
 
 note "what ends a daemon before it serves is said, also by the command that started it"
 mkfifo "$TEST_TMP/phrase"
-begun() { pgrep -f "mount $ARC $MNT --passphrase-fd 7" | sed -n "$1p" | grep .; } # the command, the daemon, its helper
+begun() { pgrep -P "$1" -f "mount $ARC $MNT --passphrase-fd 7"; } # by the command: the daemon; by that: its helper
 for signal in KILL ABRT SYS; do
 	LC_ALL=C "$LAPSE" mount "$ARC" "$MNT" --passphrase-fd 7 7<>"$TEST_TMP/phrase" >"$TEST_TMP/said" 2>&1 &
 	mounting=$!
-	wait_until 10 begun 3 >/dev/null
-	kill -"$signal" "$(begun 2)"
+	wait_until 10 begun $mounting >/dev/null
+	wait_until 10 begun "$(begun $mounting)" >/dev/null
+	kill -"$signal" "$(begun $mounting)"
 	status=0
 	wait $mounting || status=$?
 	[ $status -eq 3 ] || die "a daemon died of $signal, and the command ended with status $status"
