@@ -57,7 +57,7 @@ told 100 "200 processes, 100 KiB of files of 1 KiB" $(race t2 2 200 20)
 kill_daemon
 mount_archive
 # shellcheck disable=SC2046
-told 150 "200 processes after kill -9" $(race t1 3 200 50)
+told 150 "200 processes after kill -9" $(race t1 3 200 90) # each of the 150 is tried by somebody, but for a chance of 150 e^-18
 # shellcheck disable=SC2046
 told "of all 250" "100 processes of another, all readers together 250 files" $(race t3 4 100 100)
 umount_archive
