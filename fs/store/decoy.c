@@ -332,7 +332,7 @@ static bool inside(const struct shape *s, float x, float y)
 	return s->round > 0.5F ? dx * dx + dy * dy < 1 : dx < 1 && dy < 1;
 }
 
-/* One of Y, Cb, Cr at a point of the unit square, about 0. */
+/* One of Y, Cb, Cr at a point of the unit square, about 0; without any detail, the same everywhere. */
 static float scene_at(const struct scene *s, float x, float y, unsigned channel, float detail)
 {
 	float line = s->horizon + s->tilt * (x - 0.5F), v;
@@ -342,7 +342,7 @@ static float scene_at(const struct scene *s, float x, float y, unsigned channel,
 	for (unsigned i = 0; i < s->shapes; i++)
 		if (inside(&s->shape[i], x, y))
 			v = channel == 1 ? s->shape[i].cb : channel == 2 ? s->shape[i].cr : s->shape[i].light + 40 * (y - s->shape[i].y);
-	v = base[0] * (channel ? 0 : 1 - detail) + v * detail;
+	v = (s->sky[0] + s->ground[0]) / 2 * (channel ? 0 : 1 - detail) + v * detail;
 	if (channel)
 		return v + detail * 4 * cloud(x * 6, y * 6, s->seed + channel);
 	return v + detail * 14 * cloud(x * 5, y * 5, s->seed) + detail * 7 * cloud(x * 19, y * 19, s->seed + 7) + detail * (above ? 2 : 5) * cloud(x * 73, y * 73, s->seed + 9);

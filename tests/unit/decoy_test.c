@@ -174,6 +174,23 @@ Test(decoy, a_picture_of_that_size_with_nothing_of_the_neighbour)
 	free(out);
 }
 
+/* Else decoys of a camera whose pictures show little, as at night, are the larger ones. */
+Test(decoy, a_picture_of_next_to_nothing)
+{
+	uint8_t in[1024], *out;
+	size_t len = neighbour(in), n, head;
+
+	cr_assert_eq(make(in, len, 2500, &out, &n), 0);
+	head = (size_t)((uint8_t *)memmem(out, n, "\xff\xda", 2) - out) + 14;
+	free(out);
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct decoy_rng r = {.state = seed};
+		cr_assert_eq(decoy_jpeg(in, len, head + 60, 3600, &r, NULL, &out, &n), 0, "scene %zu", (size_t)seed);
+		cr_expect(n < head + 100, "%zu", n);
+		free(out);
+	}
+}
+
 Test(decoy, what_no_picture_is_made_from)
 {
 	uint8_t in[1024], *out;
