@@ -287,6 +287,24 @@ Test(decoy, a_value_like_others_is_no_closer_to_them)
 		cr_expect(among[k] > rounds / 21 * 7 / 10 && among[k] < rounds / 21 * 17 / 10, "%u below: %u times", k, among[k]);
 }
 
+/* Of 31 values the last is one more of them, or one that is like the first 30: it is as often above another of them, and as often further from their middle. */
+Test(decoy, a_value_like_others_is_no_further_out)
+{
+	unsigned rounds = 20000, above = 0, further = 0;
+
+	for (unsigned i = 0; i < rounds; i++) {
+		double v[30], other = skewed(), middle;
+		for (int k = 0; k < 30; k++)
+			v[k] = skewed();
+		double like = decoy_like(v, 30, &rng);
+		middle = v[15]; /* they are sorted now */
+		above += like > other;
+		further += fabs(like - middle) > fabs(other - middle);
+	}
+	cr_expect(above > rounds * 49 / 100 && above < rounds * 51 / 100, "%u of %u", above, rounds);
+	cr_expect(further > rounds * 49 / 100 && further < rounds * 51 / 100, "%u of %u", further, rounds);
+}
+
 Test(decoy, a_value_like_one_other)
 {
 	double one = 5, equal[3] = {7, 7, 7};
