@@ -171,19 +171,38 @@ static errint_t look_for_moved(struct destruction *d, struct fault *f)
 	return r;
 }
 
-static errint_t remove_all(struct destruction *d, struct fault *f)
+/* Those of which no name may be left. */
+static errint_t entomb(struct destruction *d, const struct anchor_order *o, bool unsure)
+{
+	errint_t r = 0;
+	for (size_t i = 0; !r && i < d->count; i++)
+		if (d->file[i].unsure == unsure)
+			r = record(d->a, &d->file[i], o, true);
+	return r ? r : audit_sync(d->a->audit);
+}
+
+/* Their keys are gone: what fails with one name keeps no other, and what is gone is said to be, whatever becomes of the others. */
+static errint_t remove_all(struct destruction *d, const struct anchor_order *o, struct fault *f)
 {
 	bool missed = false;
+	errint_t failed = 0, r;
 	for (size_t i = 0; i < d->names; i++) {
-		const char *path = destruction_file(d, d->name[i].file_id)->path;
-		errint_t r = remove_name(d, &d->name[i]);
-		if (r == -EAGAIN)
-			return moved_meanwhile(d, &d->name[i], f);
-		if (r && r != -ENOENT)
-			return fault_set(f, r, "the keys are destroyed, and a name of %s could not be removed: %s; run the same again", path, strerror(-r));
-		missed |= r == -ENOENT;
+		struct doomed_file *x = destruction_file(d, d->name[i].file_id);
+		if (!(r = remove_name(d, &d->name[i])))
+			continue;
+		x->unsure = true;
+		if (r == -ENOENT)
+			missed = true;
+		else if (!failed && r == -EAGAIN)
+			failed = moved_meanwhile(d, &d->name[i], f);
+		else if (!failed)
+			failed = fault_set(f, r, "the keys are destroyed, and a name of %s could not be removed: %s; run the same again", x->path, strerror(-r));
 	}
-	return missed ? look_for_moved(d, f) : 0;
+	r = entomb(d, o, false);
+	if (failed || r || !missed)
+		return failed ? failed : r;
+	r = look_for_moved(d, f);
+	return r ? r : entomb(d, o, true);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------------------- */
@@ -207,14 +226,8 @@ static errint_t carry_out(struct destruction *d, const struct anchor_order *o, b
 	if (d->leaves && (r = anchor_destroy(a->anchor, d->leaf, d->leaves)))
 		return fault_set(f, r, "the anchor could not be written: %s; nothing is gone for good yet, run the same again", strerror(-r));
 	*ret_degraded = anchor_degraded(a->anchor);
-	r = remove_all(d, f);
-	for (size_t i = 0; !r && i < d->count; i++)
-		r = record(a, &d->file[i], o, true);
-	if (!r)
-		r = audit_sync(a->audit);
-	if (!r)
-		r = catalogue_flush(a->catalogue);
-	return r;
+	r = remove_all(d, o, f);
+	return r ? r : catalogue_flush(a->catalogue);
 }
 
 /* What was planned, as it is now. */

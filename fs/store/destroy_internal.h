@@ -8,7 +8,8 @@ struct doomed_file {
 	const char *path; /* borrowed; one of its names */
 	struct file_header h;
 	size_t names;
-	bool again; /* its leaf is gone already */
+	bool again;  /* its leaf is gone already */
+	bool unsure; /* a name of it could not be removed, or was not there */
 };
 struct destruction {
 	struct archive *a;

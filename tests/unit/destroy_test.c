@@ -3,6 +3,7 @@
 
 #include "store/anchor_admin.h"
 #include "store/destroy.h"
+#include "store/destroyed.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -302,21 +303,28 @@ Test(destroy, a_name_that_is_renamed_meanwhile_goes_with_the_others)
 	cr_assert_not(there("never/other") || there("never/moved"));
 }
 
-/* Its leaf is doomed, so that it gets another by moving. `quiet`: walks before the first that it moves in. */
+/* Its leaf is doomed, so that it gets another by moving. What goes with it goes, and is said to. `quiet`: walks before the first that it moves in. */
 static void expect_told(enum disturbance how, unsigned quiet)
 {
 	struct destroy_plan p;
+	struct destroyed_statement *said;
 	bool degraded;
-	const char *const path = "one";
-	make("one", "content");
-	cr_assert_eq(archive_destroy_plan(a, &path, 1, &p, &fault), 0, "%s", fault.text);
+	const char *const path[] = {"one", "before", "between", "behind"};
+	for (size_t i = 0; i < ARRAY_SIZE(path); i++)
+		make(path[i], "content");
+	cr_assert_eq(archive_destroy_plan(a, path, ARRAY_SIZE(path), &p, &fault), 0, "%s", fault.text);
 	moves_while_looked_for(NULL, "one", how);
 	walks = quiet;
-	errint_t r = archive_destroy(a, &path, 1, p.digest, &order, &degraded, &fault);
+	errint_t r = archive_destroy(a, path, ARRAY_SIZE(path), p.digest, &order, &degraded, &fault);
 	disturbed = UNDISTURBED;
 	destroy_plan_free(&p);
 	cr_assert_eq(r, -EAGAIN, "%d", r);
 	cr_assert_not_null(strstr(fault.text, "another name"), "%s", fault.text);
+	cr_expect_not(there("before") || there("between") || there("behind"));
+	cr_assert_eq(archive_destroyed(a, 0, INT64_MAX, &said, &fault), 0, "%s", fault.text);
+	cr_expect_eq(said->destroyed, 3, "%zu", (size_t)said->destroyed);
+	cr_expect_eq(said->begun, 1, "%zu", (size_t)said->begun);
+	destroyed_free(said);
 	expect_content("moved", "content", 7);
 	struct file_header h = header_of("moved");
 	struct anchor_leaf leaf = leaf_of(&h);
