@@ -78,6 +78,9 @@ static void print_key(const struct view *v)
 	int64_t gone = shredded_at(v);
 	if (!strcmp(ctl_str(v->f, "key"), "hold"))
 		printf("  Key        of the legal hold: destroyed when that is released and its last file has left it\n");
+	else if (number(v, "lost"))
+		printf("  Key        tree %" PRId64 ", epoch %" PRId64 "; gone already: the anchor that is in place does not have it, or an order destroyed it\n", number(v, "tree"),
+			number(v, "epoch"));
 	else if (gone == INT64_MAX)
 		printf("  Key        of the archive: time never destroys it\n");
 	else
@@ -121,6 +124,8 @@ static void print_next(const struct view *v)
 		printf("its date has passed: it expires when the hold is released%s\n", number(v, "hold-reader") ? "; until then you may read it" : "");
 	else if (held && v->expires != INT64_MAX)
 		printf("denied to all but the hold's readers %s; it expires when the hold is released\n", human_when(v->expires, v->now, text));
+	else if (number(v, "lost"))
+		printf("nobody can read it any more; removed %s\n", human_when(v->expires, v->now, text));
 	else if (readable == EKEYEXPIRED && number(v, "removed"))
 		printf("denied to everyone by a change of the policy, which lapse policy undo takes back until %s; removed %s. Backups of the store can be read until its key goes\n",
 			human_when(number(v, "undo"), v->now, text), human_when(number(v, "removed"), v->now, (char[2 * HUMAN_BYTES]){0}));

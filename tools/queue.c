@@ -328,7 +328,7 @@ const struct command command_queue = {
 		   "NEXT: date (it is looked at for its capture date), commit (it becomes WORM), release (it may be "
 		   "deleted), deny (it becomes unreadable), shred "
 		   "(its key is\n"
-		   "destroyed), nothing (it never expires, or it is held past its deadline).",
+		   "destroyed), lost (its key is gone already: nobody can read it), nothing (it never expires, or it is held past its deadline).",
 	.options = {options, output_options, unlock_options},
 	.run = queue_run,
 };

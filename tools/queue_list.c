@@ -33,7 +33,7 @@ const struct column queue_list_columns[] = {
 	[C_IN] = {"IN", .help = "how long until then"},
 	[C_NEXT] = {"NEXT",
 		.help = "what happens next, and when, if that is not when it expires: date, commit, release, "
-			"deny, shred, nothing"},
+			"deny, shred, lost, nothing"},
 	[C_NEXT_AT] = {"NEXT-AT", .hidden = true, .program = true, .help = "when that happens"},
 	[C_WHY] = {"WHY", .help = "class and line of the policy, and holds"},
 	[C_CLASS] = {"CLASS", .hidden = true, .program = true, .help = "class"},

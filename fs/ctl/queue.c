@@ -25,7 +25,8 @@ static const char *act_word(enum queue_act act)
 		[QUEUE_COMMIT] = "commit",
 		[QUEUE_RELEASE] = "release",
 		[QUEUE_DENY] = "deny",
-		[QUEUE_SHRED] = "shred"};
+		[QUEUE_SHRED] = "shred",
+		[QUEUE_LOST] = "lost"};
 	return word[act];
 }
 

@@ -184,6 +184,8 @@ static void put_header(struct ctl_text *t, const struct fs_explanation *e)
 	ctl_put_i64(t, "removed", e->removed_at);
 	ctl_put_i64(t, "undo", e->undo_until);
 	ctl_put_i64(t, "readable-errno", -e->readable);
+	if (e->lost)
+		ctl_put_i64(t, "lost", 1);
 	ctl_put(t, "holds", e->hold_names);
 	ctl_put_i64(t, "hold-reader", e->hold_reader);
 }

@@ -153,6 +153,7 @@ struct fs_explanation {
 	char class_then[64]; /* the class of the fingerprint, "" if the policy has it no more */
 	unsigned class_line;
 	errint_t readable; /* 0, -EKEYEXPIRED, -ENOKEY */
+	bool lost; /* its key is gone before its date: an order to destroy it was cut short, or an older anchor is in place; -EKEYEXPIRED */
 	char hold_names[272]; /* in force, separated by commas */
 	bool hold_reader; /* the subject given may read it past its date */
 	struct guard_verdict verdict; /* of the subject given */

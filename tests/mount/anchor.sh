@@ -159,6 +159,11 @@ check "fsck" "$LAPSE" fsck "$ARC" --key-file "$KEY" --accept-rollback --reason "
 mount_archive
 [ "$(cat "$MNT/long/a")$(cat "$MNT/long/after")" = longafter ] || die "what expires behind the horizon should be there"
 refuse "expired" cat "$MNT/middle/a"
+next_of() { "$LAPSE" queue "$MNT" --json --path "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["queue"][0]["next"])'; }
+[ "$(next_of middle/a) $(next_of long/a)" = "lost deny" ] || die "the queue: $("$LAPSE" queue "$MNT")"
+"$LAPSE" explain "$MNT/middle/a" >"$TEST_TMP/said"
+says "gone already"
+says "nobody can read it any more"
 echo new >"$MNT/middle/new"
 echo new >"$MNT/short/new"
 [ "$(cat "$MNT/middle/new")$(cat "$MNT/short/new")" = newnew ] || die "ingest goes on"
