@@ -29,6 +29,8 @@ void audit_raised(struct audit *l, const uint8_t *item, size_t len, int64_t trus
 /* 0, or why what is a deletion is not to be done now: the log cannot be written, or not brought to disk; -ENOSPC: the record of it would have no room. */
 errint_t audit_ready(struct audit *l);
 static inline bool audit_is_full(errint_t r) { return r == -ENOSPC || r == -EDQUOT; }
+/* What a program is told whose work could not be recorded. */
+static inline errint_t audit_told(errint_t r) { return !r || audit_is_full(r) || r == -EROFS ? r : -EIO; }
 /* Whether there is room in memory for more records of what goes on without the log. It says nothing of a full disk, for which no record waits: enough for what expires all
  * the same. */
 bool audit_may_wait(struct audit *l);

@@ -476,8 +476,7 @@ errint_t removal_open(struct archive *a, struct dir_use *u, const char *backing,
 
 errint_t removal_ready(struct archive *a)
 {
-	errint_t r = a->observe ? 0 : audit_ready(a->audit);
-	return r && !audit_is_full(r) ? -EIO : r;
+	return a->observe ? 0 : audit_told(audit_ready(a->audit));
 }
 
 /* As little reading as that takes. */

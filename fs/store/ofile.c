@@ -333,7 +333,7 @@ errint_t ofile_begin_write(struct archive *a, struct ofile *of)
 	if (!r && !never_synced(of->inode) && (r = audit_sync(a->audit)))
 		gate_record_at(a, RECORD_CLOSE, NULL, &of->h, of->h.dir_id, of->place, "could not be opened for writing");
 	if (r)
-		return r == -ENOSPC || r == -EDQUOT || r == -EROFS ? r : -EIO;
+		return audit_told(r);
 	if (!of->journaled)
 		of->journaled = journal_last(a, of->h.file_id); /* what says that an earlier cut is done may not be on disk */
 	struct file_header before = of->h;
