@@ -86,6 +86,8 @@ errint_t inode_enter(struct archive *a, struct inode *i, bool write, struct dir_
 errint_t inode_enter_two(struct archive *a, struct inode *i, struct inode *to, struct dir_use *u, struct dir_use *to_use, struct link **ret);
 /* By backing inode number, with a reference, or NULL. */
 struct inode *inode_find(struct archive *a, uint64_t ino);
+/* Those whose deadline, as last seen, lies in (after, until], with references, in *ret, which the caller frees: how many. Short of memory: fewer. */
+size_t inode_due(struct archive *a, int64_t after, int64_t until, struct inode ***ret);
 
 /* An ordinary user's daemon may not enter or change a directory that its owner made inaccessible; the mode is lent for a moment. False if it is not its to
  * lend, or there is no need. */

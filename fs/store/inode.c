@@ -248,6 +248,33 @@ struct inode *inode_find(struct archive *a, uint64_t ino)
 	return i;
 }
 
+size_t inode_due(struct archive *a, int64_t after, int64_t until, struct inode ***ret)
+{
+	struct inode **due = NULL;
+	size_t count = 0, cap = 0;
+	for (size_t n = 0; n < INODE_SHARDS; n++) {
+		struct inode_shard *s = &a->shard[n];
+		pthread_mutex_lock(&s->lock);
+		for (size_t b = 0; b < s->buckets; b++)
+			for (struct inode *i = s->bucket[b]; i; i = i->hash_next) {
+				int64_t at = atomic_load(&i->expires_at);
+				if (at <= after || !policy_expired(at, until))
+					continue;
+				if (count == cap) {
+					struct inode **more = reallocarray(due, cap ? 2 * cap : 64, sizeof(struct inode *));
+					if (!more)
+						continue;
+					due = more;
+					cap = cap ? 2 * cap : 64;
+				}
+				inode_ref(due[count++] = i);
+			}
+		pthread_mutex_unlock(&s->lock);
+	}
+	*ret = due;
+	return count;
+}
+
 static bool link_is(const struct link *l, const struct inode *dir, const char *name, size_t len)
 {
 	return l->dir == dir && l->len == len && !memcmp(l->name, name, len);

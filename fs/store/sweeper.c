@@ -36,6 +36,7 @@ struct sweeper {
 		uint32_t epoch; /* the newest epoch that has such files … */
 		int64_t newest; /* … and the oldest of them */
 	} denied;
+	int64_t shut_to; /* what is open with a deadline up to then was shut, of the sweeper's thread alone */
 	struct inode *drop[DROPS_MAX]; /* references; found damaged, their pages are to go */
 	size_t drops;
 };
@@ -269,6 +270,26 @@ static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 	return failed;
 }
 
+/* Of more files than a batch holds, those that are open are not shut only when their row comes: a handle or mapping shows what the kernel has of its file until then. */
+static void shut_open(struct sweeper *s, int64_t now)
+{
+	struct archive *a = s->a;
+	struct inode **due;
+	if (now <= s->shut_to)
+		return;
+	size_t count = inode_due(a, s->shut_to, now, &due);
+	s->shut_to = now;
+	for (size_t n = 0; n < count; n++) {
+		pthread_mutex_lock(&due[n]->lock);
+		bool open = due[n]->of;
+		pthread_mutex_unlock(&due[n]->lock);
+		if (open && a->hooks.drop_pages)
+			a->hooks.drop_pages(a->hooks.ctx, due[n]);
+		inode_unref(a, due[n]);
+	}
+	free(due);
+}
+
 /* One batch of what is due; false if there was nothing. */
 static bool sweep_batch(struct sweeper *s, struct sweep *w, bool *ret_failing)
 {
@@ -276,6 +297,8 @@ static bool sweep_batch(struct sweeper *s, struct sweep *w, bool *ret_failing)
 	w->count = catalogue_due(s->a->catalogue, now, w->row, SWEEP_ROWS);
 	if (!w->count)
 		return false;
+	if (w->serving && w->count == SWEEP_ROWS)
+		shut_open(s, now);
 	sweep_sort(w);
 	for (size_t i = 0; i < w->count && !stopping(s); i++)
 		if (policy_expired(w->row[i].expires_at, now))
@@ -314,8 +337,12 @@ static void *sweeper_main(void *sweeper)
 		while (!failing && !stopping(s) && sweep_batch(s, w, &failing))
 			continue;
 		int64_t now = now_of(a);
+		bool full = catalogue_is_full(a->catalogue);
+		if (full)
+			shut_open(s, now);
 		int64_t next = failing ? now + PAUSE : catalogue_next(a->catalogue, now), orphan = orphan_next(a);
 		next = orphan < next ? orphan : next;
+		next = full && now + 1 < next ? now + 1 : next;
 		pthread_mutex_lock(&s->lock);
 		if (!s->stop && (!s->kicked || failing))
 			tclock_wait(

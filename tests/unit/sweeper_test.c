@@ -2,6 +2,7 @@
 
 #include "base/io.h"
 #include "store/amend.h"
+#include "store/catalogue_internal.h"
 #include "store/catalogue_rows.h"
 #include "store/sweep.h"
 
@@ -9,7 +10,7 @@
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	struct inode *dropped[16];
+	struct inode *dropped[64];
 	size_t drops, gone;
 	size_t drops_before_gone;
 	char name[16][64];
@@ -18,7 +19,7 @@ static struct {
 static void drop_pages(void *ctx, struct inode *i)
 {
 	pthread_mutex_lock(&told.lock);
-	told.dropped[told.drops++ % 16] = i;
+	told.dropped[told.drops++ % 64] = i;
 	pthread_cond_broadcast(&told.cond);
 	pthread_mutex_unlock(&told.lock);
 }
@@ -442,6 +443,37 @@ Test(sweeper, an_open_file_is_stopped_at_its_deadline)
 	fs_forget(a, i, 1);
 	uint64_t one = 1;
 	cr_assert(eventually(all_counted, &one));
+}
+
+/* Of more files of one second than the catalogue has in memory, each that is open is stopped then, and not at the end of its epoch. */
+Test(sweeper, what_is_open_is_stopped_however_many_are_due)
+{
+	enum { FILES = 40 };
+	struct handle *h[FILES];
+	struct inode *i[FILES];
+	char name[16];
+	archive_drop();
+	epoch_length = 3600;
+	setup();
+	catalogue_limit_near(a->catalogue, 8);
+	start();
+	make_dir("short");
+	for (int n = 0; n < FILES; n++) {
+		snprintf(name, sizeof name, "%d", n);
+		i[n] = make_file("short", name, "x", &h[n]);
+	}
+	await(&told.drops, FILES);
+	for (int n = 0; n < FILES; n++) {
+		bool dropped = false;
+		for (size_t k = 0; k < told.drops && k < 64; k++)
+			dropped |= told.dropped[k] == i[n];
+		cr_expect(dropped, "%d", n);
+	}
+	cr_expect_eq(told.gone, 0, "its epoch has not ended");
+	for (int n = 0; n < FILES; n++) {
+		fs_release(a, h[n]);
+		fs_forget(a, i[n], 1);
+	}
 }
 
 Test(sweeper, every_name_of_a_file_goes)
