@@ -67,7 +67,7 @@ static void print_dates(const struct view *v)
 /* When the key goes, and with it every backup. */
 static int64_t shredded_at(const struct view *v)
 {
-	if (strcmp(ctl_str(v->f, "key"), "epoch"))
+	if (strcmp(ctl_str(v->f, "key"), "epoch") || number(v, "lost"))
 		return INT64_MAX;
 	return (number(v, "epoch") + 1) * number(v, "epoch-seconds");
 }
@@ -76,11 +76,10 @@ static void print_key(const struct view *v)
 {
 	char text[2 * HUMAN_BYTES];
 	int64_t gone = shredded_at(v);
-	if (!strcmp(ctl_str(v->f, "key"), "hold"))
+	if (number(v, "lost"))
+		printf("  Key        gone already: an order destroyed it, or the anchor that is in place does not have it\n");
+	else if (!strcmp(ctl_str(v->f, "key"), "hold"))
 		printf("  Key        of the legal hold: destroyed when that is released and its last file has left it\n");
-	else if (number(v, "lost"))
-		printf("  Key        tree %" PRId64 ", epoch %" PRId64 "; gone already: the anchor that is in place does not have it, or an order destroyed it\n", number(v, "tree"),
-			number(v, "epoch"));
 	else if (gone == INT64_MAX)
 		printf("  Key        of the archive: time never destroys it\n");
 	else
@@ -120,12 +119,12 @@ static void print_next(const struct view *v)
 	int64_t gone = shredded_at(v), readable = number(v, "readable-errno");
 	bool held = ctl_str(v->f, "holds")[0];
 	printf("  Next       ");
-	if (held && readable == EKEYEXPIRED)
+	if (number(v, "lost"))
+		printf("nobody can read it any more; it expires %s\n", human_when(v->expires, v->now, text));
+	else if (held && readable == EKEYEXPIRED)
 		printf("its date has passed: it expires when the hold is released%s\n", number(v, "hold-reader") ? "; until then you may read it" : "");
 	else if (held && v->expires != INT64_MAX)
 		printf("denied to all but the hold's readers %s; it expires when the hold is released\n", human_when(v->expires, v->now, text));
-	else if (number(v, "lost"))
-		printf("nobody can read it any more; removed %s\n", human_when(v->expires, v->now, text));
 	else if (readable == EKEYEXPIRED && number(v, "removed"))
 		printf("denied to everyone by a change of the policy, which lapse policy undo takes back until %s; removed %s. Backups of the store can be read until its key goes\n",
 			human_when(number(v, "undo"), v->now, text), human_when(number(v, "removed"), v->now, (char[2 * HUMAN_BYTES]){0}));
@@ -152,7 +151,7 @@ static void print_guard(const struct view *v)
 		printf("may not read it: its date has passed, and only the hold's readers may\n");
 		return;
 	}
-	if (number(v, "readable-errno") == ENOKEY || (number(v, "readable-errno") == EKEYEXPIRED && !number(v, "hold-reader"))) {
+	if (number(v, "lost") || number(v, "readable-errno") == ENOKEY || (number(v, "readable-errno") == EKEYEXPIRED && !number(v, "hold-reader"))) {
 		printf("may not read it: see above\n");
 		return;
 	}

@@ -84,7 +84,7 @@ static void optional_time_cell(struct table *t, size_t column, int64_t when)
 
 static int64_t shredded_at(const struct queue_table *q, const struct ctl_line *row)
 {
-	if (strcmp(ctl_str(row, "key"), "epoch"))
+	if (strcmp(ctl_str(row, "key"), "epoch") || !strcmp(ctl_str(row, "next"), "lost"))
 		return INT64_MAX;
 	return (ctl_num(row, "epoch", 0) + 1) * q->epoch_seconds;
 }

@@ -54,6 +54,8 @@ void anchor_doom(struct anchor *a, const struct anchor_leaf *leaf, size_t count)
 errint_t anchor_destroy(struct anchor *a, const struct anchor_leaf *leaf, size_t count);
 /* Whether the leaf can still be derived. */
 bool anchor_leaf_there(struct anchor *a, const struct anchor_leaf *leaf);
+/* Whether there is still the key that wraps a file's: 0, -EKEYEXPIRED, or -EBADMSG: it is of a tree that a later anchor began. */
+errint_t anchor_key_there(struct anchor *a, enum key_kind kind, const struct anchor_leaf *leaf);
 /* Fills key kind, tree and epoch of a header: under the first of its holds if it has any, else from h->expires_at; a deadline behind the last epoch becomes its
  * end; where the leaf of the current tree was punctured it is that of another tree, or of an epoch shortly after. One without a ceiling needs no hold's key.
  * -ERANGE. */

@@ -184,6 +184,28 @@ bool anchor_leaf_there(struct anchor *a, const struct anchor_leaf *leaf)
 	return there;
 }
 
+static bool hold_there(struct anchor *a, uint32_t number)
+{
+	bool there = false;
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < a->state->hold_count; i++)
+		there |= a->state->hold[i].number == number;
+	pthread_mutex_unlock(&a->lock);
+	return there;
+}
+
+errint_t anchor_key_there(struct anchor *a, enum key_kind kind, const struct anchor_leaf *leaf)
+{
+	if (kind == KEY_KIND_ARCHIVE || (kind == KEY_KIND_HOLD ? hold_there(a, leaf->epoch) : anchor_leaf_there(a, leaf)))
+		return 0;
+	if (kind == KEY_KIND_HOLD)
+		return -EKEYEXPIRED;
+	pthread_mutex_lock(&a->lock);
+	errint_t r = no_tree(a->state, leaf->tree);
+	pthread_mutex_unlock(&a->lock);
+	return r;
+}
+
 struct puncturing {
 	const struct anchor_leaf *leaf;
 	size_t count;

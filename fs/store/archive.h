@@ -260,7 +260,7 @@ enum queue_act {
 	QUEUE_RELEASE, /* its floor passes: it may be deleted */
 	QUEUE_DENY,    /* it becomes unreadable, for all or (held) for all but the hold's readers */
 	QUEUE_SHRED,   /* it is unreadable: its key is destroyed, and it is removed */
-	QUEUE_LOST,    /* its key is gone before its date, at which it is removed */
+	QUEUE_LOST,    /* its key is gone before its date, at which it is taken for expired */
 };
 struct queue_next {
 	enum queue_act act;

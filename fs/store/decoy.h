@@ -20,7 +20,7 @@ errint_t decoy_jpeg(const uint8_t *neighbour, size_t len, size_t target, int64_t
 /* EXIF data of that kind, into out: its length, or 0 if the neighbour's cannot be read. `in` and `out` begin with the TIFF header. */
 size_t decoy_exif(const uint8_t *in, size_t len, int64_t later, uint8_t *out, size_t cap);
 
-/* A further value of those that `v` has, which nothing tells from them: of any rank with the same chance, and no closer to others than they are to each other. Of
+/* A further value of those that `v` has, which nothing tells from them: of any rank with nearly the same chance, and no closer to others than they are to each other. Of
  * what is spread wide, the logarithms. Sorts v; count >= 1. */
 double decoy_like(double *v, size_t count, struct decoy_rng *rng);
 

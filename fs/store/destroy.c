@@ -4,6 +4,7 @@
 #include "store/amend.h"
 #include "store/gate_internal.h"
 #include "store/hold.h"
+#include "store/moves.h"
 #include "store/rollback.h"
 
 #include "base/io.h"
@@ -157,52 +158,66 @@ static errint_t moved_meanwhile(struct destruction *d, const struct catalogue_ro
 		destruction_file(d, row->file_id)->path);
 }
 
-/* What is not where it was may have been renamed since it was looked for. */
+/* One after the other, whatever fails with any; those that are not there are `missed`. The first that fails is told. */
+static errint_t remove_names(struct destruction *d, bool *ret_missed, struct fault *f)
+{
+	errint_t failed = 0;
+	*ret_missed = false;
+	for (size_t i = 0; i < d->names; i++) {
+		struct doomed_file *x = destruction_file(d, d->name[i].file_id);
+		errint_t r = remove_name(d, &d->name[i]);
+		if (r == -ENOENT)
+			*ret_missed = x->missed = true;
+		else if (r)
+			x->failed = true;
+		if (!failed && r == -EAGAIN)
+			failed = moved_meanwhile(d, &d->name[i], f);
+		else if (!failed && r && r != -ENOENT)
+			failed = fault_set(f, r, "the keys are destroyed, and a name of %s could not be removed: %s; run it again for those that are still there", x->path, strerror(-r));
+	}
+	return failed;
+}
+
+/* What is not where it was may have been renamed since it was looked for. Nobody renames now: what is not there is a row without a file. */
 static errint_t look_for_moved(struct destruction *d, struct fault *f)
 {
+	static const char unseen[] = "the keys are destroyed, and whether a file got another name and key meanwhile could not be seen: look for it, and destroy it then";
+	bool missed;
+	if (!moves_bar(d->a))
+		return fault_set(f, -EAGAIN, "%s", unseen);
 	errint_t r = destruction_scan(d, f);
-	if (r)
-		return fault_set(f, r, "the keys are destroyed, and whether a file got another name and key meanwhile could not be seen: look for it, and destroy it then");
-	for (size_t i = 0; !r && i < d->names; i++)
-		if ((r = remove_name(d, &d->name[i])) == -ENOENT) /* a row without a file */
-			r = 0;
-		else if (r)
-			r = moved_meanwhile(d, &d->name[i], f);
+	if (r) {
+		fault_set(f, r, "%s", unseen);
+	} else {
+		r = remove_names(d, &missed, f);
+		for (size_t i = 0; i < d->count; i++)
+			d->file[i].missed = false;
+	}
+	moves_lift(d->a);
 	return r;
 }
 
 /* Those of which no name may be left. */
-static errint_t entomb(struct destruction *d, const struct anchor_order *o, bool unsure)
+static errint_t entomb(struct destruction *d, const struct anchor_order *o, struct fault *f)
 {
 	errint_t r = 0;
 	for (size_t i = 0; !r && i < d->count; i++)
-		if (d->file[i].unsure == unsure)
+		if (!d->file[i].failed && !d->file[i].missed)
 			r = record(d->a, &d->file[i], o, true);
-	return r ? r : audit_sync(d->a->audit);
+	if (!r)
+		r = audit_sync(d->a->audit);
+	return r ? fault_set(f, r, "the keys are destroyed, and that this is done could not be recorded: %s", strerror(-r)) : 0;
 }
 
 /* Their keys are gone: what fails with one name keeps no other, and what is gone is said to be, whatever becomes of the others. */
 static errint_t remove_all(struct destruction *d, const struct anchor_order *o, struct fault *f)
 {
-	bool missed = false;
-	errint_t failed = 0, r;
-	for (size_t i = 0; i < d->names; i++) {
-		struct doomed_file *x = destruction_file(d, d->name[i].file_id);
-		if (!(r = remove_name(d, &d->name[i])))
-			continue;
-		x->unsure = true;
-		if (r == -ENOENT)
-			missed = true;
-		else if (!failed && r == -EAGAIN)
-			failed = moved_meanwhile(d, &d->name[i], f);
-		else if (!failed)
-			failed = fault_set(f, r, "the keys are destroyed, and a name of %s could not be removed: %s; run the same again", x->path, strerror(-r));
-	}
-	r = entomb(d, o, false);
-	if (failed || r || !missed)
-		return failed ? failed : r;
-	r = look_for_moved(d, f);
-	return r ? r : entomb(d, o, true);
+	struct fault later; /* what failed first is told */
+	bool missed;
+	errint_t r = remove_names(d, &missed, f), looked = missed ? look_for_moved(d, r ? &later : f) : 0;
+	r = r ? r : looked;
+	errint_t recorded = entomb(d, o, r ? &later : f);
+	return r ? r : recorded;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------------------- */

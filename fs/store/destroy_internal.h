@@ -9,7 +9,8 @@ struct doomed_file {
 	struct file_header h;
 	size_t names;
 	bool again;  /* its leaf is gone already */
-	bool unsure; /* a name of it could not be removed, or was not there */
+	bool missed; /* a name of it was not there, and may be elsewhere */
+	bool failed; /* a name of it could not be removed */
 };
 struct destruction {
 	struct archive *a;

@@ -94,8 +94,9 @@ static errint_t explain_file(struct archive *a, struct inode *i, const char *pat
 	x->epoch = h.epoch;
 	x->key_kind = (uint8_t)h.key_kind;
 	const struct anchor_leaf leaf = {.tree = h.tree, .epoch = h.epoch, .id = leaf_id(h.file_id)};
-	if ((x->lost = !policy_expired(due.expires_at, now) && h.key_kind == KEY_KIND_EPOCH && !anchor_leaf_there(a->anchor, &leaf)))
-		x->readable = -EKEYEXPIRED;
+	const errint_t key = anchor_key_there(a->anchor, h.key_kind, &leaf);
+	if ((x->lost = key && !policy_expired(due.expires_at, tclock_trusted(a->clock))) && !x->readable)
+		x->readable = key;
 	x->hold_reader = hold_reads(a, &h, who);
 	if (who)
 		gate_preview(a, who, path, &due, h.size, &x->verdict);

@@ -152,8 +152,8 @@ struct fs_explanation {
 	char class_now[64];  /* the policy's class for this path */
 	char class_then[64]; /* the class of the fingerprint, "" if the policy has it no more */
 	unsigned class_line;
-	errint_t readable; /* 0, -EKEYEXPIRED, -ENOKEY */
-	bool lost; /* its key is gone before its date: an order to destroy it was cut short, or an older anchor is in place; -EKEYEXPIRED */
+	errint_t readable; /* 0, -EKEYEXPIRED, -ENOKEY, -EBADMSG (its key is of a later anchor) */
+	bool lost; /* its key is gone before its date: an order to destroy it was cut short, or an older anchor is in place */
 	char hold_names[272]; /* in force, separated by commas */
 	bool hold_reader; /* the subject given may read it past its date */
 	struct guard_verdict verdict; /* of the subject given */

@@ -7,13 +7,13 @@
 #define WALKS_FREE  2 /* while files may be renamed; then they wait for the walk */
 #define BAR_SECONDS 10
 
-static _Thread_local bool walking;
+static _Thread_local bool walking, barring;
 
 void move_begin(struct archive *a)
 {
 	struct moves *m = &a->moves;
 	pthread_mutex_lock(&m->lock);
-	while (m->barred && !walking)
+	while (m->barred && !walking && !barring)
 		pthread_cond_wait(&m->changed, &m->lock);
 	m->begun++;
 	m->under_way++;
@@ -74,6 +74,17 @@ static errint_t walk(struct archive *a, errint_t (*cb)(void *ctx, const struct c
 	*ret_alone &= m->begun == begun;
 	pthread_mutex_unlock(&m->lock);
 	return r;
+}
+
+bool moves_bar(struct archive *a)
+{
+	return barring = bar(&a->moves);
+}
+
+void moves_lift(struct archive *a)
+{
+	barring = false;
+	lift(&a->moves);
 }
 
 errint_t moves_each_row(struct archive *a, void (*forget)(void *ctx), errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx, struct fault *f)

@@ -28,7 +28,8 @@ static void fill_item(struct listing *l, const struct catalogue_row *row, struct
 	q->key_kind = row->key_kind;
 	q->next = queue_next(row, l->view.now, a->epoch_seconds, l->view.undo_until);
 	const struct anchor_leaf leaf = {.tree = row->tree, .epoch = row->epoch, .id = leaf_id(row->file_id)};
-	if (!policy_expired(row->expires_at, l->view.now) && row->key_kind == KEY_KIND_EPOCH && !anchor_leaf_there(a->anchor, &leaf))
+	/* asked for in this order: a key that time has destroyed is of a file whose date has passed by then */
+	if (anchor_key_there(a->anchor, row->key_kind, &leaf) && !policy_expired(row->expires_at, tclock_trusted(a->clock)))
 		q->next = (struct queue_next){QUEUE_LOST, row->expires_at};
 	memcpy(q->holds, row->holds, sizeof q->holds);
 	memcpy(q->file_id, row->file_id, sizeof q->file_id);

@@ -219,7 +219,7 @@ static char one[16], two[16];
 
 /* ---- renamed while the catalogue is looked through ------------------------------------------------------------------------------ */
 
-enum disturbance { UNDISTURBED, EVERY_OTHER, EACH, LAST };
+enum disturbance { UNDISTURBED, EVERY_OTHER, EACH, LAST, LAST_AND_AGAIN, AGAIN };
 
 static struct {
 	const char *dir; /* NULL: the root */
@@ -256,24 +256,61 @@ static void move_it(void)
 		fs_forget(a, dir, 1);
 }
 
+static pthread_t another;
+static bool another_moves;
+
+static void *move_and_end(void *none)
+{
+	move_it();
+	return NULL;
+}
+
+/* Once it has moved, or has been kept from it for a moment. */
+static void move_by_another(void)
+{
+	struct timespec until;
+	cr_assert_eq(pthread_create(&another, NULL, move_and_end, NULL), 0);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += 200000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	another_moves = pthread_timedjoin_np(another, NULL, &until) != 0;
+	disturbed = UNDISTURBED;
+}
+
 errint_t __real_catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
 errint_t __wrap_catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx);
 /* A file that comes to lie behind the cursor is in neither place. */
 errint_t __wrap_catalogue_each(struct catalogue *c, errint_t (*cb)(void *ctx, const struct catalogue_row *row), void *ctx)
 {
 	struct passing p = {.cb = cb, .ctx = ctx};
-	bool moves = disturbed == EACH || (disturbed == EVERY_OTHER && walks++ % 2 == 0);
+	bool moves = disturbed == EACH || (disturbed == EVERY_OTHER && walks % 2 == 0);
+	walks++;
 	if (moves)
 		move_it();
 	return __real_catalogue_each(c, moves ? pass_mover_over : cb, moves ? &p : ctx);
+}
+
+errint_t __real_dir_by_id(struct archive *archive, const uint8_t *id, struct inode **ret);
+errint_t __wrap_dir_by_id(struct archive *archive, const uint8_t *id, struct inode **ret);
+/* The first name that was found again is about to be removed. */
+errint_t __wrap_dir_by_id(struct archive *archive, const uint8_t *id, struct inode **ret)
+{
+	if (disturbed == AGAIN && walks)
+		move_by_another();
+	return __real_dir_by_id(archive, id, ret);
 }
 
 errint_t __real_anchor_destroy(struct anchor *anchor, const struct anchor_leaf *leaf, size_t count);
 errint_t __wrap_anchor_destroy(struct anchor *anchor, const struct anchor_leaf *leaf, size_t count);
 errint_t __wrap_anchor_destroy(struct anchor *anchor, const struct anchor_leaf *leaf, size_t count)
 {
-	if (disturbed == LAST)
+	if (disturbed == LAST || disturbed == LAST_AND_AGAIN)
 		move_it();
+	if (disturbed == LAST_AND_AGAIN) {
+		disturbed = AGAIN;
+		walks = 0;
+	}
 	return __real_anchor_destroy(anchor, leaf, count);
 }
 
@@ -317,6 +354,8 @@ static void expect_told(enum disturbance how, unsigned quiet)
 	walks = quiet;
 	errint_t r = archive_destroy(a, path, ARRAY_SIZE(path), p.digest, &order, &degraded, &fault);
 	disturbed = UNDISTURBED;
+	if (another_moves)
+		cr_assert_eq(pthread_join(another, NULL), 0);
 	destroy_plan_free(&p);
 	cr_assert_eq(r, -EAGAIN, "%d", r);
 	cr_assert_not_null(strstr(fault.text, "another name"), "%s", fault.text);
@@ -325,11 +364,11 @@ static void expect_told(enum disturbance how, unsigned quiet)
 	cr_expect_eq(said->destroyed, 3, "%zu", (size_t)said->destroyed);
 	cr_expect_eq(said->begun, 1, "%zu", (size_t)said->begun);
 	destroyed_free(said);
-	expect_content("moved", "content", 7);
-	struct file_header h = header_of("moved");
+	expect_content(mover.at, "content", 7);
+	struct file_header h = header_of(mover.at);
 	struct anchor_leaf leaf = leaf_of(&h);
-	cr_assert_eq(destroy_one("moved"), 0, "%s", fault.text);
-	cr_assert(!anchor_leaf_there(a->anchor, &leaf) && !there("moved"));
+	cr_assert_eq(destroy_one(mover.at), 0, "%s", fault.text);
+	cr_assert(!anchor_leaf_there(a->anchor, &leaf) && !there(mover.at));
 }
 
 Test(destroy, what_is_renamed_after_it_was_looked_at_is_not_said_to_be_destroyed)
@@ -340,6 +379,11 @@ Test(destroy, what_is_renamed_after_it_was_looked_at_is_not_said_to_be_destroyed
 Test(destroy, what_is_renamed_before_its_key_goes_is_not_said_to_be_destroyed)
 {
 	expect_told(LAST, 0);
+}
+
+Test(destroy, what_is_renamed_then_and_once_more_is_not_said_to_be_destroyed)
+{
+	expect_told(LAST_AND_AGAIN, 0);
 }
 
 Test(destroy, nothing_is_destroyed_while_names_keep_changing)
