@@ -77,8 +77,8 @@ int64_t catalogue_next(struct catalogue *c, int64_t now);
 size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max);
 /* Rows in memory whose next act is due or that wait for another attempt. */
 size_t catalogue_overdue(struct catalogue *c, int64_t now);
-/* There may be more rows that are due than there is room for in memory: they come when others have gone. */
-bool catalogue_is_full(struct catalogue *c);
+/* There may be rows that are due and not in memory: they are being loaded, or come when there is room. */
+bool catalogue_is_behind(struct catalogue *c);
 /* Puts a row back to be looked at again at `when`. */
 void catalogue_retry(struct catalogue *c, const struct catalogue_row *row, int64_t when);
 /* Called (from the writer's thread, no lock held) when catalogue_next became earlier. With cb NULL: none is running any more on return. */

@@ -34,12 +34,12 @@ static bool must_load(const struct catalogue *c, int64_t now)
 	return near_top(&c->near) > now && c->ready <= now && (loading || c->near.count < c->near_max / 2);
 }
 
-bool catalogue_is_full(struct catalogue *c)
+bool catalogue_is_behind(struct catalogue *c)
 {
 	pthread_mutex_lock(&c->near_lock);
-	bool full = c->ready <= c->now && c->near.count >= c->near_max / 2;
+	bool behind = c->ready <= c->now;
 	pthread_mutex_unlock(&c->near_lock);
-	return full;
+	return behind;
 }
 
 size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max)

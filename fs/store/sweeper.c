@@ -36,7 +36,9 @@ struct sweeper {
 		uint32_t epoch; /* the newest epoch that has such files … */
 		int64_t newest; /* … and the oldest of them */
 	} denied;
-	int64_t shut_to; /* what is open with a deadline up to then was shut, of the sweeper's thread alone */
+	/* of the sweeper's thread alone: */
+	int64_t shut_to; /* what is open with a deadline up to then was shut */
+	bool behind;	 /* more is due than is in the batch */
 	struct inode *drop[DROPS_MAX]; /* references; found damaged, their pages are to go */
 	size_t drops;
 };
@@ -235,6 +237,26 @@ static void give_way(struct turn *t, const struct archive *a)
 	t->began_ns = monotonic_ns();
 }
 
+/* Where the rows are behind the time, what is open is not shut only when its row comes: a handle or mapping shows what the kernel has of its file until then. */
+static void shut_open(struct sweeper *s, int64_t now)
+{
+	struct archive *a = s->a;
+	struct inode **due;
+	if (now <= s->shut_to)
+		return;
+	size_t count = inode_due(a, s->shut_to, now, &due);
+	s->shut_to = now;
+	for (size_t n = 0; n < count; n++) {
+		pthread_mutex_lock(&due[n]->lock);
+		bool open = due[n]->of;
+		pthread_mutex_unlock(&due[n]->lock);
+		if (open && a->hooks.drop_pages)
+			a->hooks.drop_pages(a->hooks.ctx, due[n]);
+		inode_unref(a, due[n]);
+	}
+	free(due);
+}
+
 /* Files whose epoch goes on wait, denied; the others are unlinked. Returns how many have to be tried again. */
 static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 {
@@ -245,6 +267,8 @@ static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 	struct turn turn = {.began_ns = monotonic_ns(), .read_ns = INT64_MIN / 2, .opens = opens(s->a)};
 	for (size_t i = 0; i < w->count && !stopping(s); i++) {
 		const struct catalogue_row *row = &w->row[i];
+		if (w->serving && s->behind)
+			shut_open(s, now_of(s->a));
 		if (!policy_expired(row->expires_at, now)) {
 			failed += !settle_row(s, w, row, now, look_until);
 			continue;
@@ -270,26 +294,6 @@ static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 	return failed;
 }
 
-/* Of more files than a batch holds, those that are open are not shut only when their row comes: a handle or mapping shows what the kernel has of its file until then. */
-static void shut_open(struct sweeper *s, int64_t now)
-{
-	struct archive *a = s->a;
-	struct inode **due;
-	if (now <= s->shut_to)
-		return;
-	size_t count = inode_due(a, s->shut_to, now, &due);
-	s->shut_to = now;
-	for (size_t n = 0; n < count; n++) {
-		pthread_mutex_lock(&due[n]->lock);
-		bool open = due[n]->of;
-		pthread_mutex_unlock(&due[n]->lock);
-		if (open && a->hooks.drop_pages)
-			a->hooks.drop_pages(a->hooks.ctx, due[n]);
-		inode_unref(a, due[n]);
-	}
-	free(due);
-}
-
 /* One batch of what is due; false if there was nothing. */
 static bool sweep_batch(struct sweeper *s, struct sweep *w, bool *ret_failing)
 {
@@ -297,7 +301,8 @@ static bool sweep_batch(struct sweeper *s, struct sweep *w, bool *ret_failing)
 	w->count = catalogue_due(s->a->catalogue, now, w->row, SWEEP_ROWS);
 	if (!w->count)
 		return false;
-	if (w->serving && w->count == SWEEP_ROWS)
+	s->behind = w->count == SWEEP_ROWS || catalogue_is_behind(s->a->catalogue);
+	if (w->serving && s->behind)
 		shut_open(s, now);
 	sweep_sort(w);
 	for (size_t i = 0; i < w->count && !stopping(s); i++)
@@ -337,12 +342,12 @@ static void *sweeper_main(void *sweeper)
 		while (!failing && !stopping(s) && sweep_batch(s, w, &failing))
 			continue;
 		int64_t now = now_of(a);
-		bool full = catalogue_is_full(a->catalogue);
-		if (full)
+		bool behind = catalogue_is_behind(a->catalogue);
+		if (behind)
 			shut_open(s, now);
 		int64_t next = failing ? now + PAUSE : catalogue_next(a->catalogue, now), orphan = orphan_next(a);
 		next = orphan < next ? orphan : next;
-		next = full && now + 1 < next ? now + 1 : next;
+		next = behind && now + 1 < next ? now + 1 : next;
 		pthread_mutex_lock(&s->lock);
 		if (!s->stop && (!s->kicked || failing))
 			tclock_wait(
