@@ -11,6 +11,7 @@
 #define SAMPLED	       2048u /* blocks of pixels by which the noise is found in a large picture */
 #define SHAPES         7
 #define TRIES	       14
+#define CORRECTIONS    3 /* of what was judged by a part of the picture */
 #define NOISE_MOST     96.0F
 #define BEYOND_MOST    2.0
 #define EDGE	       4 /* gaps at either end by which it is judged how far beyond it another value may be */
@@ -531,13 +532,21 @@ static size_t picture(const struct drawing *d, float noise, unsigned every)
 	return d->m->head.len + (d->out->len - d->m->head.len) * rows / drawn;
 }
 
-/* More noise takes more bytes: looked for until it is within half a percent, or as near as it comes. */
+static size_t apart(size_t n, size_t target)
+{
+	return n > target ? n - target : target - n;
+}
+
+/* More noise takes more bytes: looked for until it is within a thousandth, or as near as it comes. A size that is only nearly the one meant is as close to others as chance has it. */
 static float noise_for(const struct drawing *d, size_t target, unsigned every)
 {
-	float least = -1, most = NOISE_MOST, noise = 6;
+	float least = -1, most = NOISE_MOST, noise = 6, best = noise;
+	size_t nearest = SIZE_MAX;
 	for (unsigned i = 0; i < TRIES; i++) {
-		size_t n = picture(d, noise, every), off = n > target ? n - target : target - n;
-		if (off <= target / 200 + 8 || (d->stop && atomic_load(d->stop)))
+		size_t n = picture(d, noise, every), off = apart(n, target);
+		best = off < nearest ? noise : best;
+		nearest = off < nearest ? off : nearest;
+		if (off <= target / 1000 || (d->stop && atomic_load(d->stop)))
 			break;
 		if (n > target)
 			most = noise;
@@ -545,7 +554,7 @@ static float noise_for(const struct drawing *d, size_t target, unsigned every)
 			least = noise;
 		noise = least < 0 && most > 0 ? 0 : (least + most) / 2;
 	}
-	return noise;
+	return best;
 }
 
 static errint_t of_size(struct drawing *d, size_t target)
@@ -555,14 +564,14 @@ static errint_t of_size(struct drawing *d, size_t target)
 	every = every > rows / 8 ? rows / 8 : every;
 	every = every ? every : 1;
 	d->most = 2 * target + 4096;
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 1; i <= CORRECTIONS; i++) {
 		float noise = noise_for(d, wanted, every);
 		size_t n = picture(d, noise, 1);
 		if (d->stop && atomic_load(d->stop))
 			return -EINTR;
 		if (n == SIZE_MAX)
 			return -ERANGE;
-		if ((n > target ? n - target : target - n) <= target / 50 + 16)
+		if (apart(n, target) <= (i < CORRECTIONS ? target / 400 + 1 : target / 50 + 16))
 			return 0;
 		wanted = (size_t)((double)wanted * (double)target / (double)n);
 	}
