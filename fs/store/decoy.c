@@ -564,14 +564,14 @@ static errint_t of_size(struct drawing *d, size_t target)
 	every = every > rows / 8 ? rows / 8 : every;
 	every = every ? every : 1;
 	d->most = 2 * target + 4096;
-	for (unsigned i = 1; i <= CORRECTIONS; i++) {
+	for (unsigned last = every > 1 ? CORRECTIONS : 1, i = 1; i <= last; i++) {
 		float noise = noise_for(d, wanted, every);
 		size_t n = picture(d, noise, 1);
 		if (d->stop && atomic_load(d->stop))
 			return -EINTR;
 		if (n == SIZE_MAX)
 			return -ERANGE;
-		if (apart(n, target) <= (i < CORRECTIONS ? target / 400 + 1 : target / 50 + 16))
+		if (apart(n, target) <= (i < last ? target / 400 + 1 : target / 50 + 16))
 			return 0;
 		wanted = (size_t)((double)wanted * (double)target / (double)n);
 	}
