@@ -5,6 +5,7 @@
 #include "store/review.h"
 
 #include "base/log.h"
+#include "base/team.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -12,11 +13,15 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 
 #define NICE           10
 #define RESCAN_SECONDS 3600 /* until a catalogue that is still, or again, incomplete is scanned anew */
 #define ATTEMPTS       5    /* at a walk that no moving directory disturbs */
 #define FOREIGN_DEPTH  64
+#define PAGE_ENTRIES   512
+#define PART_ENTRIES   16
+#define CREW_MAX       3
 
 struct scan {
 	struct archive *a;
@@ -25,6 +30,7 @@ struct scan {
 	pthread_cond_t wake;
 	_Atomic bool stop;
 	_Atomic uint64_t seen;
+	struct team *crew; /* while it looks at every file; NULL: it is alone */
 };
 
 /* One directory on the way down, and its subdirectories still to be walked: backing names, each with its NUL. */
@@ -36,11 +42,26 @@ struct level {
 	size_t len, cap, at;
 };
 
+/* Some entries of a directory. */
+struct entry {
+	char backing[NAME_MAX + 1];
+	mode_t type;
+	bool failed, unmade;
+	errint_t r; /* of opening its name */
+};
+struct page {
+	struct walk *w;
+	struct inode *dir;
+	size_t count;
+	struct entry entry[PAGE_ENTRIES];
+};
+
 struct walk {
 	struct scan *s;
 	struct archive *a;
 	bool full;
 	struct level *level;
+	struct page *page;
 	bool moved;
 	uint64_t seen, foreign, failed;
 	/* The first directory that could not be entered: its place in the store, at the end of `room`. */
@@ -112,8 +133,8 @@ static void count_foreign(struct walk *w, int dirfd, const char *name, unsigned 
 
 /* ---- entries --------------------------------------------------------------------------------------------------------------------- */
 
-/* The row is put under the directory's lock, so that it does not come after a removal that it knows nothing of. */
-static void scan_file(struct walk *w, struct dir_use *u, const char *backing, const char *name, size_t len)
+/* The row is put under the directory's lock, so that it does not come after a removal that it knows nothing of. False: it could not be looked at. */
+static bool scan_file(const struct walk *w, struct dir_use *u, const char *backing, const char *name, size_t len)
 {
 	struct file_header h = {.expires_at = POLICY_NEVER};
 	struct catalogue_row row;
@@ -125,51 +146,96 @@ static void scan_file(struct walk *w, struct dir_use *u, const char *backing, co
 	if (!r) {
 		row_fill(w->a, &row, &h, u->dir->dir->record.dir_id, name, len, backing);
 		catalogue_put(w->a->catalogue, &row);
-	} else if (r != -ENOENT && r != -EBADMSG && r != -EINVAL) {
-		w->failed++; /* damaged ones are reported where they are read */
 	}
+	return !r || r == -ENOENT || r == -EBADMSG || r == -EINVAL; /* damaged ones are reported where they are read */
 }
 
-static void scan_entry(struct walk *w, struct inode *dir, int dirfd, const struct dirent *e)
+/* By any thread of the crew: what it is, and of a file its row. */
+static void look_at(struct walk *w, struct inode *dir, struct entry *e)
 {
 	struct dir_use u;
 	char name[NAME_PLAIN_MAX + 1];
 	size_t len;
-	if (is_dots(e->d_name) || is_ours(e->d_name) ||
-		(dir == w->a->root && !strcmp(e->d_name, ARCHIVE_DIR_NAME)))
-		return;
-	mode_t type = type_of(dirfd, e);
-	if (!type)
-		return;
 	if (dir_enter(w->a, dir, false, &u)) {
-		w->failed++;
+		e->failed = true;
 		return;
 	}
-	errint_t r = backing_name_open(w->a, &u, e->d_name, name, &len);
-	bool unmade = !r && type == S_IFREG && w->full && name_never_made(w->a, &u, e->d_name, name, len);
-	if (!r && type == S_IFREG && w->full && !unmade)
-		scan_file(w, &u, e->d_name, name, len);
+	e->r = backing_name_open(w->a, &u, e->backing, name, &len);
+	const bool file = !e->r && e->type == S_IFREG && w->full;
+	e->unmade = file && name_never_made(w->a, &u, e->backing, name, len);
+	if (file && !e->unmade)
+		e->failed = !scan_file(w, &u, e->backing, name, len);
 	dir_leave(w->a, &u);
-	if (unmade && name_drop_unmade(w->a, dir, e->d_name, name, len))
+}
+
+/* Something that was never made is to go. True if it has. */
+static bool drop_unmade(struct walk *w, struct inode *dir, const struct entry *e)
+{
+	struct dir_use u;
+	char name[NAME_PLAIN_MAX + 1];
+	size_t len;
+	if (dir_enter(w->a, dir, false, &u))
+		return false;
+	errint_t r = backing_name_open(w->a, &u, e->backing, name, &len);
+	dir_leave(w->a, &u);
+	return !r && name_drop_unmade(w->a, dir, e->backing, name, len);
+}
+
+/* In their order, by the scan's thread. */
+static void count_entry(struct walk *w, struct inode *dir, int dirfd, const struct entry *e)
+{
+	w->failed += e->failed;
+	if (e->unmade && drop_unmade(w, dir, e))
 		return;
-	if (r && type == S_IFDIR)
-		count_foreign(w, dirfd, e->d_name, 0);
-	else if (r == -EBADMSG)
+	if (e->r && e->type == S_IFDIR)
+		count_foreign(w, dirfd, e->backing, 0);
+	else if (e->r == -EBADMSG)
 		w->foreign++;
-	else if (r || (type == S_IFDIR && remember(w->level, e->d_name)))
+	else if (e->r || (e->type == S_IFDIR && remember(w->level, e->backing)))
 		w->failed++;
-	else if (type == S_IFREG) {
+	else if (e->type == S_IFREG) {
 		w->seen++;
 		atomic_store(&w->s->seen, w->seen);
 	}
 }
 
+static void look_at_part(void *ctx, size_t part)
+{
+	struct page *p = ctx;
+	for (size_t i = part * PART_ENTRIES; i < p->count && i < (part + 1) * PART_ENTRIES && !atomic_load(&p->w->s->stop); i++)
+		look_at(p->w, p->dir, &p->entry[i]);
+}
+
+static void look_at_page(struct page *p, int dirfd)
+{
+	const struct team_work work = {.parts = (p->count + PART_ENTRIES - 1) / PART_ENTRIES, .part = look_at_part, .ctx = p};
+	team_run(p->w->s->crew, &work);
+	for (size_t i = 0; i < p->count && !atomic_load(&p->w->s->stop); i++)
+		count_entry(p->w, p->dir, dirfd, &p->entry[i]);
+	p->count = 0;
+}
+
+static void take(struct page *p, int dirfd, const struct dirent *e)
+{
+	if (is_dots(e->d_name) || is_ours(e->d_name) || (p->dir == p->w->a->root && !strcmp(e->d_name, ARCHIVE_DIR_NAME)))
+		return;
+	struct entry *to = &p->entry[p->count];
+	*to = (struct entry){.type = type_of(dirfd, e)};
+	strcpy(to->backing, e->d_name);
+	if (to->type && ++p->count == PAGE_ENTRIES)
+		look_at_page(p, dirfd);
+}
+
 static errint_t list(struct walk *w, struct inode *dir)
 {
 	struct dir_use u;
+	struct page *p = w->page;
 	errint_t r = dir_pin(w->a, dir, &u);
 	if (r)
 		return r;
+	p->w = w;
+	p->dir = dir;
+	p->count = 0;
 	int fd = openat(u.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	r = d ? 0 : -errno;
@@ -180,9 +246,10 @@ static errint_t list(struct walk *w, struct inode *dir)
 		struct dirent *e = readdir(d);
 		if (!e) {
 			r = -errno;
+			look_at_page(p, fd);
 			break;
 		}
-		scan_entry(w, dir, fd, e);
+		take(p, fd, e);
 	}
 	if (d)
 		closedir(d);
@@ -307,7 +374,7 @@ static void tell_incomplete(const struct walk *w, bool all)
 		w->place, w->why == -EBADMSG ? "its record (.lapse-dir) is missing, forged, older than it was or not at home" : strerror(-w->why));
 }
 
-static void scan_once(struct scan *s, bool full)
+static void scan_by(struct scan *s, bool full, struct page *page)
 {
 	struct archive *a = s->a;
 	struct walk w;
@@ -317,7 +384,7 @@ static void scan_once(struct scan *s, bool full)
 		catalogue_scan_begin(a->catalogue);
 	}
 	for (int i = 0;; i++) {
-		w = (struct walk){.s = s, .a = a, .full = full};
+		w = (struct walk){.s = s, .a = a, .full = full, .page = page};
 		all = walk_undisturbed(&w);
 		if (atomic_load(&s->stop))
 			return;
@@ -334,6 +401,19 @@ static void scan_once(struct scan *s, bool full)
 	} else if (full) {
 		tell_incomplete(&w, all);
 	}
+}
+
+static void scan_once(struct scan *s, bool full)
+{
+	const int cpus = get_nprocs();
+	struct page *page = malloc(sizeof *page);
+	if (page && full && team_start(cpus - 1 < CREW_MAX ? (unsigned)cpus - 1 : CREW_MAX, &s->crew))
+		s->crew = NULL;
+	if (page)
+		scan_by(s, full, page);
+	team_stop(s->crew);
+	s->crew = NULL;
+	free(page);
 }
 
 static void *scan_main(void *scan)
