@@ -147,11 +147,15 @@ static void print_guard(const struct view *v)
 	char used[HUMAN_BYTES], limit[HUMAN_BYTES], when[2 * HUMAN_BYTES];
 	int64_t line = number(v, "guard-line"), frees = number(v, "frees-at-ms") / 1000;
 	printf("  %-10s ", v->reader);
+	if (number(v, "lost")) {
+		printf("may not read it: see above\n");
+		return;
+	}
 	if (ctl_str(v->f, "holds")[0] && number(v, "readable-errno") == EKEYEXPIRED && !number(v, "hold-reader")) {
 		printf("may not read it: its date has passed, and only the hold's readers may\n");
 		return;
 	}
-	if (number(v, "lost") || number(v, "readable-errno") == ENOKEY || (number(v, "readable-errno") == EKEYEXPIRED && !number(v, "hold-reader"))) {
+	if (number(v, "readable-errno") == ENOKEY || (number(v, "readable-errno") == EKEYEXPIRED && !number(v, "hold-reader"))) {
 		printf("may not read it: see above\n");
 		return;
 	}

@@ -75,6 +75,8 @@ int64_t catalogue_next(struct catalogue *c, int64_t now);
 /* Takes rows with row_due <= now, earliest first, at most `max`, out of the in-memory queue (they stay in the table until removed).
  * Overdue rows from before this mount are included. Returns the count. */
 size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max);
+/* The same of those that are in memory, without waiting for others to be loaded, which is begun: who listens (catalogue_on_earlier) is told of them. */
+size_t catalogue_due_loaded(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max);
 /* Rows in memory whose next act is due or that wait for another attempt. */
 size_t catalogue_overdue(struct catalogue *c, int64_t now);
 /* There may be rows that are due and not in memory: they are being loaded, or come when there is room. */

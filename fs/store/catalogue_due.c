@@ -42,9 +42,23 @@ bool catalogue_is_behind(struct catalogue *c)
 	return behind;
 }
 
-size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max)
+/* near_lock held. */
+static size_t take_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max)
 {
 	size_t count = 0;
+	while (count < max) {
+		struct near_entry *e = near_take(&c->near, now);
+		if (!e)
+			break;
+		errint_t r = row_decode(e->place, e->body, e->len, &out[count++]);
+		assert(!r); /* it was encoded here, or opened */
+		free(e);
+	}
+	return count;
+}
+
+size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max)
+{
 	pthread_mutex_lock(&c->near_lock);
 	if (now > c->now)
 		c->now = now;
@@ -55,17 +69,24 @@ size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out
 		if (must_load(c, now))
 			catalogue_await(c, &c->loaded, &c->near_lock);
 	}
-	while (count < max) {
-		struct near_entry *e = near_take(&c->near, now);
-		if (!e)
-			break;
-		errint_t r = row_decode(e->place, e->body, e->len, &out[count++]);
-		assert(!r); /* it was encoded here, or opened */
-		free(e);
-	}
+	size_t count = take_due(c, now, out, max);
 	bool empty = !c->near.count;
 	pthread_mutex_unlock(&c->near_lock);
 	if (count && empty)
+		catalogue_kick(c);
+	return count;
+}
+
+size_t catalogue_due_loaded(struct catalogue *c, int64_t now, struct catalogue_row *out, size_t max)
+{
+	pthread_mutex_lock(&c->near_lock);
+	if (now > c->now)
+		c->now = now;
+	bool more = must_load(c, now);
+	size_t count = take_due(c, now, out, max);
+	more |= count && !c->near.count;
+	pthread_mutex_unlock(&c->near_lock);
+	if (more)
 		catalogue_kick(c);
 	return count;
 }

@@ -86,8 +86,6 @@ static void load_row(void *ctx, const struct pack_row *packed)
 	if (goes_before(near_find(&c->near, row.place, packed->time), due, body, len) &&
 		near_put(&c->near, row.place, packed->time, due, NEAR_LOADED, body, len))
 		atomic_store(&c->lost, true);
-	if (due <= c->now)
-		pthread_cond_broadcast(&c->loaded); /* who waits has something to do */
 	catalogue_head_moved(c);
 	pthread_mutex_unlock(&c->near_lock);
 }

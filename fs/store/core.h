@@ -13,6 +13,7 @@ struct link {
 
 struct dirstate {
 	pthread_rwlock_t lock;	     /* read: lookups and listings; write: anything that changes entries */
+	_Atomic unsigned writers;    /* that wait for it */
 	pthread_mutex_t fd_lock;     /* fd, pins, loaded */
 	int fd;			     /* -1: not open now */
 	unsigned pins;

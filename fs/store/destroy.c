@@ -178,17 +178,21 @@ static errint_t remove_names(struct destruction *d, bool *ret_missed, struct fau
 	return failed;
 }
 
-/* What is not where it was may have been renamed since it was looked for. Nobody renames now: what is not there is a row without a file. */
-static errint_t look_for_moved(struct destruction *d, struct fault *f)
+/* What is not where it was may have been renamed since it was looked for, and what could not be removed may be now. Nobody renames meanwhile: what is not there is a row
+ * without a file. */
+static errint_t look_again(struct destruction *d, struct fault *f)
 {
 	static const char unseen[] = "the keys are destroyed, and whether a file got another name and key meanwhile could not be seen: look for it, and destroy it then";
+	struct fault why = {0};
 	bool missed;
 	if (!moves_bar(d->a))
 		return fault_set(f, -EAGAIN, "%s", unseen);
-	errint_t r = destruction_scan(d, f);
+	errint_t r = destruction_scan(d, &why);
 	if (r) {
-		fault_set(f, r, "%s", unseen);
+		fault_set(f, r, "%s (%s)", unseen, why.text);
 	} else {
+		for (size_t i = 0; i < d->count; i++)
+			d->file[i].failed = false;
 		r = remove_names(d, &missed, f);
 		for (size_t i = 0; i < d->count; i++)
 			d->file[i].missed = false;
@@ -212,11 +216,12 @@ static errint_t entomb(struct destruction *d, const struct anchor_order *o, stru
 /* Their keys are gone: what fails with one name keeps no other, and what is gone is said to be, whatever becomes of the others. */
 static errint_t remove_all(struct destruction *d, const struct anchor_order *o, struct fault *f)
 {
-	struct fault later; /* what failed first is told */
+	struct fault first = {0};
 	bool missed;
-	errint_t r = remove_names(d, &missed, f), looked = missed ? look_for_moved(d, r ? &later : f) : 0;
-	r = r ? r : looked;
-	errint_t recorded = entomb(d, o, r ? &later : f);
+	errint_t r = remove_names(d, &missed, &first);
+	if (r || missed)
+		r = look_again(d, f);
+	errint_t recorded = entomb(d, o, f);
 	return r ? r : recorded;
 }
 

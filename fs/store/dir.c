@@ -293,10 +293,14 @@ errint_t dir_pin(struct archive *a, struct inode *dir, struct dir_use *ret)
 
 void dir_lock(struct dir_use *u, bool write)
 {
-	if (write)
-		pthread_rwlock_wrlock(&u->dir->dir->lock);
-	else
-		pthread_rwlock_rdlock(&u->dir->dir->lock);
+	struct dirstate *d = u->dir->dir;
+	if (write) {
+		atomic_fetch_add(&d->writers, 1);
+		pthread_rwlock_wrlock(&d->lock);
+		atomic_fetch_sub(&d->writers, 1);
+	} else {
+		pthread_rwlock_rdlock(&d->lock);
+	}
 	u->locked = true;
 }
 

@@ -6,10 +6,10 @@
 #include "base/secret.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-
 
 /* ---- this thread's buffer --------------------------------------------------------------------------------------------- */
 
@@ -23,6 +23,7 @@ static __thread struct {
 
 static void scratch_drop(void *p)
 {
+	explicit_bzero(p, malloc_usable_size(p));
 	free(p);
 }
 

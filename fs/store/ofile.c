@@ -15,7 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-int open_lending_mode(int dirfd, const char *name, int flags)
+/* One at a time: another who looked at a file's mode while it is lent would put that back. */
+static int lend_and_open(int dirfd, const char *name, int flags)
 {
 	char path[64];
 	struct stat st;
@@ -33,6 +34,16 @@ int open_lending_mode(int dirfd, const char *name, int flags)
 		close(fd);
 		return -1;
 	}
+	errno = e;
+	return fd;
+}
+
+int open_lending_mode(int dirfd, const char *name, int flags)
+{
+	static pthread_mutex_t lending = PTHREAD_MUTEX_INITIALIZER; /* leaf */
+	pthread_mutex_lock(&lending);
+	int fd = lend_and_open(dirfd, name, flags), e = errno;
+	pthread_mutex_unlock(&lending);
 	errno = e;
 	return fd;
 }

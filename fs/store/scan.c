@@ -21,7 +21,8 @@
 #define FOREIGN_DEPTH  64
 #define PAGE_ENTRIES   512
 #define PART_ENTRIES   16
-#define CREW_MAX       3
+#define WAIT_NS        20000 /* for who wants to change the directory, so often at most */
+#define WAITS_MAX      100
 
 struct scan {
 	struct archive *a;
@@ -30,7 +31,8 @@ struct scan {
 	pthread_cond_t wake;
 	_Atomic bool stop;
 	_Atomic uint64_t seen;
-	struct team *crew; /* while it looks at every file; NULL: it is alone */
+	struct page *page;
+	struct team *crew; /* one more thread, while it looks at every file; NULL: it is alone */
 };
 
 /* One directory on the way down, and its subdirectories still to be walked: backing names, each with its NUL. */
@@ -61,7 +63,6 @@ struct walk {
 	struct archive *a;
 	bool full;
 	struct level *level;
-	struct page *page;
 	bool moved;
 	uint64_t seen, foreign, failed;
 	/* The first directory that could not be entered: its place in the store, at the end of `room`. */
@@ -184,13 +185,14 @@ static bool drop_unmade(struct walk *w, struct inode *dir, const struct entry *e
 /* In their order, by the scan's thread. */
 static void count_entry(struct walk *w, struct inode *dir, int dirfd, const struct entry *e)
 {
+	struct stat st;
 	w->failed += e->failed;
 	if (e->unmade && drop_unmade(w, dir, e))
 		return;
 	if (e->r && e->type == S_IFDIR)
 		count_foreign(w, dirfd, e->backing, 0);
-	else if (e->r == -EBADMSG)
-		w->foreign++;
+	else if (e->r == -EBADMSG) /* the companion of a long name goes with it */
+		w->foreign += !fstatat(dirfd, e->backing, &st, AT_SYMLINK_NOFOLLOW);
 	else if (e->r || (e->type == S_IFDIR && remember(w->level, e->backing)))
 		w->failed++;
 	else if (e->type == S_IFREG) {
@@ -199,11 +201,20 @@ static void count_entry(struct walk *w, struct inode *dir, int dirfd, const stru
 	}
 }
 
+/* Who wants to change the directory goes first: where two look at its entries there is always one who reads, and he would have to wait for both to end. */
+static void give_way(const struct inode *dir)
+{
+	for (unsigned n = 0; n < WAITS_MAX && atomic_load(&dir->dir->writers); n++)
+		nanosleep(&(const struct timespec){.tv_nsec = WAIT_NS}, NULL);
+}
+
 static void look_at_part(void *ctx, size_t part)
 {
 	struct page *p = ctx;
-	for (size_t i = part * PART_ENTRIES; i < p->count && i < (part + 1) * PART_ENTRIES && !atomic_load(&p->w->s->stop); i++)
+	for (size_t i = part * PART_ENTRIES; i < p->count && i < (part + 1) * PART_ENTRIES && !atomic_load(&p->w->s->stop); i++) {
+		give_way(p->dir);
 		look_at(p->w, p->dir, &p->entry[i]);
+	}
 }
 
 static void look_at_page(struct page *p, int dirfd)
@@ -229,7 +240,7 @@ static void take(struct page *p, int dirfd, const struct dirent *e)
 static errint_t list(struct walk *w, struct inode *dir)
 {
 	struct dir_use u;
-	struct page *p = w->page;
+	struct page *p = w->s->page;
 	errint_t r = dir_pin(w->a, dir, &u);
 	if (r)
 		return r;
@@ -374,7 +385,7 @@ static void tell_incomplete(const struct walk *w, bool all)
 		w->place, w->why == -EBADMSG ? "its record (.lapse-dir) is missing, forged, older than it was or not at home" : strerror(-w->why));
 }
 
-static void scan_by(struct scan *s, bool full, struct page *page)
+static void scan_by(struct scan *s, bool full)
 {
 	struct archive *a = s->a;
 	struct walk w;
@@ -384,7 +395,7 @@ static void scan_by(struct scan *s, bool full, struct page *page)
 		catalogue_scan_begin(a->catalogue);
 	}
 	for (int i = 0;; i++) {
-		w = (struct walk){.s = s, .a = a, .full = full, .page = page};
+		w = (struct walk){.s = s, .a = a, .full = full};
 		all = walk_undisturbed(&w);
 		if (atomic_load(&s->stop))
 			return;
@@ -405,15 +416,11 @@ static void scan_by(struct scan *s, bool full, struct page *page)
 
 static void scan_once(struct scan *s, bool full)
 {
-	const int cpus = get_nprocs();
-	struct page *page = malloc(sizeof *page);
-	if (page && full && team_start(cpus - 1 < CREW_MAX ? (unsigned)cpus - 1 : CREW_MAX, &s->crew))
+	if (full && get_nprocs() > 1 && team_start(1, &s->crew))
 		s->crew = NULL;
-	if (page)
-		scan_by(s, full, page);
+	scan_by(s, full);
 	team_stop(s->crew);
 	s->crew = NULL;
-	free(page);
 }
 
 static void *scan_main(void *scan)
@@ -442,13 +449,16 @@ errint_t scan_start(struct archive *a)
 {
 	errint_t r = catalogue_start(a->catalogue);
 	struct scan *s = r ? NULL : calloc(1, sizeof *s);
-	if (!s)
+	if (!s || !(s->page = malloc(sizeof *s->page))) {
+		free(s);
 		return r ? r : -ENOMEM;
+	}
 	s->a = a;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->wake, NULL);
 	r = -pthread_create(&s->thread, NULL, scan_main, s);
 	if (r) {
+		free(s->page);
 		free(s);
 		return r;
 	}
@@ -469,6 +479,7 @@ void scan_stop(struct archive *a)
 	a->scan = NULL;
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->wake);
+	free(s->page);
 	free(s);
 }
 

@@ -257,6 +257,14 @@ static void shut_open(struct sweeper *s, int64_t now)
 	free(due);
 }
 
+/* Of what became due since the batch was taken, at `now`, too: its rows come with the next one. */
+static void shut_meanwhile(struct sweeper *s, const struct sweep *w, int64_t now)
+{
+	int64_t t = now_of(s->a);
+	if (w->serving && (s->behind || t > now))
+		shut_open(s, t);
+}
+
 /* Files whose epoch goes on wait, denied; the others are unlinked. Returns how many have to be tried again. */
 static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 {
@@ -267,8 +275,7 @@ static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 	struct turn turn = {.began_ns = monotonic_ns(), .read_ns = INT64_MIN / 2, .opens = opens(s->a)};
 	for (size_t i = 0; i < w->count && !stopping(s); i++) {
 		const struct catalogue_row *row = &w->row[i];
-		if (w->serving && s->behind)
-			shut_open(s, now_of(s->a));
+		shut_meanwhile(s, w, now);
 		if (!policy_expired(row->expires_at, now)) {
 			failed += !settle_row(s, w, row, now, look_until);
 			continue;
@@ -298,16 +305,18 @@ static size_t unlink_rows(struct sweeper *s, struct sweep *w, int64_t now)
 static bool sweep_batch(struct sweeper *s, struct sweep *w, bool *ret_failing)
 {
 	int64_t now = now_of(s->a);
-	w->count = catalogue_due(s->a->catalogue, now, w->row, SWEEP_ROWS);
+	w->count = w->serving ? catalogue_due_loaded(s->a->catalogue, now, w->row, SWEEP_ROWS) : catalogue_due(s->a->catalogue, now, w->row, SWEEP_ROWS);
 	if (!w->count)
 		return false;
 	s->behind = w->count == SWEEP_ROWS || catalogue_is_behind(s->a->catalogue);
 	if (w->serving && s->behind)
 		shut_open(s, now);
 	sweep_sort(w);
-	for (size_t i = 0; i < w->count && !stopping(s); i++)
+	for (size_t i = 0; i < w->count && !stopping(s); i++) {
+		shut_meanwhile(s, w, now);
 		if (policy_expired(w->row[i].expires_at, now))
 			sweep_deny(w, &w->row[i], now);
+	}
 	size_t failed = unlink_rows(s, w, now);
 	sweep_done(w);
 	*ret_failing = failed > w->count / 2;
