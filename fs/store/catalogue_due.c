@@ -62,6 +62,7 @@ size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out
 	pthread_mutex_lock(&c->near_lock);
 	if (now > c->now)
 		c->now = now;
+	c->due_only = !atomic_load(&c->started); /* the first of those that come later is found when the writer has time for it */
 	while (must_load(c, now)) {
 		pthread_mutex_unlock(&c->near_lock);
 		catalogue_kick(c);
@@ -69,6 +70,7 @@ size_t catalogue_due(struct catalogue *c, int64_t now, struct catalogue_row *out
 		if (must_load(c, now))
 			catalogue_await(c, &c->loaded, &c->near_lock);
 	}
+	c->due_only = false;
 	size_t count = take_due(c, now, out, max);
 	bool empty = !c->near.count;
 	pthread_mutex_unlock(&c->near_lock);

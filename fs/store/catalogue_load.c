@@ -17,10 +17,10 @@ void catalogue_note_slice(struct catalogue *c, int64_t due)
 		atomic_store(&c->lost, true);
 }
 
-/* The last slice that is to be in memory: that after the current one, or the first that has any row. */
+/* The last slice that is to be in memory: that after the current one, or the first that has any row, unless somebody waits who asked for what is due. */
 static int64_t wanted_slice(struct catalogue *c)
 {
-	int64_t first = c->near.count ? 0 : slices_first(&c->slices, 0);
+	int64_t first = c->near.count || c->due_only ? 0 : slices_first(&c->slices, 0);
 	int64_t next = slice_of(c->now) + 1;
 	return first != SLICES_MAX && first > next ? first : next;
 }
