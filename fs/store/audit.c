@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SEGMENT_BYTES (32ull << 20) /* a mount reads the newest */
+#define SEGMENT_BYTES (16ull << 20) /* a mount reads the newest */
 #define SEGMENT_NEXT  "next" /* a segment without its head yet */
 /* ---- segments ----------------------------------------------------------------------------------------------------------- */
 
