@@ -15,7 +15,7 @@
 #define NOISE_MOST     96.0F
 #define BEYOND_MOST    2.0
 #define EDGE	       4 /* gaps at either end by which it is judged how far beyond it another value may be */
-#define TOGETHER       3 /* gaps among which one of a rank near them is chosen */
+#define TOGETHER       4 /* gaps among which one of a rank near them is chosen */
 
 enum { M_SOF0 = 0xc0, M_DHT = 0xc4, M_SOI = 0xd8, M_EOI = 0xd9, M_SOS = 0xda, M_DQT = 0xdb, M_APP0 = 0xe0, M_APP1 = 0xe1 };
 
