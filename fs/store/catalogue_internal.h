@@ -63,7 +63,7 @@ struct catalogue {
 	struct near_key horizon;
 	int64_t ready;     /* every row that expires before this is or was in the near queue */
 	int64_t now;       /* the latest time that a caller named */
-	bool due_only;	   /* nothing else is loaded for now */
+	bool due_only;	   /* somebody waits for what is due: nothing else is loaded meanwhile */
 	int64_t announced; /* the head of the queue as the listener knows it */
 	bool earlier;      /* it is to be called */
 
