@@ -64,7 +64,7 @@ uint32_t canary_living(const struct canaries *c, const uint8_t dir_id[static DIR
 	return n;
 }
 
-static size_t order_at(const struct canaries *c, const uint8_t *dir_id)
+size_t canary_order_at(const struct canaries *c, const uint8_t dir_id[static DIR_ID_BYTES])
 {
 	size_t i = 0;
 	while (i < c->list->orders && memcmp(c->list->order[i].dir_id, dir_id, DIR_ID_BYTES))
@@ -75,7 +75,7 @@ static size_t order_at(const struct canaries *c, const uint8_t *dir_id)
 errint_t canary_order_put(struct canaries *c, const struct canary_order *o)
 {
 	struct canary_list *l = c->list;
-	size_t i = order_at(c, o->dir_id);
+	size_t i = canary_order_at(c, o->dir_id);
 	if (!o->per && i < l->orders) {
 		canary_young_free(c->watch[i]);
 		free(c->watch[i]);
@@ -258,14 +258,17 @@ static void measure(struct canary_watch *w, double gap)
 	w->square += (gap * gap - w->square) / w->gaps;
 }
 
-static void see(struct canary_watch *w, const char *name, const struct subject *who, int64_t now_ns, int64_t wall)
+static void see(struct canary_watch *w, const char *name, int64_t made_ns, const struct subject *who, int64_t now_ns, int64_t wall)
 {
-	if (w->count == DECOY_NAMES)
+	if (w->count == DECOY_NAMES) {
 		memmove(&w->seen[0], &w->seen[1], --w->count * sizeof w->seen[0]);
+		memmove(&w->made_ns[0], &w->made_ns[1], w->count * sizeof w->made_ns[0]);
+	}
+	w->made_ns[w->count] = made_ns;
 	struct decoy_seen *s = &w->seen[w->count++];
 	snprintf(s->name, sizeof s->name, "%s", name);
 	s->at = wall;
-	canary_young(w, name, now_ns);
+	canary_young_add(w, name, made_ns, now_ns);
 	if (w->last_ns)
 		measure(w, (double)(now_ns - w->last_ns));
 	w->last_ns = now_ns;
@@ -295,15 +298,15 @@ static struct canary_watch *watch_new(struct canaries *c)
 	return w;
 }
 
-void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const char *name, const struct subject *who)
+void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const char *name, const struct timespec *made, const struct subject *who)
 {
 	struct canaries *c = a->canaries;
 	if (!c || !who || !atomic_load_explicit(&c->watching, memory_order_relaxed))
 		return;
 	pthread_mutex_lock(&c->lock);
-	size_t i = order_at(c, dir_id);
+	size_t i = canary_order_at(c, dir_id);
 	if (i < c->list->orders && (c->watch[i] || (c->watch[i] = watch_new(c)))) {
-		see(c->watch[i], name, who, monotonic_ns(), tclock_wall_ns(a->clock) / SECOND);
+		see(c->watch[i], name, made->tv_sec * SECOND + made->tv_nsec, who, monotonic_ns(), tclock_wall_ns(a->clock) / SECOND);
 		if (c->watch[i]->count == DECOY_NAMES && !c->watch[i]->due_ns) {
 			schedule(c, i, c->watch[i]->last_ns);
 		}
@@ -347,16 +350,17 @@ static void plant_one(struct archive *a, size_t i)
 	canary_young_copy(&w, c->watch[i]);
 	struct decoy_rng rng = {.state = decoy_random(&c->rng)};
 	char name[DECOY_NAME_MAX + 1];
+	int64_t made_ns;
 	pthread_mutex_unlock(&c->lock);
-	r = canary_plant(a, o.dir_id, &o, &w, &rng, &c->stop, name);
+	r = canary_plant(a, o.dir_id, &o, &w, &rng, &c->stop, name, &made_ns);
 	canary_young_free(&w);
 	pthread_mutex_lock(&c->lock);
-	i = order_at(c, o.dir_id);
+	i = canary_order_at(c, o.dir_id);
 	if (i == c->list->orders || !c->watch[i])
 		return;
 	c->watch[i]->unable = r;
 	if (!r)
-		canary_young(c->watch[i], name, now_ns);
+		canary_young_add(c->watch[i], name, made_ns, now_ns);
 }
 
 /* When there is something to do for it; INT64_MAX: never. */
@@ -406,17 +410,19 @@ static void *planter(void *arg)
 	pthread_mutex_lock(&c->lock);
 	while (!c->stop) {
 		size_t i = first_due(c);
-		if (i == CANARY_ORDERS) {
+		int64_t due = i < CANARY_ORDERS ? next_of(c->watch[i]) : INT64_MAX, now_ns = monotonic_ns();
+		bool refill = c->refill_ns && c->refill_ns < due;
+		due = refill ? c->refill_ns : due;
+		if (due == INT64_MAX) {
 			pthread_cond_wait(&c->wake, &c->lock);
-			continue;
-		}
-		int64_t due = next_of(c->watch[i]), now_ns = monotonic_ns();
-		if (due > now_ns) {
+		} else if (due > now_ns) {
 			struct timespec until = {.tv_sec = due / SECOND, .tv_nsec = due % SECOND};
 			pthread_cond_timedwait(&c->wake, &c->lock, &until);
-			continue;
+		} else if (refill) {
+			canary_pool_refill(a);
+		} else {
+			act_one(a, i, now_ns);
 		}
-		act_one(a, i, now_ns);
 	}
 	level_all(a);
 	pthread_mutex_unlock(&c->lock);
@@ -453,6 +459,7 @@ void canaries_free(struct archive *a)
 		canary_young_free(c->watch[i]);
 		free(c->watch[i]);
 	}
+	canary_pool_free(c);
 	open_table_free(c->ids);
 	open_table_free(c->places);
 	free(c->list);

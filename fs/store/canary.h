@@ -5,22 +5,33 @@
 #include "store/decoy.h"
 #include "store/internal.h"
 
+struct dir_use;
+struct handle;
 struct ofile;
 
 /* How a file was made. */
 struct canary_sample {
-	int64_t size, wrote_ns; /* bytes; how long after its birth its content was last changed: < 0 where a program has set that time */
-	bool timed;		/* wrote_ns is known, and no later change */
+	int64_t size, wrote_ns; /* bytes; how long after it was created its content was last changed: < 0 where a program has set that time */
+	bool timed;		/* wrote_ns is no later change */
+};
+
+/* A file whose times still tell how it was made. */
+struct canary_young {
+	char *name;
+	int64_t made_ns; /* when it was created, by the clock that its times are of */
 };
 
 #define CANARY_LEVEL_NS	  INT64_C(10000000000)
 #define CANARY_SAMPLES	  32
-#define CANARY_LAG_LEAST  INT64_C(2000000000) /* ns that a file's time is older than its birth: then a program has set it */
-#define CANARY_TAKES_MOST INT64_C(5000000000) /* ns from birth to the last write: what took longer was changed later */
+#define CANARY_LAG_LEAST  INT64_C(2000000000) /* ns that a file's time is older than the file: then a program has set it */
+#define CANARY_TAKES_MOST INT64_C(5000000000) /* ns from creation to the last write: what took longer was changed later */
+#define CANARY_POOL	  128
+#define CANARY_BLUR_NS	  INT64_C(20000000) /* whole ticks of every kernel */
 
 /* What is known of the files that came into a directory with an order, in this session. */
 struct canary_watch {
 	struct decoy_seen seen[DECOY_NAMES]; /* ascending */
+	int64_t made_ns[DECOY_NAMES];
 	size_t count;
 	struct subject who;	/* that made the last one, as far as it is on the record; its service lies below */
 	char service[128], program[RECORD_TEXT_MAX];
@@ -28,7 +39,7 @@ struct canary_watch {
 	double gaps, mean, square; /* how many; of the times between two of them, ns */
 	int64_t due_ns;		/* the next decoy; 0: none is due */
 	errint_t unable;	/* why the last decoy that was due was not made */
-	char **young;		/* names of files, decoys among them, whose times still tell how they were made */
+	struct canary_young *young; /* decoys among them */
 	size_t young_count, young_cap;
 	struct canary_sample sample[CANARY_SAMPLES]; /* of those that were young, the last ones: the k-th at k % CANARY_SAMPLES */
 	size_t samples;
@@ -57,6 +68,9 @@ struct canaries {
 	struct canary_watch *watch[CANARY_ORDERS]; /* by place in the list; NULL: nothing seen yet */
 	struct decoy_rng rng;
 	struct canary_told told[CANARY_TOLD];
+	int pool[CANARY_POOL]; /* descriptors of files without a name */
+	size_t pool_count;
+	int64_t refill_ns;     /* CLOCK_MONOTONIC; 0: enough are left */
 };
 
 /* Before the log is replayed. A list that is missing or damaged is made again from the log. */
@@ -78,24 +92,37 @@ bool canary_is(struct archive *a, const uint8_t file_id[static FILE_ID_BYTES]);
 void canary_opened(struct archive *a, const struct audit_record *open, const struct subject *who);
 /* A decoy was created. */
 void canary_made(struct archive *a, const struct file_header *h);
-/* A file was: a decoy may follow it. No lock is held. */
-void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const char *name, const struct subject *who);
+/* A file was, with these times: a decoy may follow it. No lock is held. */
+void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const char *name, const struct timespec *made, const struct subject *who);
 
-/* canary_plant.c: one now, in this directory. What is young there is added to w's samples. No lock is held. */
+/* canary_pool.c: what an inode tells of when it was made (its birth, its number) would tell of each file how long it took to be written, and by that who wrote it. So in a directory with an order
+ * every file, decoy or image, is made of one that was there before, without a name, chosen by chance.
+ * That one, under this name, of the daemon's user and, where the directory says so, its group; its times are of now. Its descriptor, the caller's; or -EEXIST, or another: it is to be made as files
+ * elsewhere are, for there is no order for the directory, or the backing filesystem does not do that. The directory is entered for writing. */
+int canary_create(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c);
+/* Who made the file closes it. Its time is blurred, unless a program has set it: within CANARY_BLUR_NS it would tell how the scheduler treats who wrote it. */
+void canary_closing(struct archive *a, const struct handle *h);
+/* As many as there may be. The lock is held, and dropped meanwhile. */
+void canary_pool_refill(struct archive *a);
+void canary_pool_free(struct canaries *c);
+
+/* canary_plant.c: one now, in this directory; what it is called, and when it was created. What is young there is added to w's samples. No lock is held. */
 errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, struct canary_watch *w, struct decoy_rng *rng,
-	const atomic_bool *stop, char ret_name[static DECOY_NAME_MAX + 1]);
+	const atomic_bool *stop, char ret_name[static DECOY_NAME_MAX + 1], int64_t *ret_made_ns);
 
-/* canary_level.c: the last change of a file, seen against its birth, tells how it was made, to the microsecond. So all files that come into a directory with an order, and the decoys
- * there, get another within ten seconds: one that tells nothing. */
-void canary_young(struct canary_watch *w, const char *name, int64_t now_ns); /* the lock is held */
-/* Of a file that is open, its lock held. False: it is a decoy. */
-bool canary_sample(struct archive *a, const struct ofile *of, struct canary_sample *ret);
+/* canary_level.c: the last change of a file, or its last access, seen against its last write, tells how it was made, to the microsecond. So all files that come into a directory with an order, and
+ * the decoys there, get others within ten seconds: such as tell nothing. */
+void canary_young_add(struct canary_watch *w, const char *name, int64_t made_ns, int64_t now_ns); /* the lock is held */
+/* Of a file that is open, its lock held, and was created then. False: it is a decoy. */
+bool canary_sample(struct archive *a, const struct ofile *of, int64_t made_ns, struct canary_sample *ret);
 void canary_sampled(struct canary_watch *w, const struct canary_sample *s);
 /* Into `to` those that `from` had last, CANARY_SAMPLES at most. The lock is held. */
 void canary_young_copy(struct canary_watch *to, const struct canary_watch *from);
 void canary_young_free(struct canary_watch *w);
 /* Levels those that are there, in an order that says nothing; what is still being written waits for the next time. The lock is held, and dropped meanwhile. */
 void canary_level(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES]);
+/* The place of its order in the list; beyond the last: it has none. The lock is held. */
+size_t canary_order_at(const struct canaries *c, const uint8_t dir_id[static DIR_ID_BYTES]);
 /* How many decoys the directory has that have not expired. The lock is held. */
 uint32_t canary_living(const struct canaries *c, const uint8_t dir_id[static DIR_ID_BYTES], int64_t now);
 /* An order in place of what there was for the directory; per 0: none any more. -ENOSPC. The lock is held. */

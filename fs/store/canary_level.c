@@ -14,33 +14,40 @@ static int64_t level_after(const struct canary_watch *w, int64_t now_ns)
 	return now_ns - (now_ns - w->phase_ns) % CANARY_LEVEL_NS + CANARY_LEVEL_NS;
 }
 
-void canary_young(struct canary_watch *w, const char *name, int64_t now_ns)
+void canary_young_add(struct canary_watch *w, const char *name, int64_t made_ns, int64_t now_ns)
 {
 	if (w->young_count == YOUNG_MOST)
 		return;
 	if (w->young_count == w->young_cap) {
 		size_t cap = w->young_cap ? 2 * w->young_cap : 16;
-		char **more = realloc(w->young, cap * sizeof *more);
+		struct canary_young *more = realloc(w->young, cap * sizeof *more);
 		if (!more)
 			return;
 		w->young = more;
 		w->young_cap = cap;
 	}
-	if ((w->young[w->young_count] = strdup(name))) {
-		w->young_count++;
+	if ((w->young[w->young_count].name = strdup(name))) {
+		w->young[w->young_count++].made_ns = made_ns;
 		w->level_ns = w->level_ns ? w->level_ns : level_after(w, now_ns);
 	}
 }
 
-bool canary_sample(struct archive *a, const struct ofile *of, struct canary_sample *ret)
+static int64_t time_ns(struct timespec t)
 {
-	struct statx x;
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+bool canary_sample(struct archive *a, const struct ofile *of, int64_t made_ns, struct canary_sample *ret)
+{
+	struct stat st;
 	*ret = (struct canary_sample){.size = (int64_t)atomic_load(&of->size)};
 	if (canary_is(a, of->h.file_id))
 		return false;
-	if (statx(of->fd, "", AT_EMPTY_PATH, STATX_BTIME | STATX_MTIME, &x) || !(x.stx_mask & STATX_BTIME))
+	if (fstat(of->fd, &st))
 		return true;
-	ret->wrote_ns = (x.stx_mtime.tv_sec - x.stx_btime.tv_sec) * SECOND + (int64_t)x.stx_mtime.tv_nsec - (int64_t)x.stx_btime.tv_nsec;
+	ret->wrote_ns = time_ns(st.st_mtim) - made_ns;
+	if (ret->wrote_ns < 0 && ret->wrote_ns > -CANARY_BLUR_NS)
+		ret->wrote_ns = 0;
 	ret->timed = ret->wrote_ns <= CANARY_TAKES_MOST && (ret->wrote_ns >= 0 || ret->wrote_ns <= -CANARY_LAG_LEAST);
 	return true;
 }
@@ -56,28 +63,28 @@ void canary_young_copy(struct canary_watch *to, const struct canary_watch *from)
 	to->young = NULL;
 	to->young_count = to->young_cap = 0;
 	for (size_t i = first; i < from->young_count; i++)
-		canary_young(to, from->young[i], 0);
+		canary_young_add(to, from->young[i].name, from->young[i].made_ns, 0);
 }
 
-static void names_free(char **name, size_t count)
+static void young_free(struct canary_young *young, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		free(name[i]);
-	free(name);
+		free(young[i].name);
+	free(young);
 }
 
 void canary_young_free(struct canary_watch *w)
 {
 	if (!w)
 		return;
-	names_free(w->young, w->young_count);
+	young_free(w->young, w->young_count);
 	w->young = NULL;
 	w->young_count = w->young_cap = 0;
 	w->level_ns = 0;
 }
 
-/* The time of its content is its users' and stays. -EBUSY: it is being written. */
-static errint_t change(struct archive *a, struct inode *i, struct canary_sample *ret, bool *ret_sample)
+/* The time of its content is its users' and stays, and that of its last access if there was one. -EBUSY: it is being written. */
+static errint_t change(struct archive *a, struct inode *i, int64_t made_ns, struct canary_sample *ret, bool *ret_sample)
 {
 	struct ofile *of;
 	struct stat st;
@@ -87,10 +94,10 @@ static errint_t change(struct archive *a, struct inode *i, struct canary_sample 
 	pthread_rwlock_wrlock(&of->lock);
 	if (atomic_load(&of->writers))
 		r = -EBUSY;
-	else if (fstat(of->fd, &st) || futimens(of->fd, (struct timespec[]){{.tv_nsec = UTIME_OMIT}, st.st_mtim}))
+	else if (fstat(of->fd, &st) || futimens(of->fd, (struct timespec[]){time_ns(st.st_atim) == made_ns ? st.st_mtim : st.st_atim, st.st_mtim}))
 		r = -errno;
 	else
-		*ret_sample = canary_sample(a, of, ret);
+		*ret_sample = canary_sample(a, of, made_ns, ret);
 	pthread_rwlock_unlock(&of->lock);
 	ofile_release(a, of, false);
 	if (!r && a->hooks.drop_pages && !atomic_load(&a->canaries->stop))
@@ -98,34 +105,32 @@ static errint_t change(struct archive *a, struct inode *i, struct canary_sample 
 	return r;
 }
 
-static errint_t level_one(struct archive *a, struct inode *dir, const char *name, struct canary_sample *ret, bool *ret_sample)
+static errint_t level_one(struct archive *a, struct inode *dir, const struct canary_young *young, struct canary_sample *ret, bool *ret_sample)
 {
 	struct fs_entry e;
-	errint_t r = fs_lookup(a, dir, name, &e);
+	errint_t r = fs_lookup(a, dir, young->name, &e);
 	*ret_sample = false;
 	if (r)
 		return r;
-	r = S_ISREG(e.attr.st_mode) ? change(a, e.inode, ret, ret_sample) : 0;
+	r = S_ISREG(e.attr.st_mode) ? change(a, e.inode, young->made_ns, ret, ret_sample) : 0;
 	fs_forget(a, e.inode, 1);
 	return r;
 }
 
-static void shuffle(char **name, size_t count, struct decoy_rng *rng)
+static void shuffle(struct canary_young *young, size_t count, struct decoy_rng *rng)
 {
 	for (size_t i = count; i > 1; i--) {
 		size_t k = decoy_below(rng, i);
-		char *other = name[k];
-		name[k] = name[i - 1];
-		name[i - 1] = other;
+		struct canary_young other = young[k];
+		young[k] = young[i - 1];
+		young[i - 1] = other;
 	}
 }
 
 static struct canary_watch *watch_of(struct canaries *c, const uint8_t *dir_id)
 {
-	for (size_t i = 0; i < c->list->orders; i++)
-		if (!memcmp(c->list->order[i].dir_id, dir_id, DIR_ID_BYTES))
-			return c->watch[i];
-	return NULL;
+	size_t i = canary_order_at(c, dir_id);
+	return i < c->list->orders ? c->watch[i] : NULL;
 }
 
 void canary_level(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES])
@@ -134,7 +139,7 @@ void canary_level(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES])
 	struct canary_watch *w = watch_of(c, dir_id);
 	uint8_t id[DIR_ID_BYTES];
 	struct inode *dir = NULL;
-	char **name = w->young;
+	struct canary_young *young = w->young;
 	size_t count = w->young_count, busy = 0, samples = 0;
 	struct canary_sample sample[CANARY_SAMPLES], s;
 	int64_t now_ns = w->level_ns;
@@ -142,18 +147,18 @@ void canary_level(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES])
 	w->young = NULL;
 	w->young_count = w->young_cap = 0;
 	w->level_ns = 0;
-	shuffle(name, count, &c->rng);
+	shuffle(young, count, &c->rng);
 	pthread_mutex_unlock(&c->lock);
 	if (!dir_by_id(a, id, &dir)) {
 		for (size_t i = 0; i < count; i++) {
 			bool is_sample;
-			errint_t r = level_one(a, dir, name[i], &s, &is_sample);
+			errint_t r = level_one(a, dir, &young[i], &s, &is_sample);
 			if (is_sample)
 				sample[samples++ % CANARY_SAMPLES] = s;
 			if (r == -EBUSY) {
-				char *still = name[i];
-				name[i] = name[busy];
-				name[busy++] = still;
+				struct canary_young still = young[i];
+				young[i] = young[busy];
+				young[busy++] = still;
 			}
 		}
 		inode_unref(a, dir);
@@ -161,8 +166,8 @@ void canary_level(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES])
 	pthread_mutex_lock(&c->lock);
 	w = watch_of(c, id);
 	for (size_t i = 0; w && i < busy; i++)
-		canary_young(w, name[i], now_ns);
+		canary_young_add(w, young[i].name, young[i].made_ns, now_ns);
 	for (size_t i = 0; w && i < samples && i < CANARY_SAMPLES; i++)
 		canary_sampled(w, &sample[i]);
-	names_free(name, count);
+	young_free(young, count);
 }

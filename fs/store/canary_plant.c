@@ -11,33 +11,17 @@
 #define CHUNK_BYTES (128 * 1024)
 #define NAME_TRIES  4
 #define SECOND	    INT64_C(1000000000)
-#define TICK	    1000000 /* ns: those of kernels whose times are not exact are whole numbers of these, */
-#define TICK_ERROR  2000    /* nearly */
+#define SLOW_NS	    (SECOND / 4) /* who takes that long does not wait for this machine alone */
 
 /* A file that came in lately. */
 struct neighbour {
 	struct stat st;
 	struct inode *inode; /* with a lookup */
-	int64_t at;
+	int64_t at, made_ns;
 	uint8_t *head;
 	size_t head_len;
 	struct canary_sample how;
 };
-
-static int64_t time_ns(int64_t seconds, int64_t ns)
-{
-	return seconds * SECOND + ns;
-}
-
-static int64_t born_ns(int fd)
-{
-	struct statx x;
-	struct timespec t;
-	if (!statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &x) && (x.stx_mask & STATX_BTIME))
-		return time_ns(x.stx_btime.tv_sec, x.stx_btime.tv_nsec);
-	clock_gettime(CLOCK_REALTIME, &t);
-	return time_ns(t.tv_sec, t.tv_nsec);
-}
 
 static void sample_young(struct archive *a, struct inode *dir, struct canary_watch *w)
 {
@@ -45,11 +29,11 @@ static void sample_young(struct archive *a, struct inode *dir, struct canary_wat
 		struct canary_sample s;
 		struct fs_entry e;
 		struct ofile *of;
-		if (fs_lookup(a, dir, w->young[i], &e))
+		if (fs_lookup(a, dir, w->young[i].name, &e))
 			continue;
 		if (S_ISREG(e.attr.st_mode) && !ofile_acquire(a, e.inode, false, &of)) {
 			pthread_rwlock_rdlock(&of->lock);
-			bool is_sample = !atomic_load(&of->writers) && canary_sample(a, of, &s);
+			bool is_sample = !atomic_load(&of->writers) && canary_sample(a, of, w->young[i].made_ns, &s);
 			pthread_rwlock_unlock(&of->lock);
 			ofile_release(a, of, false);
 			if (is_sample)
@@ -68,7 +52,7 @@ static errint_t read_head(struct archive *a, struct neighbour *n)
 	pthread_rwlock_rdlock(&of->lock);
 	r = atomic_load(&of->writers) ? -EBUSY : of->keys ? 0 : of->key_error ? of->key_error : -ENOKEY;
 	ssize_t got = r ? r : ofile_read(a, of, n->head, HEAD_BYTES, 0);
-	canary_sample(a, of, &n->how);
+	canary_sample(a, of, n->made_ns, &n->how);
 	pthread_rwlock_unlock(&of->lock);
 	scratch_wipe(a);
 	ofile_release(a, of, false);
@@ -91,6 +75,7 @@ static errint_t choose(struct archive *a, struct inode *dir, const struct canary
 			ret->inode = e.inode;
 			ret->st = e.attr;
 			ret->at = w->seen[i].at;
+			ret->made_ns = w->made_ns[i];
 			continue;
 		}
 		fs_forget(a, e.inode, 1);
@@ -114,47 +99,30 @@ static errint_t write_all(struct archive *a, struct handle *h, const uint8_t *p,
 	return 0;
 }
 
-static bool whole_ticks(int64_t ns)
+/* How far from its creation a file's last write may be said to be, ns, by those of others whose times were set by a program, or were not. */
+static int64_t apart_like(const struct neighbour *n, const struct canary_watch *w, bool set, struct decoy_rng *rng)
 {
-	return (ns + TICK_ERROR) % TICK <= 2 * TICK_ERROR;
-}
-
-/* The samples whose times were set by a program, as the neighbour's was or was not, by their logarithms; how many. */
-static size_t times_of(const struct canary_watch *w, bool set, double out[static CANARY_SAMPLES], bool *ticks)
-{
-	size_t n = 0;
-	*ticks = true;
-	for (size_t i = 0; i < w->samples && i < CANARY_SAMPLES; i++) {
-		const struct canary_sample *s = &w->sample[i];
-		if (!s->timed || (s->wrote_ns < 0) != set)
-			continue;
-		*ticks = *ticks && whole_ticks(llabs(s->wrote_ns));
-		out[n++] = log((double)llabs(s->wrote_ns) + 1);
-	}
-	return n;
-}
-
-static double nearest(const double *v, size_t count, double to)
-{
-	double best = v[0];
-	for (size_t i = 1; i < count; i++)
-		if (fabs(v[i] - to) < fabs(best - to))
-			best = v[i];
-	return best;
-}
-
-/* As long after its own birth as others of the directory after theirs, or where programs set their times, before it, and then of whole seconds if the neighbour's is. */
-static struct timespec time_like(const struct neighbour *n, const struct canary_watch *w, int64_t born, struct decoy_rng *rng)
-{
-	double v[CANARY_SAMPLES];
-	bool set = n->how.timed && n->how.wrote_ns < 0, ticks;
-	size_t count = times_of(w, set, v, &ticks);
+	double v[CANARY_SAMPLES], least = set ? log((double)CANARY_LAG_LEAST) : 0;
+	size_t count = 0;
+	for (size_t i = 0; i < w->samples && i < CANARY_SAMPLES; i++)
+		if (w->sample[i].timed && (w->sample[i].wrote_ns < 0) == set)
+			v[count++] = log((double)llabs(w->sample[i].wrote_ns) + 1);
 	if (!count)
 		v[count++] = n->how.timed ? log((double)llabs(n->how.wrote_ns) + 1) : 0;
-	double like = decoy_like(v, count, rng), least = set ? log((double)CANARY_LAG_LEAST) : 0, most = set ? v[count - 1] : log((double)CANARY_TAKES_MOST);
-	like = fmin(fmax(ticks ? nearest(v, count, like) : like, least), most);
-	int64_t apart = (int64_t)exp(like) - 1, at = set ? (apart < born ? born - apart : 0) : born + apart;
-	return (struct timespec){.tv_sec = at / SECOND, .tv_nsec = set && !n->st.st_mtim.tv_nsec ? 0 : at % SECOND};
+	double like = fmax(decoy_like(v, count, rng), least), most = set ? v[count - 1] : log((double)CANARY_TAKES_MOST);
+	return (int64_t)exp(fmin(like, most)) - 1;
+}
+
+static bool time_is_set(const struct neighbour *n)
+{
+	return n->how.timed && n->how.wrote_ns < 0;
+}
+
+/* Where programs set their times: older than the file as those of others are, and of whole seconds if the neighbour's is. */
+static struct timespec time_like(const struct neighbour *n, const struct canary_watch *w, int64_t made_ns, struct decoy_rng *rng)
+{
+	int64_t apart = apart_like(n, w, true, rng), at = apart < made_ns ? made_ns - apart : 0;
+	return (struct timespec){.tv_sec = at / SECOND, .tv_nsec = n->st.st_mtim.tv_nsec ? at % SECOND : 0};
 }
 
 static errint_t set_time(struct archive *a, struct inode *i, struct handle *h, const struct caller *c, struct timespec at)
@@ -181,7 +149,7 @@ static void tell_kernel(struct archive *a, struct inode *dir, const char *name)
 }
 
 static errint_t make(struct archive *a, struct inode *dir, const char *name, const struct neighbour *n, const struct canary_watch *w, const uint8_t *picture, size_t len,
-	struct decoy_rng *rng)
+	struct decoy_rng *rng, int64_t *ret_made_ns)
 {
 	struct subject who = w->who;
 	struct caller c = {.uid = n->st.st_uid, .gid = n->st.st_gid, .subject = &who, .decoy = true};
@@ -192,8 +160,9 @@ static errint_t make(struct archive *a, struct inode *dir, const char *name, con
 	errint_t r = fs_create(a, dir, name, n->st.st_mode & 07777, O_WRONLY | O_CREAT | O_EXCL, &c, &e, &h);
 	if (r)
 		return r;
-	if (!(r = write_all(a, h, picture, len)))
-		r = set_time(a, e.inode, h, &c, time_like(n, w, born_ns(h->of->fd), rng));
+	*ret_made_ns = e.attr.st_mtim.tv_sec * SECOND + e.attr.st_mtim.tv_nsec;
+	if (!(r = write_all(a, h, picture, len)) && time_is_set(n))
+		r = set_time(a, e.inode, h, &c, time_like(n, w, *ret_made_ns, rng));
 	fs_release(a, h);
 	fs_forget(a, e.inode, 1);
 	if (r)
@@ -202,20 +171,22 @@ static errint_t make(struct archive *a, struct inode *dir, const char *name, con
 	return r;
 }
 
+/* Where others are written slowly its name is as much older than its last write as theirs are. */
 static errint_t make_named(struct archive *a, struct inode *dir, const struct canary_order *o, const struct canary_watch *w, struct decoy_rng *rng, const struct neighbour *n,
-	const uint8_t *picture, size_t len, char name[static DECOY_NAME_MAX + 1])
+	const uint8_t *picture, size_t len, char name[static DECOY_NAME_MAX + 1], int64_t *ret_made_ns)
 {
 	errint_t r = -EEXIST;
+	int64_t took = time_is_set(n) ? 0 : apart_like(n, w, false, rng), began = tclock_wall_ns(a->clock) - (took < SLOW_NS ? 0 : took);
 	for (unsigned i = 0; i < NAME_TRIES && r == -EEXIST; i++) {
-		if (!decoy_name(w->seen, w->count, tclock_wall_ns(a->clock) / SECOND, o->series, rng, name))
+		if (!decoy_name(w->seen, w->count, began / SECOND, o->series, rng, name))
 			return -ERANGE;
-		r = make(a, dir, name, n, w, picture, len, rng);
+		r = make(a, dir, name, n, w, picture, len, rng, ret_made_ns);
 	}
 	return r;
 }
 
 errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, struct canary_watch *w, struct decoy_rng *rng,
-	const atomic_bool *stop, char ret_name[static DECOY_NAME_MAX + 1])
+	const atomic_bool *stop, char ret_name[static DECOY_NAME_MAX + 1], int64_t *ret_made_ns)
 {
 	struct neighbour n = {.head = malloc(HEAD_BYTES)};
 	struct inode *dir = NULL;
@@ -231,7 +202,7 @@ errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTE
 		r = decoy_jpeg(n.head, n.head_len, size_like(&n, w, rng), tclock_wall_ns(a->clock) / SECOND - n.at, rng, stop, &picture, &len);
 	}
 	if (!r)
-		r = make_named(a, dir, o, w, rng, &n, picture, len, ret_name);
+		r = make_named(a, dir, o, w, rng, &n, picture, len, ret_name, ret_made_ns);
 	if (n.inode)
 		fs_forget(a, n.inode, 1);
 	if (dir)

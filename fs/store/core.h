@@ -39,6 +39,7 @@ struct inode {
 	bool unnamed; /* the latter */
 	_Atomic uint8_t xattrs; /* enum xattrs_known */
 	_Atomic bool capable; /* file capabilities have been set on it since it is in memory */
+	_Atomic bool timed;   /* likewise the time of its content, to one that was given */
 	int held;   /* a descriptor of a file that is gone, closed with the inode; -1: none */
 	pthread_mutex_t lock; /* links, of, gone */
 	struct link *links;

@@ -1,5 +1,6 @@
 /* entry.c - names: lookup, special files, symlinks, hard links, unlink. */
 #include "store/acl.h"
+#include "store/canary.h"
 #include "store/fresh.h"
 #include "store/hold.h"
 #include "store/journal.h"
@@ -87,6 +88,16 @@ errint_t entry_own(struct archive *a, struct dir_use *u, int fd, const char *bac
 	return 0;
 }
 
+/* A new file of this name: its descriptor, or -errno. */
+static int open_new(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c)
+{
+	int fd = canary_create(a, u, n, mode, c);
+	if (fd >= 0 || fd == -EEXIST)
+		return fd;
+	fd = openat(u->fd, n->backing, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | (a->root_daemon ? O_NOATIME : 0), mode & 07777);
+	return fd < 0 ? -errno : fd;
+}
+
 errint_t backing_create(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c,
 			int *ret_fd, struct stat *st, bool *ret_left)
 {
@@ -95,13 +106,11 @@ errint_t backing_create(struct archive *a, struct dir_use *u, const struct seale
 	*ret_left = false;
 	if (r)
 		return r;
-	int fd = openat(u->fd, n->backing, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | (a->root_daemon ? O_NOATIME : 0),
-			mode & 07777);
+	int fd = open_new(a, u, n, mode, c);
 	if (fd < 0) {
-		r = -errno;
 		if (new)
 			companion_remove(u, n);
-		return r;
+		return fd;
 	}
 	r = entry_own(a, u, fd, NULL, c, mode & 07777);
 	if (!r && fstat(fd, st))

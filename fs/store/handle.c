@@ -273,7 +273,7 @@ static errint_t create_named(struct archive *a, struct inode *dir, const char *n
 	if (c->decoy)
 		canary_made(a, &h);
 	else
-		canary_neighbour(a, h.dir_id, name, c->subject);
+		canary_neighbour(a, h.dir_id, name, &st.st_mtim, c->subject);
 	st.st_size = 0;
 	*ret = (struct fs_entry){.inode = (*ret_handle)->inode, .attr = st};
 	inode_count_lookup(a, ret->inode);
@@ -369,6 +369,8 @@ errint_t fs_fsync(struct archive *a, struct handle *h, bool data_only)
 
 void fs_release(struct archive *a, struct handle *h)
 {
+	if (h->creating)
+		canary_closing(a, h);
 	ofile_release(a, h->of, h->writer);
 	handle_free(a, h);
 }

@@ -3,9 +3,10 @@
 fill: cameras write images into directories, at times that come by chance, each in its own way of naming, sizes and tables. Exit status 75: the machine was so busy that they came when it let them.
 judge: with listings, stat, the store and even every content, tries to tell the decoys from the images, by each of its clues and by a classifier that has learnt from half of the
 directories: none may do better than chance."""
-import collections, datetime, heapq, json, math, os, random, struct, subprocess, sys, time
+import collections, datetime, heapq, json, math, os, random, re, struct, subprocess, sys, time
 
 WARM = 8  # until decoys come: what is older than this file is deleted again, as if it had expired
+TAIL = 2.0  # seconds that the cameras go on, of which all is deleted again: a decoy comes later where the machine is busy
 LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 
@@ -50,13 +51,14 @@ def fill(mnt, directories, seconds, seed):
     rnd = random.Random(seed)
     cameras = [Camera(n, random.Random(rnd.random())) for n in range(directories)]
     mean = seconds / (WARM + 28)
-    stock = [[c.image() for _ in range(WARM + 44)] for c in cameras]
+    expected = (seconds + TAIL) / mean
+    stock = [[c.image() for _ in range(int(expected + 4 * math.sqrt(expected)))] for c in cameras]
     queue = [(c.rnd.expovariate(1 / mean), n) for n, c in enumerate(cameras)]
     heapq.heapify(queue)
-    begun, made, late = time.monotonic(), collections.defaultdict(list), []
+    begun, end, made, late = time.monotonic(), time.time_ns() + int(seconds * 1e9), collections.defaultdict(list), []
     while queue:
         at, n = heapq.heappop(queue)
-        if at > seconds:
+        if at > seconds + TAIL:
             break
         time.sleep(max(0, begun + at - time.monotonic()))
         late.append(time.monotonic() - begun - at)
@@ -71,7 +73,7 @@ def fill(mnt, directories, seconds, seed):
     for n, paths in made.items():
         until = os.stat(paths[WARM - 1]).st_mtime_ns if len(paths) >= WARM else time.time_ns()
         for entry in list(os.scandir(f"{mnt}/{n}")):
-            if entry.stat().st_mtime_ns <= until:
+            if not until < entry.stat().st_mtime_ns <= end:
                 os.unlink(entry.path)
 
 
@@ -112,6 +114,12 @@ def numbers(name):
     return out
 
 
+def name_time(name, mtime):
+    """How much later than the time in its name it was written, in the seconds that names have; 0: none is in it."""
+    digits = re.search(r"(20\d{6})-?(\d{6})", name)
+    return int(mtime) - int(datetime.datetime.strptime(digits[1] + digits[2] + "+0000", "%Y%m%d%H%M%S%z").timestamp()) if digits else 0
+
+
 def gaps(values):
     """How far each is from the one before and after it, in their order."""
     order = sorted(range(len(values)), key=lambda i: values[i])
@@ -138,21 +146,24 @@ def rank(values):
 def clues(mnt, directory, by_ino, born):
     """Of each file: a dict of numbers. The order of a listing is one of them."""
     names = os.listdir(f"{mnt}/{directory}")
-    files, size = [], []
+    files = []
     for at, name in enumerate(names):
         path = f"{mnt}/{directory}/{name}"
         st = os.stat(path)
         stored = by_ino[st.st_ino]
         sst = os.stat(stored)
         f = {"listing": at, "size": st.st_size, "blocks": sst.st_blocks, "mtime - ctime": st.st_mtime - st.st_ctime, "ctime - birth": sst.st_ctime - born[stored],
-             "mtime - birth": sst.st_mtime - born[stored], "mtime ns": st.st_mtime_ns % 1000, "store - size": sst.st_size - st.st_size, "store mode": sst.st_mode, "uid": sst.st_uid,
+             "mtime - birth": sst.st_mtime - born[stored], "mtime - atime": (sst.st_mtime_ns - sst.st_atime_ns) / 1e9, "atime": sst.st_atime_ns, "mtime tick": sst.st_mtime_ns % 4000000,
+             "mtime ns": st.st_mtime_ns % 1000, "store - size": sst.st_size - st.st_size, "store mode": sst.st_mode, "uid": sst.st_uid,
              "xattrs": len(os.listxattr(path)) + len(os.listxattr(stored)) * 10, "links": sst.st_nlink, "name length": len(name), "store name": len(os.path.basename(stored)),
              "digits": sum(c.isdigit() for c in name), "ino": sst.st_ino, "birth": born[stored], "atime - birth": sst.st_atime - born[stored]}
         f.update(content(path))
+        f["name's time"] = name_time(name, st.st_mtime)
         files.append(f)
+    mtimes = [os.stat(f"{mnt}/{directory}/{n}").st_mtime_ns for n in names]
     size = [f["size"] for f in files]
     middle = sorted(size)[len(size) // 2]
-    columns = {"birth": [f["birth"] for f in files], "size": size, "ino": [f["ino"] for f in files], "mtime - birth": [f["mtime - birth"] for f in files]}
+    columns = {"size": size, "mtime": mtimes, **{k: [f[k] for f in files] for k in ("birth", "ino", "mtime tick", "mtime - birth")}}
     for key, values in list(columns.items()):
         before, after = gaps(values)
         for f, b, a in zip(files, before, after):
@@ -163,7 +174,7 @@ def clues(mnt, directory, by_ino, born):
         for f, b, a in zip(files, before, after):
             f[f"name {k}: gap"] = min(b, a)
     orders = {k: rank([f[k] for f in files]) for k in ("ino", "birth")}
-    orders["mtime"] = rank([os.stat(f"{mnt}/{directory}/{n}").st_mtime_ns for n in names])
+    orders["mtime"] = rank(mtimes)
     orders["name"] = rank(names)
     for i, f in enumerate(files):
         f["size outlier"] = abs(f["size"] - middle)
@@ -248,9 +259,8 @@ def judge(mnt, store, decoys, most_auc):
     print(f"{found} decoys among {files} files of {len(tables)} directories")
     assert found >= len(tables), "too few decoys to say anything"
     bad = []
-    for k, s in sorted(sums.items(), key=lambda e: -abs(e[1].z())):
-        off = abs(s.auc() - 0.5) if s.pairs else 0
-        told = abs(s.z()) > 4 and off > most_auc
+    for k, s in sorted(((k, s) for k, s in sums.items() if s.pairs), key=lambda e: -abs(e[1].z())):  # a clue of a directory without decoys has none
+        told = abs(s.z()) > 4 and abs(s.auc() - 0.5) > most_auc
         print(f"  {'FOUND ' if told else ''}{k}: a decoy ranks above an image in {100 * s.auc():.1f} %, {s.z():+.1f} standard deviations from chance")
         bad += [k] if told and not k.startswith("content") else []
     assert not bad, f"decoys are told by {bad}"

@@ -40,7 +40,7 @@ filled() {
 		for ((k = i; k < i + 50 && k < directories; k++)); do dirs+=("$MNT/$k"); done
 		check "order" "$LAPSE" canary plant --per 8 --reason "a test" "${dirs[@]}" >/dev/null
 	done
-	timeout $((120 + 8 * seconds)) python3 "$SRC/tests/attack/canaries.py" fill "$MNT" "$directories" "$seconds" 11
+	timeout $((120 + 8 * seconds)) python3 "$SRC/tests/attack/canaries.py" fill "$MNT" "$directories" "$seconds" "${CANARY_SEED:-11}"
 }
 for attempt in 1 2 3; do
 	filled && break

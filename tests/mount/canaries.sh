@@ -53,6 +53,52 @@ refuse "--reason" "$LAPSE" canary plant "$MNT/lane"
 refuse "a series has" "$LAPSE" canary plant --series "A B" --reason x "$MNT/lane"
 check "plates" "$LAPSE" canary plant --per 2 --series "QX##QX" --reason "after the incident" "$MNT/lane"
 check "more" "$LAPSE" canary plant --per 1 --reason "after the incident" "$MNT/quiet" "$MNT/counted" "$MNT/copied"
+
+note "files come into such a directory as into any other, but for what their inodes and the last 20 ms of their times tell"
+chgrp "$(id -g lapse-t3)" "$MNT/quiet"
+chmod 2777 "$MNT/quiet"
+as t1 python3 - "$MNT/quiet" "$ARC" <<'P' || die "another than elsewhere"
+import os, stat, subprocess, sys, time
+d, store = sys.argv[1:]
+def new(name, mode):
+    fd = os.open(f"{d}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    os.write(fd, b"x")
+    os.close(fd)
+    return os.stat(f"{d}/{name}")
+os.umask(0)
+for n in range(200):
+    before = time.time_ns()
+    st = new(f"{n}", 0o640)
+    time.sleep(0.002)
+    assert before - 25_000_000 < st.st_mtime_ns <= time.time_ns(), (n, before - st.st_mtime_ns)
+    assert (st.st_uid, st.st_gid, st.st_mode & 0o7777, st.st_nlink, st.st_size) == (os.getuid(), os.stat(d).st_gid, 0o640, 1, 1), st
+try:
+    new("0", 0o600)
+    assert False, "twice"
+except FileExistsError:
+    pass
+given = time.time_ns() - 1_000_000_001
+with open(f"{d}/given", "wb") as f:
+    f.write(b"x")
+    f.flush()
+    os.utime(f.fileno(), ns=(given, given))
+assert os.stat(f"{d}/given").st_mtime_ns == given
+P
+timed() { python3 -c 'import os,sys; sys.exit(len({os.stat(f"{sys.argv[1]}/{n}").st_mtime_ns % 4000000 // 100000 for n in range(200)}) < 30)' "$MNT/quiet"; }
+wait_until 5 timed # once all have been closed
+python3 - "$MNT/quiet" "$ARC" <<'P' || die "births tell of it"
+import os, subprocess, sys
+d, store = sys.argv[1:]
+by_ino = {os.stat(f"{p}/{n}").st_ino: f"{p}/{n}" for p, _, names in os.walk(store) for n in names}
+paths = [by_ino[os.stat(f"{d}/{n}").st_ino] for n in range(200)]
+born = [float(x) for x in subprocess.run(["stat", "-c", "%.W", *paths], stdout=subprocess.PIPE, check=True, text=True).stdout.split()]
+if not any(born):
+    sys.exit(0)  # no birth is kept here
+assert len(set(born)) < 60, sorted(set(born))  # they come by the hundred, not each when its file did
+P
+rm "$MNT"/quiet/*
+chmod 777 "$MNT/quiet"
+chmod g-s "$MNT/quiet"
 python3 "$TEST_TMP/camera.py" "$MNT/copied" 60 old
 as t2 python3 "$TEST_TMP/camera.py" "$MNT/lane" 60
 as t2 python3 "$TEST_TMP/camera.py" "$MNT/quiet" 30
