@@ -114,6 +114,8 @@ static errint_t open_steps(struct archive *a, const struct archive_open *o, stru
 		fault_set(f, r, "the audit log could not be read for what files were changed: %s", strerror(-r));
 	if (!r)
 		r = gate_replay(a, f);
+	if (!r && !a->observe)
+		r = canaries_complete(a, f);
 	if (!r && !a->observe && canaries_save(a))
 		log_line(LOG_LEVEL_WARNING, "the list of canaries could not be written: it is in the log, and is written at the next mount");
 	if (!r)

@@ -226,8 +226,8 @@ static errint_t set_attributes(struct archive *a, struct inode *i, const struct 
 			r = change_mode(&t, in->st_mode & 07777);
 		if (!r && (what & SET_TIMES))
 			r = change_times(&t, in, what);
-		if (!r && (what & FS_SET_MTIME))
-			atomic_store(&i->timed, true);
+		if (!r && (what & (FS_SET_MTIME | FS_SET_MTIME_NOW)))
+			atomic_store(&i->timed, !(what & FS_SET_MTIME_NOW));
 		if (!r)
 			r = target_stat(&t, ret);
 		if (t.of)

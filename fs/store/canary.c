@@ -26,6 +26,8 @@ static void noted(struct canaries *c)
 {
 	atomic_store_explicit(&c->any, c->list->entries > 0, memory_order_relaxed);
 	atomic_store_explicit(&c->watching, c->list->orders > 0, memory_order_relaxed);
+	if (!c->list->orders)
+		canary_pool_free(c);
 }
 
 /* Room for one more: what expired first is forgotten first. */
@@ -136,6 +138,19 @@ static errint_t again(void *ctx, const struct audit_record *r)
 	return 0;
 }
 
+errint_t canaries_complete(struct archive *a, struct fault *f)
+{
+	struct canaries *c = a->canaries;
+	errint_t r = c->complete ? 0 : audit_each(a->audit, INT64_MIN, again, a);
+	if (r && !a->accept)
+		return fault_set(f, r == -ENOMEM ? r : -EBADMSG,
+			"the list of canaries (.lapse/canaries) is missing, damaged or an old one, and the audit log, from which it is made again, cannot be read as a whole. "
+			"Restore .lapse/audit; if it is lost: lapse fsck %s --accept-rollback --reason TEXT",
+			a->path);
+	c->complete = true;
+	return 0;
+}
+
 errint_t canaries_save(struct archive *a)
 {
 	struct canaries *c = a->canaries;
@@ -143,9 +158,6 @@ errint_t canaries_save(struct archive *a)
 	cleanup_free uint8_t *out = malloc(CANARY_FILE_BYTES);
 	if (!c || !out)
 		return -ENOMEM;
-	if (!c->complete && audit_each(a->audit, INT64_MIN, again, a))
-		log_line(LOG_LEVEL_WARNING, "the list of canaries is missing or damaged, and the log cannot be read to make it again");
-	c->complete = true;
 	pthread_mutex_lock(&c->lock);
 	audit_head(a->audit, &c->list->sequence, head);
 	errint_t r = canary_list_seal(a->keys, a->uuid, c->list, out);
@@ -286,7 +298,8 @@ static void see(struct canary_watch *w, const char *name, int64_t made_ns, const
 static void schedule(struct canaries *c, size_t i, int64_t now_ns)
 {
 	struct canary_watch *w = c->watch[i];
-	double u = (double)((decoy_random(&c->rng) >> 11) + 1) / 9007199254740992.0, wait = -log(u) * w->mean * c->list->order[i].per;
+	/* Of few gaps the mean is below the true one more often than above, seen as a rate: decoys would be more frequent at first. */
+	double u = (double)((decoy_random(&c->rng) >> 11) + 1) / 9007199254740992.0, gap = w->mean * w->gaps / (w->gaps - 1), wait = -log(u) * gap * c->list->order[i].per;
 	w->due_ns = now_ns + (int64_t)(wait < 1e17 ? wait : 1e17) + 1;
 }
 
@@ -306,16 +319,18 @@ void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTE
 	pthread_mutex_lock(&c->lock);
 	size_t i = canary_order_at(c, dir_id);
 	if (i < c->list->orders && (c->watch[i] || (c->watch[i] = watch_new(c)))) {
-		see(c->watch[i], name, made->tv_sec * SECOND + made->tv_nsec, who, monotonic_ns(), tclock_wall_ns(a->clock) / SECOND);
-		if (c->watch[i]->count == DECOY_NAMES && !c->watch[i]->due_ns) {
-			schedule(c, i, c->watch[i]->last_ns);
-		}
-		pthread_cond_signal(&c->wake);
+		struct canary_watch *w = c->watch[i];
+		bool first = !w->level_ns, schedules = !w->due_ns && w->count + 1 >= DECOY_NAMES;
+		see(w, name, canary_ns(*made), who, monotonic_ns(), tclock_wall_ns(a->clock) / SECOND);
+		if (schedules)
+			schedule(c, i, w->last_ns);
+		if (first || schedules)
+			pthread_cond_broadcast(&c->wake);
 	}
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* ---- the thread that plants them --------------------------------------------------------------------------------------------------------------- */
+/* ---- the threads that plant and level them --------------------------------------------------------------------------------------------------------------- */
 
 /* Why none can be made now; 0. */
 static errint_t hindered(struct archive *a, size_t i)
@@ -360,47 +375,46 @@ static void plant_one(struct archive *a, size_t i)
 		return;
 	c->watch[i]->unable = r;
 	if (!r)
-		canary_young_add(c->watch[i], name, made_ns, now_ns);
+		canary_young_add(c->watch[i], name, made_ns, monotonic_ns());
 }
 
-/* When there is something to do for it; INT64_MAX: never. */
-static int64_t next_of(const struct canary_watch *w)
-{
-	int64_t due = w && w->due_ns ? w->due_ns : INT64_MAX, level = w && w->level_ns ? w->level_ns : INT64_MAX;
-	return due < level ? due : level;
-}
-
-/* The order for which there is something to do first; CANARY_ORDERS: none. */
-static size_t first_due(const struct canaries *c)
+/* The order for which the next decoy is due, or which is levelled, first; CANARY_ORDERS: none. *ret_ns: when; INT64_MAX: never. */
+static size_t first_due(const struct canaries *c, bool level, int64_t *ret_ns)
 {
 	size_t first = CANARY_ORDERS;
-	int64_t least = INT64_MAX;
-	for (size_t i = 0; i < c->list->orders; i++)
-		if (next_of(c->watch[i]) < least) {
+	*ret_ns = INT64_MAX;
+	for (size_t i = 0; i < c->list->orders; i++) {
+		const struct canary_watch *w = c->watch[i];
+		int64_t due = !w ? 0 : level ? w->level_ns : w->due_ns;
+		if (due && due < *ret_ns) {
 			first = i;
-			least = next_of(c->watch[i]);
+			*ret_ns = due;
 		}
+	}
 	return first;
 }
 
-/* The lock is held, and dropped meanwhile. */
-static void act_one(struct archive *a, size_t i, int64_t now_ns)
+/* Whether that time has come; otherwise it has been waited for it, or for something to change. The lock is held, and dropped meanwhile. */
+static bool has_come(struct canaries *c, int64_t due_ns)
 {
-	struct canaries *c = a->canaries;
-	const struct canary_watch *w = c->watch[i];
-	if (w->level_ns && w->level_ns <= now_ns)
-		canary_level(a, c->list->order[i].dir_id);
-	else
-		plant_one(a, i);
+	if (due_ns == INT64_MAX) {
+		pthread_cond_wait(&c->wake, &c->lock);
+	} else if (due_ns > monotonic_ns()) {
+		struct timespec until = {.tv_sec = due_ns / SECOND, .tv_nsec = due_ns % SECOND};
+		pthread_cond_timedwait(&c->wake, &c->lock, &until);
+	} else {
+		return true;
+	}
+	return false;
 }
 
-/* At the end nothing is left that tells. The lock is held. */
-static void level_all(struct archive *a)
+void canary_wait(struct canaries *c, int64_t ns)
 {
-	struct canaries *c = a->canaries;
-	for (size_t i = 0; i < c->list->orders; i++)
-		if (c->watch[i] && c->watch[i]->young_count)
-			canary_level(a, c->list->order[i].dir_id);
+	int64_t until_ns = monotonic_ns() + ns;
+	pthread_mutex_lock(&c->lock);
+	while (!c->stop && !has_come(c, until_ns))
+		;
+	pthread_mutex_unlock(&c->lock);
 }
 
 static void *planter(void *arg)
@@ -409,31 +423,54 @@ static void *planter(void *arg)
 	struct canaries *c = a->canaries;
 	pthread_mutex_lock(&c->lock);
 	while (!c->stop) {
-		size_t i = first_due(c);
-		int64_t due = i < CANARY_ORDERS ? next_of(c->watch[i]) : INT64_MAX, now_ns = monotonic_ns();
-		bool refill = c->refill_ns && c->refill_ns < due;
-		due = refill ? c->refill_ns : due;
-		if (due == INT64_MAX) {
-			pthread_cond_wait(&c->wake, &c->lock);
-		} else if (due > now_ns) {
-			struct timespec until = {.tv_sec = due / SECOND, .tv_nsec = due % SECOND};
-			pthread_cond_timedwait(&c->wake, &c->lock, &until);
-		} else if (refill) {
-			canary_pool_refill(a);
-		} else {
-			act_one(a, i, now_ns);
-		}
+		int64_t due_ns;
+		size_t i = first_due(c, false, &due_ns);
+		if (has_come(c, due_ns))
+			plant_one(a, i);
 	}
-	level_all(a);
 	pthread_mutex_unlock(&c->lock);
 	return NULL;
+}
+
+/* What it does, and when, nobody can tell from when a decoy is drawn, which takes long. */
+static void *leveller(void *arg)
+{
+	struct archive *a = arg;
+	struct canaries *c = a->canaries;
+	pthread_mutex_lock(&c->lock);
+	while (!c->stop) {
+		int64_t due_ns;
+		size_t i = first_due(c, true, &due_ns);
+		bool refill = c->refill_ns && c->refill_ns < due_ns;
+		if (!has_come(c, refill ? c->refill_ns : due_ns))
+			continue;
+		if (refill)
+			canary_pool_refill(a);
+		else
+			canary_level(a, c->list->order[i].dir_id);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+/* At the end nothing is left that tells. */
+static void level_all(struct archive *a)
+{
+	struct canaries *c = a->canaries;
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < c->list->orders; i++)
+		if (c->watch[i] && c->watch[i]->young_count)
+			canary_level(a, c->list->order[i].dir_id);
+	pthread_mutex_unlock(&c->lock);
 }
 
 errint_t canaries_start(struct archive *a)
 {
 	struct canaries *c = a->canaries;
-	errint_t r = -pthread_create(&c->thread, NULL, planter, a);
-	c->started = !r;
+	errint_t r = 0;
+	while (!r && c->started < CANARY_THREADS)
+		if (!(r = -pthread_create(&c->thread[c->started], NULL, c->started ? planter : leveller, a)))
+			c->started++;
 	return r;
 }
 
@@ -444,10 +481,11 @@ void canaries_stop(struct archive *a)
 		return;
 	pthread_mutex_lock(&c->lock);
 	c->stop = true;
-	pthread_cond_signal(&c->wake);
+	pthread_cond_broadcast(&c->wake);
 	pthread_mutex_unlock(&c->lock);
-	pthread_join(c->thread, NULL);
-	c->started = false;
+	while (c->started)
+		pthread_join(c->thread[--c->started], NULL);
+	level_all(a);
 }
 
 void canaries_free(struct archive *a)

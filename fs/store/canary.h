@@ -11,8 +11,9 @@ struct ofile;
 
 /* How a file was made. */
 struct canary_sample {
-	int64_t size, wrote_ns; /* bytes; how long after it was created its content was last changed: < 0 where a program has set that time */
-	bool timed;		/* wrote_ns is no later change */
+	int64_t size;			       /* bytes */
+	int64_t made_ns, wrote_ns, accessed_ns; /* when it was created, and its times */
+	bool set;			       /* its time is one that a program has given */
 };
 
 /* A file whose times still tell how it was made. */
@@ -23,9 +24,9 @@ struct canary_young {
 
 #define CANARY_LEVEL_NS	  INT64_C(10000000000)
 #define CANARY_SAMPLES	  32
-#define CANARY_LAG_LEAST  INT64_C(2000000000) /* ns that a file's time is older than the file: then a program has set it */
 #define CANARY_TAKES_MOST INT64_C(5000000000) /* ns from creation to the last write: what took longer was changed later */
 #define CANARY_POOL	  128
+#define CANARY_THREADS	  4 /* one levels; the others plant: a decoy is written as slowly as others are */
 #define CANARY_BLUR_NS	  INT64_C(20000000) /* whole ticks of every kernel */
 
 /* What is known of the files that came into a directory with an order, in this session. */
@@ -63,8 +64,8 @@ struct canaries {
 	_Atomic bool any, watching; /* there are entries, orders */
 	bool complete;		    /* the list, as it was read, has what the log says up to its sequence */
 	atomic_bool stop; /* set under the lock */
-	bool started;
-	pthread_t thread;
+	unsigned started; /* threads */
+	pthread_t thread[CANARY_THREADS];
 	struct canary_watch *watch[CANARY_ORDERS]; /* by place in the list; NULL: nothing seen yet */
 	struct decoy_rng rng;
 	struct canary_told told[CANARY_TOLD];
@@ -79,7 +80,10 @@ errint_t canaries_open(struct archive *a);
 void canaries_known(struct archive *a, uint64_t sequence);
 /* What a record says of canaries. */
 void canary_replay(struct archive *a, const struct audit_record *r);
-/* Once the log was replayed, at each mount, and at each end: always the same bytes on disk, so that neither length nor time tells anything. */
+/* Once the log was replayed: the list is made again where it must be. Where the log cannot be read for that nobody would be told of what was planted: -EBADMSG and why, but for an archive
+ * whose damage is being accepted. */
+errint_t canaries_complete(struct archive *a, struct fault *f);
+/* After that, at each mount, and at each end: always the same bytes on disk, so that neither length nor time tells anything. */
 errint_t canaries_save(struct archive *a);
 errint_t canaries_start(struct archive *a);
 void canaries_stop(struct archive *a);
@@ -102,9 +106,12 @@ void canary_neighbour(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTE
 int canary_create(struct archive *a, struct dir_use *u, const struct sealed_name *n, mode_t mode, const struct caller *c);
 /* Who made the file closes it. Its time is blurred, unless a program has set it: within CANARY_BLUR_NS it would tell how the scheduler treats who wrote it. */
 void canary_closing(struct archive *a, const struct handle *h);
+struct timespec canary_blurred(const struct ofile *of, struct timespec at); /* of one that has been, the same */
 /* As many as there may be. The lock is held, and dropped meanwhile. */
 void canary_pool_refill(struct archive *a);
 void canary_pool_free(struct canaries *c);
+
+void canary_wait(struct canaries *c, int64_t ns); /* so long, or until all ends. No lock is held. */
 
 /* canary_plant.c: one now, in this directory; what it is called, and when it was created. What is young there is added to w's samples. No lock is held. */
 errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTES], const struct canary_order *o, struct canary_watch *w, struct decoy_rng *rng,
@@ -115,6 +122,7 @@ errint_t canary_plant(struct archive *a, const uint8_t dir_id[static DIR_ID_BYTE
 void canary_young_add(struct canary_watch *w, const char *name, int64_t made_ns, int64_t now_ns); /* the lock is held */
 /* Of a file that is open, its lock held, and was created then. False: it is a decoy. */
 bool canary_sample(struct archive *a, const struct ofile *of, int64_t made_ns, struct canary_sample *ret);
+int64_t canary_ns(struct timespec t); /* within what 64 bits hold */
 void canary_sampled(struct canary_watch *w, const struct canary_sample *s);
 /* Into `to` those that `from` had last, CANARY_SAMPLES at most. The lock is held. */
 void canary_young_copy(struct canary_watch *to, const struct canary_watch *from);

@@ -45,20 +45,20 @@ static errint_t directory_id(struct archive *a, const char *path, uint8_t ret[st
 	return r ? fault_set(f, r, "%s: %s", path, strerror(-r)) : 0;
 }
 
-static bool there_is_room(struct archive *a, const uint8_t *dir_id)
+static bool is_ordered(struct archive *a, const uint8_t *dir_id, bool *ret_room)
 {
 	struct canaries *c = a->canaries;
 	pthread_mutex_lock(&c->lock);
-	bool room = c->list->orders < CANARY_ORDERS;
-	for (size_t i = 0; i < c->list->orders; i++)
-		room |= !memcmp(c->list->order[i].dir_id, dir_id, DIR_ID_BYTES);
+	bool found = canary_order_at(c, dir_id) < c->list->orders;
+	*ret_room = found || c->list->orders < CANARY_ORDERS;
 	pthread_mutex_unlock(&c->lock);
-	return room;
+	return found;
 }
 
 errint_t archive_canary_order(struct archive *a, const struct canary_wish *w, const struct anchor_order *o, struct fault *f)
 {
 	struct canary_order n = {.per = w->per, .most = w->most};
+	bool room;
 	if (!w->per || w->per > CANARY_PER_MAX || w->most > CANARY_PER_DIRECTORY_MAX)
 		return fault_set(f, -EINVAL, "one decoy comes for 1 to %u files, and there are at most %u in a directory", CANARY_PER_MAX, CANARY_PER_DIRECTORY_MAX);
 	if (*w->series && !decoy_series_valid(w->series))
@@ -71,27 +71,18 @@ errint_t archive_canary_order(struct archive *a, const struct canary_wish *w, co
 		n.most = (uint32_t)policy_canary_for(p, w->path).per_directory;
 	policy_unref(p);
 	snprintf(n.series, sizeof n.series, "%s", w->series);
-	if (!there_is_room(a, n.dir_id))
+	is_ordered(a, n.dir_id, &room);
+	if (!room)
 		return fault_set(f, -ENOSPC, "%u directories get decoys already, which is all that can", CANARY_ORDERS);
 	return order(a, &n, o, f);
-}
-
-static bool is_ordered(struct archive *a, const uint8_t *dir_id)
-{
-	struct canaries *c = a->canaries;
-	bool found = false;
-	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; i < c->list->orders; i++)
-		found |= !memcmp(c->list->order[i].dir_id, dir_id, DIR_ID_BYTES);
-	pthread_mutex_unlock(&c->lock);
-	return found;
 }
 
 errint_t archive_canary_cancel(struct archive *a, const char *path, const struct anchor_order *o, struct fault *f)
 {
 	struct canary_order n = {.per = 0};
+	bool room;
 	errint_t r = directory_id(a, path, n.dir_id, f);
-	if (!r && !is_ordered(a, n.dir_id))
+	if (!r && !is_ordered(a, n.dir_id, &room))
 		r = fault_set(f, -ENOENT, "%s gets no decoys", path);
 	return r ? r : order(a, &n, o, f);
 }

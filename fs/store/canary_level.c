@@ -7,6 +7,7 @@
 
 #define SECOND	   INT64_C(1000000000)
 #define YOUNG_MOST 65536
+#define YEARS_MOST INT64_C(9000000000) /* seconds: 285 years */
 
 /* Those of the directory are levelled at times that know nothing of when files came: how long after its birth a file was says nothing either. */
 static int64_t level_after(const struct canary_watch *w, int64_t now_ns)
@@ -32,23 +33,23 @@ void canary_young_add(struct canary_watch *w, const char *name, int64_t made_ns,
 	}
 }
 
-static int64_t time_ns(struct timespec t)
+int64_t canary_ns(struct timespec t)
 {
-	return t.tv_sec * SECOND + t.tv_nsec;
+	int64_t seconds = t.tv_sec < -YEARS_MOST ? -YEARS_MOST : t.tv_sec > YEARS_MOST ? YEARS_MOST : t.tv_sec;
+	return seconds * SECOND + t.tv_nsec;
 }
 
 bool canary_sample(struct archive *a, const struct ofile *of, int64_t made_ns, struct canary_sample *ret)
 {
 	struct stat st;
-	*ret = (struct canary_sample){.size = (int64_t)atomic_load(&of->size)};
+	*ret = (struct canary_sample){.size = (int64_t)atomic_load(&of->size), .made_ns = made_ns, .wrote_ns = made_ns, .accessed_ns = made_ns};
 	if (canary_is(a, of->h.file_id))
 		return false;
 	if (fstat(of->fd, &st))
 		return true;
-	ret->wrote_ns = time_ns(st.st_mtim) - made_ns;
-	if (ret->wrote_ns < 0 && ret->wrote_ns > -CANARY_BLUR_NS)
-		ret->wrote_ns = 0;
-	ret->timed = ret->wrote_ns <= CANARY_TAKES_MOST && (ret->wrote_ns >= 0 || ret->wrote_ns <= -CANARY_LAG_LEAST);
+	ret->wrote_ns = canary_ns(st.st_mtim);
+	ret->accessed_ns = canary_ns(st.st_atim);
+	ret->set = atomic_load(&of->inode->timed) || ret->wrote_ns <= made_ns - CANARY_BLUR_NS; /* it may have been forgotten since */
 	return true;
 }
 
@@ -83,21 +84,34 @@ void canary_young_free(struct canary_watch *w)
 	w->level_ns = 0;
 }
 
-/* The time of its content is its users' and stays, and that of its last access if there was one. -EBUSY: it is being written. */
+/* The time of its content stays, but for what of it is blurred, and that of its last access if there was one. */
+static errint_t even_times(const struct ofile *of, int64_t made_ns)
+{
+	struct stat st;
+	if (fstat(of->fd, &st))
+		return -errno;
+	int64_t took = canary_ns(st.st_mtim) - made_ns;
+	struct timespec times[2] = {st.st_atim, st.st_mtim};
+	if (took >= 0 && took <= CANARY_TAKES_MOST && !atomic_load(&of->inode->timed))
+		times[1] = canary_blurred(of, st.st_mtim);
+	if (canary_ns(st.st_atim) == made_ns)
+		times[0] = times[1];
+	return futimens(of->fd, times) ? -errno : 0;
+}
+
+/* -EBUSY: it is being written. */
 static errint_t change(struct archive *a, struct inode *i, int64_t made_ns, struct canary_sample *ret, bool *ret_sample)
 {
 	struct ofile *of;
-	struct stat st;
 	errint_t r = ofile_acquire(a, i, false, &of);
 	if (r)
 		return r;
 	pthread_rwlock_wrlock(&of->lock);
-	if (atomic_load(&of->writers))
-		r = -EBUSY;
-	else if (fstat(of->fd, &st) || futimens(of->fd, (struct timespec[]){time_ns(st.st_atim) == made_ns ? st.st_mtim : st.st_atim, st.st_mtim}))
-		r = -errno;
-	else
+	r = atomic_load(&of->writers) || of->dirty ? -EBUSY : 0;
+	if (!r) {
 		*ret_sample = canary_sample(a, of, made_ns, ret);
+		r = even_times(of, made_ns);
+	}
 	pthread_rwlock_unlock(&of->lock);
 	ofile_release(a, of, false);
 	if (!r && a->hooks.drop_pages && !atomic_load(&a->canaries->stop))

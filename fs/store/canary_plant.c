@@ -87,10 +87,10 @@ static errint_t choose(struct archive *a, struct inode *dir, const struct canary
 	return r;
 }
 
-static errint_t write_all(struct archive *a, struct handle *h, const uint8_t *p, size_t len)
+static errint_t write_part(struct archive *a, struct handle *h, const uint8_t *p, size_t from, size_t to)
 {
-	for (size_t at = 0; at < len;) {
-		size_t n = len - at < CHUNK_BYTES ? len - at : CHUNK_BYTES;
+	for (size_t at = from; at < to;) {
+		size_t n = to - at < CHUNK_BYTES ? to - at : CHUNK_BYTES;
 		ssize_t w = fs_write(a, h, p + at, n, (off_t)at, false);
 		if (w <= 0)
 			return w ? (errint_t)w : -EIO;
@@ -99,42 +99,111 @@ static errint_t write_all(struct archive *a, struct handle *h, const uint8_t *p,
 	return 0;
 }
 
-/* How far from its creation a file's last write may be said to be, ns, by those of others whose times were set by a program, or were not. */
-static int64_t apart_like(const struct neighbour *n, const struct canary_watch *w, bool set, struct decoy_rng *rng)
+/* The last samples: how many. */
+static size_t sampled(const struct canary_watch *w)
 {
-	double v[CANARY_SAMPLES], least = set ? log((double)CANARY_LAG_LEAST) : 0;
+	return w->samples < CANARY_SAMPLES ? w->samples : CANARY_SAMPLES;
+}
+
+/* A further one of these differences, ns, all of one sign, by their logarithms, and not above the largest. */
+static int64_t apart_like(double *v, size_t count, double most, struct decoy_rng *rng)
+{
+	double like = count ? fmax(decoy_like(v, count, rng), 0) : 0;
+	return (int64_t)exp(fmin(like, count && most == 0 ? v[count - 1] : most)) - 1;
+}
+
+static double log_of(int64_t ns)
+{
+	return log((double)llabs(ns) + 1);
+}
+
+/* How long it takes to write one where programs are slow; 0: they are not, but for what the machine makes them wait, and a decoy as well. */
+static int64_t took_like(const struct neighbour *n, const struct canary_watch *w, struct decoy_rng *rng)
+{
+	double v[CANARY_SAMPLES];
+	size_t count = 0, slow = 0;
+	for (size_t i = 0; i < sampled(w); i++) {
+		int64_t took = w->sample[i].wrote_ns - w->sample[i].made_ns;
+		if (w->sample[i].set || took > CANARY_TAKES_MOST)
+			continue;
+		v[count++] = took < 0 ? 0 : log_of(took);
+		slow += took >= SLOW_NS;
+	}
+	if (n->how.set || 4 * slow < count)
+		return 0;
+	return apart_like(v, count, log((double)CANARY_TAKES_MOST), rng);
+}
+
+/* The coarsest step that all times that were given are whole numbers of, ns: what sets them, or brings the files, keeps no finer ones. */
+static int64_t step_of(const struct canary_sample *neighbour, const struct canary_watch *w, bool access)
+{
+	static const int64_t steps[] = {2 * SECOND, SECOND, SECOND / 10, SECOND / 100, SECOND / 1000, 1000, 100};
+	for (size_t k = 0; k < sizeof steps / sizeof steps[0]; k++) {
+		int64_t off = (access ? neighbour->accessed_ns : neighbour->wrote_ns) % steps[k];
+		for (size_t i = 0; !off && i < sampled(w); i++)
+			if (w->sample[i].set)
+				off = (access ? w->sample[i].accessed_ns : w->sample[i].wrote_ns) % steps[k];
+		if (!off)
+			return steps[k];
+	}
+	return 1;
+}
+
+static struct timespec stepped(int64_t ns, int64_t step)
+{
+	ns -= (ns % step + step) % step;
+	int64_t part = (ns % SECOND + SECOND) % SECOND;
+	return (struct timespec){.tv_sec = (ns - part) / SECOND, .tv_nsec = part};
+}
+
+/* Where programs set times: as far before or after the file as those of others are. */
+static struct timespec set_like(const struct neighbour *n, const struct canary_watch *w, int64_t made_ns, struct decoy_rng *rng)
+{
+	double v[CANARY_SAMPLES];
 	size_t count = 0;
-	for (size_t i = 0; i < w->samples && i < CANARY_SAMPLES; i++)
-		if (w->sample[i].timed && (w->sample[i].wrote_ns < 0) == set)
-			v[count++] = log((double)llabs(w->sample[i].wrote_ns) + 1);
+	int64_t sign = n->how.wrote_ns < n->how.made_ns ? -1 : 1;
+	for (size_t i = 0; i < sampled(w); i++) {
+		int64_t apart = w->sample[i].wrote_ns - w->sample[i].made_ns;
+		if (w->sample[i].set && (apart < 0) == (sign < 0))
+			v[count++] = log_of(apart);
+	}
 	if (!count)
-		v[count++] = n->how.timed ? log((double)llabs(n->how.wrote_ns) + 1) : 0;
-	double like = fmax(decoy_like(v, count, rng), least), most = set ? v[count - 1] : log((double)CANARY_TAKES_MOST);
-	return (int64_t)exp(fmin(like, most)) - 1;
+		v[count++] = log_of(n->how.wrote_ns - n->how.made_ns);
+	return stepped(made_ns + sign * apart_like(v, count, 0, rng), step_of(&n->how, w, false));
 }
 
-static bool time_is_set(const struct neighbour *n)
+/* That of the last access, by what it is at the neighbour's: that of the content; one that all have; its own; or as far from that of the content as others'. */
+static struct timespec accessed_like(const struct neighbour *n, const struct canary_watch *w, int64_t made_ns, struct timespec wrote, struct decoy_rng *rng)
 {
-	return n->how.timed && n->how.wrote_ns < 0;
+	double v[CANARY_SAMPLES];
+	size_t count = 0, same = 0;
+	int64_t apart = n->how.accessed_ns - n->how.wrote_ns, sign = apart < 0 ? -1 : 1;
+	for (size_t i = 0; i < sampled(w); i++) {
+		const struct canary_sample *s = &w->sample[i];
+		int64_t other = s->accessed_ns - s->wrote_ns;
+		same += s->set && s->accessed_ns == n->how.accessed_ns;
+		if (s->set && other && s->accessed_ns != s->made_ns && (other < 0) == (sign < 0))
+			v[count++] = log_of(other);
+	}
+	if (!apart)
+		return wrote;
+	if (n->how.accessed_ns == n->how.made_ns)
+		return stepped(made_ns, 1);
+	if (same > 1 || !count)
+		return stepped(n->how.accessed_ns, 1);
+	return stepped(canary_ns(wrote) + sign * apart_like(v, count, 0, rng), step_of(&n->how, w, true));
 }
 
-/* Where programs set their times: older than the file as those of others are, and of whole seconds if the neighbour's is. */
-static struct timespec time_like(const struct neighbour *n, const struct canary_watch *w, int64_t made_ns, struct decoy_rng *rng)
+static errint_t set_times(struct archive *a, struct inode *i, struct handle *h, const struct caller *c, struct timespec wrote, struct timespec accessed)
 {
-	int64_t apart = apart_like(n, w, true, rng), at = apart < made_ns ? made_ns - apart : 0;
-	return (struct timespec){.tv_sec = at / SECOND, .tv_nsec = n->st.st_mtim.tv_nsec ? at % SECOND : 0};
-}
-
-static errint_t set_time(struct archive *a, struct inode *i, struct handle *h, const struct caller *c, struct timespec at)
-{
-	struct stat in = {.st_mtim = at}, out;
-	return fs_setattr(a, i, h, &in, FS_SET_MTIME, c, &out);
+	struct stat in = {.st_mtim = wrote, .st_atim = accessed}, out;
+	return fs_setattr(a, i, h, &in, FS_SET_MTIME | FS_SET_ATIME, c, &out);
 }
 
 static size_t size_like(const struct neighbour *n, const struct canary_watch *w, struct decoy_rng *rng)
 {
 	double v[CANARY_SAMPLES] = {log((double)n->st.st_size + 1)};
-	size_t count = w->samples < CANARY_SAMPLES ? w->samples : CANARY_SAMPLES;
+	size_t count = sampled(w);
 	for (size_t i = 0; i < count; i++)
 		v[i] = log((double)w->sample[i].size + 1);
 	return (size_t)exp(fmax(decoy_like(v, count ? count : 1, rng), 0)) - 1;
@@ -151,6 +220,7 @@ static void tell_kernel(struct archive *a, struct inode *dir, const char *name)
 static errint_t make(struct archive *a, struct inode *dir, const char *name, const struct neighbour *n, const struct canary_watch *w, const uint8_t *picture, size_t len,
 	struct decoy_rng *rng, int64_t *ret_made_ns)
 {
+	int64_t took = took_like(n, w, rng);
 	struct subject who = w->who;
 	struct caller c = {.uid = n->st.st_uid, .gid = n->st.st_gid, .subject = &who, .decoy = true};
 	struct fs_entry e;
@@ -160,9 +230,14 @@ static errint_t make(struct archive *a, struct inode *dir, const char *name, con
 	errint_t r = fs_create(a, dir, name, n->st.st_mode & 07777, O_WRONLY | O_CREAT | O_EXCL, &c, &e, &h);
 	if (r)
 		return r;
-	*ret_made_ns = e.attr.st_mtim.tv_sec * SECOND + e.attr.st_mtim.tv_nsec;
-	if (!(r = write_all(a, h, picture, len)) && time_is_set(n))
-		r = set_time(a, e.inode, h, &c, time_like(n, w, *ret_made_ns, rng));
+	*ret_made_ns = canary_ns(e.attr.st_mtim);
+	r = write_part(a, h, picture, 0, len / 2);
+	if (!r && took)
+		canary_wait(a->canaries, took);
+	if (!r && !(r = write_part(a, h, picture, len / 2, len)) && n->how.set) {
+		struct timespec wrote = set_like(n, w, *ret_made_ns, rng);
+		r = set_times(a, e.inode, h, &c, wrote, accessed_like(n, w, *ret_made_ns, wrote, rng));
+	}
 	fs_release(a, h);
 	fs_forget(a, e.inode, 1);
 	if (r)
@@ -171,14 +246,12 @@ static errint_t make(struct archive *a, struct inode *dir, const char *name, con
 	return r;
 }
 
-/* Where others are written slowly its name is as much older than its last write as theirs are. */
 static errint_t make_named(struct archive *a, struct inode *dir, const struct canary_order *o, const struct canary_watch *w, struct decoy_rng *rng, const struct neighbour *n,
 	const uint8_t *picture, size_t len, char name[static DECOY_NAME_MAX + 1], int64_t *ret_made_ns)
 {
 	errint_t r = -EEXIST;
-	int64_t took = time_is_set(n) ? 0 : apart_like(n, w, false, rng), began = tclock_wall_ns(a->clock) - (took < SLOW_NS ? 0 : took);
 	for (unsigned i = 0; i < NAME_TRIES && r == -EEXIST; i++) {
-		if (!decoy_name(w->seen, w->count, began / SECOND, o->series, rng, name))
+		if (!decoy_name(w->seen, w->count, tclock_wall_ns(a->clock) / SECOND, o->series, rng, name))
 			return -ERANGE;
 		r = make(a, dir, name, n, w, picture, len, rng, ret_made_ns);
 	}

@@ -55,7 +55,7 @@ static int take(struct archive *a)
 	int fd = -1;
 	pthread_mutex_lock(&c->lock);
 	if (!c->pool_count)
-		c->pool_count = make(a, c->pool, CANARY_POOL);
+		canary_pool_refill(a);
 	if (c->pool_count) {
 		size_t i = decoy_below(&c->rng, c->pool_count);
 		fd = c->pool[i];
@@ -65,7 +65,7 @@ static int take(struct archive *a)
 		struct timespec now;
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		c->refill_ns = now.tv_sec * SECOND + now.tv_nsec + (int64_t)decoy_below(&c->rng, LATER_NS);
-		pthread_cond_signal(&c->wake);
+		pthread_cond_broadcast(&c->wake);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return fd;
@@ -86,27 +86,28 @@ int canary_create(struct archive *a, struct dir_use *u, const struct sealed_name
 	return steal_fd(&fd);
 }
 
-/* The last time not after that of its content that is as far from a multiple of CANARY_BLUR_NS as the file has it by chance: of one that is so already, the same. */
-static void blur(struct ofile *of)
+/* The last time not after it that is as far from a multiple of CANARY_BLUR_NS as the file has it by chance. */
+struct timespec canary_blurred(const struct ofile *of, struct timespec at)
 {
-	struct stat st;
 	uint64_t off;
 	memcpy(&off, of->h.file_id, sizeof off);
-	if (fstat(of->fd, &st) || st.st_mtim.tv_sec <= 0)
-		return;
-	int64_t ns = st.st_mtim.tv_sec * SECOND + st.st_mtim.tv_nsec;
+	int64_t ns = canary_ns(at);
+	if (at.tv_sec <= 0)
+		return at;
 	ns -= (ns - (int64_t)(off % CANARY_BLUR_NS)) % CANARY_BLUR_NS;
-	futimens(of->fd, (struct timespec[]){{.tv_nsec = UTIME_OMIT}, {.tv_sec = ns / SECOND, .tv_nsec = ns % SECOND}});
+	return (struct timespec){.tv_sec = ns / SECOND, .tv_nsec = ns % SECOND};
 }
 
 void canary_closing(struct archive *a, const struct handle *h)
 {
+	struct ofile *of = h->of;
+	struct stat st;
 	if (!a->canaries || !atomic_load_explicit(&a->canaries->watching, memory_order_relaxed))
 		return;
-	pthread_rwlock_wrlock(&h->of->lock);
-	if (!atomic_load(&h->inode->timed) && ordered(a, h->of->h.dir_id))
-		blur(h->of);
-	pthread_rwlock_unlock(&h->of->lock);
+	pthread_rwlock_wrlock(&of->lock);
+	if (!atomic_load(&of->inode->timed) && ordered(a, of->h.dir_id) && !fstat(of->fd, &st))
+		futimens(of->fd, (struct timespec[]){{.tv_nsec = UTIME_OMIT}, canary_blurred(of, st.st_mtim)});
+	pthread_rwlock_unlock(&of->lock);
 }
 
 void canary_pool_free(struct canaries *c)

@@ -365,6 +365,7 @@ errint_t gate_replay(struct archive *a, struct fault *f)
 	r = from_snapshot(&p);
 	if (r == -ENOENT) {
 		gate_count_unknown(a, guard_horizon_ms(a->gate->guard));
+		canaries_known(a, UINT64_MAX); /* it may be an old one that was put back */
 		r = from_log(&p, f);
 	}
 	if (!r)

@@ -1,11 +1,11 @@
 """canaries.py fill MNT DIRECTORIES SECONDS SEED | judge MNT STORE DECOYS.json [MOST_AUC]
 
-fill: cameras write images into directories, at times that come by chance, each in its own way of naming, sizes and tables. Exit status 75: the machine was so busy that they came when it let them.
+fill: cameras write images into directories, at times that come by chance, each in its own way of naming, sizes and tables, some slowly, some with the times of what they copied. Exit status 75: the machine was so busy that they came when it let them.
 judge: with listings, stat, the store and even every content, tries to tell the decoys from the images, by each of its clues and by a classifier that has learnt from half of the
 directories: none may do better than chance."""
 import collections, datetime, heapq, json, math, os, random, re, struct, subprocess, sys, time
 
-WARM = 8  # until decoys come: what is older than this file is deleted again, as if it had expired
+WARM = 8  # until decoys come: what is there with this file is deleted again, as if it had expired
 TAIL = 2.0  # seconds that the cameras go on, of which all is deleted again: a decoy comes later where the machine is busy
 LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
@@ -23,7 +23,7 @@ def exif(make, rnd):
 
 class Camera:
     def __init__(self, n, rnd):
-        self.n, self.rnd, self.style = n, rnd, n % 4
+        self.n, self.rnd, self.style, self.way = n, rnd, n % 4, ("", "copied", "", "slow", "", "uploaded", "")[n % 7]
         self.width, self.height, self.quality = rnd.choice([(64, 48), (48, 48), (80, 40)]) + (rnd.choice([50, 60, 75, 85]),)
         self.noise, self.spread, self.make = rnd.uniform(20, 60), rnd.uniform(0.1, 0.5), f"Lane{n}"
 
@@ -47,34 +47,58 @@ class Camera:
         return jpeg[:20] + exif(self.make, r) + jpeg[20:]
 
 
+def close(camera, f):
+    """As programs do that copy with the times of what they copied, with finer or coarser ones."""
+    f.close()
+    if camera.way == "copied":
+        t = time.time_ns() - int(camera.rnd.lognormvariate(11, 1) * 1e9)
+        os.utime(f.name, ns=(t + int(camera.rnd.expovariate(1 / 3600) * 1e9), t))
+    elif camera.way == "uploaded":
+        t = time.time_ns() // 10**9 - int(camera.rnd.expovariate(1 / 600)) - 1
+        os.utime(f.name, (t, t))
+
+
 def fill(mnt, directories, seconds, seed):
     rnd = random.Random(seed)
     cameras = [Camera(n, random.Random(rnd.random())) for n in range(directories)]
     mean = seconds / (WARM + 28)
     expected = (seconds + TAIL) / mean
     stock = [[c.image() for _ in range(int(expected + 4 * math.sqrt(expected)))] for c in cameras]
-    queue = [(c.rnd.expovariate(1 / mean), n) for n, c in enumerate(cameras)]
+    queue = [(c.rnd.expovariate(1 / mean), n, None) for n, c in enumerate(cameras)]
     heapq.heapify(queue)
-    begun, end, made, late = time.monotonic(), time.time_ns() + int(seconds * 1e9), collections.defaultdict(list), []
+    begun, made, late, early, kept = time.monotonic(), collections.Counter(), [], {}, None
     while queue:
-        at, n = heapq.heappop(queue)
+        at, n, slow = heapq.heappop(queue)
+        if at > seconds and kept is None:
+            kept = [set(os.listdir(f"{mnt}/{k}")) for k in range(directories)]
         if at > seconds + TAIL:
             break
         time.sleep(max(0, begun + at - time.monotonic()))
-        late.append(time.monotonic() - begun - at)
-        path = f"{mnt}/{n}/{cameras[n].name()}"
-        with open(path, "wb") as f:
-            f.write(stock[n].pop())
-        made[n].append(path)
+        if kept is None:
+            late.append(time.monotonic() - begun - at)
+        if slow:
+            slow[0].write(slow[1])
+            close(cameras[n], slow[0])
+            continue
+        image, path = stock[n].pop(), f"{mnt}/{n}/{cameras[n].name()}"
+        f = open(path, "wb", 0)
+        if cameras[n].way == "slow":
+            f.write(image[: len(image) // 2])
+            heapq.heappush(queue, (at + cameras[n].rnd.lognormvariate(-0.7, 0.5), n, (f, image[len(image) // 2 :])))
+        else:
+            f.write(image)
+            close(cameras[n], f)
+        made[n] += 1
+        if made[n] == WARM:
+            early[n] = set(os.listdir(f"{mnt}/{n}"))
         if stock[n]:
-            heapq.heappush(queue, (at + cameras[n].rnd.expovariate(1 / mean), n))
+            heapq.heappush(queue, (at + cameras[n].rnd.expovariate(1 / mean), n, None))
     if sorted(late)[len(late) * 99 // 100] > mean / 4:
         sys.exit(75)
-    for n, paths in made.items():
-        until = os.stat(paths[WARM - 1]).st_mtime_ns if len(paths) >= WARM else time.time_ns()
-        for entry in list(os.scandir(f"{mnt}/{n}")):
-            if not until < entry.stat().st_mtime_ns <= end:
-                os.unlink(entry.path)
+    for n in range(directories):
+        for name in os.listdir(f"{mnt}/{n}"):
+            if name not in kept[n] or name in early.get(n, kept[n]):
+                os.unlink(f"{mnt}/{n}/{name}")
 
 
 # ---- the thief ------------------------------------------------------------------------------------------------------------------------
@@ -154,7 +178,8 @@ def clues(mnt, directory, by_ino, born):
         sst = os.stat(stored)
         f = {"listing": at, "size": st.st_size, "blocks": sst.st_blocks, "mtime - ctime": st.st_mtime - st.st_ctime, "ctime - birth": sst.st_ctime - born[stored],
              "mtime - birth": sst.st_mtime - born[stored], "mtime - atime": (sst.st_mtime_ns - sst.st_atime_ns) / 1e9, "atime": sst.st_atime_ns, "mtime tick": sst.st_mtime_ns % 4000000,
-             "mtime ns": st.st_mtime_ns % 1000, "store - size": sst.st_size - st.st_size, "store mode": sst.st_mode, "uid": sst.st_uid,
+             "mtime ns": st.st_mtime_ns % 1000, "mtime ms": st.st_mtime_ns % 10**6, "mtime s": st.st_mtime_ns % 10**9, "mtime 2 s": st.st_mtime_ns // 10**9 % 2,
+             "store - size": sst.st_size - st.st_size, "store mode": sst.st_mode, "uid": sst.st_uid,
              "xattrs": len(os.listxattr(path)) + len(os.listxattr(stored)) * 10, "links": sst.st_nlink, "name length": len(name), "store name": len(os.path.basename(stored)),
              "digits": sum(c.isdigit() for c in name), "ino": sst.st_ino, "birth": born[stored], "atime - birth": sst.st_atime - born[stored]}
         f.update(content(path))
@@ -180,6 +205,7 @@ def clues(mnt, directory, by_ino, born):
         f["size outlier"] = abs(f["size"] - middle)
         f["mtime against birth"] = abs(orders["mtime"][i] - orders["birth"][i])
         f["ino against birth"] = abs(orders["ino"][i] - orders["birth"][i])
+        f["listing against mtime"] = abs(i - orders["mtime"][i]) if orders["mtime"][0] < orders["mtime"][-1] else abs(len(files) - 1 - i - orders["mtime"][i])
         f["name against birth"] = abs(orders["name"][i] - orders["birth"][i])
         f["size by the one before"] = f["size"] - size[max(range(len(files)), key=lambda j: (orders["birth"][j] < orders["birth"][i], orders["birth"][j]))]
     return names, files
@@ -259,7 +285,7 @@ def judge(mnt, store, decoys, most_auc):
     print(f"{found} decoys among {files} files of {len(tables)} directories")
     assert found >= len(tables), "too few decoys to say anything"
     bad = []
-    for k, s in sorted(((k, s) for k, s in sums.items() if s.pairs), key=lambda e: -abs(e[1].z())):  # a clue of a directory without decoys has none
+    for k, s in sorted(((k, s) for k, s in sums.items() if s.pairs), key=lambda e: -abs(e[1].z())):  # a clue of directories without decoys has none
         told = abs(s.z()) > 4 and abs(s.auc() - 0.5) > most_auc
         print(f"  {'FOUND ' if told else ''}{k}: a decoy ranks above an image in {100 * s.auc():.1f} %, {s.z():+.1f} standard deviations from chance")
         bad += [k] if told and not k.startswith("content") else []

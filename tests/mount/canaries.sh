@@ -46,6 +46,9 @@ for u in t1 t2 t3; do as $u true; done
 expect_log 'canary: uid|refused: uid'
 archive_new "$TEST_TMP/policy.ini"
 mount_archive
+umount_archive
+cp "$ARC/.lapse/canaries" "$TEST_TMP/none-yet"
+mount_archive
 mkdir -m 755 "$MNT/lane" "$MNT/quiet" "$MNT/counted" "$MNT/none" "$MNT/copied"
 chmod 777 "$MNT/lane" "$MNT/quiet"
 
@@ -123,6 +126,7 @@ for f in $(decoys copied/); do
 	days=$((($(date +%s) - $(stat -c %Y "$MNT/$f")) / 86400))
 	[ "$days" -ge 0 ] && [ "$days" -le 3600 ] || die "$f is $days days old, among files of 1 and of 3,600"
 	[ "$(stat -c %y "$MNT/$f" | cut -c21-29)" != 000000000 ] || die "$f has whole seconds, unlike its neighbours"
+	[ "$(stat -c %X "$MNT/$f")" = 0 ] || die "$f was accessed, its neighbours never"
 done
 
 note "an export leaves them where they are, and out of its manifest"
@@ -182,6 +186,11 @@ rm "${ARC:?}/.lapse/canaries"
 mount_archive
 "$LAPSE" canary list --files --json "$MNT" | diff "$TEST_TMP/before" - || die "after it was gone"
 "$LAPSE" canary list --json "$MNT" | grep -q '"per": 2' || die "orders, too"
+umount_archive
+cp "$TEST_TMP/none-yet" "$ARC/.lapse/canaries"
+rm "${ARC:?}/.lapse/snapshots/guard"
+mount_archive
+"$LAPSE" canary list --files --json "$MNT" | diff "$TEST_TMP/before" - || die "an old list was put back, and what tells that it is old taken away"
 check "cancelled" "$LAPSE" canary remove --reason "enough" "$MNT/lane"
 refuse "gets no decoys" "$LAPSE" canary remove --reason "enough" "$MNT/lane"
 refuse "Permission denied" as t1 cat "$MNT/${lane[0]}"
