@@ -107,6 +107,8 @@ int canary_create(struct archive *a, struct dir_use *u, const struct sealed_name
 /* Who made the file closes it. Its time is blurred, unless a program has set it: within CANARY_BLUR_NS it would tell how the scheduler treats who wrote it. */
 void canary_closing(struct archive *a, const struct handle *h);
 struct timespec canary_blurred(const struct ofile *of, struct timespec at); /* of one that has been, the same */
+/* canary_admin.c: a directory was made in that one, by `who` (may be NULL): it gets decoys as that does. No lock is held. */
+void canary_inherit(struct archive *a, const uint8_t parent_id[static DIR_ID_BYTES], const uint8_t dir_id[static DIR_ID_BYTES], const struct subject *who);
 /* As many as there may be. The lock is held, and dropped meanwhile. */
 void canary_pool_refill(struct archive *a);
 void canary_pool_free(struct canaries *c);

@@ -5,6 +5,8 @@
 #include "store/rollback.h"
 #include "store/rowpath.h"
 
+#include "base/log.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -75,6 +77,47 @@ errint_t archive_canary_order(struct archive *a, const struct canary_wish *w, co
 	if (!room)
 		return fault_set(f, -ENOSPC, "%u directories get decoys already, which is all that can", CANARY_ORDERS);
 	return order(a, &n, o, f);
+}
+
+/* Room in a full list: an order for a directory that is there no more ends. */
+static bool forget_gone(struct archive *a, const struct subject *who)
+{
+	struct canaries *c = a->canaries;
+	struct inode *i;
+	for (size_t n = 0; n < CANARY_ORDERS; n++) {
+		struct canary_order o = {.per = 0};
+		pthread_mutex_lock(&c->lock);
+		bool more = n < c->list->orders;
+		if (more)
+			memcpy(o.dir_id, c->list->order[n].dir_id, DIR_ID_BYTES);
+		pthread_mutex_unlock(&c->lock);
+		if (!more)
+			break;
+		errint_t r = dir_by_id(a, o.dir_id, &i);
+		if (!r)
+			inode_unref(a, i);
+		if (r == -ENOENT)
+			return !order(a, &o, &(struct anchor_order){.who = who, .reason = "the directory is gone"}, &(struct fault){{0}});
+	}
+	return false;
+}
+
+void canary_inherit(struct archive *a, const uint8_t parent_id[static DIR_ID_BYTES], const uint8_t dir_id[static DIR_ID_BYTES], const struct subject *who)
+{
+	struct canaries *c = a->canaries;
+	struct fault f = {{0}};
+	if (!c || !atomic_load_explicit(&c->watching, memory_order_relaxed))
+		return;
+	pthread_mutex_lock(&c->lock);
+	size_t i = canary_order_at(c, parent_id);
+	bool ordered = i < c->list->orders, full = c->list->orders == CANARY_ORDERS;
+	struct canary_order o = ordered ? c->list->order[i] : (struct canary_order){.per = 0};
+	pthread_mutex_unlock(&c->lock);
+	if (!ordered)
+		return;
+	memcpy(o.dir_id, dir_id, DIR_ID_BYTES);
+	if ((full && !forget_gone(a, who)) || order(a, &o, &(struct anchor_order){.who = who, .reason = "as the directory that it was made in"}, &f))
+		log_line(LOG_LEVEL_WARNING, "a new directory gets no decoys, although the one that it was made in does: %s", *f.text ? f.text : "no more can");
 }
 
 errint_t archive_canary_cancel(struct archive *a, const char *path, const struct anchor_order *o, struct fault *f)

@@ -1,5 +1,6 @@
 /* tree.c - directories: their id is on disk before they appear, and nothing of one is left when it goes. */
 #include "store/acl.h"
+#include "store/canary.h"
 #include "store/fresh.h"
 #include "store/ofile.h"
 
@@ -161,9 +162,13 @@ errint_t fs_mkdir(struct archive *a, struct inode *dir, const char *name, mode_t
 		return r;
 	}
 	struct dir_use new;
+	uint8_t id[DIR_ID_BYTES], parent_id[DIR_ID_BYTES];
 	if (!dir_pin(a, ret->inode, &new)) {
-		catalogue_put_dir(a->catalogue, ret->inode->dir->record.dir_id, dir->dir->record.dir_id, n.backing);
+		memcpy(id, ret->inode->dir->record.dir_id, DIR_ID_BYTES);
+		memcpy(parent_id, dir->dir->record.dir_id, DIR_ID_BYTES);
+		catalogue_put_dir(a->catalogue, id, parent_id, n.backing);
 		dir_leave(a, &new);
+		canary_inherit(a, parent_id, id, c ? c->subject : NULL);
 	}
 	return 0;
 }

@@ -49,13 +49,14 @@ mount_archive
 umount_archive
 cp "$ARC/.lapse/canaries" "$TEST_TMP/none-yet"
 mount_archive
-mkdir -m 755 "$MNT/lane" "$MNT/quiet" "$MNT/counted" "$MNT/none" "$MNT/copied"
+mkdir -m 755 "$MNT/lane" "$MNT/quiet" "$MNT/counted" "$MNT/none" "$MNT/copied" "$MNT/deep"
 chmod 777 "$MNT/lane" "$MNT/quiet"
 
 refuse "--reason" "$LAPSE" canary plant "$MNT/lane"
 refuse "a series has" "$LAPSE" canary plant --series "A B" --reason x "$MNT/lane"
 check "plates" "$LAPSE" canary plant --per 2 --series "QX##QX" --reason "after the incident" "$MNT/lane"
-check "more" "$LAPSE" canary plant --per 1 --reason "after the incident" "$MNT/quiet" "$MNT/counted" "$MNT/copied"
+check "more" "$LAPSE" canary plant --per 1 --reason "after the incident" "$MNT/quiet" "$MNT/counted" "$MNT/copied" "$MNT/deep"
+mkdir -p "$MNT/deep/2026/11"
 
 note "files come into such a directory as into any other, but for what their inodes and the last 20 ms of their times tell"
 chgrp "$(id -g lapse-t3)" "$MNT/quiet"
@@ -103,6 +104,7 @@ rm "$MNT"/quiet/*
 chmod 777 "$MNT/quiet"
 chmod g-s "$MNT/quiet"
 python3 "$TEST_TMP/camera.py" "$MNT/copied" 60 old
+python3 "$TEST_TMP/camera.py" "$MNT/deep/2026/11" 30
 as t2 python3 "$TEST_TMP/camera.py" "$MNT/lane" 60
 as t2 python3 "$TEST_TMP/camera.py" "$MNT/quiet" 30
 cp "$(ls "$MNT"/lane/*.jpg | head -n 1)" "$TEST_TMP/one.jpg"
@@ -112,6 +114,7 @@ some() { [ -n "$(decoys "$1")" ]; }
 wait_until 20 some lane/
 wait_until 20 some quiet/
 wait_until 20 some copied/
+wait_until 20 some deep/2026/11/
 [ -z "$(decoys counted/)" ] || die "among numbers that rise"
 kill_daemon
 mount_archive # nothing comes in any more
