@@ -249,7 +249,8 @@ const struct command command_guard_unlock = {
 	.operands = "[ARCHIVE]",
 	.max = 1,
 	.summary = "End a lockout before its time; not one of one's own, also not as root.",
-	.details = "What counts is who has logged in. Nothing that has been read is forgotten: a budget that is still full locks out again.",
+	.details = "What counts is who has logged in; where the policy asks for a second person ([break-glass] approve), nobody without a login uid, or with root's, does it. Nothing that has been read is forgotten: "
+		   "a budget that is still full locks out again.",
 	.options = {unlock_own_options, unlock_options},
 	.run = unlock_run,
 };

@@ -181,6 +181,19 @@ static bool is_oneself(const struct subject *who, uint32_t uid)
 	return who->unidentified || who->uid == uid || who->login_uid == uid || who->real_uid == uid;
 }
 
+/* Why it is not for `who` to end a lockout of `uid`; NULL: it is. apply_lock held: no apply changes the terms until it is recorded. */
+static const char *object(struct archive *a, const struct subject *who, uint32_t uid)
+{
+	if (is_oneself(who, uid))
+		return "nobody ends a lockout of their own: somebody who has logged in as another user has to do it, or it has to be waited for";
+	struct policy *p = gate_policy(a);
+	bool second_person = policy_break_glass(p)->second_person;
+	policy_unref(p);
+	if (second_person && !guard_is_somebody(who))
+		return "the policy asks for a second person ([break-glass] approve), and who asks has no login uid, or root's: do it from a session that you have logged in to as yourself, so that it can be told that you are not the one who is locked out";
+	return NULL;
+}
+
 struct wanted {
 	uint32_t uid;
 	bool found;
@@ -218,14 +231,16 @@ errint_t archive_unlock(struct archive *a, uint32_t uid, const struct anchor_ord
 	gate_fill(a, &r, RECORD_GUARD, o->who, NULL, NULL, NULL, NULL);
 	r.bytes = uid;
 	snprintf(r.text, sizeof r.text, ACT_UNLOCK ": %s", o->reason);
-	if (is_oneself(o->who, uid)) {
+	pthread_mutex_lock(&a->gate->apply_lock);
+	const char *why = object(a, o->who, uid);
+	if (why) {
 		r.decision = DECISION_DENY;
 		r.error = -EACCES;
 		append_durably(a, &r);
-		return fault_set(f, -EACCES, "nobody ends a lockout of their own: somebody who has logged in as another user has to do it, or it has to be waited for");
+		e = fault_set(f, -EACCES, "%s", why);
+	} else {
+		e = unlock(a, &r, o->who, uid, f);
 	}
-	pthread_mutex_lock(&a->gate->apply_lock);
-	e = unlock(a, &r, o->who, uid, f);
 	pthread_mutex_unlock(&a->gate->apply_lock);
 	return e;
 }

@@ -3,10 +3,10 @@
 # archive there, with the key encrypted to the machine. What must happen: a rule on a service is about the unit that this machine's systemd runs in its system.slice, and about
 # nothing that only calls itself so: not in a user's manager, below another unit, in a container, or seen from outside of this machine. One person has one budget, whichever
 # unit, timer or session he comes by, and an origin is what logind wrote.
-# attack items: 28 41
+# attack items: 28 41 54
 # timeout: 240
 . "$(dirname "$0")/../mount/lib.sh"
-users t1 t2 t3 t4
+users t1 t2 t3 t4 t5
 [ -e /proc/self/loginuid ] || die "this kernel knows no login uids"
 rules <<'E'
 [rule service]
@@ -31,8 +31,20 @@ users = lapse-t1
 effect = permit
 budget = three
 
+[rule locked]
+users = lapse-t5
+effect = permit
+budget = one
+
 [budget three]
 files = 3/10min
+
+[budget one]
+files = 1/10min
+on-exceed = lockout
+
+[break-glass]
+approve = second-person
 E
 expect_log 'refused: uid'
 expect_log 'detached the mount that a dead daemon had left'
@@ -270,6 +282,25 @@ reads "a unit, whom a rule lets in as a service" 1 unit --uid=lapse-t4 --
 refused "ssh, whom a rule lets in as a service" 1 by_ssh t4
 refused "a unit of his own, whom a rule lets in as a service" 1 own_unit t4 --
 refused "a unit with a login, whom a rule lets in as a service" 1 unit --uid=lapse-t4 -p PAMName=login --
+
+note "54: who is locked out, and becomes root, does not let himself in by a unit, a scope or a login of root's, which have no login uid of a person; another does"
+reads "ssh, whom a budget locks out" 1 by_ssh t5
+refused "the second file" 2 by_ssh t5
+refused "locked out" 1 by_ssh t5
+let_in=("$LAPSE" guard unlock --user lapse-t5 --reason "let me in" "$INNER")
+may_not_unlock() { # may_not_unlock SAYING WAY…
+	local said
+	! said=$("${@:2}" sh -c 'exec "$@" 2>&1' - "${let_in[@]}") || die "should have been refused: ${*:2}: $said"
+	[[ $said == *"$1"* ]] || die "should have said '$1', but said '$said': ${*:2}"
+	refused "still locked out" 1 by_ssh t5
+}
+logged_in() { inside sh -c 'echo "$1" >/proc/self/loginuid && shift && exec "$@"' - "$@"; }
+may_not_unlock "nobody ends a lockout of their own" logged_in "$(id -u lapse-t5)"
+may_not_unlock "who asks has no login uid, or root's" unit --
+may_not_unlock "who asks has no login uid, or root's" unit -- systemd-run --quiet --scope
+may_not_unlock "who asks has no login uid, or root's" unit -p PAMName=login --
+check "another" logged_in "$(id -u lapse-t4)" "$LAPSE" guard unlock --user lapse-t5 --reason "talked to him" "$INNER" >/dev/null
+reads "let in by another" 1 by_ssh t5
 
 check "systemctl stop" inside systemctl stop "lapse@$INSTANCE"
 ! inside mountpoint -q "$INNER" || die "the unit has stopped, and the archive is still mounted"

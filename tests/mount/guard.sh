@@ -122,20 +122,32 @@ note "unlock: never by oneself, whatever uid one has become"
 for i in $(seq 2 10); do read_as t1 "$i"; done
 refuse "Permission denied" read_as t1 11
 unlock() { "$LAPSE" guard unlock --user lapse-t1 --reason "the nightly report" "$MNT"; }
-login_as_t1() { # as root who has logged in as t1; true if the kernel lets the login uid be set
-	sh -c 'echo "$1" >/proc/self/loginuid && shift && exec "$@"' - "$(id -u lapse-t1)" "$@"
+logged_in() { # logged_in UID COMMAND…: as root who has logged in as that user; 4294967295: as nobody
+	sh -c 'echo "$1" >/proc/self/loginuid && shift && exec "$@"' - "$@"
 }
-if login_as_t1 true 2>/dev/null; then
-	refuse "nobody ends a lockout of their own" login_as_t1 "$LAPSE" guard unlock --user lapse-t1 --reason "let me in" "$MNT"
-else
-	note "this kernel does not let a login uid be set here: by the real uid only"
-fi
-refuse "nobody ends a lockout of their own" setpriv --ruid lapse-t1 --euid 0 -- "$LAPSE" guard unlock --user lapse-t1 --reason "let me in" "$MNT"
+T1=$(id -u lapse-t1) T2=$(id -u lapse-t2) NOBODY=4294967295 LET_IN=("$LAPSE" guard unlock --user lapse-t1 --reason "let me in" "$MNT")
+[ "$(logged_in $NOBODY cat /proc/self/loginuid)" = $NOBODY ] && [ "$(logged_in "$T1" cat /proc/self/loginuid)" = "$T1" ] ||
+	die "a login uid cannot be set and unset here: run the tests as root, from a session in which audit's loginuid_immutable is not set"
+refuse "nobody ends a lockout of their own" logged_in "$T1" "${LET_IN[@]}"
+refuse "nobody ends a lockout of their own" setpriv --ruid lapse-t1 --euid 0 -- "${LET_IN[@]}"
 refuse "Permission denied" read_as t1 1
 refuse "--reason" "$LAPSE" guard unlock --user lapse-t1 "$MNT"
 check "by another" unlock
 check "in again" read_as t1 1
 refuse "is not locked out" unlock
+
+note "where the policy asks for a second person, somebody who has logged in as another: root without a login uid, or with root's, is nobody"
+{ cat "$TEST_TMP/policy.ini"; printf '\n[break-glass]\napprove = second-person\n'; } >"$TEST_TMP/second.ini"
+check "a policy with a second person" "$LAPSE" policy apply --reason "by two" "$TEST_TMP/second.ini" "$MNT" >/dev/null
+refuse "Permission denied" read_as t1 11
+for login in $NOBODY 0; do
+	refuse "who asks has no login uid, or root's" logged_in $login "${LET_IN[@]}"
+done
+refuse "nobody ends a lockout of their own" logged_in "$T1" "${LET_IN[@]}"
+[ "$("$LAPSE" audit export --reason test "$MNT" 2>/dev/null | grep -c '"deny".*unlock: let me in\|unlock: let me in.*"deny"')" = 5 ] || die "each refusal is on the record"
+refuse "Permission denied" read_as t1 1
+check "by another" logged_in "$T2" "$LAPSE" guard unlock --user lapse-t1 --reason "talked to him" "$MNT"
+check "in again" read_as t1 1
 kill_daemon
 mount_archive
 check "and after kill -9" read_as t1 1

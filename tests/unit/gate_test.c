@@ -214,6 +214,14 @@ static void locking_setup(void)
 
 TestSuite(lockout, .init = locking_setup, .fini = place_teardown);
 
+static void second_person_setup(void)
+{
+	char text[sizeof locking + 64];
+	snprintf(text, sizeof text, "%s[break-glass]\napprove = second-person\n", locking);
+	archive_setup();
+	make_archive(text);
+}
+
 static const char serving[] = "[policy]\nversion = 1\ndefault-class = images\n[class images]\nmatch = **\nexpire-after = 30d\n"
 			      "[rule free]\npaths = free/**\neffect = permit\nbudget = none\n"
 			      "[rule smb]\nservices = smbd.service\nidentity = uid\neffect = permit\nbudget = reader\n"
@@ -353,6 +361,24 @@ Test(lockout, is_ended_by_another_and_never_by_oneself)
 	cr_assert_eq(read_file(a, &alice, 5), 0);
 	cr_assert_eq(read_file(a, &alice, BUDGET + 7), -EACCES, "the budget is as full as it was");
 	cr_assert_eq(lockouts(a), 1);
+	archive_close(a);
+}
+
+Test(lockout, is_ended_by_somebody_where_the_policy_asks_for_a_second_person, .init = second_person_setup)
+{
+	struct archive *a = open_archive();
+	const struct subject not_logged_in = {.uid = 0, .login_uid = POLICY_NO_UID, .real_uid = 0, .gid = 0},
+			     logged_in_as_root = {.uid = 0, .login_uid = 0, .real_uid = 0, .gid = 0},
+			     as_root = {.uid = 0, .login_uid = 1000, .real_uid = 0, .gid = 0},
+			     officer = {.uid = 0, .login_uid = 1001, .real_uid = 0, .gid = 0};
+	lock_alice(a);
+	cr_expect_eq(unlock_by(a, &not_logged_in), -EACCES);
+	cr_expect_eq(unlock_by(a, &logged_in_as_root), -EACCES);
+	cr_expect_eq(unlock_by(a, &as_root), -EACCES);
+	a = reopen(a);
+	cr_expect_eq(lockouts(a), 1, "what was refused is not done at the next mount either");
+	cr_expect_eq(unlock_by(a, &officer), 0);
+	cr_expect_eq(lockouts(a), 0);
 	archive_close(a);
 }
 
