@@ -90,10 +90,37 @@ becomes "a container within a container" unshare -Ur unshare -Ur cat
 becomes "a subordinate uid" "$S" 45904 45905 cat
 becomes "a file whose descriptor root opens" sh -c 'cat <"$0"'
 
-note "29: an unset login uid, one that is set anew, the number that means unset: never fewer who pay"
+note "29: whoever has logged in and has read three files sets his login uid anew, to another's, to root's, to the number that means unset: without privileges he cannot"
+cat >"$TEST_TMP/anew" <<'E'
+#!/bin/sh
+# anew NEXT FILE: sets the login uid, if it may, and says which it is then; and reads the file
+echo "$1" 2>/dev/null >/proc/self/loginuid
+cat /proc/self/loginuid >&3
+exec cat "$2"
+E
+chmod 755 "$TEST_TMP/anew"
 [ "$(came 1 3 "$L" 45950 setpriv --reuid 45951 --clear-groups cat)" = 3 ] || die "three files"
-for next in 45952 4294967295 0 "$T2"; do
-	[ "$(came 4 6 "$L" 45950 sh -c "echo $next 2>/dev/null >/proc/self/loginuid; exec setpriv --reuid 45951 --clear-groups cat \"\$0\"")" = 0 ] || die "login uid $next after 45950"
+fresh=45951 # one that has read nothing, each time, so that what is refused is refused to the login uid
+for next in 45970 4294967295 0 "$T2"; do
+	fresh=$((fresh + 1))
+	[ "$(came 4 6 "$L" 45950 setpriv --reuid $fresh --clear-groups "$TEST_TMP/anew" $next 3>"$TEST_TMP/login")" = 0 ] || die "login uid $next after 45950"
+	[ "$(cat "$TEST_TMP/login")" = 459504595045950 ] || die "the kernel let somebody without privileges set his login uid anew: $(cat "$TEST_TMP/login")"
+	[ "$(came 4 6 setpriv --reuid $fresh --clear-groups cat)" = 3 ] || die "uid $fresh has nothing left of its own, so nothing was tried"
+done
+
+note "29: root sets it anew, and so leaves the old one's budget behind: then the new one pays, with what it has read before, and whoever he becomes"
+while read -r next left; do
+	fresh=$((fresh + 1))
+	[ "$(came 4 6 "$L" 45950 "$L" "$next" setpriv --reuid $fresh --clear-groups cat)" = "$left" ] || die "login uid $next after 45950: not $left files"
+	[ "$(came 7 9 "$L" 45950 "$L" "$next" setpriv --reuid $fresh --clear-groups cat)" = 0 ] || die "uid $fresh does not pay"
+	[ "$(came 4 6 "$L" 45950 setpriv --reuid $fresh --clear-groups cat)" = 0 ] || die "the old login uid has a new budget"
+done <<<"45970 3
+4294967295 3
+0 3
+$T2 2" # of the three of t2, su has read one
+for next in 45970 "$T2"; do
+	fresh=$((fresh + 1))
+	[ "$(came 7 9 "$L" 45950 "$L" "$next" setpriv --reuid $fresh --clear-groups cat)" = 0 ] || die "the new login uid $next does not pay"
 done
 [ "$(came 4 6 setpriv --reuid 45951 --clear-groups cat)" = 0 ] || die "without a login uid"
 
