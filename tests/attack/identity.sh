@@ -3,8 +3,8 @@
 # Whoever is behind a request pays; who cannot be told reads nothing.
 # attack items: 28 29 38 39 40
 . "$(dirname "$0")/../mount/lib.sh"
-as t1 true
-as t2 true
+users t1 t2
+login_uids
 T1=$(id -u lapse-t1) T2=$(id -u lapse-t2)
 cat >"$TEST_TMP/policy.ini" <<E
 [policy]
@@ -160,18 +160,16 @@ chmod 4755 "$TEST_TMP/bin/helper"
 [ "$(came 4 4 as_uid 42006 cat)" = 0 ] || die "who ran the helper was not charged"
 
 note "a login uid: it pays too, whatever the process makes of itself"
-if [ -e /proc/self/loginuid ]; then
-	[ "$(came 1 3 as_uid 42010 "$W" login 42011)" = 3 ] || die "with a login uid"
-	[ "$(came 4 6 as_uid 42012 "$W" login 42011)" = 0 ] || die "the login uid's budget is used up, and another uid read on"
-	[ "$(came 4 4 as_uid 42010 cat)" = 0 ] || die "a login uid replaced the uid behind it"
-	[ "$(came 1 1 as_uid 42013 "$W" login "$T2")" = 0 ] || die "a login uid that a rule denies"
-	[ "$(came 1 3 as_uid 42014 "$W" login 4294967295)" = 3 ] || die "unset once more"
-	[ "$(came 4 4 as_uid 42014 "$W" login 4294967294)" = 0 ] || die "the number that stands for unidentified"
-	# Logged in as 42015, then root by whatever way, then somebody else.
-	[ "$(came 1 6 bash -c "echo 42015 >/proc/self/loginuid; as_uid 42016 cat \$0")" = 3 ] || die "three files of 42016"
-	[ "$(came 4 6 bash -c "echo 42015 >/proc/self/loginuid; as_uid 42017 cat \$0")" = 0 ] || die "su from 42015 to a fresh user made a fresh reader"
-	[ "$(came 4 6 bash -c "echo 42015 >/proc/self/loginuid; as_uid 42018 unshare -Urpf cat \$0")" = 0 ] || die "a container of 42015's"
-fi
+[ "$(came 1 3 as_uid 42010 "$W" login 42011)" = 3 ] || die "with a login uid"
+[ "$(came 4 6 as_uid 42012 "$W" login 42011)" = 0 ] || die "the login uid's budget is used up, and another uid read on"
+[ "$(came 4 4 as_uid 42010 cat)" = 0 ] || die "a login uid replaced the uid behind it"
+[ "$(came 1 1 as_uid 42013 "$W" login "$T2")" = 0 ] || die "a login uid that a rule denies"
+[ "$(came 1 3 as_uid 42014 "$W" login 4294967295)" = 3 ] || die "unset once more"
+[ "$(came 4 4 as_uid 42014 "$W" login 4294967294)" = 0 ] || die "the number that stands for unidentified"
+# Logged in as 42015, then root by whatever way, then somebody else.
+[ "$(came 1 6 bash -c "echo 42015 >/proc/self/loginuid; as_uid 42016 cat \$0")" = 3 ] || die "three files of 42016"
+[ "$(came 4 6 bash -c "echo 42015 >/proc/self/loginuid; as_uid 42017 cat \$0")" = 0 ] || die "su from 42015 to a fresh user made a fresh reader"
+[ "$(came 4 6 bash -c "echo 42015 >/proc/self/loginuid; as_uid 42018 unshare -Urpf cat \$0")" = 0 ] || die "a container of 42015's"
 
 note "a descriptor of somebody else's is opened anew through /proc: a new open, by whom it is"
 as_uid 42020 /usr/bin/python3 - "$MNT/in" "$W" <<'P'

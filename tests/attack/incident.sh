@@ -6,8 +6,8 @@
 with_test_clock
 IMAGES=${INCIDENT_IMAGES:-3000}
 DIR=$SRC/tests/attack
-for u in t1 t2; do as $u true; done
-sh -c 'echo "$1" >/proc/self/loginuid' - "$(id -u lapse-t1)" 2>/dev/null || { note "this kernel lets no login uid be set here"; exit 77; }
+users t1 t2
+login_uids
 export MNT LOOT=$TEST_TMP/loot THIEF=$TEST_TMP/thief.py VIEWER=$TEST_TMP/imgview
 mkdir -m 777 "$LOOT"
 cp "$DIR/incident_thief.py" "$THIEF"
@@ -24,7 +24,7 @@ mount_archive
 CHECK_TIMEOUT=400 check "$IMAGES images" python3 -B "$DIR/incident_images.py" "$MNT" "$IMAGES"
 catalogued() { [ "$("$LAPSE" status --metrics "$MNT" | sed -n 's/^lapse_files{.*} //p')" = "$IMAGES" ]; }
 wait_until 60 catalogued
-[ "$(file -b --mime-type "$MNT/lane-000/000042.jpg")" = image/jpeg ] || note "(no file(1) to look at one)"
+[ "$(file -b --mime-type "$MNT/lane-000/000042.jpg")" = image/jpeg ] || die "an image of the archive is no JPEG to file(1)"
 echo "0 0" >"$TEST_TMP/incident-clock"
 happens() { CHECK_TIMEOUT=900 check "$*" python3 -B "$DIR/incident_months.py" "$@"; }
 happens settle # what root has made is root's own for an hour

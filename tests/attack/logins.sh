@@ -6,7 +6,7 @@
 # timeout: 240
 . "$(dirname "$0")/../mount/lib.sh"
 users t1 t2 t3 t4 t5
-[ -e /proc/self/loginuid ] || die "this kernel knows no login uids"
+login_uids
 rules <<'E'
 [rule by-cron]
 users = lapse-t3

@@ -3,8 +3,8 @@
 # daemon's memory and its socket.
 # attack items: 13 35 40 62
 . "$(dirname "$0")/../mount/lib.sh"
-as t1 true
-as t2 true
+users t1 t2
+login_uids
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]
 version = 1
@@ -136,7 +136,7 @@ sleeper=$!
 wait_until 10 sh -c "[ \"\$(readlink /proc/$sleeper/fd/0)\" = '$MNT/in/1' ]"
 umount -l "$MNT"
 [ -z "$(ls "$MNT")" ] || die "something is still mounted"
-[ "$(as_uid 43003 cat /proc/$sleeper/fd/0 2>/dev/null)" != "" ] || note "(not reopened)"
+[ "$(as_uid 43003 cat /proc/$sleeper/fd/0 2>/dev/null)" != "" ] || die "who holds a file does not read it"
 kill $sleeper
 wait $sleeper 2>/dev/null || true
 daemon_gone || die "the daemon ended with status $?"

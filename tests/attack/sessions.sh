@@ -3,7 +3,7 @@
 # whatever he becomes; without a login uid every uid pays, and everybody together.
 . "$(dirname "$0")/../mount/lib.sh"
 users t1 t2 t3 t4
-[ -e /proc/self/loginuid ] || die "this kernel knows no login uids"
+login_uids
 rules <<'E'
 [rule archive]
 groups = lapse-vault

@@ -18,6 +18,7 @@
 #   with_test_clock                             the lapse whose clock is injected; clock SECONDS sets it so much later than the start
 #   at_end COMMAND…                             when the test ends, however it does, runs it before the mount is undone; the last one told first
 #   as USER COMMAND…                            runs as one of the test's users (t1, t2: made on first use)
+#   login_uids                                  for scripts whose commands set login uids: fails where that cannot be
 #   service_new GROUP                           makes a control group such as system.slice/lapse-x.service, until the test ends
 #   service GROUP COMMAND…                      runs in it
 #   same_as_plain SCRIPT NAME                   runs the python SCRIPT in a new directory NAME on the mount, and in one beside it: what it prints is the same
@@ -36,6 +37,9 @@ ANCHORS=()
 
 [ "$(id -u)" -eq 0 ] || { echo "this test needs root" >&2; exit 1; }
 [ -c /dev/fuse ] || { echo "this test needs /dev/fuse: modprobe fuse" >&2; exit 1; }
+
+# Whoever has logged in and started this would be charged for all of its readers.
+{ echo 4294967295 >/proc/self/loginuid; } 2>/dev/null || true
 
 die() { echo "FAILED: $*" >&2; exit 1; }
 note() { echo "-- $*"; }
@@ -216,6 +220,12 @@ as() {
 	users "$1"
 	shift
 	timeout "${CHECK_TIMEOUT:-60}" setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups -- "$@"
+}
+
+login_uids() {
+	[ -e /proc/self/loginuid ] || die "this kernel knows no login uids: it has to be built with CONFIG_AUDIT"
+	[ "$(cat /proc/self/loginuid)" = 4294967295 ] && sh -c 'echo 45000 >/proc/self/loginuid' ||
+		die "a login uid cannot be set and unset here: it takes root with CAP_AUDIT_CONTROL, where audit's loginuid_immutable is not set"
 }
 
 group_top() {

@@ -2,8 +2,8 @@
 # Rules on programs, services and origins, by processes as they are: what is the program that the rule names, what is something else under its name, and whom a
 # file server's reads are charged to.
 . "$(dirname "$0")/lib.sh"
-as t1 true
-as t2 true
+users t1 t2
+login_uids
 T1=$(id -u lapse-t1)
 BIN=$TEST_TMP/sbin
 mkdir -m 755 "$BIN"
@@ -114,14 +114,12 @@ for transport in $(transports); do
 	refuse "Permission denied" cat "$MNT/in/1"
 
 	note "$transport: where a session began, as the login manager has it"
-	if [ "$(cat /proc/self/loginuid)" = 4294967295 ]; then
-		[ "$(in_session "$T2" 'SERVICE=login\nSEAT=seat0\nREMOTE=0\nCLASS=user\n' cat "$MNT/in/1")" = "image 1" ] || die "a session at the console"
-		for lines in 'SERVICE=sshd\nREMOTE=1\nCLASS=user\n' 'SERVICE=login\nSEAT=seat0\nREMOTE=1\nCLASS=user\n' 'SERVICE=cron\nREMOTE=0\nCLASS=user\n' ''; do
-			refuse "Permission denied" in_session "$T2" "$lines" cat "$MNT/in/1"
-		done
-		refuse "Permission denied" in_session 4711 'SERVICE=login\nSEAT=seat0\nREMOTE=0\nCLASS=user\n' cat "$MNT/in/1"
-		forget_sessions
-	fi
+	[ "$(in_session "$T2" 'SERVICE=login\nSEAT=seat0\nREMOTE=0\nCLASS=user\n' cat "$MNT/in/1")" = "image 1" ] || die "a session at the console"
+	for lines in 'SERVICE=sshd\nREMOTE=1\nCLASS=user\n' 'SERVICE=login\nSEAT=seat0\nREMOTE=1\nCLASS=user\n' 'SERVICE=cron\nREMOTE=0\nCLASS=user\n' ''; do
+		refuse "Permission denied" in_session "$T2" "$lines" cat "$MNT/in/1"
+	done
+	refuse "Permission denied" in_session 4711 'SERVICE=login\nSEAT=seat0\nREMOTE=0\nCLASS=user\n' cat "$MNT/in/1"
+	forget_sessions
 	refuse "Permission denied" as t2 cat "$MNT/in/1"
 	umount_archive
 done
