@@ -26,30 +26,21 @@ struct policy_canary policy_canary_for(const struct policy *p, const char *path)
 	return (struct policy_canary){.lockout_seconds = LOCKOUT_SECONDS};
 }
 
-/* The read is refused as one that brings a lockout of every principal. */
-static void trap(struct guard *g, const struct guard_request *r, int64_t lockout_seconds, struct guard_verdict *v)
+bool guard_trap(struct guard *g, const struct guard_request *r, struct guard_verdict *v)
 {
 	uint32_t uid[PRINCIPALS_MAX];
+	struct policy_canary c;
 
-	guard_set_now(g, r->now_ms);
+	v->alarm = r->decoy && !v->exempt;
+	if (!v->alarm)
+		return false;
+	c = policy_canary_for(g->policy, r->path);
+	if (c.alert)
+		return false;
 	v->error = -EACCES;
 	v->budget = "";
 	v->window = GUARD_TRAPPED;
 	v->grant_count = v->locked_count = 0;
-	guard_lock_out(g, uid, guard_judged(g, r, uid), lockout_seconds, v);
-}
-
-bool guard_check_decoy(struct guard *g, const struct guard_request *r, struct guard_verdict *ret)
-{
-	guard_preview(g, r, ret);
-	bool sprung = !ret->error && !ret->own && !ret->exempt;
-	struct policy_canary c = {.alert = true};
-
-	if (sprung)
-		c = policy_canary_for(g->policy, r->path);
-	if (c.alert)
-		guard_check(g, r, ret);
-	else
-		trap(g, r, c.lockout_seconds, ret);
-	return sprung;
+	guard_lock_out(g, uid, guard_judged(g, r, uid), c.lockout_seconds, v);
+	return true;
 }

@@ -224,13 +224,18 @@ static bool granted(struct guard *g, const struct guard_request *r, struct bill 
 	v->effect = GUARD_PERMIT;
 	v->error = 0;
 	weigh(g, r, bill, v, &none);
-	if (charging && (v->error = guard_charge(g, bill, r->file_id, r->bytes))) {
+	return true;
+}
+
+static void charge(struct guard *g, const struct guard_request *r, struct bill *bill, struct guard_verdict *v)
+{
+	v->error = guard_charge(g, bill, r->file_id, r->bytes);
+	if (v->error) {
 		v->effect = GUARD_DENY_BUDGET;
 		v->grant_count = 0;
 	}
-	for (size_t i = 0; charging && i < v->grant_count; i++)
+	for (size_t i = 0; i < v->grant_count; i++)
 		grants_count(&g->grants, v->grant[i], r->file_id, r->bytes, g->now_ms);
-	return true;
 }
 
 static void decide(struct guard *g, const struct guard_request *r, bool charging, struct guard_verdict *v)
@@ -251,19 +256,15 @@ static void decide(struct guard *g, const struct guard_request *r, bool charging
 	if (v->own)
 		return;
 	weigh(g, r, &bill, v, &threat);
-	if (granted(g, r, &bill, charging, v))
-		return;
-	if (threat.budget) {
+	if (!granted(g, r, &bill, charging, v) && threat.budget) {
 		guard_report(g, v, r->wants_write, threat.budget, &threat.excess);
 		guard_lock_out(g, v->charged.uid, charging ? v->charged.count : 0, threat.budget->lockout_for, v);
 		return;
 	}
 	v->go_on_at_ms = v->effect == GUARD_DENY_BUDGET && !bill.final ? v->frees_at_ms : 0;
-	if (!charging || v->effect == GUARD_DENY_BUDGET)
+	if (!charging || v->effect == GUARD_DENY_BUDGET || guard_trap(g, r, v))
 		return;
-	v->error = guard_charge(g, &bill, r->file_id, r->bytes);
-	if (v->error)
-		v->effect = GUARD_DENY_BUDGET;
+	charge(g, r, &bill, v);
 }
 
 void guard_check(struct guard *g, const struct guard_request *r, struct guard_verdict *ret)

@@ -319,3 +319,5 @@ void guard_report(const struct guard *g, struct guard_verdict *v, bool wants_wri
 bool guard_weightier(const struct guard *g, const struct guard_verdict *v, const struct budget_section *b, const struct excess *e);
 /* For what is in the verdict: every budget is shut to these uids until then. A lockout that one of them is under stays as it is. */
 void guard_lock_out(struct guard *g, const uint32_t *uid, size_t n, int64_t seconds, struct guard_verdict *v);
+/* canary.c: of what is permitted and not charged yet: whether it is an alarm, into the verdict. True: it is refused, and each principal locked out. */
+bool guard_trap(struct guard *g, const struct guard_request *r, struct guard_verdict *v);

@@ -358,6 +358,7 @@ struct guard_request {
 	uint8_t file_id[POLICY_FILE_ID_BYTES];
 	uint64_t bytes;	  /* plaintext size now: what is charged, once per file and window */
 	bool wants_write; /* decides EACCES or EDQUOT */
+	bool decoy;	  /* the file is one: a trap for whom it would be permitted */
 	int64_t now_ms;	  /* trusted time */
 	int64_t wall_ms;  /* the machine's clock: rules on hours and days do not know the time if it is further off than `max-step` */
 	int32_t local_offset_s; /* how far local time is ahead of UTC at now_ms */
@@ -381,6 +382,7 @@ struct guard_verdict {
 	struct guard_principals charged; /* whom it is charged to, if there is a budget that it is on, exceeded or not; else none */
 	bool exempt;		  /* from canaries, by the rule of each principal */
 	bool own;		  /* not charged: the reader wrote it within the hour */
+	bool alarm;		  /* of a decoy, by guard_check: whoever opens it is not exempt, did not make it, and would have been let read it */
 	uint32_t locked[GUARD_PRINCIPALS_MAX]; /* whom this very request locked out, until frees_at_ms: the caller puts it on the record */
 	size_t locked_count;
 	uint64_t grant[GUARD_PRINCIPALS_MAX]; /* PERMIT where `budget` is exceeded: under these; the caller puts it on the record */
@@ -402,9 +404,10 @@ bool policy_rules_need_path(const struct policy *p);
 bool policy_throttles(const struct policy *p);
 bool policy_rules_need_class(const struct policy *p);
 
-/* Decides and, if permitted, charges. Never fails to decide: out of memory denies with -ENOMEM. */
+/* Decides and, if permitted, charges. Never fails to decide: out of memory denies with -ENOMEM. A decoy is decided as any file is; only where that permits it, it is asked whether it is one. If that
+ * is an alarm, the read is refused as one that brings a lockout of every principal, or, where the policy only reports, permitted. */
 void guard_check(struct guard *g, const struct guard_request *r, struct guard_verdict *ret);
-/* The same decision without charging (for `explain`). */
+/* The same decision without charging, and of a decoy as of any file (for `explain`). */
 void guard_preview(struct guard *g, const struct guard_request *r, struct guard_verdict *ret);
 /* Whether the rules let the subject take a file from one path to another, by a rename or a hard link: not if it may read it there and not here, or on
  * fewer budgets, at any time of the week. `class_` as in a request. `tree`: the paths are of a directory; all that may lie below it. */
@@ -613,10 +616,7 @@ struct policy_canary {
 };
 /* What the policy says of a decoy at a path (NULL: not known): the first section that matches, else 12 hours of lockout. */
 struct policy_canary policy_canary_for(const struct policy *p, const char *path);
-#define GUARD_TRAPPED "canary" /* stands for the window in such a lockout, and there is no budget */
-/* As guard_check, of a decoy. True if whoever opens it is not exempt, did not make it, and would have been let read it: the read is then refused as one that brings a lockout of every principal, or,
- * where the policy only reports, permitted; either is an alarm. */
-bool guard_check_decoy(struct guard *g, const struct guard_request *r, struct guard_verdict *ret);
+#define GUARD_TRAPPED "canary" /* stands for the window in the lockout of who opened a decoy, and there is no budget */
 
 /* ---- trusted time (clock.c) ----------------------------------------------------------------------------------------- */
 

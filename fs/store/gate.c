@@ -313,20 +313,17 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 	log_name_put(a, &r, h, path);
 	struct guard_request q = request_for(a, who, path, h, size, r.trusted_ns, class_);
 	q.wants_write = wants_write;
-	bool decoy = canary_is(a, h->file_id);
+	q.decoy = canary_is(a, h->file_id);
 	pthread_mutex_lock(&g->guard_lock);
-	if (decoy)
-		decoy = guard_check_decoy(g->guard, &q, &v);
-	else
-		guard_check(g->guard, &q, &v);
+	guard_check(g->guard, &q, &v);
 	gate_grants_reaped(a);
 	fill_verdict(&r, &v); /* its names live as long as the guard's policy */
 	snprintf(window, sizeof window, "%s", v.window);
 	pthread_mutex_unlock(&g->guard_lock);
 
-	if (decoy)
+	if (v.alarm)
 		canary_opened(a, &r, who);
-	if (!decoy && patience && v.go_on_at_ms && v.go_on_at_ms - q.now_ms <= patience->left_ms) {
+	if (patience && v.go_on_at_ms && v.go_on_at_ms - q.now_ms <= patience->left_ms) {
 		patience->wait_ms = v.go_on_at_ms - q.now_ms;
 		return -EINPROGRESS;
 	}
