@@ -2,7 +2,7 @@
 # What a refusal tells: by its errno, or by how long it takes. What must happen: who may not look into a directory, may not read, or has used up his names, does not learn whether a
 # file is there, of which class it is, how large, or whether it is a decoy. And looking alone, at names and attributes, is bounded.
 . "$(dirname "$0")/../mount/lib.sh"
-users t1 t2 t3
+users t1 t2 t3 t4 t5 t6
 cat >"$TEST_TMP/policy.ini" <<'E'
 [policy]
 version = 1
@@ -27,9 +27,16 @@ users = root
 effect = permit
 budget = none
 
+# elsewhere
+
 [rule denied]
-users = lapse-t1
+users = lapse-t1 lapse-t5
 effect = deny
+
+[rule spent]
+users = lapse-t4
+effect = permit
+budget = files
 
 [rule everyone]
 effect = permit
@@ -38,19 +45,28 @@ budget = names
 [budget names]
 names = 300/1h
 
+[budget files]
+files = 1/24h
+
 E
-expect_log 'refused: uid|over budget'
+for i in $(seq 50); do # a decision is to take long, so that one that is made twice is seen
+	printf '[rule far%d]\nusers = lapse-t4 lapse-t5\npaths = l*n*/far/**/%d*\neffect = deny\n\n' "$i" "$i"
+done | sed -i '/^# elsewhere/r /dev/stdin' "$TEST_TMP/policy.ini"
+expect_log 'refused: uid|over budget|canary: uid'
 archive_new "$TEST_TMP/policy.ini"
 mount_archive
 mkdir "$MNT/in"
 echo x >"$MNT/in/small.jpg"
 python3 "$SRC/tests/attack/oracle_lists.py" "$MNT" "$TEST_TMP"
+mkdir "$MNT/lane"
+check "decoys" "$LAPSE" canary plant --per 1 --reason test "$MNT/lane" >/dev/null
+check "and their neighbours" python3 "$SRC/tests/attack/oracle_decoys.py" "$LAPSE" "$MNT" "$TEST_TMP"
 chmod -R a+rX "$MNT"
 chmod 700 "$MNT/private"
 class_of() { "$LAPSE" explain --json "$(head -n 1 "$TEST_TMP/$1")" | python3 -c 'import json, sys; print(json.load(sys.stdin)["class-now"])'; }
 [ "$(class_of faces) $(class_of images)" = "faces images" ] || die "of classes $(class_of faces) and $(class_of images)"
 
-# If nothing is told, one of the eight questions fails once in 100,000 runs: eight times 10^-6.
+# If nothing is told, one of the ten questions fails once in 100,000 runs: ten times 10^-6.
 ask() { timeout 60 python3 "$SRC/tests/attack/oracle.py" "$(id -u "lapse-$1")" "$2" "$TEST_TMP/$3" "$TEST_TMP/$4" "${@:5}"; }
 unlikely() { python3 -c 'import sys; sys.exit(float(sys.argv[1]) >= 1e-6)' "$1"; }
 silent() { # silent USER CALL LIST LIST: nothing is told, by errno nor by time
@@ -80,6 +96,18 @@ generation() { "$LAPSE" explain --json "$(head -n 1 "$TEST_TMP/$1")" | python3 -
 silent t1 open made renamed
 silent t1 open faces images
 silent t1 access images.large faces
+
+note "31, 60: a decoy and an image: of who is denied, and of who has used up his budget"
+umount_archive
+mount_archive # no more decoys come, and none is open
+alarms() { "$LAPSE" audit tail --kind canary -n 99 "$MNT" --json | grep -c '"opened"' || true; }
+check "what the budget allows" as t4 cat "$MNT/in/small.jpg" >/dev/null
+refuse "Disk quota exceeded" as t4 cat "$(head -n 1 "$TEST_TMP/neighbours")"
+silent t5 open decoys neighbours
+silent t4 open decoys neighbours
+[ "$(alarms)" = 0 ] || die "what is refused anyway is an alarm"
+refuse "Permission denied" as t6 cat "$(head -n 1 "$TEST_TMP/decoys")"
+[ "$(alarms)" = 1 ] || die "those were no decoys"
 
 note "30: looking alone: listings, attributes, extended attributes, statfs: the budget of names bounds what is found"
 as t2 python3 - "$MNT" <<'P'
