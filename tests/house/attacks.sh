@@ -31,8 +31,8 @@ for folder in ("attack", "mount", "crash", "model"):
         with open(f"{tests}/{folder}/{name}") as f:
             text = f.read()
         numbers = set()
-        for listed in re.findall(r"^# attack items: ([\d ]+)$", text, flags=re.M):
-            numbers |= {int(n) for n in listed.split()}
+        for listed in re.findall(r"^# attack items: ([\d, ]+)$", text, flags=re.M):
+            numbers |= {int(n) for n in re.findall(r"\d+", listed)}
         for listed in re.findall(r'^\s*note "(\d{1,2}(?:, \d{1,2})*):', text, flags=re.M):
             numbers |= {int(n) for n in listed.split(", ")}
         borne[f"{folder}/{name[:-3]}"] = numbers

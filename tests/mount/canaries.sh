@@ -145,6 +145,7 @@ note "who opens one is locked out; what explain, status and the mount say tells 
 image=$(ls -d "$MNT"/lane/[A-H]*.jpg | head -n 1)
 check "an image" as t1 cat "$image" >/dev/null
 refuse "Permission denied" as t1 cat "$MNT/${lane[0]}"
+wait_until 5 grep -q "alert: a decoy was opened; who did is locked out" "$DAEMON_LOG"
 refuse "Permission denied" as t1 cat "$image"
 told() { as t1 "$LAPSE" explain --denied "$@" >"$TEST_TMP/said" && die "nothing was refused"; true; }
 for f in "${lane[0]}" "${image#"$MNT/"}"; do
