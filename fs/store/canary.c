@@ -16,7 +16,8 @@
 #define SECOND	   INT64_C(1000000000)
 #define GAPS_MOST  32.0 /* that a mean remembers */
 #define QUIET	   5.0	/* means without a file: nothing comes in any more */
-#define REGULAR	   0.25 /* variance of the gaps by the square of their mean: below it they come by the clock */
+#define REGULAR	   0.25 /* variance of the gaps by the square of their mean: below it they come by the clock … */
+#define JUDGED	   20.0 /* … if there are so many of them; of fewer it is less by chance, and a part of it */
 #define ACT_ORDER  "order"
 #define ACT_CANCEL "cancel"
 
@@ -341,7 +342,7 @@ static errint_t hindered(struct archive *a, size_t i)
 	int64_t now = tclock_trusted(a->clock);
 	if (o->most && canary_living(c, o->dir_id, now) >= o->most)
 		return -EAGAIN;
-	if (w->square / (w->mean * w->mean) - 1 < REGULAR)
+	if (w->square / (w->mean * w->mean) - 1 < REGULAR * fmin(w->gaps / JUDGED, 1))
 		return -EDOM;
 	return make_room(c, now) ? 0 : -ENOSPC;
 }
