@@ -238,7 +238,7 @@ struct guard {
 	struct counter **bucket;
 	size_t buckets, count, reap;
 	struct counter *orphans; /* of budgets that left the policy */
-	struct recent own;       /* (file, creator), by creation */
+	struct recent own;       /* (file, creator), by creation: guard_own.c */
 	struct lockouts lock;
 	struct grants grants;
 	/* rebuilding (guard_replay.c) */

@@ -415,9 +415,13 @@ bool policy_may_move(const struct policy *p, const struct subject *who, const ch
 /* The same, and for what the subject created within the hour always true. `file_id` NULL: a directory, for all that may lie below it. */
 bool guard_may_move(struct guard *g, const struct subject *who, const uint8_t *file_id, const char *class_, const char *from,
 		    const char *to, int64_t now_ms);
-/* A file was created by this subject: its own re-reads within the hour are free. Bounded memory. */
+/* A file was created by this subject (NULL, or unidentified: by nobody): its own re-reads within the hour are free. Bounded memory. *ret: whose it is. */
 void guard_created(struct guard *g, const struct subject *who, const uint8_t file_id[static POLICY_FILE_ID_BYTES],
-		   int64_t now_ms);
+		   int64_t now_ms, struct guard_principals *ret);
+/* It was opened for writing by this subject: from now on it is the own of none but those of its makers who are among its principals, *ret. True: it was somebody else's
+ * till then, and that is to be replayed. */
+bool guard_written(struct guard *g, const struct subject *who, const uint8_t file_id[static POLICY_FILE_ID_BYTES],
+		   int64_t now_ms, struct guard_principals *ret);
 /* ---- names (guard_names.c) ---- */
 
 /* Whether a budget that some rule names is in names: else nothing of this has to be asked. */
@@ -464,7 +468,7 @@ void guard_replay_record(struct guard *g, uint64_t sequence);
 
 /* ---- snapshots (guard_copy.c, guard_restore.c): specified in fs/FORMAT.md ---- */
 
-#define GUARD_COPY_VERSION 2u
+#define GUARD_COPY_VERSION 3u
 
 /* Bytes that grow. Zeroed is empty; the caller frees `p`. */
 struct guard_bytes {

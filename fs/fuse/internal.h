@@ -136,12 +136,12 @@ void dispatch_answer(struct job *j);
 void dispatch_answer_own(struct job *j); /* from malloc(), and not the caller's any more */
 void dispatch_again(const struct job *j);
 
-/* ---- making.c: what a file's maker writes, and others read -------------------------------------- */
+/* ---- making.c: what a file's maker writes, and others read; what others write, and its maker reads - */
 
 errint_t making_start(struct session *s);
 void making_stop(struct session *s); /* when nothing waits for the kernel any more; what is held is answered, and no more is */
 void making_free(struct session *s); /* once no worker runs */
-/* After a write past the page cache. True: it is answered when no page is older than it. */
+/* After a write past the page cache: true: it is answered when no page is older than it. After an open: when there are none of the file at all. */
 bool making_hold(struct job *j);
 
 /* ---- lockout.c: what a reader has open when it is locked out ---------------------------------- */

@@ -3,7 +3,8 @@
 
 /* What a file's maker writes goes past the kernel's page cache, where nobody would look for it: one copy less of every byte, and none that stays. If others have
  * the file open meanwhile, pages that were read while it was written may be older than the write. Kernels before 6.18.3 leave them, so they are dropped here before the
- * write is answered: nobody sees less than what write() has returned for. That waits for reads in flight, so it is done by a thread that serves nobody. */
+ * write is answered: nobody sees less than what write() has returned for. So are, before who opens a file to write it is answered, those that its makers have mapped
+ * whose own it is no more. That waits for reads in flight, so it is done by a thread that serves nobody. */
 
 #define MAKING_NAME "lapse-making"
 
@@ -21,11 +22,11 @@ bool making_hold(struct job *j)
 	struct making *m = j->session->making;
 	struct job *own;
 
-	if (!m || !fs_others_read(j->file->handle))
+	if (!m)
 		return false;
 	own = malloc(sizeof(*own));
 	if (!own) {
-		j->error = -ENOMEM; /* written, but not yet for everybody to see */
+		j->error = -ENOMEM; /* done, but not yet for everybody to see */
 		return false;
 	}
 	*own = *j;

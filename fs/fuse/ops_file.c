@@ -175,7 +175,7 @@ void run_open(struct job *j)
 		j->error = -ENOMEM;
 		return;
 	}
-	if (reads(j->flags) && !job_asker(j, ASKER_READS, &c, &who))
+	if (!job_asker(j, reads(j->flags) ? ASKER_READS : ASKER_MAKES, &c, &who))
 		return;
 	/* Who is locked out while it is opened has it opened again: what is not in the list yet is not shut. */
 	do {
@@ -197,6 +197,12 @@ void run_open(struct job *j)
 	}
 	j->uncached_content = r->direct;
 	r = NULL;
+	if (fs_own_ended(h))
+		making_hold(j);
+	if (j->error) {
+		fileref_release(j->session, j->file);
+		j->file = NULL;
+	}
 }
 
 void reply_open(struct job *j)
@@ -269,7 +275,7 @@ void run_write(struct job *j)
 	count(&session_counters(j->session)->written_bytes, j->len);
 	if (j->file->direct && (j->flags & O_DSYNC))
 		j->error = fs_fsync(j->session->archive, j->file->handle, (j->flags & O_SYNC) != O_SYNC);
-	if (!j->error && fs_makes(j->file->handle))
+	if (!j->error && fs_makes(j->file->handle) && fs_others_read(j->file->handle))
 		making_hold(j);
 }
 

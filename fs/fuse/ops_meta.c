@@ -135,8 +135,14 @@ void run_setattr(struct job *j)
 	struct caller c = job_caller(j);
 	struct stat in = j->attr;
 	struct handle *h = j->file ? j->file->handle : NULL;
+	bool cuts = (j->what & FS_SET_SIZE) && !h;
+	struct who who;
 
+	if (cuts && !job_asker(j, ASKER_MAKES, &c, &who))
+		return;
 	j->error = fs_setattr(j->session->archive, j->inode, h, &in, j->what, &c, &j->attr);
+	if (cuts)
+		subject_put(&who);
 }
 
 static void made(struct job *j, struct inode *dir, const char *name, const struct subject *who)

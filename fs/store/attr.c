@@ -175,7 +175,7 @@ static errint_t change_times(struct target *t, const struct stat *in, unsigned w
 	return r ? -errno : 0;
 }
 
-static errint_t change_size(struct archive *a, struct inode *i, struct handle *h, uint64_t size, bool kill)
+static errint_t change_size(struct archive *a, struct inode *i, struct handle *h, uint64_t size, bool kill, const struct subject *who)
 {
 	struct ofile *of;
 	errint_t r = 0;
@@ -185,7 +185,7 @@ static errint_t change_size(struct archive *a, struct inode *i, struct handle *h
 		of = h->of;
 	else if ((r = ofile_acquire(a, i, true, &of)))
 		return r;
-	if ((r = ofile_review(a, of))) {
+	if ((r = ofile_review(a, of)) || (!h && (r = own_written(a, of, who)))) {
 		if (!h)
 			ofile_release(a, of, true);
 		return r;
@@ -241,13 +241,12 @@ errint_t fs_setattr(struct archive *a, struct inode *i, struct handle *h, const 
 		    const struct caller *c, struct stat *ret)
 {
 	errint_t r = 0;
-	(void)c;
 	if ((what & FS_SET_SIZE) && (in->st_size < 0))
 		return -EINVAL;
 	if (!(what & FS_SET_SIZE) && (what & (FS_SET_MODE | FS_SET_UID | FS_SET_GID | SET_TIMES)) && (r = inode_permits(a, i, RETENTION_ATTRIBUTES)))
 		return r;
 	if (what & FS_SET_SIZE)
-		r = change_size(a, i, h, (uint64_t)in->st_size, what & FS_KILL_SUIDGID);
+		r = change_size(a, i, h, (uint64_t)in->st_size, what & FS_KILL_SUIDGID, c ? c->subject : NULL);
 	if (!r && (what & FS_SET_MODE))
 		r = acl_chmod(a, i, in->st_mode & 07777);
 	return r ? r : set_attributes(a, i, in, what, ret);

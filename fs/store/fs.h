@@ -12,7 +12,7 @@ struct inode;  /* one file or directory the kernel, a handle or the daemon knows
 struct handle; /* one open */
 struct dirhandle;
 
-/* On whose behalf. `subject` is needed by open, create, opendir only, may be NULL elsewhere. */
+/* On whose behalf. `subject` is needed by open, create, opendir and to set a size, may be NULL elsewhere. */
 /* How long an open may be put off because a budget throttles; if it is to be, it answers -EINPROGRESS, and nothing has been decided. */
 struct patience {
 	int64_t left_ms;
@@ -57,8 +57,10 @@ errint_t fs_tmpfile(struct archive *a, struct inode *dir, mode_t mode, int flags
 		    struct handle **ret_handle);
 /* O_TRUNC is done here. Checks deadline, guard and log when flags ask for reading. */
 errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct caller *c, struct handle **ret);
-/* What this one reads is not for the page cache, where others would find it: it may read past the deadline, or its class has `cache = no`. */
+/* What this one reads is not for the page cache, where others would find it: it may read past the deadline, or its class has `cache = no`, or fs_own_ended(). */
 bool fs_uncached(struct archive *a, const struct handle *h);
+/* Others have it open whose own it was until it was opened for writing: they are shut, and what the kernel has of it is to be dropped before anything is written. */
+bool fs_own_ended(const struct handle *h);
 /* A handle that has made its file, and only writes: the kernel need not keep what goes through it. Then it does not ask for file capabilities before a write. */
 bool fs_makes(const struct handle *h);
 /* Others have opened the file since it was made, and may have pages of it. */

@@ -299,7 +299,7 @@ static void fill_verdict(struct audit_record *r, const struct guard_verdict *v)
 }
 
 errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h,
-	uint64_t size, int flags, struct guard_principals *ret_charged, struct patience *patience)
+	uint64_t size, int flags, struct guard_principals *ret_charged, bool *ret_own, struct patience *patience)
 {
 	struct gate *g = a->gate;
 	struct guard_verdict v;
@@ -337,6 +337,7 @@ errint_t gate_read(struct archive *a, const struct subject *who, const char *pat
 		return v.error;
 	}
 	*ret_charged = v.charged;
+	*ret_own = v.own;
 	if (e)
 		return -EIO; /* charged all the same: what is not on the record is not read */
 	atomic_fetch_add(r.decision == DECISION_ALERT ? &a->reads_alerted : &a->reads_permitted, 1);
@@ -365,15 +366,6 @@ errint_t gate_may_move(
 	bool may = guard_may_move(g->guard, who, h ? h->file_id : NULL, class_, from, to, now_ms);
 	pthread_mutex_unlock(&g->guard_lock);
 	return may ? 0 : -EACCES;
-}
-
-void gate_created(struct archive *a, const struct subject *who, const uint8_t file_id[static FILE_ID_BYTES])
-{
-	struct gate *g = a->gate;
-	int64_t now_ms = tclock_trusted_ns(a->clock) / 1000000;
-	pthread_mutex_lock(&g->guard_lock);
-	guard_created(g->guard, who, file_id, now_ms);
-	pthread_mutex_unlock(&g->guard_lock);
 }
 
 void gate_preview(struct archive *a, const struct subject *who, const char *path, const struct file_header *h,

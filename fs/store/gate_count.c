@@ -143,11 +143,13 @@ void count_again(struct log_counting *c, const struct audit_record *r)
 		       (r->decision == DECISION_PERMIT || r->decision == DECISION_ALERT) &&
 		       (r->trusted_ns >= c->charged_since_ns || granted);
 	bool created = r->kind == RECORD_CREATE && r->trusted_ns >= c->created_since_ns;
+	bool written = r->kind == RECORD_WRITE_OPEN && (r->flags & RECORD_FLAG_OWN) && r->trusted_ns >= c->created_since_ns;
 	const char *names = r->trusted_ns >= c->charged_since_ns || granted ? gate_names_charged(r) : NULL;
+	struct guard_principals by;
 	struct subject who;
 	if (r->kind == RECORD_MOUNT)
 		mounted(c, r);
-	if (!charged && !created && !names)
+	if (!charged && !created && !written && !names)
 		return;
 	log_subject(&c->users, r, &who);
 	guard_replay_record(c->guard, r->sequence);
@@ -159,8 +161,10 @@ void count_again(struct log_counting *c, const struct audit_record *r)
 		guard_replay_granted(c->guard, &who, r->rule, grant, granted, r->file_id, r->bytes, r->trusted_ns / 1000000);
 	else if (charged)
 		guard_replay(c->guard, &who, r->rule, r->file_id, r->bytes, r->trusted_ns / 1000000);
+	else if (written)
+		guard_written(c->guard, &who, r->file_id, r->trusted_ns / 1000000, &by);
 	else
-		guard_created(c->guard, &who, r->file_id, r->trusted_ns / 1000000);
+		guard_created(c->guard, &who, r->file_id, r->trusted_ns / 1000000, &by);
 }
 
 /* ---- what is lacking ---------------------------------------------------------------------------------------------------------------- */

@@ -131,6 +131,8 @@ static errint_t follow_open(struct replay *p, const struct audit_record *r)
 	switch (r->kind) {
 	case RECORD_CREATE:
 	case RECORD_WRITE_OPEN:
+		if (r->flags & RECORD_FLAG_OWN)
+			return 0; /* nothing was written yet */
 		return opened(p, r->file_id, r->place, r->sequence, false);
 	case RECORD_CLOSE:
 	case RECORD_UNLINK:

@@ -38,10 +38,11 @@ static void handle_free(struct archive *a, struct handle *h)
 	free(h);
 }
 
-/* `*ret_keeper`: as a reader of a hold that it is under, who may read on past its deadline. */
-static errint_t open_checks(
-	struct archive *a, struct inode *i, struct ofile *of, int flags, const struct caller *c, bool *ret_keeper, struct guard_principals *ret_charged)
+/* `h->keeper`: as a reader of a hold that it is under, who may read on past its deadline. */
+static errint_t open_checks(struct archive *a, struct handle *handle, const struct caller *c, bool *ret_own)
 {
+	struct ofile *of = handle->of;
+	int flags = handle->flags;
 	cleanup_free char *path = NULL;
 	errint_t r = ofile_review(a, of);
 	if (r)
@@ -49,10 +50,11 @@ static errint_t open_checks(
 	pthread_rwlock_rdlock(&of->lock);
 	struct file_header h = of->h;
 	uint64_t size = of->size;
-	*ret_keeper = reads(flags) && hold_reads(a, &h, c->subject);
+	handle->keeper = reads(flags) && hold_reads(a, &h, c->subject);
+	*ret_own = false;
 	if (reads(flags))
 		r = ofile_permits(a, of, RETENTION_READ, 0, false);
-	if (r == -EKEYEXPIRED && *ret_keeper)
+	if (r == -EKEYEXPIRED && handle->keeper)
 		r = 0;
 	if (!r && writes(flags))
 		r = ofile_permits(a, of, RETENTION_WRITE, 1, false);
@@ -65,9 +67,9 @@ static errint_t open_checks(
 		return r;
 	if (!reads(flags))
 		return 0;
-	if ((gate_needs_path(a) || log_names_kept(a)) && (r = inode_path(a, i, NULL, &path)) && r != -ESTALE)
+	if ((gate_needs_path(a) || log_names_kept(a)) && (r = inode_path(a, handle->inode, NULL, &path)) && r != -ESTALE)
 		return r;
-	return gate_read(a, c->subject, path ? path : "", &h, size, flags, ret_charged, c->patience);
+	return gate_read(a, c->subject, path ? path : "", &h, size, flags, &handle->charged, ret_own, c->patience);
 }
 
 /* header_choose looks at one slot where that is enough; who is refused is not to tell by the time whether it was. */
@@ -82,42 +84,62 @@ static void look_at_both(struct archive *a, struct inode *i, struct ofile *of)
 		header_open(a->keys, a->uuid, a->suite, slot, &h);
 }
 
+static errint_t open_handle(struct archive *a, struct handle *h, const struct caller *c)
+{
+	struct ofile *of = h->of;
+	uint64_t since;
+	bool own;
+	errint_t r;
+	do {
+		since = own_since(of);
+		r = open_checks(a, h, c, &own);
+	} while (!r && own && !own_begin(h, &h->charged, since));
+	if (!r && writes(h->flags))
+		r = own_written(a, of, c->subject);
+	if (r || !(h->flags & O_TRUNC))
+		return r;
+	pthread_rwlock_wrlock(&of->lock);
+	if (c->uid) /* the kernel asks for it with writes, but not with this */
+		r = fd_kill_suidgid(of->fd);
+	if (!r)
+		r = ofile_truncate(a, of, 0);
+	pthread_rwlock_unlock(&of->lock);
+	return r ? r : xattr_drop_capability(a, h->inode);
+}
+
 errint_t fs_open(struct archive *a, struct inode *i, int flags, const struct caller *c, struct handle **ret)
 {
 	struct ofile *of;
-	struct guard_principals charged = {.count = 0};
-	bool keeper;
+	struct handle *h;
 	errint_t r = ofile_acquire(a, i, writes(flags), &of);
 	if (r)
 		return r;
-	if (!(r = open_checks(a, i, of, flags, c, &keeper, &charged)) && (flags & O_TRUNC)) {
-		pthread_rwlock_wrlock(&of->lock);
-		if (c->uid) /* the kernel asks for it with writes, but not with this */
-			r = fd_kill_suidgid(of->fd);
-		if (!r)
-			r = ofile_truncate(a, of, 0);
-		pthread_rwlock_unlock(&of->lock);
-		if (!r)
-			r = xattr_drop_capability(a, i);
+	if (!(r = handle_new(i, of, flags, &h)) && (r = open_handle(a, h, c))) {
+		own_end(h);
+		handle_free(a, h);
 	}
-	if (!r)
-		r = handle_new(i, of, flags, ret);
 	if (r == -EACCES || r == -EDQUOT)
 		look_at_both(a, i, of);
 	if (r) {
 		ofile_release(a, of, writes(flags));
 		return r;
 	}
-	(*ret)->keeper = keeper;
-	(*ret)->charged = charged;
+	*ret = h;
 	atomic_store(&of->opened, true);
 	return 0;
 }
 
+bool fs_own_ended(const struct handle *h)
+{
+	return atomic_load(&h->of->own_ended);
+}
+
 bool fs_uncached(struct archive *a, const struct handle *h)
 {
-	if (h->keeper || !gate_asks_uncached(a))
-		return h->keeper;
+	if (h->keeper || fs_own_ended(h))
+		return true;
+	if (!gate_asks_uncached(a))
+		return false;
 	pthread_rwlock_rdlock(&h->of->lock);
 	bool uncached = gate_uncached(a, &h->of->h);
 	pthread_rwlock_unlock(&h->of->lock);
@@ -264,12 +286,11 @@ static errint_t create_named(struct archive *a, struct inode *dir, const char *n
 		row_fill(a, &row, &h, h.dir_id, name, strlen(name), sealed.backing);
 		catalogue_put(a->catalogue, &row);
 		review_late(a, terms);
+		own_made(a, *ret_handle, c->subject, h.file_id);
 	}
 	dir_leave(a, &u);
 	if (r)
 		return r;
-	if (c->subject)
-		gate_created(a, c->subject, h.file_id);
 	if (c->decoy)
 		canary_made(a, &h);
 	else
@@ -371,6 +392,7 @@ void fs_release(struct archive *a, struct handle *h)
 {
 	if (h->creating)
 		canary_closing(a, h);
+	own_end(h);
 	ofile_release(a, h->of, h->writer);
 	handle_free(a, h);
 }

@@ -121,11 +121,16 @@ errint_t gate_classify(struct archive *a, const char *path, int64_t now, struct 
 bool gate_needs_path(struct archive *a);
 /* The read decision: guard, then log. 0 or the errno for the program. */
 errint_t gate_read(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
-		   int flags, struct guard_principals *ret_charged /* none: it is on no budget */, struct patience *patience /* may be NULL */);
+		   int flags, struct guard_principals *ret_charged /* none: it is on no budget */, bool *ret_own, struct patience *patience /* may be NULL */);
 errint_t gate_list(struct archive *a, const struct subject *who, const char *path, const uint8_t dir_id[static DIR_ID_BYTES]);
 /* Whether the rules let `who` (NULL: nobody asks, 0) rename or link a file, or a directory (`h` NULL), from one path to another: 0 or -EACCES. */
 errint_t gate_may_move(struct archive *a, const struct subject *who, const struct file_header *h, const char *from, const char *to);
-void gate_created(struct archive *a, const struct subject *who, const uint8_t file_id[static FILE_ID_BYTES]);
+/* gate_own.c: a file was made, or is opened for writing, by `who` (NULL: nobody knows), whose principals are *ret. The second is on the record where it ends that it is
+ * somebody's own. */
+void gate_created(struct archive *a, const struct subject *who, const uint8_t file_id[static FILE_ID_BYTES], struct guard_principals *ret);
+errint_t gate_written(struct archive *a, const struct subject *who, const struct file_header *h, struct guard_principals *ret);
+/* One without a name was made, and gets one by `who`. */
+void gate_named(struct archive *a, const struct subject *who, const struct file_header *h);
 void gate_preview(struct archive *a, const struct subject *who, const char *path, const struct file_header *h, uint64_t size,
 		  struct guard_verdict *ret);
 /* Whether any class has `cache = no`, and whether that of this file has. */

@@ -42,6 +42,9 @@ struct ofile {
 	bool cutting;		/* its end was cut off in the journal, and is not on disk in place */
 	bool torn;		/* a write broke off, and what it left behind the last block, or of it, could not be mended yet; that block is in `tail` */
 	bool listed;		/* among those that the journal's thread is to look at */
+	struct handle *own;	/* that read it as their own, without having been charged (own.c) */
+	_Atomic uint64_t write_opens; /* since it is open; changed under lock */
+	_Atomic unsigned own_ended; /* handles that did, and are open still: what others read and write is not for the page cache, where these would find it */
 };
 
 /* Whether it says that its file lies at this place, or that no place counts. */
@@ -61,7 +64,10 @@ struct handle {
 	int flags;
 	bool writer, creating;
 	struct guard_principals charged; /* with the read when it was opened; none: it was on no budget */
-	_Atomic bool shut; /* one of them is locked out: nothing is read any more */
+	_Atomic bool shut; /* one of them is locked out, or it was its own and is not any more: nothing is read any more */
+	bool is_own; /* it is, or was, among of->own: */
+	struct guard_principals own_by;
+	struct handle *own_next; /* under of->lock */
 	bool keeper; /* a reader of a hold on it: reads on past its deadline, as long as that is in force */
 };
 errint_t handle_new(struct inode *i, struct ofile *of, int flags, struct handle **ret); /* `of` is a reference of the handle's from now on */
@@ -72,6 +78,15 @@ errint_t reclassify(struct archive *a, struct file_header *h, bool settled, cons
 /* tmpfile.c: its first name. */
 errint_t tmpfile_link(struct archive *a, struct inode *i, struct inode *dir, const char *name, const struct caller *c, struct fs_entry *ret);
 errint_t handle_may_write(struct archive *a, const struct handle *h); /* of->lock held */
+
+/* own.c: the guard said since then that it is their own. False: it was opened for writing meanwhile, and has to be asked anew. */
+uint64_t own_since(const struct ofile *of);
+bool own_begin(struct handle *h, const struct guard_principals *own, uint64_t since);
+void own_end(struct handle *h);
+/* The new file of a handle, before anybody else can come to it. */
+void own_made(struct archive *a, struct handle *h, const struct subject *who, const uint8_t file_id[static FILE_ID_BYTES]);
+/* It is opened for writing, or cut, by somebody (NULL: nobody knows who), who has written nothing yet: to whom else it was the own it is not any more, and what they have open is shut. */
+errint_t own_written(struct archive *a, struct ofile *of, const struct subject *who);
 
 /* The ofile of an inode, opened if it is not yet; counts one reference and, with `write`, one writer. */
 errint_t ofile_acquire(struct archive *a, struct inode *i, bool write, struct ofile **ret);

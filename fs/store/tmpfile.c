@@ -92,8 +92,7 @@ errint_t fs_tmpfile(struct archive *a, struct inode *dir, mode_t mode, int flags
 	acl_inherited_free(&inherited);
 	if (r)
 		return r;
-	if (c->subject)
-		gate_created(a, c->subject, h.file_id);
+	own_made(a, *ret_handle, c->subject, h.file_id);
 	st.st_size = 0;
 	*ret = (struct fs_entry){.inode = (*ret_handle)->inode, .attr = st};
 	inode_ref(ret->inode);
@@ -189,8 +188,7 @@ static errint_t tmpfile_link_entered(struct archive *a, struct inode *i, struct 
 	orphan_remove(a, i);
 	row_fill(a, &row, &h, h.dir_id, name, strlen(name), n.backing);
 	catalogue_put(a->catalogue, &row);
-	if (who)
-		gate_created(a, who, h.file_id);
+	gate_named(a, who, &h);
 	return never_synced(i) || !fsync(u->fd) ? 0 : -errno;
 }
 

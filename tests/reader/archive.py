@@ -201,7 +201,7 @@ class Archive:
         """By the log: what was opened for writing in the last session, or named again before it, and not closed."""
         left = set()
         for n, r in enumerate(self.records):
-            if r["kind"] == "write-open":
+            if r["kind"] == "write-open" and not r["flags"] & 1:
                 left.add(r.get("file-id"))
             elif r["kind"] == "close":
                 left.discard(r.get("file-id"))

@@ -159,7 +159,7 @@ Test(canary, its_maker_is_not_trapped)
 	struct guard_request r = fixture_request(&s, 1, 0);
 	struct guard_verdict v;
 
-	guard_created(g, &s, r.file_id, 0);
+	guard_created(g, &s, r.file_id, 0, &(struct guard_principals){.count = 0});
 	v = open_decoy(g, s, 1, "x");
 	cr_expect_eq(v.error, 0);
 	cr_expect_not(v.alarm);

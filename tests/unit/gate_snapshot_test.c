@@ -40,7 +40,7 @@ static struct file_header file(uint32_t number)
 static errint_t read_file(struct archive *a, uint32_t number)
 {
 	struct file_header h = file(number);
-	return gate_read(a, &alice, "x.jpg", &h, 1000, O_RDONLY, &(struct guard_principals){.count = 0}, NULL);
+	return gate_read(a, &alice, "x.jpg", &h, 1000, O_RDONLY, &(struct guard_principals){.count = 0}, &(bool){false}, NULL);
 }
 
 static void read_files(struct archive *a, uint32_t from, uint32_t to)

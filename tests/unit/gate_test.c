@@ -41,7 +41,7 @@ static struct file_header file(uint32_t number)
 static errint_t read_file(struct archive *a, const struct subject *who, uint32_t number)
 {
 	struct file_header h = file(number);
-	return gate_read(a, who, "x.jpg", &h, 1000, O_RDONLY, &(struct guard_principals){.count = 0}, NULL);
+	return gate_read(a, who, "x.jpg", &h, 1000, O_RDONLY, &(struct guard_principals){.count = 0}, &(bool){false}, NULL);
 }
 
 static uint32_t read_until_refused(struct archive *a, const struct subject *who, uint32_t from)
@@ -61,7 +61,7 @@ Test(gate, a_budget_ends_and_what_was_read_may_be_read_again)
 	cr_assert_eq(read_until_refused(a, &alice, 0), BUDGET);
 	cr_assert_eq(read_file(a, &alice, BUDGET), -EDQUOT);
 	struct file_header h = file(BUDGET);
-	cr_assert_eq(gate_read(a, &alice, "x.jpg", &h, 1000, O_RDWR, &(struct guard_principals){.count = 0}, NULL), -EACCES);
+	cr_assert_eq(gate_read(a, &alice, "x.jpg", &h, 1000, O_RDWR, &(struct guard_principals){.count = 0}, &(bool){false}, NULL), -EACCES);
 	cr_assert_eq(read_file(a, &alice, 5), 0);
 	cr_assert_eq(read_file(a, &bob, BUDGET), 0, "another reader");
 	cr_assert_eq(read_file(a, &barred, 0), -EACCES);
@@ -166,7 +166,7 @@ Test(gate, what_a_reader_wrote_is_free_and_stays_so)
 	struct archive *a = open_archive();
 	struct file_header h = file(7777);
 	cr_assert_eq(gate_record(a, RECORD_CREATE, &alice, &h, NULL, NULL), 0);
-	gate_created(a, &alice, h.file_id);
+	gate_created(a, &alice, h.file_id, &(struct guard_principals){.count = 0});
 	cr_assert_eq(gate_record(a, RECORD_CLOSE, NULL, &h, NULL, NULL), 0);
 	cr_assert_eq(read_file(a, &alice, 7777), 0);
 	a = reopen(a);
@@ -175,6 +175,32 @@ Test(gate, what_a_reader_wrote_is_free_and_stays_so)
 	cr_assert_eq(read_file(a, &alice, 7777), 0);
 	a = reopen(a);
 	cr_assert_eq(read_file(a, &alice, 7777), 0);
+	cr_assert_eq(read_until_refused(a, &alice, 1000), 0);
+	archive_close(a);
+}
+
+Test(gate, what_somebody_else_wrote_is_charged_and_stays_so)
+{
+	struct archive *a = open_archive();
+	struct file_header h = file(7777);
+	struct guard_principals by;
+	uint8_t head[DIGEST_BYTES];
+	uint64_t before, after;
+	cr_assert_eq(gate_record(a, RECORD_CREATE, &alice, &h, NULL, NULL), 0);
+	gate_created(a, &alice, h.file_id, &by);
+	audit_head(a->audit, &before, head);
+	cr_assert_eq(gate_written(a, &alice, &h, &by), 0);
+	audit_head(a->audit, &after, head);
+	cr_assert_eq(after, before, "it is still hers");
+	cr_assert_eq(gate_written(a, &bob, &h, &by), 0);
+	audit_head(a->audit, &after, head);
+	cr_assert_eq(after, before + 1);
+	cr_assert_eq(gate_record(a, RECORD_CLOSE, NULL, &h, NULL, NULL), 0);
+	a = reopen(a);
+	cr_assert(a->ended_well);
+	cr_assert_eq(read_file(a, &alice, 7777), 0);
+	cr_assert_eq(read_until_refused(a, &alice, 0), BUDGET - 1, "reading it was charged");
+	a = reopen(a);
 	cr_assert_eq(read_until_refused(a, &alice, 1000), 0);
 	archive_close(a);
 }
@@ -240,7 +266,7 @@ static unsigned shut_by(struct archive *a, const struct subject *who, const char
 	struct handle h = {.charged = {.count = 0}};
 	struct file_header header = file(1);
 	unsigned by = 0;
-	cr_assert_eq(gate_read(a, who, path, &header, 1000, O_RDONLY, &h.charged, NULL), 0);
+	cr_assert_eq(gate_read(a, who, path, &header, 1000, O_RDONLY, &h.charged, &(bool){false}, NULL), 0);
 	for (unsigned i = 0; i < 3; i++)
 		by |= (unsigned)fs_read_by(&h, (uint32_t[]){0, 1000, 1001} + i, 1) << i;
 	return by;

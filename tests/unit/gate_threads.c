@@ -42,7 +42,7 @@ static void *reader(void *p)
 	const struct subject who = {.uid = 1000, .login_uid = 1000, .real_uid = 1000, .gid = 1000};
 	for (uint32_t i = 0; i < FILES; i++) {
 		struct file_header h = file(thread, i);
-		errint_t r = gate_read(a, &who, "x.jpg", &h, 10, O_RDONLY, &(struct guard_principals){.count = 0}, NULL);
+		errint_t r = gate_read(a, &who, "x.jpg", &h, 10, O_RDONLY, &(struct guard_principals){.count = 0}, &(bool){false}, NULL);
 		REFUSE(r != 0 && r != -EDQUOT);
 		permitted += r == 0;
 	}
@@ -56,7 +56,7 @@ static void *creator(void *p)
 		struct file_header h = file(99, i);
 		REFUSE(gate_classify(a, "x.jpg", tclock_trusted(a->clock), &h));
 		REFUSE(gate_record(a, RECORD_CREATE, &who, &h, NULL, NULL));
-		gate_created(a, &who, h.file_id);
+		gate_created(a, &who, h.file_id, &(struct guard_principals){.count = 0});
 		uint8_t under[KEY_BYTES];
 		REFUSE(anchor_wrap_key(a->anchor, a->keys->archive_wrap, &h, under));
 		REFUSE(gate_record(a, RECORD_CLOSE, NULL, &h, NULL, NULL));

@@ -156,7 +156,7 @@ static void grant_paths_briefly(void)
 static bool reads_without_paths(void *ctx)
 {
 	struct file_header h = {.generation = 1, .file_id = {1}, .expires_at = INT64_MAX, .key_kind = KEY_KIND_ARCHIVE};
-	gate_read(a, &alice, "x.jpg", &h, 1000, O_RDONLY, &(struct guard_principals){.count = 0}, NULL);
+	gate_read(a, &alice, "x.jpg", &h, 1000, O_RDONLY, &(struct guard_principals){.count = 0}, &(bool){false}, NULL);
 	return !a->gate->grant_paths;
 }
 

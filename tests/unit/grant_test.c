@@ -200,7 +200,7 @@ Test(grant, nothing_is_moved_under_its_paths)
 	cr_expect(guard_may_move(g, &bob, id, "all", "south/1.jpg", "north/1.jpg", 0));
 	bob.login_uid = 1000;
 	cr_expect_not(guard_may_move(g, &bob, id, "all", "south/1.jpg", "north/1.jpg", 0), "any principal's");
-	guard_created(g, &alice, id, 0);
+	guard_created(g, &alice, id, 0, &(struct guard_principals){.count = 0});
 	cr_expect(guard_may_move(g, &alice, id, "all", "south/1.jpg", "north/1.jpg", 0), "what one has made goes anywhere");
 	guard_free(g);
 }

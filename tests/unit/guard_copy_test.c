@@ -351,7 +351,7 @@ Test(guard_copy, lockouts_closure_grants_and_what_is_own)
 		guard_replay_granted(g, &s, "all", &grant, 1, id, 1000, START + n);
 	}
 	id_of(9, id);
-	guard_created(g, &s, id, START + 5);
+	guard_created(g, &s, id, START + 5, &(struct guard_principals){.count = 0});
 	struct guard_bytes b = copy_of(g, 4);
 	h = restored(policy_text, &b, &lacking);
 	for (int n = 3; n <= 6; n++) { /* two of them again */

@@ -84,7 +84,7 @@ Test(guard_lockout, a_lockout_refuses_what_one_wrote_too)
 	struct subject alice = fixture_subject(1000);
 	struct guard_request r = fixture_request(&alice, 40, 0);
 
-	guard_created(g, &alice, r.file_id, 0);
+	guard_created(g, &alice, r.file_id, 0, &(struct guard_principals){.count = 0});
 	cr_expect(fixture_read(g, 1000, 40, 0).own);
 	for (uint64_t i = 0; i < 3; i++)
 		fixture_read(g, 1000, i, 0);

@@ -301,7 +301,7 @@ Test(guard, own_files)
 	s.login_uid = 1002;
 	for (uint64_t i = 0; i < 100; i++) {
 		fixture_id(i, id);
-		guard_created(g, &s, id, 1000);
+		guard_created(g, &s, id, 1000, &(struct guard_principals){.count = 0});
 	}
 	for (uint64_t i = 0; i < 100; i++) {
 		v = fixture_read(g, 1000, i, 999 + H);
@@ -327,7 +327,7 @@ Test(guard, own_files_still_need_a_rule)
 	uint8_t id[POLICY_FILE_ID_BYTES];
 
 	fixture_id(1, id);
-	guard_created(g, &s, id, 0);
+	guard_created(g, &s, id, 0, &(struct guard_principals){.count = 0});
 	cr_expect_eq(fixture_read(g, 1000, 1, 0).error, -EACCES);
 	guard_free(g);
 }

@@ -81,7 +81,7 @@ Test(move, own_files_go_anywhere_for_an_hour)
 
 	fixture_id(1, id);
 	cr_expect_not(guard_may_move(g, &s, id, NULL, "secret/a", "open/a", 1000));
-	guard_created(g, &s, id, 1000);
+	guard_created(g, &s, id, 1000, &(struct guard_principals){.count = 0});
 	cr_expect(guard_may_move(g, &s, id, NULL, "secret/a", "open/a", 1000));
 	cr_expect_not(guard_may_move(g, &s, NULL, NULL, "secret/a", "open/a", 1000));
 	cr_expect_not(guard_may_move(g, &s, id, NULL, "secret/a", "open/a", 3601000));

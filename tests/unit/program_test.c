@@ -276,7 +276,7 @@ Test(program, what_a_client_wrote_is_its_own_and_not_the_servers)
 
 	for (uint64_t i = 1; i <= 5; i++) {
 		fixture_id(i, id);
-		guard_created(g, &alice, id, 0);
+		guard_created(g, &alice, id, 0, &(struct guard_principals){.count = 0});
 	}
 	for (uint64_t i = 1; i <= 5; i++)
 		cr_expect_eq(reads(g, alice, i), 0);
