@@ -158,12 +158,13 @@ bool fs_others_read(const struct handle *h)
 
 bool fs_read_by(const struct handle *h, const uint32_t *uid, size_t count)
 {
-	for (size_t i = 0; i < h->charged.count; i++)
+	const struct guard_principals *by = atomic_load(&h->own_charged) ? &h->own_by : &h->charged;
+	for (size_t i = 0; i < by->count; i++)
 		for (size_t low = 0, high = count; low < high;) {
 			size_t middle = low + (high - low) / 2;
-			if (uid[middle] == h->charged.uid[i])
+			if (uid[middle] == by->uid[i])
 				return true;
-			if (uid[middle] < h->charged.uid[i])
+			if (uid[middle] < by->uid[i])
 				low = middle + 1;
 			else
 				high = middle;

@@ -44,7 +44,7 @@ struct ofile {
 	bool listed;		/* among those that the journal's thread is to look at */
 	struct handle *own;	/* that read it as their own, without having been charged (own.c) */
 	_Atomic uint64_t write_opens; /* since it is open; changed under lock */
-	_Atomic unsigned own_ended; /* handles that did, and are open still: what others read and write is not for the page cache, where these would find it */
+	_Atomic unsigned own_ended; /* handles that did, were shut, and are open still: what others read and write is not for the page cache, where these would find it */
 };
 
 /* Whether it says that its file lies at this place, or that no place counts. */
@@ -67,6 +67,8 @@ struct handle {
 	_Atomic bool shut; /* one of them is locked out, or it was its own and is not any more: nothing is read any more */
 	bool is_own; /* it is, or was, among of->own: */
 	struct guard_principals own_by;
+	_Atomic bool own_charged; /* it was, to these, when it ceased to be */
+	bool own_shut; /* under of->lock */
 	struct handle *own_next; /* under of->lock */
 	bool keeper; /* a reader of a hold on it: reads on past its deadline, as long as that is in force */
 };
@@ -85,7 +87,7 @@ bool own_begin(struct handle *h, const struct guard_principals *own, uint64_t si
 void own_end(struct handle *h);
 /* The new file of a handle, before anybody else can come to it. */
 void own_made(struct archive *a, struct handle *h, const struct subject *who, const uint8_t file_id[static FILE_ID_BYTES]);
-/* It is opened for writing, or cut, by somebody (NULL: nobody knows who), who has written nothing yet: to whom else it was the own it is not any more, and what they have open is shut. */
+/* It is opened for writing, or cut, by somebody (NULL: nobody knows who), who has written nothing yet: to whom else it was the own it is not any more, and what they have open is asked as if it were opened now: it is charged, or shut. */
 errint_t own_written(struct archive *a, struct ofile *of, const struct subject *who);
 
 /* The ofile of an inode, opened if it is not yet; counts one reference and, with `write`, one writer. */

@@ -1,4 +1,5 @@
 /* own.c - handles that read what is their opener's own, for which nobody asked the guard. They end when somebody else opens the file for writing (POLICY.md section 4, step 4). */
+#include "store/log_names.h"
 #include "store/ofile.h"
 
 #include <fcntl.h>
@@ -46,7 +47,7 @@ void own_end(struct handle *h)
 		at = &(*at)->own_next;
 	if (*at)
 		*at = h->own_next;
-	else
+	else if (h->own_shut)
 		atomic_fetch_sub(&of->own_ended, 1);
 	pthread_rwlock_unlock(&of->lock);
 }
@@ -59,13 +60,34 @@ void own_made(struct archive *a, struct handle *h, const struct subject *who, co
 		own_begin(h, &by, 0);
 }
 
+/* What it reads from now on, as if it were opened now: by the uids alone, for what else is known of who opened it is not kept. False: it may not. */
+static bool may_go_on(struct archive *a, struct handle *own, const char *path, const struct file_header *h, uint64_t size)
+{
+	const struct guard_principals *by = &own->own_by;
+	const struct subject who = {
+		.uid = by->uid[0],
+		.login_uid = by->count > 1 ? by->uid[1] : POLICY_NO_UID,
+		.real_uid = by->count > 2 ? by->uid[2] : POLICY_NO_UID,
+	};
+	struct guard_principals charged;
+	bool again;
+	if (!by->count || gate_read(a, &who, path, h, size, own->flags, &charged, &again, NULL))
+		return false;
+	atomic_store(&own->own_charged, charged.count > 0);
+	return true;
+}
+
 errint_t own_written(struct archive *a, struct ofile *of, const struct subject *who)
 {
 	struct guard_principals by;
+	cleanup_free char *path = NULL;
 	pthread_rwlock_rdlock(&of->lock);
 	struct file_header h = of->h;
+	bool is_own = of->own;
 	pthread_rwlock_unlock(&of->lock);
 	errint_t r = gate_written(a, who, &h, &by);
+	if (is_own && (gate_needs_path(a) || log_names_kept(a)))
+		inode_path(a, of->inode, NULL, &path);
 	pthread_rwlock_wrlock(&of->lock);
 	atomic_fetch_add(&of->write_opens, 1);
 	for (struct handle **at = &of->own; *at;) {
@@ -75,6 +97,9 @@ errint_t own_written(struct archive *a, struct ofile *of, const struct subject *
 			continue;
 		}
 		*at = own->own_next;
+		if (may_go_on(a, own, path ? path : "", &h, of->size))
+			continue;
+		own->own_shut = true;
 		atomic_fetch_add(&of->own_ended, 1);
 		fs_shut(own);
 	}

@@ -101,21 +101,23 @@ elif way == "truncate":
         camera(os.truncate, f"{where}/{i}", 10)
     counted()
 elif way == "hold":
-    for i, flags in enumerate([os.O_WRONLY | os.O_TRUNC, os.O_RDWR, os.O_WRONLY | os.O_APPEND, os.O_WRONLY]):
+    for i, flags in enumerate([os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC, os.O_RDWR, os.O_WRONLY | os.O_APPEND, os.O_WRONLY]):
         making = thief(make, i)
         again = thief(os.open, f"{where}/{i}", os.O_RDONLY)
         for fd in (making, again):
             assert thief(os.pread, fd, 4, 0) == MINE[:4] and thief(map_it, fd) == MINE[:4]
         writer = camera(shoot, i, flags)
-        for fd in (making, again):
-            gives(errno.EACCES, thief(os.pread, fd, 8, 0))
-            assert thief(look, fd) == signal.SIGBUS, thief(look, fd)
-        camera(os.pwrite, writer, SHOT, 0)
-        late = camera(os.open, f"{where}/{i}", os.O_RDONLY)
-        assert SHOT in camera(os.pread, late, 4 * len(SHOT), 0)
-        for fd in (making, again):
-            gives(errno.EACCES, thief(os.pread, fd, 8, 0))
-            assert thief(look, fd) == signal.SIGBUS, thief(look, fd)
+        for late in False, True:
+            if late:
+                camera(os.pwrite, writer, SHOT, 0)
+                assert SHOT in camera(os.pread, camera(os.open, f"{where}/{i}", os.O_RDONLY), 4 * len(SHOT), 0)
+            for fd in (making, again):
+                if i < BUDGET:  # charged as if it were opened now
+                    assert isinstance(thief(os.pread, fd, 8, 0), bytes)
+                else:
+                    gives(errno.EACCES, thief(os.pread, fd, 8, 0))
+                    assert thief(look, fd) == signal.SIGBUS, thief(look, fd)
+    gives(errno.EDQUOT, thief(see, BUDGET))
 elif way == "self":
     other = Actor(THIEF)
     for i in range(FILES):

@@ -37,9 +37,9 @@ act count first 41001 42000
 act make root 41002 0
 act count root 41002 0
 act truncate cut 41003 42000
-note "held open and mapped since they were made: not a byte of what is written"
+note "held open and mapped since they were made: as many as may be read, and of the others not a byte of what is written"
 act hold held 41004 42000
-act hold held-root 41004 0
+act hold held-root 41008 0
 note "moved to where their maker may read: no more"
 chmod 777 "$MNT"
 act move theirs 41005 42000
