@@ -81,11 +81,12 @@ def gives(code, got):
 
 
 def counted():
-    """So many are read as the budget has, and no more."""
+    """So many are read as the budget has, and no more: whichever, for what its maker has closed may not have been released yet when another opens it, and is charged."""
     got = [thief(see, i) for i in range(FILES)]
     assert sum(isinstance(g, bytes) for g in got) == BUDGET, got
-    for g in got[BUDGET:]:
-        gives(errno.EDQUOT, g)
+    for g in got:
+        if not isinstance(g, bytes):
+            gives(errno.EDQUOT, g)
 
 
 thief, camera = Actor(THIEF), Actor(CAMERA)
