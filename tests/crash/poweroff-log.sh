@@ -8,20 +8,7 @@ DISK=${TEST_TMP:?}/disk
 mkdir "$DISK"
 let_go() { umount -l "$MNT" "$DISK" 2>/dev/null; }
 at_end let_go
-cat >"$TEST_TMP/policy.ini" <<'E2'
-[policy]
-version = 1
-default-class = images
-
-[class images]
-match = **
-expire-after = 1y
-
-[rule root]
-users = root
-effect = permit
-budget = none
-
+rules <<'E2'
 [rule everyone]
 effect = permit
 budget = reader
@@ -43,7 +30,6 @@ try:
 except OSError as e:
     print(e)
 E2
-cut_off() { python3 -c 'import fcntl, os, struct, sys; fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack("I", 2))' "$DISK"; } # EXT4_IOC_SHUTDOWN: nothing is flushed
 reached() { [ "$(wc -l <"$TEST_TMP/ledger")" -ge "$1" ]; }
 RANDOM=${SEED:-1}
 
@@ -65,7 +51,7 @@ for round in 1 2 3; do
 	as t1 python3 "$TEST_TMP/reader.py" "$MNT" "$TEST_TMP/ledger" >"$TEST_TMP/reader.out" 2>&1 &
 	reader=$!
 	wait_until 30 reached $((20 + RANDOM % 200))
-	cut_off
+	cut_off "$DISK"
 	wait "$reader" || true
 	kill_daemon
 	umount -l "$DISK" "/run/lapse/poweroff-log/store"

@@ -18,13 +18,6 @@ at_end let_go
 durable() { timeout 100 /usr/bin/python3 "$SRC/tests/crash/durable.py" "$@"; }
 synced() { cat "$TEST_TMP"/ledger.? | wc -l; }
 reached() { [ "$(synced)" -ge "$1" ]; }
-cut_off() {
-	python3 -c '
-import fcntl, os, struct, sys
-fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack("I", 2))  # EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN: nothing is flushed
-' "$DISK"
-}
-
 for system in "${systems[@]}"; do
 	truncate -s 1G "$TEST_TMP/disk.img"
 	"mkfs.$system" -q "$TEST_TMP/disk.img"
@@ -47,7 +40,7 @@ for system in "${systems[@]}"; do
 		wait_until 60 reached $(($(synced) + 15 + RANDOM % 60))
 		sleep 0.0$((RANDOM % 10)) # at whatever point
 		[ "$system" = ext4 ] || kill -STOP "${workers[@]}" # XFS that is cut off says of directories that they are synced
-		cut_off
+		cut_off "$DISK"
 		[ "$system" = ext4 ] || kill -KILL "${workers[@]}"
 		for worker in "${workers[@]}"; do # 135: SIGBUS, from a mapping of what cannot be read
 			status=0

@@ -21,6 +21,7 @@
 #   login_uids                                  for scripts whose commands set login uids: fails where that cannot be
 #   service_new GROUP                           makes a control group such as system.slice/lapse-x.service, until the test ends
 #   service GROUP COMMAND…                      runs in it
+#   cut_off DIRECTORY                           the filesystem that is mounted there, as by a power cut: nothing of it is flushed (ext4, XFS)
 #   same_as_plain SCRIPT NAME                   runs the python SCRIPT in a new directory NAME on the mount, and in one beside it: what it prints is the same
 #
 # The daemon runs in the foreground of a job of the shell; what it says goes to $DAEMON_LOG, and a line that no test announced with `expect_log RE`
@@ -78,6 +79,10 @@ rules() {
 	sed '/^\[rule/,$d' "$TEST_TMP/open.ini" >"$TEST_TMP/policy.ini"
 	printf '[rule cameras]\nusers = root\neffect = permit\nbudget = none\n\n' >>"$TEST_TMP/policy.ini"
 	cat >>"$TEST_TMP/policy.ini"
+}
+
+cut_off() {
+	python3 -c 'import fcntl, os, struct, sys; fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack("I", 2))' "$1" # EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN
 }
 
 images() {
