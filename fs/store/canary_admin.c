@@ -117,7 +117,7 @@ void canary_inherit(struct archive *a, const uint8_t parent_id[static DIR_ID_BYT
 		return;
 	memcpy(o.dir_id, dir_id, DIR_ID_BYTES);
 	if ((full && !forget_gone(a, who)) || order(a, &o, &(struct anchor_order){.who = who, .reason = "as the directory that it was made in"}, &f))
-		log_line(LOG_LEVEL_WARNING, "a new directory gets no decoys, although the one that it was made in does: %s", *f.text ? f.text : "no more can");
+		log_line(LOG_LEVEL_WARNING, "a new directory gets no decoys, although the one that it was made in does: %s", *f.text ? f.text : "as many have decoys as can; lapse canary remove makes room");
 }
 
 errint_t archive_canary_cancel(struct archive *a, const char *path, const struct anchor_order *o, struct fault *f)

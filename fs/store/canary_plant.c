@@ -105,11 +105,11 @@ static size_t sampled(const struct canary_watch *w)
 	return w->samples < CANARY_SAMPLES ? w->samples : CANARY_SAMPLES;
 }
 
-/* A further one of these differences, ns, all of one sign, by their logarithms, and not above the largest. */
-static int64_t apart_like(double *v, size_t count, double most, struct decoy_rng *rng)
+/* A further one of these differences, ns, all of one sign, by their logarithms, and not above the largest. count >= 1. */
+static int64_t apart_like(double *v, size_t count, struct decoy_rng *rng)
 {
-	double like = count ? fmax(decoy_like(v, count, rng), 0) : 0;
-	return (int64_t)exp(fmin(like, count && most == 0 ? v[count - 1] : most)) - 1;
+	double like = fmax(decoy_like(v, count, rng), 0);
+	return (int64_t)exp(fmin(like, v[count - 1])) - 1;
 }
 
 static double log_of(int64_t ns)
@@ -129,9 +129,7 @@ static int64_t took_like(const struct neighbour *n, const struct canary_watch *w
 		v[count++] = took < 0 ? 0 : log_of(took);
 		slow += took >= SLOW_NS;
 	}
-	if (n->how.set || 4 * slow < count)
-		return 0;
-	return apart_like(v, count, log((double)CANARY_TAKES_MOST), rng);
+	return n->how.set || !count || 4 * slow < count ? 0 : apart_like(v, count, rng);
 }
 
 /* The coarsest step that all times that were given are whole numbers of, ns: what sets them, or brings the files, keeps no finer ones. */
@@ -169,7 +167,7 @@ static struct timespec set_like(const struct neighbour *n, const struct canary_w
 	}
 	if (!count)
 		v[count++] = log_of(n->how.wrote_ns - n->how.made_ns);
-	return stepped(made_ns + sign * apart_like(v, count, 0, rng), step_of(&n->how, w, false));
+	return stepped(made_ns + sign * apart_like(v, count, rng), step_of(&n->how, w, false));
 }
 
 /* That of the last access, by what it is at the neighbour's: that of the content; one that all have; its own; or as far from that of the content as others'. */
@@ -191,7 +189,7 @@ static struct timespec accessed_like(const struct neighbour *n, const struct can
 		return stepped(made_ns, 1);
 	if (same > 1 || !count)
 		return stepped(n->how.accessed_ns, 1);
-	return stepped(canary_ns(wrote) + sign * apart_like(v, count, 0, rng), step_of(&n->how, w, true));
+	return stepped(canary_ns(wrote) + sign * apart_like(v, count, rng), step_of(&n->how, w, true));
 }
 
 static errint_t set_times(struct archive *a, struct inode *i, struct handle *h, const struct caller *c, struct timespec wrote, struct timespec accessed)

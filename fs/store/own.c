@@ -83,11 +83,11 @@ errint_t own_written(struct archive *a, struct ofile *of, const struct subject *
 	cleanup_free char *path = NULL;
 	pthread_rwlock_rdlock(&of->lock);
 	struct file_header h = of->h;
-	bool is_own = of->own;
+	bool is_own = of->own, known = true;
 	pthread_rwlock_unlock(&of->lock);
 	errint_t r = gate_written(a, who, &h, &by);
 	if (is_own && (gate_needs_path(a) || log_names_kept(a)))
-		inode_path(a, of->inode, NULL, &path);
+		known = !inode_path(a, of->inode, NULL, &path);
 	pthread_rwlock_wrlock(&of->lock);
 	atomic_fetch_add(&of->write_opens, 1);
 	for (struct handle **at = &of->own; *at;) {
@@ -97,7 +97,7 @@ errint_t own_written(struct archive *a, struct ofile *of, const struct subject *
 			continue;
 		}
 		*at = own->own_next;
-		if (may_go_on(a, own, path ? path : "", &h, of->size))
+		if (known && may_go_on(a, own, path ? path : "", &h, of->size))
 			continue;
 		own->own_shut = true;
 		atomic_fetch_add(&of->own_ended, 1);
